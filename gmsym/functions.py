@@ -1,0 +1,435 @@
+"""Special functions with their derivatives, and the two normal forms every expression is brought to.
+
+`stable` replaces combinations of exponentials that overflow in floating point by nodes with a stable numerical form
+(softplus, sigmoid, log-sum-exp, log-normal-cdf); `heaviside_form` replaces absolute values, maxima, signs and piecewise
+definitions by Heaviside steps, the form in which the derivative of a kink is visible. Both are exact identities.
+Source: theory.md 9 and 10.
+"""
+
+import mpmath
+import sympy as sp
+from sympy.core.logic import fuzzy_and
+from sympy.logic.boolalg import BooleanFalse, BooleanTrue
+
+
+class Softplus(sp.Function):
+    """log(1 + exp(u))."""
+
+    nargs = 1
+
+    @classmethod
+    def eval(cls, u):
+        if u.is_zero:
+            return sp.log(2)
+        if u is sp.oo:
+            return sp.oo
+        if u is -sp.oo:
+            return sp.S.Zero
+        return None
+
+    def fdiff(self, argindex=1):
+        return Sigmoid(self.args[0])
+
+    def as_elementary(self):
+        return sp.log(1 + sp.exp(self.args[0]))
+
+    def _eval_is_extended_real(self):
+        return self.args[0].is_extended_real
+
+    def _eval_is_positive(self):
+        return self.args[0].is_real
+
+    def _eval_mpmath(self):
+        return (lambda u: mpmath.log1p(mpmath.exp(u)) if u < 0 else u + mpmath.log1p(mpmath.exp(-u))), self.args
+
+    def _latex(self, printer, exp=None):
+        return _power(rf"\log\left(1+e^{{{printer._print(self.args[0])}}}\right)", exp)
+
+
+class Sigmoid(sp.Function):
+    """1/(1 + exp(-u))."""
+
+    nargs = 1
+
+    @classmethod
+    def eval(cls, u):
+        if u.is_zero:
+            return sp.Rational(1, 2)
+        if u is sp.oo:
+            return sp.S.One
+        if u is -sp.oo:
+            return sp.S.Zero
+        return None
+
+    def fdiff(self, argindex=1):
+        u = self.args[0]
+        return Sigmoid(u) * Sigmoid(-u)
+
+    def as_elementary(self):
+        return 1 / (1 + sp.exp(-self.args[0]))
+
+    def _eval_is_extended_real(self):
+        return self.args[0].is_extended_real
+
+    def _eval_is_positive(self):
+        return self.args[0].is_real
+
+    def _eval_mpmath(self):
+        return (lambda u: 1 / (1 + mpmath.exp(-u))), self.args
+
+    def _latex(self, printer, exp=None):
+        return _power(rf"\mathrm{{s}}\left({printer._print(self.args[0])}\right)", exp)
+
+
+class LogSumExp(sp.Function):
+    """log(exp(u_1) + ... + exp(u_n)), n >= 3 (one term is u_1, two are a softplus)."""
+
+    @classmethod
+    def eval(cls, *args):
+        if len(args) == 1:
+            return args[0]
+        if len(args) == 2:
+            return args[1] + Softplus(args[0] - args[1])
+        return None
+
+    def fdiff(self, argindex=1):
+        return sp.exp(self.args[argindex - 1] - self)
+
+    def as_elementary(self):
+        return sp.log(sp.Add(*map(sp.exp, self.args)))
+
+    def _eval_is_extended_real(self):
+        return fuzzy_and(u.is_extended_real for u in self.args)
+
+    def _eval_mpmath(self):
+        return (lambda *u: mpmath.log(mpmath.fsum(map(mpmath.exp, u)))), self.args
+
+    def _latex(self, printer, exp=None):
+        return _power(rf"\log\left({'+'.join(f'e^{{{printer._print(u)}}}' for u in self.args)}\right)", exp)
+
+
+class NormalCDF(sp.Function):
+    """Distribution function of N(0, 1)."""
+
+    nargs = 1
+
+    @classmethod
+    def eval(cls, u):
+        if u.is_zero:
+            return sp.Rational(1, 2)
+        if u is sp.oo:
+            return sp.S.One
+        if u is -sp.oo:
+            return sp.S.Zero
+        return None
+
+    def fdiff(self, argindex=1):
+        return normal_density(self.args[0])
+
+    def as_elementary(self):
+        return (1 + sp.erf(self.args[0] / sp.sqrt(2))) / 2
+
+    def _eval_is_extended_real(self):
+        return self.args[0].is_extended_real
+
+    def _eval_is_positive(self):
+        return self.args[0].is_real
+
+    def _eval_mpmath(self):
+        return mpmath.ncdf, self.args
+
+    def _latex(self, printer, exp=None):
+        return _power(rf"\Phi\left({printer._print(self.args[0])}\right)", exp)
+
+
+class LogNormalCDF(sp.Function):
+    """log Phi(u), with Phi the distribution function of N(0, 1)."""
+
+    nargs = 1
+
+    def fdiff(self, argindex=1):
+        return InverseMills(self.args[0])
+
+    def as_elementary(self):
+        return sp.log(NormalCDF(self.args[0]).as_elementary())
+
+    def _eval_is_extended_real(self):
+        return self.args[0].is_extended_real
+
+    def _eval_mpmath(self):
+        return (lambda u: mpmath.log(mpmath.ncdf(u))), self.args
+
+    def _latex(self, printer, exp=None):
+        return _power(rf"\log\Phi\left({printer._print(self.args[0])}\right)", exp)
+
+
+class InverseMills(sp.Function):
+    """phi(u)/Phi(u), the derivative of log Phi; close to -u for u -> -oo."""
+
+    nargs = 1
+
+    def fdiff(self, argindex=1):
+        return -MillsCurvature(self.args[0])
+
+    def as_elementary(self):
+        return normal_density(self.args[0]) / NormalCDF(self.args[0]).as_elementary()
+
+    def _eval_is_extended_real(self):
+        return self.args[0].is_extended_real
+
+    def _eval_mpmath(self):
+        return (lambda u: mpmath.npdf(u) / mpmath.ncdf(u)), self.args
+
+    def _latex(self, printer, exp=None):
+        u = printer._print(self.args[0])
+        return _power(rf"\frac{{\varphi}}{{\Phi}}\left({u}\right)", exp)
+
+
+class MillsCurvature(sp.Function):
+    """r(u) (u + r(u)) with r = phi/Phi, i.e. -(log Phi)''; between 0 and 1, a node because u + r(u) cancels for u -> -oo."""
+
+    nargs = 1
+
+    def fdiff(self, argindex=1):
+        u = self.args[0]
+        r = InverseMills(u)
+        return r - self * (u + 2 * r)
+
+    def as_elementary(self):
+        r = InverseMills(self.args[0]).as_elementary()
+        return r * (self.args[0] + r)
+
+    def _eval_is_extended_real(self):
+        return self.args[0].is_extended_real
+
+    def _eval_mpmath(self):
+        def value(u):
+            with mpmath.workprec(2 * mpmath.mp.prec + 40):
+                r = mpmath.npdf(u) / mpmath.ncdf(u)
+                return r * (u + r)
+
+        return value, self.args
+
+    def _latex(self, printer, exp=None):
+        return _power(rf"-(\log\Phi)''\left({printer._print(self.args[0])}\right)", exp)
+
+
+class BivariateNormalCDF(sp.Function):
+    """P(X <= a, Y <= b) for standard normals X, Y with correlation rho, -1 < rho < 1."""
+
+    nargs = 3
+
+    @classmethod
+    def eval(cls, a, b, rho):
+        if a.is_zero and b.is_zero:
+            return sp.Rational(1, 4) + sp.asin(rho) / (2 * sp.pi)
+        if rho.is_zero:
+            return NormalCDF(a) * NormalCDF(b)
+        return None
+
+    def fdiff(self, argindex=1):
+        a, b, rho = self.args
+        s = sp.sqrt(1 - rho**2)
+        if argindex == 1:
+            return normal_density(a) * NormalCDF((b - rho * a) / s)
+        if argindex == 2:
+            return normal_density(b) * NormalCDF((a - rho * b) / s)
+        if argindex == 3:
+            return sp.exp(-(a**2 - 2 * rho * a * b + b**2) / (2 * s**2)) / (2 * sp.pi * s)
+        raise sp.ArgumentIndexError(self, argindex)
+
+    def _eval_is_extended_real(self):
+        return fuzzy_and(u.is_extended_real for u in self.args)
+
+    def _eval_mpmath(self):
+        def value(a, b, rho):
+            # Plackett: the derivative in the correlation is the bivariate density.
+            def density(r):
+                return mpmath.exp(-(a**2 - 2 * r * a * b + b**2) / (2 * (1 - r**2))) / (2 * mpmath.pi * mpmath.sqrt(1 - r**2))
+
+            return mpmath.ncdf(a) * mpmath.ncdf(b) + mpmath.quad(density, [0, rho / 2, rho])
+
+        return value, self.args
+
+    def _latex(self, printer, exp=None):
+        a, b, rho = map(printer._print, self.args)
+        return _power(rf"\Phi_2\left({a}, {b}; {rho}\right)", exp)
+
+
+def normal_density(u: sp.Expr) -> sp.Expr:
+    """Density of N(0, 1), left elementary so that the calculus can tilt it."""
+    return sp.exp(-(u**2) / 2) / sp.sqrt(2 * sp.pi)
+
+
+def elementary(expr: sp.Expr) -> sp.Expr:
+    """`expr` with the nodes of this module written in elementary functions (Phi_2 has no such form and stays)."""
+    return expr.replace(lambda e: hasattr(e, "as_elementary"), lambda e: e.as_elementary())
+
+
+def _power(base: str, exp: str | None) -> str:
+    return base if exp is None else rf"\left[{base}\right]^{{{exp}}}"
+
+
+# --- stable forms -----------------------------------------------------------------------------------------------------
+
+
+def stable(expr: sp.Expr) -> sp.Expr:
+    """An equal expression whose exponentials cannot overflow where the value itself is finite.
+
+    Logarithms and inverse powers of positive sums of exponentials become log-sum-exp nodes, log cosh likewise, and
+    log Phi, log erfc, log sigmoid their own nodes. What matches nothing is returned as it is.
+    """
+    expr = expr.replace(lambda e: isinstance(e, sp.log) and isinstance(e.args[0], sp.cosh), lambda e: _log_cosh(e.args[0].args[0]))
+    expr = expr.replace(lambda e: isinstance(e, sp.log), lambda e: _stable_log(e.args[0]))
+    # Products first: an exponential in the numerator belongs to the denominator's sum.
+    return expr.replace(lambda e: e.is_Mul, _stable_product).replace(lambda e: e.is_Pow, _stable_product)
+
+
+def _log_cosh(u: sp.Expr) -> sp.Expr:
+    return LogSumExp(u, -u) - sp.log(2)
+
+
+def _stable_log(argument: sp.Expr) -> sp.Expr:
+    terms = _exponents(argument)
+    if terms is not None:
+        return LogSumExp(*terms)
+    coefficient, rest = argument.as_coeff_Mul()
+    if coefficient.is_positive:
+        if isinstance(rest, NormalCDF):
+            return sp.log(coefficient) + LogNormalCDF(rest.args[0])
+        if isinstance(rest, Sigmoid):
+            return sp.log(coefficient) - Softplus(-rest.args[0])
+        if isinstance(rest, sp.erfc):  # erfc(v) = 2 Phi(-sqrt(2) v)
+            return sp.log(2 * coefficient) + LogNormalCDF(-sp.sqrt(2) * rest.args[0])
+        erf = _shifted_erf(argument)
+        if erf is not None:
+            scale, v = erf
+            return sp.log(2 * scale) + LogNormalCDF(sp.sqrt(2) * v)
+    return sp.log(argument)
+
+
+def _shifted_erf(argument: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
+    """(c, v) when `argument` is c (1 + erf(v)) with c > 0."""
+    constant, rest = sp.expand(argument).as_coeff_Add()
+    coefficient, erf = rest.as_coeff_Mul()
+    if isinstance(erf, sp.erf) and constant.is_positive and abs(coefficient) == constant:
+        return constant, erf.args[0] * coefficient / constant
+    return None
+
+
+def _exponents(argument: sp.Expr) -> list[sp.Expr] | None:
+    """[u_i] when `argument` is a sum of two or more exp(u_i), positive coefficients and constants taken in; else None."""
+    if not argument.is_Add:
+        return None
+    exponents = []
+    for term in argument.args:
+        coefficient, rest = term.as_coeff_Mul()
+        rest = sp.powsimp(rest, combine="exp")
+        if not coefficient.is_positive:
+            return None
+        if rest == 1:
+            exponents.append(sp.log(coefficient))
+        elif isinstance(rest, sp.exp):
+            exponents.append(rest.args[0] + sp.log(coefficient))
+        else:
+            return None
+    # A sum of constants only is a number, not a sum of exponentials. The constant goes last, so that log(1 + e^u) is Softplus(u).
+    if not any(u.free_symbols for u in exponents):
+        return None
+    return sorted(exponents, key=lambda u: (not u.free_symbols, sp.default_sort_key(u)))
+
+
+def _stable_product(expr: sp.Expr) -> sp.Expr:
+    """exp(a) (sum of exponentials)^-p as exp(a - p log-sum-exp), which is a sigmoid when it can be."""
+    factors = sp.Mul.make_args(expr)
+    exponent, rest, found = sp.S.Zero, [], False
+    for factor in factors:
+        base, power = factor.as_base_exp()
+        terms = _exponents(base) if power.is_negative else None
+        if terms is not None:
+            exponent += power * LogSumExp(*terms)
+            found = True
+        elif isinstance(factor, sp.exp):
+            exponent += factor.args[0]
+        else:
+            rest.append(factor)
+    return sp.Mul(*rest) * _exp_of(sp.expand(exponent)) if found else expr
+
+
+def _exp_of(exponent: sp.Expr) -> sp.Expr:
+    for node in exponent.atoms(Softplus):
+        count = -exponent.coeff(node)
+        if count.is_Integer and count > 0:
+            remainder = sp.expand(exponent + count * node)
+            u = node.args[0]
+            for taken in range(int(count) + 1):  # exp(j u - n softplus(u)) = s(u)^j s(-u)^(n-j)
+                left = sp.expand(remainder - taken * u)
+                if not left.free_symbols & u.free_symbols:
+                    return Sigmoid(u) ** taken * Sigmoid(-u) ** (count - taken) * sp.exp(left)
+    return sp.exp(exponent)
+
+
+# --- kinks ------------------------------------------------------------------------------------------------------------
+
+
+def heaviside_form(expr: sp.Expr) -> sp.Expr:
+    """An equal expression in which Abs, sign, Max, Min and Piecewise are written with Heaviside steps (1/2 at 0).
+
+    Raises:
+        ValueError: a Piecewise condition is not built from <, <=, >, >=, and, or, not.
+    """
+    if expr.is_Atom:
+        return expr
+    if isinstance(expr, sp.Abs):
+        u = heaviside_form(expr.args[0])
+        return u * (2 * _step(expr.args[0]) - 1)
+    if isinstance(expr, sp.sign):
+        return 2 * _step(expr.args[0]) - 1
+    if isinstance(expr, sp.Heaviside):
+        return _step(expr.args[0])
+    if isinstance(expr, (sp.Max, sp.Min)):
+        sense = 1 if isinstance(expr, sp.Max) else -1
+        first, *others = sorted(expr.args, key=lambda a: (not a.is_number, sp.default_sort_key(a)))
+        best = first
+        for other in others:
+            best = best + (other - best) * _step(sense * (other - best))
+        return heaviside_form(best)
+    if isinstance(expr, sp.Piecewise):
+        total, rest = sp.S.Zero, sp.S.One
+        for value, condition in expr.args:
+            indicator = _indicator(condition)
+            total += heaviside_form(value) * rest * indicator
+            rest *= 1 - indicator
+        return total
+    args = [heaviside_form(a) for a in expr.args]
+    return expr.func(*args) if tuple(args) != expr.args else expr
+
+
+def _step(u: sp.Expr) -> sp.Expr:
+    """Heaviside(u) with the absolute value of an `|v|` in u split, so that each step has a smooth argument."""
+    for modulus in u.atoms(sp.Abs):
+        slope = u.coeff(modulus)
+        if slope.is_number and not slope.is_zero and not (u - slope * modulus).has(modulus):
+            v, rest = modulus.args[0], u - slope * modulus
+            if slope.is_negative:  # c - |v| > 0: both c - v > 0 and c + v > 0
+                return _step(rest + slope * v) * _step(rest - slope * v)
+            return 1 - (1 - _step(rest + slope * v)) * (1 - _step(rest - slope * v))
+    return sp.Heaviside(heaviside_form(u))
+
+
+def _indicator(condition) -> sp.Expr:
+    if condition is sp.true or isinstance(condition, BooleanTrue):
+        return sp.S.One
+    if condition is sp.false or isinstance(condition, BooleanFalse):
+        return sp.S.Zero
+    if isinstance(condition, (sp.StrictGreaterThan, sp.GreaterThan)):
+        return _step(condition.lhs - condition.rhs)
+    if isinstance(condition, (sp.StrictLessThan, sp.LessThan)):
+        return _step(condition.rhs - condition.lhs)
+    if isinstance(condition, sp.And):
+        return sp.Mul(*map(_indicator, condition.args))
+    if isinstance(condition, sp.Or):
+        return 1 - sp.Mul(*(1 - _indicator(c) for c in condition.args))
+    if isinstance(condition, sp.Not):
+        return 1 - _indicator(condition.args[0])
+    raise ValueError(f"cannot read the condition `{condition}`: it must be built from <, <=, >, >=, and, or, not")

@@ -1,0 +1,10 @@
+"""What is asked: mixture, loss, optimizer, initial state. Symbolic; nothing here knows how it will be solved."""
+
+from gmsym.problem import losses as losses
+from gmsym.problem import optimizers as optimizers
+from gmsym.problem.loss import Kink as Kink
+from gmsym.problem.loss import Loss as Loss
+from gmsym.problem.mixture import GaussianMixture as GaussianMixture
+from gmsym.problem.optimizer import Optimizer as Optimizer
+from gmsym.problem.problem import Instance as Instance
+from gmsym.problem.problem import Problem as Problem

@@ -1,0 +1,199 @@
+"""A loss of C local fields and a label; gradient, Hessian and kinks by SymPy. Source: theory.md 0 and 10."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+import sympy as sp
+
+from gmsym import functions, symbols
+from gmsym.errors import InputError
+
+_RESERVED = {"t", "theta", "g", "alpha", "eta", "ridge"}
+
+
+@final
+@dataclass(frozen=True)
+class Kink:
+    """A locus where the gradient of a loss jumps.
+
+    At the locus itself the gradient is the average of both sides (Heaviside(0) = 1/2), in the theory and in simulations.
+    """
+
+    locus: sp.Expr  # the gradient jumps where this vanishes
+    jump: tuple[sp.Expr, ...]  # (C,) coefficient of delta(locus) d(locus) in the gradient's derivative
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {sp.latex(self.locus)} = 0$"
+
+
+@final
+@dataclass(frozen=True, init=False)
+class Loss:
+    """l(h, y): any real SymPy expression of the fields `h` (or `h0, h1, ...`) and the label `y` (or `y0, y1, ...`).
+
+    Further symbols are parameters of the loss and get their numbers when the problem is solved. Kinks are found from
+    Abs, Max, Min, sign, Heaviside and Piecewise in the expression.
+
+    Args:
+        name: an identifier, used in titles and file names.
+        expr: the loss.
+        readout: the classifier's score f(h), which predicts sign(f). Default: h for one field; with several fields the
+            prediction is the largest of them if the label is a vector of their number, and there is no test error
+            otherwise.
+
+    Raises:
+        InputError: `expr` does not depend on a field, is not continuous, or uses a reserved name.
+    """
+
+    name: str
+    expr: sp.Expr
+    readout: sp.Expr | None
+
+    def __init__(self, name: str, expr: sp.Expr, readout: sp.Expr | None = None):
+        if not isinstance(name, str) or not name.isidentifier():
+            raise InputError(f"name = {name!r}: a loss needs an identifier, such as 'my_loss'")
+        expr = _fields_from_zero(_checked(expr, "loss"))
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "expr", expr)
+        if readout is None and self.fields == (symbols.h,):
+            readout = symbols.h
+        if readout is not None:
+            readout = _fields_from_zero(_checked(readout, "readout")) if readout != symbols.h else readout
+            stray = readout.free_symbols - set(self.fields)
+            if stray:
+                raise InputError(f"readout = {readout}: only the fields {list(map(str, self.fields))} may appear, not {sorted(map(str, stray))}")
+        object.__setattr__(self, "readout", readout)
+        _ = self.gradient  # a discontinuous loss is refused here
+
+    @cached_property
+    def fields(self) -> tuple[sp.Symbol, ...]:
+        """The C local fields, in order."""
+        indices = [int(s.name[1:]) for s in self.expr.free_symbols if symbols.is_field(s.name) and s.name != "h"]
+        return symbols.fields(max(indices) + 1 if indices else 1)
+
+    @cached_property
+    def labels(self) -> tuple[sp.Symbol, ...]:
+        """The label's components that the loss uses, up to the highest; empty when it uses none."""
+        names = [s.name for s in self.expr.free_symbols if symbols.is_label(s.name)]
+        if not names:
+            return ()
+        return symbols.labels(1 if names == ["y"] else max(int(n[1:]) for n in names) + 1)
+
+    @cached_property
+    def parameters(self) -> frozenset[sp.Symbol]:
+        """Symbols that need a number."""
+        return frozenset(s for s in self.expr.free_symbols if not symbols.is_field(s.name) and not symbols.is_label(s.name))
+
+    @cached_property
+    def value(self) -> sp.Expr:
+        """The loss in its numerically stable form."""
+        return functions.stable(self.expr)
+
+    @cached_property
+    def _stepped(self) -> sp.Expr:
+        return functions.heaviside_form(self.value)
+
+    @cached_property
+    def gradient(self) -> tuple[sp.Expr, ...]:
+        """a_c = d l/d h_c, (C,)."""
+        parts = [_split_deltas(sp.diff(self._stepped, field)) for field in self.fields]
+        for _, deltas in parts:
+            for locus, coefficient in deltas.items():
+                if not _vanishes_on(coefficient, locus, self.fields):
+                    raise InputError(f"loss = {self.expr} jumps where {locus} = 0; a loss must be continuous in its fields")
+        return tuple(regular for regular, _ in parts)
+
+    @cached_property
+    def _second(self) -> tuple[tuple[tuple[sp.Expr, dict[sp.Expr, sp.Expr]], ...], ...]:
+        return tuple(tuple(_split_deltas(sp.diff(a, field)) for field in self.fields) for a in self.gradient)
+
+    @cached_property
+    def hessian(self) -> sp.ImmutableDenseMatrix:
+        """A_cd = d a_c/d h_d, (C, C), away from the kinks."""
+        return sp.ImmutableDenseMatrix([[_idempotent(regular) for regular, _ in row] for row in self._second])
+
+    @cached_property
+    def kinks(self) -> tuple[Kink, ...]:
+        """Where the gradient jumps; empty for a loss with a continuous gradient."""
+        loci: dict[sp.Expr, list[sp.Expr]] = {}
+        for c, row in enumerate(self._second):
+            for _, deltas in row:
+                for locus, coefficient in deltas.items():
+                    if not _vanishes_on(coefficient, locus, self.fields):
+                        loci.setdefault(locus, [sp.S.Zero] * len(self.fields))[c] = coefficient
+        return tuple(Kink(u, tuple(loci[u])) for u in sorted(loci, key=sp.default_sort_key))
+
+    @cached_property
+    def is_quadratic(self) -> bool:
+        """Whether the loss is a polynomial of degree at most two in the fields, so that its gradient is affine."""
+        return self._stepped.is_polynomial(*self.fields) is True and sp.Poly(self._stepped, *self.fields).total_degree() <= 2
+
+    def at_label(self, expr: sp.Expr, label: Sequence[sp.Expr]) -> sp.Expr:
+        """`expr` with the label's components replaced by the numbers `label`, (L,)."""
+        return expr.xreplace(dict(zip(symbols.labels(len(label)), label, strict=True)))
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle \\ell = {sp.latex(self.expr)}$"
+
+
+def _checked(expr: sp.Expr, name: str) -> sp.Expr:
+    if isinstance(expr, (str, bool)) or not isinstance(expr, (sp.Expr, int, float)):
+        raise InputError(f"{name} = {expr!r}: a SymPy expression is needed (text goes through gmsym.parse)")
+    expr = symbols.canonical(sp.sympify(expr))
+    names = {s.name for s in expr.free_symbols}
+    reserved = sorted(names & _RESERVED)
+    if reserved:
+        raise InputError(f"{name} = {expr}: {reserved} are reserved names; call a parameter of the loss something else")
+    if not any(map(symbols.is_field, names)):
+        raise InputError(f"{name} = {expr} is not a function of a field; use h, or h0, h1, ... for several fields")
+    for letter in "hy":
+        if letter in names and any(n[0] == letter and n[1:].isdigit() for n in names):
+            raise InputError(f"{name} = {expr} uses both {letter} and {letter}0, {letter}1, ...: use {letter} alone, or numbered ones only")
+    return expr
+
+
+def _fields_from_zero(expr: sp.Expr) -> sp.Expr:
+    """A single field named h0 is h; likewise a single label."""
+    for letter in "hy":
+        numbered = {s for s in expr.free_symbols if s.name[0] == letter and s.name[1:].isdigit()}
+        if {s.name for s in numbered} == {letter + "0"}:
+            expr = expr.xreplace({numbered.pop(): symbols.symbol(letter)})
+    return expr
+
+
+def _idempotent(expr: sp.Expr) -> sp.Expr:
+    """Powers of a step are the step, away from the locus."""
+    return expr.replace(lambda e: e.is_Pow and isinstance(e.base, sp.Heaviside) and e.exp.is_positive, lambda e: e.base)
+
+
+def _split_deltas(expr: sp.Expr) -> tuple[sp.Expr, dict[sp.Expr, sp.Expr]]:
+    """(regular part, {locus: coefficient of delta(locus)}) of an expression linear in delta functions."""
+    deltas = sorted(expr.atoms(sp.DiracDelta), key=sp.default_sort_key)
+    if not deltas:
+        return expr, {}
+    dummies = {delta: sp.Dummy(real=True) for delta in deltas}
+    linear = expr.xreplace(dummies)
+    off = {d: 0 for d in dummies.values()}
+    return linear.xreplace(off), {delta.args[0]: sp.diff(linear, d).xreplace(off) for delta, d in dummies.items()}
+
+
+def _vanishes_on(coefficient: sp.Expr, locus: sp.Expr, fields: tuple[sp.Symbol, ...]) -> bool:
+    """Whether `coefficient` is zero wherever `locus` is, decided at 30 digits at rational points on the locus."""
+    if coefficient.is_zero:
+        return True
+    field = next((f for f in fields if locus.has(f)), None)
+    if field is None:
+        return True  # a step in the label or a parameter alone
+    others = sorted((coefficient.free_symbols | locus.free_symbols) - {field}, key=lambda s: s.name)
+    for shift in range(1, 4):
+        point = {s: sp.Rational(5 * (i + 1) + 3 * shift, 7 + 2 * i + shift) for i, s in enumerate(others)}
+        try:
+            roots = sp.solve(locus.xreplace(point), field)
+        except NotImplementedError:
+            return False  # unknown: treat as a jump, which only costs efficiency
+        for root in roots:
+            if root.is_real is not False and abs(coefficient.xreplace(point).subs(field, root).evalf(30)) > sp.Float("1e-20"):
+                return False
+    return True

@@ -1,0 +1,87 @@
+"""An optimizer as a coordinatewise update rule written in SymPy. Source: theory.md 0."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+import sympy as sp
+
+from gmsym import symbols
+from gmsym.errors import InputError
+from gmsym.symbols import g, t, theta
+
+
+@final
+@dataclass(frozen=True, init=False)
+class Optimizer:
+    """theta and auxiliary state variables, one rule each, applied to every coordinate alike.
+
+    The rules of the state variables read the values before the step. The rule of `theta` is applied last: it reads the
+    old `theta` and the *new* state. Heavy ball is thus `v: beta*v - eta*g`, `theta: theta + v`. To use a previous
+    gradient, keep it in a state variable. All state variables start at 0.
+
+    Args:
+        name: an identifier.
+        update: {"theta": rule, state variable: rule, ...}. A rule may use `theta`, the state variables, the gradient
+            `g` of the regularised risk, the step counter `t` = 0, 1, ... and parameters.
+
+    Raises:
+        InputError: no rule for theta, or a reserved name.
+    """
+
+    name: str
+    update: tuple[tuple[sp.Symbol, sp.Expr], ...]  # theta first, then the state variables in the given order
+
+    def __init__(self, name: str, update: Mapping[str | sp.Symbol, sp.Expr]):
+        if not isinstance(name, str) or not name.isidentifier():
+            raise InputError(f"name = {name!r}: an optimizer needs an identifier, such as 'my_optimizer'")
+        rules = {str(k): symbols.canonical(sp.sympify(v)) for k, v in update.items() if not isinstance(v, str)}
+        if len(rules) != len(update):
+            raise InputError("update: SymPy expressions are needed (text goes through gmsym.parse)")
+        if "theta" not in rules:
+            raise InputError(f"update has rules for {sorted(rules)}: a rule for theta is needed")
+        for variable, rule in rules.items():
+            if variable in {"g", "t", "eta", "ridge", "alpha"} or symbols.is_field(variable) or symbols.is_label(variable):
+                raise InputError(f"update: {variable!r} is a reserved name and cannot be a state variable")
+            stray = sorted(s.name for s in rule.free_symbols if symbols.is_field(s.name) or symbols.is_label(s.name))
+            if stray:
+                raise InputError(f"update rule {variable} = {rule} uses {stray}; fields and labels belong to the loss")
+        ordered = ["theta", *(v for v in rules if v != "theta")]
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "update", tuple((symbols.symbol(v), rules[v]) for v in ordered))
+
+    @cached_property
+    def state(self) -> tuple[sp.Symbol, ...]:
+        """Auxiliary state variables, in order."""
+        return tuple(variable for variable, _ in self.update[1:])
+
+    @cached_property
+    def parameters(self) -> frozenset[sp.Symbol]:
+        """Symbols that need a number."""
+        own = {theta, g, t, *self.state}
+        return frozenset(s for _, rule in self.update for s in rule.free_symbols) - own
+
+    @cached_property
+    def composed(self) -> tuple[sp.Expr, ...]:
+        """New (theta, *state) as functions of the old ones and g: the rules with the new state put into theta's."""
+        (_, rule), *states = self.update
+        return (rule.xreplace(dict(states)), *(r for _, r in states))
+
+    @cached_property
+    def jacobian(self) -> sp.ImmutableDenseMatrix:
+        """d(new theta, new state)/d(theta, state, g), (1 + S, 2 + S)."""
+        arguments = (theta, *self.state, g)
+        return sp.ImmutableDenseMatrix([[sp.expand(sp.diff(rule, a)) for a in arguments] for rule in self.composed])
+
+    @cached_property
+    def is_linear(self) -> bool:
+        """Whether each step is a linear map of (theta, state, g), decided by SymPy from the Jacobian and the rule at 0."""
+        arguments = (theta, *self.state, g)
+        constant = not any(self.jacobian.has(a) for a in arguments)
+        homogeneous = all(sp.expand(rule.subs({a: 0 for a in arguments})) == 0 for rule in self.composed) if constant else False
+        return constant and homogeneous
+
+    def _repr_latex_(self) -> str:
+        lines = [rf"{sp.latex(v)}_{{t+1}} &= {sp.latex(rule)}" for v, rule in self.update]
+        return r"$\displaystyle \begin{aligned}" + r" \\ ".join(lines) + r"\end{aligned}$"

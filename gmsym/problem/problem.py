@@ -1,0 +1,157 @@
+"""A complete problem: data, loss, optimizer, initial state and regularization; and its instance in numbers."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, final
+
+import numpy as np
+import sympy as sp
+
+from gmsym import symbols
+from gmsym.errors import InputError
+from gmsym.problem import _numbers as numbers
+from gmsym.problem.loss import Loss
+from gmsym.problem.mixture import GaussianMixture, check_positive_semidefinite
+from gmsym.problem.optimizer import Optimizer
+
+DEFAULTS = {"ridge": 0.0}
+
+
+@final
+@dataclass(frozen=True)
+class Instance:
+    """The numbers of a problem, all float64 and checked. C fields, K clusters, B blocks, L label components."""
+
+    probabilities: np.ndarray  # p_k, (K,)
+    labels: np.ndarray  # y_k, (K, L)
+    means_gram: np.ndarray  # mu_k . mu_l, (K, K)
+    fractions: np.ndarray  # rho_b, (B,)
+    variance: np.ndarray  # sigma2_kb, (K, B)
+    initial_gram: np.ndarray  # Theta_0^T Theta_0, (C, C)
+    initial_overlap: np.ndarray  # Theta_0^T mu_k, (C, K)
+    ridge: float
+    parameters: dict[str, float]  # of loss and optimizer, by name
+
+
+@final
+@dataclass(frozen=True, init=False)
+class Problem:
+    """R(Theta) = (1/n) sum_i l(Theta^T x_i, y_i) + (ridge/2) |Theta|^2 on Gaussian-mixture data, and how it is minimised.
+
+    Args:
+        data: the mixture.
+        loss: the loss of C fields.
+        optimizer: the update rule.
+        norm2: |Theta_0|^2; for C > 1 the Gram matrix (C, C) of the columns, or one number for orthogonal columns.
+        overlap: Theta_0^T mu_k, (K,), or (C, K) for C > 1. Default: orthogonal to all means.
+        ridge: lambda; default the parameter `ridge`, which is 0 unless given.
+
+    Raises:
+        InputError: shapes that do not fit together.
+    """
+
+    data: GaussianMixture
+    loss: Loss
+    optimizer: Optimizer
+    norm2: sp.ImmutableDenseMatrix = field()
+    overlap: sp.ImmutableDenseMatrix = field()
+    ridge: sp.Expr = field()
+
+    def __init__(self, data: GaussianMixture, loss: Loss, optimizer: Optimizer, *, norm2: Any = 1, overlap: Any = None, ridge: Any = symbols.ridge):
+        for name, value, kind in (("data", data, GaussianMixture), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
+            if not isinstance(value, kind):
+                raise InputError(f"{name} = {value!r}: a {kind.__name__} is needed")
+        columns, clusters = len(loss.fields), data.clusters
+        if len(loss.labels) > data.label_size or (len(loss.labels) == 1 and data.label_size > 1):
+            raise InputError(
+                f"labels have {data.label_size} component(s) but the loss uses {', '.join(map(str, loss.labels))}; "
+                "give every cluster a label with the components that the loss uses"
+            )
+        object.__setattr__(self, "data", data)
+        object.__setattr__(self, "loss", loss)
+        object.__setattr__(self, "optimizer", optimizer)
+        object.__setattr__(self, "norm2", _gram(norm2, columns))
+        object.__setattr__(self, "overlap", _overlap(overlap, columns, clusters))
+        object.__setattr__(self, "ridge", numbers.scalar(ridge, "ridge"))
+
+    @property
+    def fields(self) -> int:
+        """C, columns of Theta."""
+        return len(self.loss.fields)
+
+    @cached_property
+    def decision(self) -> Literal["sign", "argmax"] | None:
+        """How a fresh sample is classified: the sign of the readout (labels +-1), the largest field (vector labels), or not at all."""
+        if self.data.label_size == 1:
+            binary = all(abs(label) == 1 for (label,) in self.data.labels)
+            return "sign" if binary and self.loss.readout is not None else None
+        return "argmax" if self.data.label_size == self.fields and self.loss.readout is None else None
+
+    @cached_property
+    def local_parameters(self) -> tuple[sp.Symbol, ...]:
+        """Parameters of the loss and the optimizer, in alphabetical order."""
+        return tuple(sorted(self.loss.parameters | self.optimizer.parameters, key=lambda s: s.name))
+
+    @cached_property
+    def parameters(self) -> tuple[sp.Symbol, ...]:
+        """All symbols that need a number, in alphabetical order."""
+        everything = {*self.local_parameters, *self.data.parameters, *numbers.parameters(self.norm2, self.overlap, self.ridge)}
+        return tuple(sorted(everything, key=lambda s: s.name))
+
+    def at(self, **values: float) -> Instance:
+        """The problem in numbers.
+
+        Args:
+            values: one finite number for each of `parameters`, by name; `ridge` may be left out (0).
+
+        Raises:
+            InputError: an unknown or missing parameter, or a number out of range.
+        """
+        known = {s.name: s for s in self.parameters}
+        values = {**{k: v for k, v in DEFAULTS.items() if k in known}, **values}
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise InputError(f"unknown parameter {unknown[0]!r}; this problem has {', '.join(known) or 'none'}")
+        missing = sorted(set(known) - set(values))
+        if missing:
+            raise InputError(f"no value for the parameter {missing[0]!r}; this problem needs {', '.join(known)}")
+        for name, value in values.items():
+            if isinstance(value, (bool, str)) or not np.isscalar(value) or not np.isfinite(value):
+                raise InputError(f"{name} = {value!r}: a finite number is needed")
+            if (known[name].is_positive and value <= 0) or (known[name].is_nonnegative and value < 0):
+                raise InputError(f"{name} = {value!r}: a {'positive' if known[name].is_positive else 'non-negative'} number is needed")
+        bound = {known[name]: sp.Float(value, 17) for name, value in values.items()}
+        arrays = self.data.check(bound)
+        columns, clusters = self.fields, self.data.clusters
+        gram = numbers.numeric(self.norm2, bound, (columns, columns))
+        overlap = numbers.numeric(self.overlap, bound, (columns, clusters))
+        check_positive_semidefinite(gram, "norm2")
+        check_positive_semidefinite(np.block([[gram, overlap], [overlap.T, arrays["means_gram"]]]), "the Gram matrix of (Theta_0, means)")
+        return Instance(
+            **arrays,
+            initial_gram=gram,
+            initial_overlap=overlap,
+            ridge=float(self.ridge.subs(bound)),
+            parameters={s.name: float(values[s.name]) for s in self.local_parameters},
+        )
+
+
+def _gram(norm2: Any, columns: int) -> sp.ImmutableDenseMatrix:
+    if not isinstance(norm2, (list, tuple, np.ndarray, sp.MatrixBase)):
+        return sp.ImmutableDenseMatrix(sp.eye(columns) * numbers.scalar(norm2, "norm2"))
+    gram = numbers.matrix(norm2, "norm2")
+    if gram.shape != (columns, columns):
+        raise InputError(f"norm2 has shape {gram.shape}; a number or ({columns}, {columns}) is needed, one row a field")
+    return gram
+
+
+def _overlap(overlap: Any, columns: int, clusters: int) -> sp.ImmutableDenseMatrix:
+    if overlap is None:
+        return sp.ImmutableDenseMatrix(sp.zeros(columns, clusters))
+    rows = overlap.tolist() if isinstance(overlap, (np.ndarray, sp.MatrixBase)) else list(overlap)
+    if columns == 1 and not any(isinstance(row, (list, tuple)) for row in rows):
+        rows = [rows]
+    array = numbers.matrix(rows, "overlap")
+    if array.shape != (columns, clusters):
+        raise InputError(f"overlap has shape {array.shape}; ({columns}, {clusters}) is needed: fields, clusters")
+    return array

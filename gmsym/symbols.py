@@ -1,0 +1,61 @@
+"""The alphabet: each symbol is made once, here, with its assumptions and a one-line meaning.
+
+Two SymPy symbols of one name but different assumptions are different symbols, a classic source of silently wrong
+derivatives. Everything in gmsym (the parser included) therefore obtains symbols by name from `symbol`, and expressions
+that a user built with symbols of their own are brought to this alphabet by `canonical`.
+"""
+
+import re
+
+import sympy as sp
+
+# Arguments of a loss.
+h = sp.Symbol("h", real=True)  # local field of a one-field loss, h = Theta^T x
+y = sp.Symbol("y", real=True)  # scalar label
+
+# Arguments of an optimizer's update rule.
+theta = sp.Symbol("theta", real=True)  # one coordinate of the parameters
+g = sp.Symbol("g", real=True)  # the same coordinate of the gradient of the regularised risk
+t = sp.Symbol("t", integer=True, nonnegative=True)  # step counter, 0 at the first update
+
+# Parameters of a problem.
+alpha = sp.Symbol("alpha", positive=True)  # samples per dimension, n/d
+eta = sp.Symbol("eta", positive=True)  # step size
+momentum = sp.Symbol("momentum", real=True)  # momentum coefficient
+ridge = sp.Symbol("ridge", nonnegative=True)  # lambda in (lambda/2) |Theta|^2
+sigma = sp.Symbol("sigma", positive=True)  # noise standard deviation of a cluster
+mu_norm = sp.Symbol("mu_norm", nonnegative=True)  # norm of a cluster mean
+
+_ALPHABET = {s.name: s for s in (h, y, theta, g, t, alpha, eta, momentum, ridge, sigma, mu_norm)}
+_FIELD = re.compile(r"h(\d*)")
+_LABEL = re.compile(r"y(\d*)")
+
+
+def symbol(name: str) -> sp.Symbol:
+    """The one symbol of that name; a name outside the alphabet is a real parameter, field or label."""
+    return _ALPHABET.get(name) or sp.Symbol(name, real=True)
+
+
+def fields(count: int) -> tuple[sp.Symbol, ...]:
+    """Local fields of a loss with `count` of them: `(h,)`, or `(h0, ..., h{count-1})`."""
+    return (h,) if count == 1 else tuple(symbol(f"h{c}") for c in range(count))
+
+
+def labels(count: int) -> tuple[sp.Symbol, ...]:
+    """Components of a label: `(y,)`, or `(y0, ..., y{count-1})`."""
+    return (y,) if count == 1 else tuple(symbol(f"y{c}") for c in range(count))
+
+
+def is_field(name: str) -> bool:
+    """Whether `name` denotes a local field: `h`, `h0`, `h1`, ..."""
+    return _FIELD.fullmatch(name) is not None
+
+
+def is_label(name: str) -> bool:
+    """Whether `name` denotes a label or one of its components: `y`, `y0`, `y1`, ..."""
+    return _LABEL.fullmatch(name) is not None
+
+
+def canonical(expr: sp.Expr) -> sp.Expr:
+    """`expr` with each free symbol replaced by the alphabet's symbol of the same name."""
+    return expr.xreplace({s: symbol(s.name) for s in expr.free_symbols if isinstance(s, sp.Symbol)})
