@@ -1,0 +1,5 @@
+"""Symbolic systems, one frozen class a kind."""
+
+from gmsym.system.base import AbstractSystem as AbstractSystem
+from gmsym.system.base import Equation as Equation
+from gmsym.system.causal_kernels import CausalKernels as CausalKernels

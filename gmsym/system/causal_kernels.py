@@ -1,0 +1,139 @@
+"""A causal system of two-time kernels (DMF): row t of every kernel follows from the rows before it. Source: theory.md 2."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, final
+
+import sympy as sp
+
+from gmsym.calculus.kernels import kernel
+from gmsym.system.base import AbstractSystem, Equation
+
+# Indices: times t, s, r; clusters k, l; blocks b; innovations i, j. Sums run over 1..K and 1..B.
+t, s, r = sp.symbols("t s r", integer=True, nonnegative=True)
+i, j = sp.symbols("i j", integer=True, nonnegative=True)
+k, l, b = sp.symbols("k l b", integer=True, positive=True)  # noqa: E741
+K, B = sp.symbols("K B", integer=True, positive=True)
+
+# Numbers of the problem.
+alpha = sp.Symbol("alpha", positive=True)
+ridge = sp.Symbol("lambda", nonnegative=True)
+p = kernel("p", "p", subscripts=1)  # cluster probability
+rho = kernel("rho", r"\rho", subscripts=1)  # block fraction
+sigma2 = kernel("sigma2", r"\sigma^2", subscripts=2)  # variance of block b in cluster k
+
+# Sample side: one sample of cluster k. Values carry the axis n of the population of samples.
+omega = kernel("omega", r"\omega", subscripts=1, value="cn")  # Gaussian part of the field
+h = kernel("h", "h", subscripts=1, value="cn")  # local field
+a = kernel("a", "a", subscripts=1, value="cn")  # gradient of the loss in the fields
+A = kernel("A", "A", subscripts=1, value="cdn")  # Hessian of the loss in the fields
+
+# Coordinate side: one coordinate of block b. Values carry the axis x of the basis (Theta(0), means, noise innovations).
+Theta = kernel("Theta", r"\Theta", subscripts=1, value="cx")
+G = kernel("G", "G", subscripts=1, value="cx")  # gradient of the risk
+mu = kernel("mu", r"\mu", subscripts=2, value="x")
+xi = kernel("xi", r"\xi", subscripts=1, value="cx")  # noise of the gradient, divided by sqrt(n)
+
+# Kernels.
+m = kernel("m", "m", subscripts=1, value="c")
+Q = kernel("Q", "Q", value="cd")
+Qk = kernel("Qk", "Q", subscripts=1, value="cd")
+R = kernel("R", "R", subscripts=1, value="cd")
+Ra = kernel("Ra", r"R^{a}", subscripts=1, value="cd")
+C = kernel("C", "C", subscripts=1, value="cd")
+W = kernel("W", "W", subscripts=1, value="cd")
+P = kernel("P", "P", subscripts=1, value="cd")  # coefficient of Theta_0 in Theta
+U = kernel("U", "U", subscripts=2, value="c")  # coefficient of mu_k in Theta
+abar = kernel("abar", r"\bar a", subscripts=1, value="c")
+
+# Innovation form.
+g = kernel("g", "g", subscripts=1, value="n")  # iid N(0, 1), innovation of the fields
+f = kernel("f", "f", subscripts=2, value="n")  # innovation of the gradients: orthonormal over the mixture
+e = kernel("e", "e", subscripts=3, value="x")  # innovation of Theta in cluster k's metric: cluster, innovation, block
+zeta = kernel("zeta", r"\zeta", subscripts=2, value="x")  # innovation of the noise, divided by sqrt(n): block, innovation
+L = kernel("L", "L", subscripts=2, value="c")  # cluster, innovation; then time
+La = kernel("La", r"L^{a}", subscripts=1, value="c")
+Y = kernel("Y", "Y", subscripts=2, value="c")  # W La: block, innovation
+Rt = kernel("Rt", r"\tilde R", subscripts=2, value="c")  # memory: cluster, innovation
+Bk = kernel("Bk", "B", subscripts=2, value="c")  # response: cluster, innovation
+Phi = kernel("Phi", r"\Phi", subscripts=3)  # noise metric: block, innovation, innovation
+f_new = kernel("f_new", "f", subscripts=2, value="n")  # the innovations whose row of the noise metric is computed
+NoiseGram = kernel("NoiseGram", r"\langle\zeta,\zeta\rangle", subscripts=3)  # Gram matrix of the noise innovations over a block
+Df = kernel("Df", r"\partial f", subscripts=3, value="n")  # d f_ki / d g_j: cluster, innovation, innovation
+Da = kernel("Da", r"\partial a", subscripts=2, value="cn")  # d a_k(t) / d g_j: cluster, innovation
+rank, rank_a = sp.symbols("r_omega r_a", integer=True, positive=True)  # numbers of innovations of the fields and of the gradients
+
+
+class Mean(sp.Function):
+    """Mean over the samples of cluster k, or over the coordinates of block b: Mean(expression, index)."""
+
+    is_commutative = False
+
+    def _latex(self, printer, exp=None):
+        body = rf"\mathbb{{E}}_{{{printer._print(self.args[1])}}}\left[{printer._print(self.args[0])}\right]"
+        return body if exp is None else f"{body}^{{{exp}}}"
+
+
+class Partial(sp.Function):
+    """Total derivative of one coordinate's process: Partial(a(t), omega(s))."""
+
+    is_commutative = False
+
+    def _latex(self, printer, exp=None):
+        body = rf"\frac{{\partial {printer._print(self.args[0])}}}{{\partial {printer._print(self.args[1])}}}"
+        return body if exp is None else f"{body}^{{{exp}}}"
+
+
+Response = Literal["tangent", "stein", "exact"]
+
+
+@final
+@dataclass(frozen=True)
+class CausalKernels(AbstractSystem):
+    """DMF equations of one problem, after n, d -> infinity at fixed alpha = n/d.
+
+    `kernel_form` is the system of two-time kernels, `innovation_form` the same system in innovations on both sides, and
+    `step` the part of the latter that is array algebra at one time. Order parameters are O(1).
+    """
+
+    name: str
+    problem: object  # the problem it was derived from, opaque here
+    fields: tuple[sp.Symbol, ...]  # C local fields, arguments of the local functions
+    labels: tuple[sp.Symbol, ...]  # L label components, likewise
+    clusters: int
+    blocks: int
+    parameters: tuple[sp.Symbol, ...]  # of the loss and the optimizer, in the order of generated signatures
+    loss: sp.Expr
+    gradient: tuple[sp.Expr, ...]  # (C,)
+    hessian: sp.ImmutableDenseMatrix  # (C, C)
+    state: tuple[sp.Symbol, ...]  # auxiliary variables of the optimizer
+    update: sp.ImmutableDenseMatrix  # (1 + S, 2 + S): new (theta, state) from (theta, state, gradient); may depend on the step
+    clock: sp.Symbol  # the step counter in `update`
+    response: Response  # how mean responses are computed: derivative of the gradient, Stein's lemma, or no sampling at all
+    kernel_form: tuple[Equation, ...]
+    innovation_form: tuple[Equation, ...]
+    step: tuple[Equation, ...]
+    moments: tuple[tuple[sp.Symbol, ...], tuple[tuple[sp.Symbol, ...], ...]]  # symbols of m (C,) and Q_k (C, C) in the next two
+    test_loss: tuple[sp.Expr, ...]  # (K,) mean loss of a fresh sample of each cluster
+    test_error: tuple[sp.Expr, ...] | None  # (K,) misclassification probability, None without a readout
+    limit: str = "n, d -> oo at fixed alpha = n/d"
+
+    writer: ClassVar[str] = "gmsym.codegen.causal_kernels:source"
+
+    def equations(self) -> tuple[Equation, ...]:
+        """Kernel form: fields, gradients, kernels, responses, updates and order parameters."""
+        return self.kernel_form
+
+    def identity(self) -> tuple[sp.Basic, ...]:
+        return (
+            sp.Symbol(self.response),
+            sp.Tuple(*self.fields),
+            sp.Tuple(*self.labels),
+            sp.Tuple(*self.parameters),
+            self.loss,
+            sp.Tuple(*self.gradient),
+            self.hessian,
+            self.update,
+            *(sp.Tuple(eq.lhs, eq.rhs) for eq in (*self.kernel_form, *self.innovation_form, *self.step)),
+            *self.test_loss,
+            *(self.test_error or ()),
+        )
