@@ -1,0 +1,321 @@
+"""Causal solver for two-time kernels (DMF), in innovations on both sides. Source: theory.md (2.5)-(2.7), verified/dmf.md 5.
+
+One pass over time: row t of every kernel follows from the rows before it. The iterates and the gradients are kept as
+coefficients of r and r_a orthonormal innovations, found by twice-orthogonalised Gram-Schmidt, and the population of
+fields as N whitened, scrambled Sobol points. Kernels are float64.
+
+Cost of one point set: time O(K C N T r r_a) with tangents, O(K C N T (r + r_a)) with Stein's lemma; memory O(K N r r_a)
+or O(K N (r + r_a)), independent of T. Both ranks saturate (about 13 and 17 for logistic regression at tolerance 1e-6).
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from gmsym.errors import ComputationError, InputError
+from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers
+from gmsym.runtime.points import sobol, whiten
+
+TOLERANCE = 1e-6  # an innovation is kept when it adds this share of a vector's squared norm
+EXACT_TOLERANCE = 1e-13  # where nothing is sampled
+_CHUNK = 32  # steps of one compiled loop; the host looks at the results and reports progress in between
+_SOBOL_DIMENSIONS = (64, 256, 1024, 4096, 16384)  # scrambled Sobol sets are not nested in dimension: few fixed sizes
+_PILOT = 512  # points of the run that finds the ranks
+_DIVERGED = 1e12
+
+
+class Solution(NamedTuple):
+    """Order parameters along the trajectory and their standard errors, NumPy float64. T times, K clusters, C fields."""
+
+    values: dict[str, np.ndarray]  # m (T, K, C), Q (T, C, C), Q_k (T, K, C, C), train_loss, test_loss (T,), perhaps test_error (T,)
+    errors: dict[str, np.ndarray]  # standard errors over independent scrambles, same shapes; zero where nothing is sampled
+    ranks: tuple[int, int]  # innovations used by the fields (the most of any cluster) and by the gradients
+
+
+class _Carry(NamedTuple):
+    theta: Float[Array, "b c x"]
+    state: tuple[Float[Array, "b c x"], ...]
+    metric: Float[Array, "b x x"]  # Gram matrix of the basis in each block
+    e: Float[Array, "k b j x"]  # field innovations as vectors of the basis, orthonormal in the cluster's metric
+    f: Float[Array, "k j n"]  # gradient innovations, orthonormal over the mixture
+    Df: Float[Array, "k i j n"] | None  # their derivatives in the field innovations
+    rank: Float[Array, " k"]
+    rank_a: Float[Array, ""]
+    overflow: Float[Array, ""]  # whether an innovation found no place
+
+
+def solve_causal_kernels(
+    module: CausalKernelsModule,
+    numbers: Numbers,
+    *,
+    steps: int,
+    samples: int = 8192,
+    scrambles: int = 4,
+    seed: int = 0,
+    tolerance: float | None = None,
+    report: Callable[[float], None] | None = None,
+) -> Solution:
+    """Solve the system of a generated module.
+
+    Args:
+        module: a loaded generated module of kind CausalKernels.
+        numbers: the problem's numbers.
+        steps: T, times 0..T-1 are returned; Theta(0) is time 0.
+        samples: N, points of each population, a power of two. Not used when the module's response is "exact".
+        scrambles: independent point sets, whose spread gives the standard errors; at least 2.
+        seed: of the scrambles.
+        tolerance: of the innovations, relative to a vector's squared norm.
+        report: called with the completed fraction.
+
+    Raises:
+        InputError: an argument out of range.
+        ComputationError: the trajectory diverged; names the step and the quantity.
+    """
+    for name, value, least in (("steps", steps, 1), ("samples", samples, 64), ("scrambles", scrambles, 2), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            raise InputError(f"{name} = {value!r}: an integer of at least {least} is needed")
+    if samples & (samples - 1):
+        raise InputError(f"samples = {samples}: a power of two is needed (Sobol points), such as {1 << (samples.bit_length() - 1)}")
+    exact = module.RESPONSE == "exact"
+    tolerance = tolerance or (EXACT_TOLERANCE if exact else TOLERANCE)
+    numbers = Numbers(*(jnp.asarray(x, dtype=jnp.float64) for x in numbers))
+    report = report or (lambda fraction: None)
+    if exact:
+        ranks, output = _exact(module, numbers, steps, tolerance, report)
+        runs = [output]
+    else:
+        ranks, runs = _sampled(module, numbers, steps, samples, scrambles, seed, tolerance, report)
+    values = {name: np.stack([run[name] for run in runs]) for name in runs[0]}
+    count = len(runs)
+    errors = {name: (array.std(0, ddof=1) / np.sqrt(count) if count > 1 else np.zeros(array.shape[1:])) for name, array in values.items()}
+    return Solution({name: array.mean(0) for name, array in values.items()}, errors, ranks)
+
+
+def _exact(module: CausalKernelsModule, numbers: Numbers, steps: int, tolerance: float, report: Callable[[float], None]) -> tuple[Any, Any]:
+    """Quadratic loss: the gradients are affine in g, so the 2r points +-sqrt(r) e_j carry every mean exactly."""
+    full = steps * module.FIELDS
+    rank = min(full, 64)
+    while True:
+        points = np.concatenate([np.eye(rank), -np.eye(rank)], axis=1) * np.sqrt(rank)
+        ranks, output, overflow = _run(module, numbers, points, rank, rank + 1, steps, tolerance, report)
+        if not overflow:
+            return ranks, output
+        rank = min(full, 2 * rank)
+
+
+def _sampled(module, numbers, steps, samples, scrambles, seed, tolerance, report) -> tuple[tuple[int, int], list[dict[str, np.ndarray]]]:
+    """Independent scrambles, with the room for innovations that a small pilot run asks for."""
+    full = steps * module.FIELDS
+    room = min(full, 48)
+    pilot = min(samples, _PILOT)
+    while True:
+        (r, r_a), _, overflow = _run(module, numbers, _points(pilot, room, seed), room, room, steps, tolerance, lambda fraction: None)
+        if not overflow:
+            break
+        room = min(full, 2 * room)
+    seeds = np.random.SeedSequence(seed).generate_state(scrambles)
+    margin = 1
+    while True:
+        r, r_a = (min(full, _rounded(x + margin)) for x in (r, r_a))
+        done = np.zeros(scrambles)
+
+        def one(index: int, r: int = r, r_a: int = r_a, done: np.ndarray = done) -> Any:
+            def progress(fraction: float) -> None:
+                done[index] = fraction
+                report(float(done.mean()))
+
+            return _run(module, numbers, _points(samples, r, int(seeds[index])), r, r_a, steps, tolerance, progress)
+
+        # XLA leaves the interpreter's lock while it computes, so two scrambles share two cores.
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            results = list(pool.map(one, range(scrambles)))
+        if not any(overflow for _, _, overflow in results):
+            ranks = tuple(max(found[side] for found, _, _ in results) for side in (0, 1))
+            return ranks, [output for _, output, _ in results]
+        margin *= 4
+
+
+def _rounded(rank: int) -> int:
+    """Up to a multiple of 4, so that nearby problems share a compiled loop."""
+    return -(-rank // 4) * 4
+
+
+def _points(samples: int, rank: int, seed: int) -> np.ndarray:
+    """(rank, samples) whitened Sobol points, the first innovation on the first dimension."""
+    if samples < 2 * rank:
+        raise InputError(f"samples = {samples}: at least {1 << (2 * rank - 1).bit_length()} are needed for the {rank} innovations of this problem")
+    dimensions = next((d for d in _SOBOL_DIMENSIONS if d >= rank), rank)
+    return whiten(sobol(samples, dimensions, seed)[:rank])
+
+
+def _run(module, numbers, points, rank, rank_a, steps, tolerance, report) -> tuple[tuple[int, int], dict[str, np.ndarray], bool]:
+    """One population through all times: ((r, r_a), order parameters, overflow)."""
+    g = jnp.asarray(points)
+    carry = _start(module, numbers, rank, rank_a, g.shape[1])
+    pieces = []
+    for start in range(0, steps, _CHUNK):
+        carry, piece = _advance(module, numbers, g, carry, jnp.arange(start, start + _CHUNK), tolerance)
+        piece = {name: np.asarray(array) for name, array in piece.items()}
+        if bool(carry.overflow):
+            return (rank, rank_a), {}, True
+        _check_finite(piece, start, steps)
+        pieces.append(piece)
+        report(min(1.0, (start + _CHUNK) / steps))
+    output = {name: np.concatenate([piece[name] for piece in pieces])[:steps] for name in pieces[0]}
+    return (int(np.max(carry.rank)), int(carry.rank_a)), output, False
+
+
+def _check_finite(piece: dict[str, np.ndarray], start: int, steps: int) -> None:
+    for offset in range(min(_CHUNK, steps - start)):
+        for name, array in piece.items():
+            size = np.abs(array[offset]).max()
+            if not size < _DIVERGED:
+                raise ComputationError(
+                    f"the trajectory diverged: |{name}| = {size:.3g} at step {start + offset} of {steps}; a smaller step size may help"
+                )
+
+
+def _start(module: CausalKernelsModule, numbers: Numbers, rank: int, rank_a: int, samples: int) -> _Carry:
+    fields, clusters, blocks = module.FIELDS, module.CLUSTERS, module.BLOCKS
+    known = fields + clusters
+    size = known + rank_a
+    gram = jnp.block([[numbers.initial_gram, numbers.initial_overlap], [numbers.initial_overlap.T, numbers.means_gram]])
+    theta = jnp.zeros((blocks, fields, size)).at[:, jnp.arange(fields), jnp.arange(fields)].set(1.0)
+    return _Carry(
+        theta=theta,
+        state=tuple(jnp.zeros_like(theta) for _ in module.STATE),
+        metric=jnp.zeros((blocks, size, size)).at[:, :known, :known].set(numbers.fractions[:, None, None] * gram),
+        e=jnp.zeros((clusters, blocks, rank, size)),
+        f=jnp.zeros((clusters, rank_a, samples)),
+        Df=jnp.zeros((clusters, rank_a, rank, samples)) if module.RESPONSE == "tangent" else None,
+        rank=jnp.zeros(clusters, dtype=jnp.int32),
+        rank_a=jnp.zeros((), dtype=jnp.int32),
+        overflow=jnp.zeros((), dtype=bool),
+    )
+
+
+@eqx.filter_jit
+def _advance(module: CausalKernelsModule, numbers: Numbers, g: Array, carry: _Carry, times: Array, tolerance: float) -> tuple[_Carry, dict[str, Array]]:
+    """The compiled loop over a chunk of times."""
+    return jax.lax.scan(partial(_step, module, numbers, g, tolerance), carry, times)
+
+
+def _step(module: CausalKernelsModule, numbers: Numbers, g: Array, tolerance: float, carry: _Carry, t: Array) -> tuple[_Carry, dict[str, Array]]:
+    """Row t: kernels of Theta, fields, gradients, their kernels, gradient of the risk, update."""
+    x, theta = numbers, carry.theta
+    fields, clusters = module.FIELDS, module.CLUSTERS
+    known, rank_a = fields + clusters, carry.f.shape[1]
+    dual = jnp.einsum("bcx,bxy->bcy", theta, carry.metric)
+    m = dual[:, :, fields:known].sum(0).T
+    order = {
+        "m": m,
+        "Q": jnp.einsum("bcx,bdx->cd", dual, theta),
+        "Q_k": jnp.einsum("kb,bcx,bdx->kcd", x.variance, dual, theta),
+    }
+
+    orthogonalise = jax.vmap(partial(_field_innovations, theta, carry.metric, tolerance))
+    L, e, rank, full = orthogonalise(carry.e, carry.rank, x.variance)
+
+    Rt = module.memory(alpha=x.alpha, rho=x.fractions, sigma2=x.variance, Y=theta[:, :, known:])
+    h = module.field(m=m, L=L, g=g, Rt=Rt, f=carry.f)
+    local = lambda function: jnp.stack([function(h[k], x.labels[k], x.parameters) for k in range(clusters)])  # noqa: E731
+    a = local(module.gradient)
+    abar = a.mean(-1)
+    if module.RESPONSE == "tangent":
+        Da = module.tangent(A=local(module.hessian), L=L, Rt=Rt, Df=carry.Df)
+        B = Da.mean(-1)
+    else:
+        Da, B = None, jnp.einsum("kcn,jn->kcj", a, g) / g.shape[1]
+    order["train_loss"] = x.probabilities @ local(module.loss).mean(-1)
+
+    La, f, Df, metric, count, full_a = _gradient_innovations(module, x, tolerance, carry, a, Da)
+    basis = jnp.eye(theta.shape[-1])
+    gradient = module.risk_gradient(
+        p=x.probabilities,
+        sigma2=x.variance,
+        ridge=x.ridge,
+        abar=abar,
+        mu=jnp.broadcast_to(basis[fields:known, None], (clusters, module.BLOCKS, len(basis))),
+        La=La,
+        zeta=jnp.broadcast_to(basis[known:], (module.BLOCKS, rank_a, len(basis))),
+        B=B,
+        e=e,
+        theta=theta,
+    )
+    theta, state = module.optimizer(t, theta, carry.state, gradient, x.parameters)
+    overflow = carry.overflow | full.any() | full_a
+    return _Carry(theta, state, metric, e, f, Df, rank, count, overflow), order
+
+
+def _field_innovations(theta: Array, metric: Array, tolerance: float, e: Array, rank: Array, variance: Array) -> tuple[Array, Array, Array, Array]:
+    """Expand the columns of Theta in one cluster's innovations, opening new ones where needed.
+
+    Projecting twice keeps the innovations orthonormal although successive iterates are nearly collinear; a Cholesky
+    factor of their Gram matrix would not survive it.
+    """
+    L = jnp.zeros((theta.shape[1], e.shape[1]))
+    full = jnp.zeros((), dtype=bool)
+    for c in range(theta.shape[1]):
+        vector = theta[:, c]
+        inner = lambda u, v: jnp.einsum("b,b...x,bxy,by->...", variance, u, metric, v)  # noqa: E731
+        total = inner(vector, vector)
+        for _ in range(2):
+            projection = inner(e, vector)
+            vector = vector - jnp.einsum("j,bjx->bx", projection, e)
+            L = L.at[c].add(projection)
+        residual = inner(vector, vector)
+        new = residual > tolerance * total
+        full |= new & (rank == e.shape[1])
+        place = jnp.minimum(rank, e.shape[1] - 1)
+        size = jnp.sqrt(jnp.where(new, residual, 1.0))
+        L = L.at[c, place].add(jnp.where(new, size, 0.0))
+        e = e.at[:, place].set(jnp.where(new, vector / size, e[:, place]))
+        rank = rank + new
+    return L, e, rank, full
+
+
+def _gradient_innovations(module: CausalKernelsModule, x: Numbers, tolerance: float, carry: _Carry, a: Array, Da: Array | None) -> tuple[Any, ...]:
+    """Expand the gradients in innovations common to all clusters, opening new ones where needed."""
+    f, Df, metric, count = carry.f, carry.Df, carry.metric, carry.rank_a
+    known, rank_a = module.FIELDS + module.CLUSTERS, f.shape[1]
+    weight = x.probabilities / f.shape[2]
+    La = jnp.zeros((module.FIELDS, rank_a))
+    full = jnp.zeros((), dtype=bool)
+    for c in range(module.FIELDS):
+        vector = a[:, c]
+        total = jnp.einsum("k,kn,kn->", weight, vector, vector)
+        for _ in range(2):
+            projection = jnp.einsum("k,kjn,kn->j", weight, f, vector)
+            vector = vector - jnp.einsum("j,kjn->kn", projection, f)
+            La = La.at[c].add(projection)
+        residual = jnp.einsum("k,kn,kn->", weight, vector, vector)
+        new = residual > tolerance * total
+        full |= new & (count == rank_a)
+        new &= count < rank_a
+        place = jnp.minimum(count, rank_a - 1)
+        size = jnp.sqrt(jnp.where(new, residual, 1.0))
+        past = La[c]
+
+        def opened(f, Df, metric, place=place, size=size, past=past, vector=vector, c=c):
+            f = f.at[:, place].set(vector / size)
+            if Df is not None:
+                # The batched form of the contraction is the one that reads Df in order.
+                mixed = jnp.einsum("ki,kijn->kjn", jnp.broadcast_to(past, (f.shape[0], rank_a)), Df)
+                Df = Df.at[:, place].set((Da[:, c] - mixed) / size)
+            row = module.noise_metric(
+                alpha=x.alpha, p=x.probabilities, rho=x.fractions, sigma2=x.variance, f=f, f_new=f[:, place][:, None]
+            )[..., 0]
+            return f, Df, metric.at[:, known:, known + place].set(row).at[:, known + place, known:].set(row)
+
+        # The large arrays pass through one conditional, so that they are updated in place and copied at no step.
+        f, Df, metric = jax.lax.cond(new, opened, lambda *unchanged: unchanged, f, Df, metric)
+        La = La.at[c, place].add(jnp.where(new, size, 0.0))
+        count = count + new
+    return La, f, Df, metric, count, full
