@@ -1,0 +1,52 @@
+"""gmsym: derive, generate, solve and validate the training dynamics of machine learning on Gaussian mixtures.
+
+The verbs and what they need are loaded when first used, so that `import gmsym` is fast.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from gmsym import symbols as symbols
+from gmsym.errors import ComputationError as ComputationError
+from gmsym.errors import InputError as InputError
+from gmsym.errors import UnprintableError as UnprintableError
+from gmsym.problem import GaussianMixture as GaussianMixture
+from gmsym.problem import Loss as Loss
+from gmsym.problem import Optimizer as Optimizer
+from gmsym.problem import Problem as Problem
+from gmsym.problem import losses as losses
+from gmsym.problem import optimizers as optimizers
+from gmsym.problem.parser import parse as parse
+
+if TYPE_CHECKING:
+    from gmsym import derive as derive
+    from gmsym.comparison import compare as compare
+    from gmsym.pipeline import simulate as simulate
+    from gmsym.pipeline import solve as solve
+    from gmsym.plotting import learning_curve as learning_curve
+    from gmsym.plotting import overlay as overlay
+    from gmsym.problem.file import read as read
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "derive": ("gmsym.derive", None),
+    "solve": ("gmsym.pipeline", "solve"),
+    "simulate": ("gmsym.pipeline", "simulate"),
+    "compare": ("gmsym.comparison", "compare"),
+    "overlay": ("gmsym.plotting", "overlay"),
+    "learning_curve": ("gmsym.plotting", "learning_curve"),
+    "read": ("gmsym.problem.file", "read"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'gmsym' has no attribute {name!r}")
+    module, attribute = _LAZY[name]
+    loaded = import_module(module)
+    return loaded if attribute is None else getattr(loaded, attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -1,3 +1,4 @@
 """Theories: each turns a problem into a symbolic system."""
 
 from gmsym.derive.dmf import dmf as dmf
+from gmsym.derive.flow import gradient_flow as gradient_flow

@@ -24,18 +24,20 @@ from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers
 from gmsym.runtime.points import sobol, whiten
 
 TOLERANCE = 1e-6  # an innovation is kept when it adds this share of a vector's squared norm
-EXACT_TOLERANCE = 1e-13  # where nothing is sampled
+EXACT_TOLERANCE = 1e-15  # where nothing is sampled
+_COARSER = 100  # the error of an unsampled solution is its change at a tolerance so many times larger
 _CHUNK = 32  # steps of one compiled loop; the host looks at the results and reports progress in between
 _SOBOL_DIMENSIONS = (64, 256, 1024, 4096, 16384)  # scrambled Sobol sets are not nested in dimension: few fixed sizes
 _PILOT = 512  # points of the run that finds the ranks
 _DIVERGED = 1e12
+_TINY = 1e-30
 
 
 class Solution(NamedTuple):
     """Order parameters along the trajectory and their standard errors, NumPy float64. T times, K clusters, C fields."""
 
     values: dict[str, np.ndarray]  # m (T, K, C), Q (T, C, C), Q_k (T, K, C, C), train_loss, test_loss (T,), perhaps test_error (T,)
-    errors: dict[str, np.ndarray]  # standard errors over independent scrambles, same shapes; zero where nothing is sampled
+    errors: dict[str, np.ndarray]  # standard errors over independent scrambles, or the effect of the tolerance where nothing is sampled
     ranks: tuple[int, int]  # innovations used by the fields (the most of any cluster) and by the gradients
 
 
@@ -89,13 +91,12 @@ def solve_causal_kernels(
     report = report or (lambda fraction: None)
     if exact:
         ranks, output = _exact(module, numbers, steps, tolerance, report)
-        runs = [output]
-    else:
-        ranks, runs = _sampled(module, numbers, steps, samples, scrambles, seed, tolerance, report)
-    values = {name: np.stack([run[name] for run in runs]) for name in runs[0]}
-    count = len(runs)
-    errors = {name: (array.std(0, ddof=1) / np.sqrt(count) if count > 1 else np.zeros(array.shape[1:])) for name, array in values.items()}
-    return Solution({name: array.mean(0) for name, array in values.items()}, errors, ranks)
+        _, coarse = _exact(module, numbers, steps, _COARSER * tolerance, report)
+        return Solution(output, {name: np.abs(array - coarse[name]) for name, array in output.items()}, ranks)
+    ranks, runs = _sampled(module, numbers, steps, samples, scrambles, seed, tolerance, report)
+    stacked = {name: np.stack([run[name] for run in runs]) for name in runs[0]}
+    errors = {name: array.std(0, ddof=1) / np.sqrt(scrambles) for name, array in stacked.items()}
+    return Solution({name: array.mean(0) for name, array in stacked.items()}, errors, ranks)
 
 
 def _exact(module: CausalKernelsModule, numbers: Numbers, steps: int, tolerance: float, report: Callable[[float], None]) -> tuple[Any, Any]:
@@ -169,6 +170,7 @@ def _run(module, numbers, points, rank, rank_a, steps, tolerance, report) -> tup
         pieces.append(piece)
         report(min(1.0, (start + _CHUNK) / steps))
     output = {name: np.concatenate([piece[name] for piece in pieces])[:steps] for name in pieces[0]}
+    output |= {name: np.asarray(array) for name, array in _fresh_sample(module, numbers, output["m"], output["Q_k"]).items()}
     return (int(np.max(carry.rank)), int(carry.rank_a)), output, False
 
 
@@ -252,6 +254,19 @@ def _step(module: CausalKernelsModule, numbers: Numbers, g: Array, tolerance: fl
     theta, state = module.optimizer(t, theta, carry.state, gradient, x.parameters)
     overflow = carry.overflow | full.any() | full_a
     return _Carry(theta, state, metric, e, f, Df, rank, count, overflow), order
+
+
+@eqx.filter_jit
+def _fresh_sample(module: CausalKernelsModule, numbers: Numbers, m: Array, Q: Array) -> dict[str, Array]:
+    """Mean loss and misclassification probability of a fresh sample at each time."""
+    # An initial state at the origin has Q = 0, where h/sqrt(Q) has no value; the limit Q -> 0 has one.
+    Q = Q + _TINY * jnp.eye(module.FIELDS)
+    means = {"test_loss": module.test_loss, "test_error": module.test_error}
+
+    def mixture(function: Callable[..., Array]) -> Array:
+        return jax.lax.map(lambda moments: numbers.probabilities @ function(*moments, numbers.parameters), (m, Q), batch_size=_CHUNK)
+
+    return {name: mixture(function) for name, function in means.items() if function is not None}
 
 
 def _field_innovations(theta: Array, metric: Array, tolerance: float, e: Array, rank: Array, variance: Array) -> tuple[Array, Array, Array, Array]:

@@ -3,3 +3,4 @@
 from gmsym.system.base import AbstractSystem as AbstractSystem
 from gmsym.system.base import Equation as Equation
 from gmsym.system.causal_kernels import CausalKernels as CausalKernels
+from gmsym.system.integro_differential import IntegroDifferential as IntegroDifferential

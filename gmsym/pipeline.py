@@ -1,0 +1,227 @@
+"""The stages by name, in order: derive, codegen, solve; simulate beside them; compare and plot after both.
+
+    problem -> derive.dmf -> system -> source -> load -> engine -> Dataset
+    problem ------------------------> simulation ------> Dataset
+
+Every intermediate object is kept: a system knows its problem and writes its source, a result knows how it was made.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import sympy as sp
+
+from gmsym import derive, schema
+from gmsym.comparison import Comparison, compare
+from gmsym.errors import InputError
+from gmsym.problem import GaussianMixture, Instance, Problem, losses, optimizers
+from gmsym.system import AbstractSystem, CausalKernels
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["build", "compare", "demo", "load_case", "simulate", "solve"]
+
+
+def solve(
+    system: CausalKernels | Problem,
+    *,
+    alpha: float,
+    steps: int,
+    samples: int = 8192,
+    scrambles: int = 4,
+    seed: int = 0,
+    progress: bool | None = None,
+    **parameters: float,
+) -> "xr.Dataset":
+    """Order parameters of training in the limit n, d -> infinity, at the times 0..steps-1.
+
+    Args:
+        system: DMF equations from `derive.dmf`, or a problem, which is derived first.
+        alpha: samples per dimension, n/d.
+        steps: number of times; time 0 is the initial state.
+        samples: population size of each cluster, a power of two; the error falls about like 1/samples.
+        scrambles: independent repetitions, whose spread gives the standard errors.
+        seed: of the scrambles.
+        progress: show a progress bar on stderr; by default only on a terminal.
+        parameters: a number for each parameter of the problem.
+
+    Returns:
+        Dataset with m (time, cluster, field), Q (time, field, field_b), Q_k (time, cluster, field, field_b), train_loss,
+        test_loss, test_error (time) and the standard error X_error of each X.
+
+    Raises:
+        InputError: an argument is unknown, missing or out of range; before anything is computed.
+        ComputationError: the trajectory diverged; names the step and the quantity.
+    """
+    if isinstance(system, Problem):
+        system = derive.dmf(system)
+    if not isinstance(system, CausalKernels):
+        raise InputError(f"system = {system!r}: DMF equations (derive.dmf) or a Problem are needed")
+    problem: Problem = system.problem
+    instance = problem.at(**parameters)
+    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 < alpha < float("inf"):
+        raise InputError(f"alpha = {alpha!r}: samples per dimension, a positive number, are needed")
+
+    from gmsym.engine.causal_kernels import solve_causal_kernels
+
+    module = load(system)
+    with _progress("solving DMF", progress) as report:
+        solution = solve_causal_kernels(
+            module, numbers(instance, alpha), steps=steps, samples=samples, scrambles=scrambles, seed=seed, report=report
+        )
+    sampled = {"samples": samples, "scrambles": scrambles, "seed": seed} if system.response != "exact" else {}
+    attributes = {
+        "problem": problem_name(problem),
+        "alpha": float(alpha),
+        "parameters": parameters,
+        "response": system.response,
+        "rank": list(solution.ranks),
+        "signature": system.signature,
+        **sampled,
+    }
+    return schema.to_dataset("theory", solution.values, solution.errors, attributes)
+
+
+def simulate(
+    problem: Problem | CausalKernels,
+    *,
+    n: int,
+    d: int,
+    steps: int,
+    replicates: int = 8,
+    seed: int = 0,
+    progress: bool | None = None,
+    **parameters: float,
+) -> "xr.Dataset":
+    """Training on generated data of n samples in d dimensions: the same variables as `solve`, averaged over replicates.
+
+    Args:
+        problem: the problem (or a system derived from it).
+        n, d: size of the data.
+        steps: number of times; time 0 is the initial state.
+        replicates: independent data sets and initial states; the standard errors come from their spread.
+        seed: of the data.
+        progress: show a progress bar on stderr; by default only on a terminal.
+        parameters: a number for each parameter of the problem.
+
+    Raises:
+        InputError, ComputationError: as `solve`.
+    """
+    problem = problem.problem if isinstance(problem, AbstractSystem) else problem
+    if not isinstance(problem, Problem):
+        raise InputError(f"problem = {problem!r}: a Problem is needed")
+    from gmsym.simulation import train
+
+    with _progress("training", progress) as report:
+        return train(problem, n=n, d=d, steps=steps, replicates=replicates, seed=seed, report=report, **parameters)
+
+
+def problem_name(problem: Problem) -> str:
+    """Loss and optimizer, as results and titles name a problem."""
+    return f"{problem.loss.name} / {problem.optimizer.name}"
+
+
+def numbers(instance: Instance, alpha: float) -> Any:
+    """The arrays of an instance as the engine takes them."""
+    from gmsym.runtime.causal_kernels import Numbers
+
+    return Numbers(
+        probabilities=instance.probabilities,
+        labels=instance.labels,
+        means_gram=instance.means_gram,
+        fractions=instance.fractions,
+        variance=instance.variance,
+        initial_gram=instance.initial_gram,
+        initial_overlap=instance.initial_overlap,
+        ridge=instance.ridge,
+        alpha=alpha,
+        parameters=list(instance.parameters.values()),
+    )
+
+
+def load(system: AbstractSystem) -> ModuleType:
+    """The generated module of a system; the same object for the same source, so that compiled functions are reused."""
+    return _load(system.source())
+
+
+@lru_cache(maxsize=64)
+def _load(source: str) -> ModuleType:
+    from gmsym.runtime import load as load_text
+
+    return load_text(source, "gmsym_generated")
+
+
+def demo(directory: Path, progress: bool | None = None) -> Comparison:
+    """The main job on the logistic case: derive, generate, solve, simulate, compare; writes a figure, a table and the module.
+
+    Writes `gmsym_demo.png`, `gmsym_demo.csv` and `gmsym_demo_logistic.py` to `directory`. About half a minute on two cores.
+    """
+    from gmsym.plotting import overlay
+
+    problem = Problem(GaussianMixture.symmetric(), losses.logistic(), optimizers.gd())
+    values = {"sigma": 1.0, "mu_norm": 1.2, "eta": 1.0, "ridge": 0.05}
+    system = derive.dmf(problem)
+    theory = solve(system, alpha=1.5, steps=60, progress=progress, **values)
+    runs = simulate(problem, n=1500, d=1000, steps=60, replicates=8, progress=progress, **values)
+    comparison = compare(theory, runs)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "gmsym_demo_logistic.py").write_text(system.source())
+    comparison.to_csv(directory / "gmsym_demo.csv")
+    overlay(theory, runs).savefig(directory / "gmsym_demo.png", dpi=150)
+    return comparison
+
+
+def load_case(folder: Path) -> ModuleType:
+    """The `problem.py` of a case: a module that declares PROBLEM, VALUES, ALPHA, STEPS and SIMULATION.
+
+    Raises:
+        InputError: there is no such file, or it declares no PROBLEM.
+    """
+    path = folder / "problem.py"
+    if not path.is_file():
+        raise InputError(f"case {str(folder)!r}: there is no problem.py in it")
+    spec = spec_from_file_location(f"gmsym_case_{folder.name}", path)
+    assert spec is not None and spec.loader is not None
+    case = module_from_spec(spec)
+    spec.loader.exec_module(case)
+    if not isinstance(getattr(case, "PROBLEM", None), Problem):
+        raise InputError(f"case {str(folder)!r}: problem.py must declare PROBLEM, a gmsym Problem")
+    return case
+
+
+def build(folder: Path) -> list[Path]:
+    """Write the generated module and the manifest of a case; files whose text is current are left alone.
+
+    Returns:
+        the files that changed.
+    """
+    system = derive.dmf(load_case(folder).PROBLEM)
+    manifest = {"kind": type(system).__name__, "signature": system.signature, "sympy": sp.__version__, "module": "generated/dmf.py"}
+    texts = {folder / "generated" / "dmf.py": system.source(), folder / "manifest.json": json.dumps(manifest, indent=2) + "\n"}
+    changed = [path for path, text in texts.items() if not path.is_file() or path.read_text() != text]
+    for path in changed:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(texts[path])
+    return changed
+
+
+@contextmanager
+def _progress(description: str, wanted: bool | None) -> Iterator[Callable[[float], None]]:
+    """A function that takes the completed fraction, drawn as a bar on stderr."""
+    if wanted is False or (wanted is None and not sys.stderr.isatty()):
+        yield lambda fraction: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(description, total=1.0)
+        yield lambda fraction: bar.update(task, completed=fraction)

@@ -1,0 +1,43 @@
+"""A causal system in continuous time: integro-differential equations of two-time kernels. Source: theory.md 4."""
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import sympy as sp
+
+from gmsym.calculus.kernels import kernel
+from gmsym.errors import InputError
+from gmsym.system.base import AbstractSystem, Equation
+
+# Kernels that exist in continuous time only; the others keep their names, R and W per unit of time.
+Mk = kernel("Mk", "M", subscripts=1, value="cd")  # regular part of the gradients' response: cluster; t, s
+Abar = kernel("Abar", r"\bar A", subscripts=1, value="cd")  # instantaneous part: cluster; t
+mb = kernel("mb", "m", subscripts=2, value="c")  # share of block b in the overlap with mean j: mean, block; t
+Qb = kernel("Qb", "Q", subscripts=1, value="cd")  # share of block b in the overlap of two iterates: block; t, s
+
+
+@final
+@dataclass(frozen=True)
+class IntegroDifferential(AbstractSystem):
+    """Two-time equations of a gradient flow. It has no engine of its own: a linear multistep optimizer integrates it."""
+
+    name: str
+    problem: object
+    flow: tuple[Equation, ...]
+    limit: str = "step size -> 0 at fixed time t = steps * step size, after n, d -> oo"
+
+    writer: ClassVar[str] = ""
+
+    def equations(self) -> tuple[Equation, ...]:
+        """Field, responses, and the evolution of W, m and Q."""
+        return self.flow
+
+    def identity(self) -> tuple[sp.Basic, ...]:
+        return tuple(sp.Tuple(eq.lhs, eq.rhs) for eq in self.flow)
+
+    def source(self) -> str:
+        """Raises InputError: continuous-time kernels have no generated module of their own."""
+        raise InputError(
+            f"{self.name}: a gradient flow in continuous time has no module of its own; "
+            "solve the DMF of gmsym.optimizers.adams_bashforth(order) with a small step, which integrates it to that order"
+        )
