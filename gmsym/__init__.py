@@ -21,6 +21,7 @@ from gmsym.problem.parser import parse as parse
 if TYPE_CHECKING:
     from gmsym import derive as derive
     from gmsym.comparison import compare as compare
+    from gmsym.pipeline import kernels as kernels
     from gmsym.pipeline import simulate as simulate
     from gmsym.pipeline import solve as solve
     from gmsym.plotting import learning_curve as learning_curve
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "derive": ("gmsym.derive", None),
     "solve": ("gmsym.pipeline", "solve"),
+    "kernels": ("gmsym.pipeline", "kernels"),
     "simulate": ("gmsym.pipeline", "simulate"),
     "compare": ("gmsym.comparison", "compare"),
     "overlay": ("gmsym.plotting", "overlay"),

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import sympy as sp
 
 from gmsym import derive, schema
@@ -27,7 +28,7 @@ from gmsym.system import AbstractSystem, CausalKernels
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["build", "compare", "demo", "load_case", "simulate", "solve"]
+__all__ = ["build", "compare", "demo", "kernels", "load_case", "simulate", "solve"]
 
 
 def solve(
@@ -61,6 +62,46 @@ def solve(
         InputError: an argument is unknown, missing or out of range; before anything is computed.
         ComputationError: the trajectory diverged; names the step and the quantity.
     """
+    system, solution = _solved(system, alpha, parameters, progress, steps=steps, samples=samples, scrambles=scrambles, seed=seed)
+    attributes = {
+        "problem": problem_name(system.problem),
+        "alpha": float(alpha),
+        "parameters": parameters,
+        "response": system.response,
+        "rank": list(solution.ranks),
+        "signature": system.signature,
+        **({} if system.response == "exact" else {"samples": samples, "scrambles": scrambles, "seed": seed}),
+    }
+    return schema.to_dataset("theory", solution.values, solution.errors, attributes)
+
+
+def kernels(
+    system: CausalKernels | Problem,
+    *,
+    alpha: float,
+    steps: int,
+    samples: int = 8192,
+    scrambles: int = 4,
+    seed: int = 0,
+    progress: bool | None = None,
+    **parameters: float,
+) -> dict[str, np.ndarray]:
+    """Two-time kernels of the limit, for the arguments of `solve`.
+
+    Returns:
+        Q (T, T, C, C), the overlaps Theta(t)^T Theta(s), and C (T, T, C, C), the gradient correlations E[a(t) a(s)^T] over
+        the mixture. Memory is O(T^2 C^2).
+
+    Raises:
+        InputError, ComputationError: as `solve`.
+    """
+    _, solution = _solved(
+        system, alpha, parameters, progress, steps=steps, samples=samples, scrambles=scrambles, seed=seed, two_time=True
+    )
+    return solution.two_time
+
+
+def _solved(system: Any, alpha: float, parameters: dict[str, float], progress: bool | None, **options: Any) -> tuple[CausalKernels, Any]:
     if isinstance(system, Problem):
         system = derive.dmf(system)
     if not isinstance(system, CausalKernels):
@@ -74,20 +115,7 @@ def solve(
 
     module = load(system)
     with _progress("solving DMF", progress) as report:
-        solution = solve_causal_kernels(
-            module, numbers(instance, alpha), steps=steps, samples=samples, scrambles=scrambles, seed=seed, report=report
-        )
-    sampled = {"samples": samples, "scrambles": scrambles, "seed": seed} if system.response != "exact" else {}
-    attributes = {
-        "problem": problem_name(problem),
-        "alpha": float(alpha),
-        "parameters": parameters,
-        "response": system.response,
-        "rank": list(solution.ranks),
-        "signature": system.signature,
-        **sampled,
-    }
-    return schema.to_dataset("theory", solution.values, solution.errors, attributes)
+        return system, solve_causal_kernels(module, numbers(instance, alpha), report=report, **options)
 
 
 def simulate(

@@ -42,7 +42,7 @@ class _Stacked(sp.Basic):
 
     def _jaxcode(self, jax: printer.JaxPrinter) -> str:
         like, *entries = (jax.doprint(e) for e in self.args)
-        return f"jnp.stack([jnp.broadcast_to(entry, {like}.shape) for entry in ({', '.join(entries)},)])"
+        return f"jnp.stack([jnp.broadcast_to(jnp.asarray(entry, {like}.dtype), {like}.shape) for entry in ({', '.join(entries)},)])"
 
 
 class _Group(sp.Basic):

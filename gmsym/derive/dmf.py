@@ -15,7 +15,7 @@ from gmsym.derive.innovations import innovation_form, step_form
 from gmsym.derive.program import local_field, n, risk_gradient
 from gmsym.errors import InputError
 from gmsym.problem import Problem
-from gmsym.system import CausalKernels, Equation
+from gmsym.system import CausalKernels, Equation, Equations
 from gmsym.system import causal_kernels as S
 from gmsym.system.causal_kernels import A, B, K, Mean, P, Partial, Q, Qk, R, Ra, Theta, U, W, a, abar, alpha, b, k, l, m, mu, omega, p, r, rho, s, sigma2, t, xi
 
@@ -59,9 +59,11 @@ def dmf(problem: Problem) -> CausalKernels:
         update=optimizer.jacobian,
         clock=symbols.t,
         response="exact" if loss.is_quadratic else "stein" if loss.kinks else "tangent",
-        kernel_form=(field, *local_equations(problem), response, gradient, *noise_equations(), *optimizer_equations(problem, gradient), *overlaps()),
-        innovation_form=innovations,
-        step=step_form(innovations),
+        kernel_form=Equations(
+            (field, *local_equations(problem), response, gradient, *noise_equations(), *optimizer_equations(problem, gradient), *overlaps())
+        ),
+        innovation_form=Equations(innovations),
+        step=Equations(step_form(innovations)),
         moments=moments,
         test_loss=tuple(_mean_over_cluster(loss.at_label(loss.value, y), problem, moments) for y in problem.data.labels),
         test_error=_test_error(problem, moments),

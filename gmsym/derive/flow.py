@@ -14,7 +14,7 @@ from gmsym.calculus.kernels import Transposed, distribute, kernel
 from gmsym.derive.dmf import field_equations, local_equations, noise_equations
 from gmsym.errors import InputError
 from gmsym.problem import Problem
-from gmsym.system import CausalKernels, Equation, IntegroDifferential
+from gmsym.system import CausalKernels, Equation, Equations, IntegroDifferential
 from gmsym.system.causal_kernels import A, Mean, Partial, R, Ra, Theta, W, a, abar, alpha, b, k, m, mu, omega, r, rho, s, sigma2, t, xi
 from gmsym.system.causal_kernels import B as BLOCKS
 from gmsym.system.causal_kernels import j as mean
@@ -48,7 +48,7 @@ def gradient_flow(system: CausalKernels) -> IntegroDifferential:
     return IntegroDifferential(
         name=f"{system.name}_flow",
         problem=problem,
-        flow=(
+        flow=Equations((
             Equation(field.lhs, _limit(field.rhs), field.meaning, SOURCE, "own"),
             *local_equations(problem)[:2],
             Equation(R(k, t, s), response.rhs, "response of the field to past gradients, per unit of time", SOURCE, "own", "s < t"),
@@ -59,7 +59,7 @@ def gradient_flow(system: CausalKernels) -> IntegroDifferential:
             ),
             Equation(W(b, s, s), rate, "its value just after s: the gradient itself gains a unit there", SOURCE, "own"),
             Equation(m(k, t), sp.Sum(mb(k, b, t), (b, 1, BLOCKS)), "overlap with the mean of cluster k", SOURCE, "own"),
-        ),
+        )),
     )
 
 

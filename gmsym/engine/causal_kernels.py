@@ -31,6 +31,7 @@ _SOBOL_DIMENSIONS = (64, 256, 1024, 4096, 16384)  # scrambled Sobol sets are not
 _PILOT = 512  # points of the run that finds the ranks
 _DIVERGED = 1e12
 _TINY = 1e-30
+_ROWS = ("theta", "metric", "La")  # coefficients of Theta, Gram matrix of their basis, coefficients of the gradients
 
 
 class Solution(NamedTuple):
@@ -39,6 +40,7 @@ class Solution(NamedTuple):
     values: dict[str, np.ndarray]  # m (T, K, C), Q (T, C, C), Q_k (T, K, C, C), train_loss, test_loss (T,), perhaps test_error (T,)
     errors: dict[str, np.ndarray]  # standard errors over independent scrambles, or the effect of the tolerance where nothing is sampled
     ranks: tuple[int, int]  # innovations used by the fields (the most of any cluster) and by the gradients
+    two_time: dict[str, np.ndarray]  # Q (T, T, C, C) and C (T, T, C, C), the mean of a(t) a(s)^T over the mixture; empty unless asked for
 
 
 class _Carry(NamedTuple):
@@ -62,6 +64,7 @@ def solve_causal_kernels(
     scrambles: int = 4,
     seed: int = 0,
     tolerance: float | None = None,
+    two_time: bool = False,
     report: Callable[[float], None] | None = None,
 ) -> Solution:
     """Solve the system of a generated module.
@@ -74,6 +77,7 @@ def solve_causal_kernels(
         scrambles: independent point sets, whose spread gives the standard errors; at least 2.
         seed: of the scrambles.
         tolerance: of the innovations, relative to a vector's squared norm.
+        two_time: whether to return two-time kernels too, of O(T^2) memory.
         report: called with the completed fraction.
 
     Raises:
@@ -92,16 +96,33 @@ def solve_causal_kernels(
     if exact:
         ranks, output = _exact(module, numbers, steps, tolerance, report)
         _, coarse = _exact(module, numbers, steps, _COARSER * tolerance, report)
-        return Solution(output, {name: np.abs(array - coarse[name]) for name, array in output.items()}, ranks)
-    ranks, runs = _sampled(module, numbers, steps, samples, scrambles, seed, tolerance, report)
-    stacked = {name: np.stack([run[name] for run in runs]) for name in runs[0]}
-    errors = {name: array.std(0, ddof=1) / np.sqrt(scrambles) for name, array in stacked.items()}
-    return Solution({name: array.mean(0) for name, array in stacked.items()}, errors, ranks)
+        runs, kernels = [output], _two_time(output) if two_time else {}
+        errors = {name: np.abs(output[name] - coarse[name]) for name in _observed(output)}
+    else:
+        ranks, runs = _sampled(module, numbers, steps, samples, scrambles, seed, tolerance, report)
+        errors = {name: np.std([run[name] for run in runs], axis=0, ddof=1) / np.sqrt(scrambles) for name in _observed(runs[0])}
+        every = [_two_time(run) for run in runs] if two_time else []
+        kernels = {name: np.mean([kernel[name] for kernel in every], axis=0) for name in ("Q", "C")} if two_time else {}
+    values = {name: np.mean([run[name] for run in runs], axis=0) for name in errors}
+    return Solution(values, errors, ranks, kernels)
+
+
+def _observed(output: dict[str, np.ndarray]) -> list[str]:
+    return [name for name in output if name not in _ROWS]
+
+
+def _two_time(output: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Two-time kernels from the rows of both sides."""
+    theta, metric, La = (output[name] for name in _ROWS)
+    return {
+        "Q": np.einsum("tbcx,bxy,sbdy->tscd", theta, metric, theta, optimize=True),
+        "C": np.einsum("tcj,sdj->tscd", La, La),
+    }
 
 
 def _exact(module: CausalKernelsModule, numbers: Numbers, steps: int, tolerance: float, report: Callable[[float], None]) -> tuple[Any, Any]:
     """Quadratic loss: the gradients are affine in g, so the 2r points +-sqrt(r) e_j carry every mean exactly."""
-    full = steps * module.FIELDS
+    full = _most(module, steps)
     rank = min(full, 64)
     while True:
         points = np.concatenate([np.eye(rank), -np.eye(rank)], axis=1) * np.sqrt(rank)
@@ -113,7 +134,7 @@ def _exact(module: CausalKernelsModule, numbers: Numbers, steps: int, tolerance:
 
 def _sampled(module, numbers, steps, samples, scrambles, seed, tolerance, report) -> tuple[tuple[int, int], list[dict[str, np.ndarray]]]:
     """Independent scrambles, with the room for innovations that a small pilot run asks for."""
-    full = steps * module.FIELDS
+    full = _most(module, steps)
     room = min(full, 48)
     pilot = min(samples, _PILOT)
     while True:
@@ -143,6 +164,11 @@ def _sampled(module, numbers, steps, samples, scrambles, seed, tolerance, report
         margin *= 4
 
 
+def _most(module: CausalKernelsModule, steps: int) -> int:
+    """Innovations that a run can have at most: one a field and step, of whole chunks."""
+    return -(-steps // _CHUNK) * _CHUNK * module.FIELDS
+
+
 def _rounded(rank: int) -> int:
     """Up to a multiple of 4, so that nearby problems share a compiled loop."""
     return -(-rank // 4) * 4
@@ -170,6 +196,7 @@ def _run(module, numbers, points, rank, rank_a, steps, tolerance, report) -> tup
         pieces.append(piece)
         report(min(1.0, (start + _CHUNK) / steps))
     output = {name: np.concatenate([piece[name] for piece in pieces])[:steps] for name in pieces[0]}
+    output["metric"] = np.asarray(carry.metric)
     output |= {name: np.asarray(array) for name, array in _fresh_sample(module, numbers, output["m"], output["Q_k"]).items()}
     return (int(np.max(carry.rank)), int(carry.rank_a)), output, False
 
@@ -253,6 +280,7 @@ def _step(module: CausalKernelsModule, numbers: Numbers, g: Array, tolerance: fl
     )
     theta, state = module.optimizer(t, theta, carry.state, gradient, x.parameters)
     overflow = carry.overflow | full.any() | full_a
+    order |= {"theta": carry.theta, "La": La}
     return _Carry(theta, state, metric, e, f, Df, rank, count, overflow), order
 
 

@@ -29,13 +29,25 @@ class Equation:
         return f"{sp.latex(self.lhs)} &= {sp.latex(self.rhs)}{condition}"
 
 
+@final
+class Equations(tuple[Equation, ...]):
+    """Equations in the order of computation, shown as LaTeX in a notebook."""
+
+    def latex(self) -> str:
+        """One `aligned` environment."""
+        return "\\begin{aligned}\n" + " \\\\\n".join(e.latex() for e in self) + "\n\\end{aligned}"
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex()}$"
+
+
 class AbstractSystem(ABC):
     """A derived symbolic system. Frozen; everything in it has a declared order."""
 
     writer: ClassVar[str]  # "module:function" that turns the system into source text
 
     @abstractmethod
-    def equations(self) -> tuple[Equation, ...]:
+    def equations(self) -> Equations:
         """The system's equations in the order of computation."""
 
     @abstractmethod
@@ -49,10 +61,10 @@ class AbstractSystem(ABC):
 
     def latex(self) -> str:
         """All equations as one `aligned` environment."""
-        return "\\begin{aligned}\n" + " \\\\\n".join(e.latex() for e in self.equations()) + "\n\\end{aligned}"
+        return self.equations().latex()
 
     def _repr_latex_(self) -> str:
-        return f"$\\displaystyle {self.latex()}$"
+        return self.equations()._repr_latex_()
 
     def source(self) -> str:
         """The generated JAX module as text.

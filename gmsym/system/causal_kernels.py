@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, final
 import sympy as sp
 
 from gmsym.calculus.kernels import kernel
-from gmsym.system.base import AbstractSystem, Equation
+from gmsym.system.base import AbstractSystem, Equations
 
 # Indices: times t, s, r; clusters k, l; blocks b; innovations i, j. Sums run over 1..K and 1..B.
 t, s, r = sp.symbols("t s r", integer=True, nonnegative=True)
@@ -87,7 +87,7 @@ Response = Literal["tangent", "stein", "exact"]
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CausalKernels(AbstractSystem):
     """DMF equations of one problem, after n, d -> infinity at fixed alpha = n/d.
 
@@ -109,9 +109,9 @@ class CausalKernels(AbstractSystem):
     update: sp.ImmutableDenseMatrix  # (1 + S, 2 + S): new (theta, state) from (theta, state, gradient); may depend on the step
     clock: sp.Symbol  # the step counter in `update`
     response: Response  # how mean responses are computed: derivative of the gradient, Stein's lemma, or no sampling at all
-    kernel_form: tuple[Equation, ...]
-    innovation_form: tuple[Equation, ...]
-    step: tuple[Equation, ...]
+    kernel_form: Equations
+    innovation_form: Equations
+    step: Equations
     moments: tuple[tuple[sp.Symbol, ...], tuple[tuple[sp.Symbol, ...], ...]]  # symbols of m (C,) and Q_k (C, C) in the next two
     test_loss: tuple[sp.Expr, ...]  # (K,) mean loss of a fresh sample of each cluster
     test_error: tuple[sp.Expr, ...] | None  # (K,) misclassification probability, None without a readout
@@ -119,9 +119,13 @@ class CausalKernels(AbstractSystem):
 
     writer: ClassVar[str] = "gmsym.codegen.causal_kernels:source"
 
-    def equations(self) -> tuple[Equation, ...]:
+    def equations(self) -> Equations:
         """Kernel form: fields, gradients, kernels, responses, updates and order parameters."""
         return self.kernel_form
+
+    def __repr__(self) -> str:
+        sizes = f"fields={len(self.fields)}, clusters={self.clusters}, blocks={self.blocks}"
+        return f"CausalKernels({self.name!r}, {sizes}, response={self.response!r}, signature={self.signature!r})"
 
     def identity(self) -> tuple[sp.Basic, ...]:
         return (

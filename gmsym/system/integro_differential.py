@@ -7,7 +7,7 @@ import sympy as sp
 
 from gmsym.calculus.kernels import kernel
 from gmsym.errors import InputError
-from gmsym.system.base import AbstractSystem, Equation
+from gmsym.system.base import AbstractSystem, Equations
 
 # Kernels that exist in continuous time only; the others keep their names, R and W per unit of time.
 Mk = kernel("Mk", "M", subscripts=1, value="cd")  # regular part of the gradients' response: cluster; t, s
@@ -17,20 +17,23 @@ Qb = kernel("Qb", "Q", subscripts=1, value="cd")  # share of block b in the over
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class IntegroDifferential(AbstractSystem):
     """Two-time equations of a gradient flow. It has no engine of its own: a linear multistep optimizer integrates it."""
 
     name: str
     problem: object
-    flow: tuple[Equation, ...]
+    flow: Equations
     limit: str = "step size -> 0 at fixed time t = steps * step size, after n, d -> oo"
 
     writer: ClassVar[str] = ""
 
-    def equations(self) -> tuple[Equation, ...]:
+    def equations(self) -> Equations:
         """Field, responses, and the evolution of W, m and Q."""
         return self.flow
+
+    def __repr__(self) -> str:
+        return f"IntegroDifferential({self.name!r}, signature={self.signature!r})"
 
     def identity(self) -> tuple[sp.Basic, ...]:
         return tuple(sp.Tuple(eq.lhs, eq.rhs) for eq in self.flow)

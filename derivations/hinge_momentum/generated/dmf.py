@@ -35,13 +35,13 @@ def gradient(fields, label, parameters):
     """Gradient of the loss in the fields, (C, N)."""
     (h,) = fields
     (y,) = label
-    return jnp.stack([jnp.broadcast_to(entry, h.shape) for entry in (-y * rt.step(1 - h * y),)])
+    return jnp.stack([jnp.broadcast_to(jnp.asarray(entry, h.dtype), h.shape) for entry in (-y * rt.step(1 - h * y),)])
 
 
 def _hessian_rows(fields, label, parameters):
     """Hessian of the loss in the fields, by rows, each (C, N)."""
     (h,) = fields
-    return (jnp.stack([jnp.broadcast_to(entry, h.shape) for entry in (0,)]),)
+    return (jnp.stack([jnp.broadcast_to(jnp.asarray(entry, h.dtype), h.shape) for entry in (0,)]),)
 
 
 def hessian(fields, label, parameters):

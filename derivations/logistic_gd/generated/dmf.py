@@ -35,14 +35,14 @@ def gradient(fields, label, parameters):
     """Gradient of the loss in the fields, (C, N)."""
     (h,) = fields
     (y,) = label
-    return jnp.stack([jnp.broadcast_to(entry, h.shape) for entry in (-y * rt.sigmoid(-h * y),)])
+    return jnp.stack([jnp.broadcast_to(jnp.asarray(entry, h.dtype), h.shape) for entry in (-y * rt.sigmoid(-h * y),)])
 
 
 def _hessian_rows(fields, label, parameters):
     """Hessian of the loss in the fields, by rows, each (C, N)."""
     (h,) = fields
     (y,) = label
-    return (jnp.stack([jnp.broadcast_to(entry, h.shape) for entry in (y**2 * rt.sigmoid(-h * y) * rt.sigmoid(h * y),)]),)
+    return (jnp.stack([jnp.broadcast_to(jnp.asarray(entry, h.dtype), h.shape) for entry in (y**2 * rt.sigmoid(-h * y) * rt.sigmoid(h * y),)]),)
 
 
 def hessian(fields, label, parameters):

@@ -35,7 +35,7 @@ def gradient(fields, label, parameters):
     """Gradient of the loss in the fields, (C, N)."""
     (h0, h1, h2) = fields
     (y0, y1, y2) = label
-    return jnp.stack([jnp.broadcast_to(entry, h0.shape) for entry in (jnp.exp(h0 - rt.logsumexp(h0, h1, h2)) - y0, jnp.exp(h1 - rt.logsumexp(h0, h1, h2)) - y1, jnp.exp(h2 - rt.logsumexp(h0, h1, h2)) - y2,)])
+    return jnp.stack([jnp.broadcast_to(jnp.asarray(entry, h0.dtype), h0.shape) for entry in (jnp.exp(h0 - rt.logsumexp(h0, h1, h2)) - y0, jnp.exp(h1 - rt.logsumexp(h0, h1, h2)) - y1, jnp.exp(h2 - rt.logsumexp(h0, h1, h2)) - y2,)])
 
 
 def _hessian_rows(fields, label, parameters):
@@ -47,7 +47,7 @@ def _hessian_rows(fields, label, parameters):
     x3 = jnp.exp(h2 - rt.logsumexp(h0, h1, h2))
     x4 = -x0 * x3
     x5 = -x1 * x3
-    return (jnp.stack([jnp.broadcast_to(entry, h0.shape) for entry in ((1 - x0) * x0, x2, x4,)]), jnp.stack([jnp.broadcast_to(entry, h0.shape) for entry in (x2, (1 - x1) * x1, x5,)]), jnp.stack([jnp.broadcast_to(entry, h0.shape) for entry in (x4, x5, (1 - x3) * x3,)]),)
+    return (jnp.stack([jnp.broadcast_to(jnp.asarray(entry, h0.dtype), h0.shape) for entry in ((1 - x0) * x0, x2, x4,)]), jnp.stack([jnp.broadcast_to(jnp.asarray(entry, h0.dtype), h0.shape) for entry in (x2, (1 - x1) * x1, x5,)]), jnp.stack([jnp.broadcast_to(jnp.asarray(entry, h0.dtype), h0.shape) for entry in (x4, x5, (1 - x3) * x3,)]),)
 
 
 def hessian(fields, label, parameters):

@@ -1,0 +1,137 @@
+"""Generated modules: the text computes what the system says, on arrays, under jit, in float32 and float64."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import sympy as sp
+
+import gmsym as gm
+from gmsym import derive, pipeline
+from gmsym.codegen._arrays import arguments, array_text, letters
+from gmsym.errors import UnprintableError
+from gmsym.problem import losses, optimizers
+from gmsym.runtime import load
+from gmsym.system.causal_kernels import A, Bk, L, La, Rt, Y, abar, alpha, b, i, j, k, p, ridge, sigma2, t
+
+RNG = np.random.default_rng(3)
+
+
+def problem_of(name: str) -> gm.Problem:
+    loss = losses.CATALOG[name]()
+    data = gm.GaussianMixture.symmetric(mu_norm=1, sigma=1)
+    if name == "softmax":
+        data = gm.GaussianMixture(probabilities=[sp.Rational(1, 3)] * 3, labels=sp.eye(3).tolist(), means_gram=sp.eye(3), variance=[1, 1, 1])
+    return gm.Problem(data, loss, optimizers.heavy_ball())
+
+
+@pytest.fixture(scope="module", params=list(losses.CATALOG))
+def case(request):
+    problem = problem_of(request.param)
+    system = derive.dmf(problem)
+    return problem, system, load(system.source(), request.param)
+
+
+def test_local_functions_are_the_losses(case):
+    """Against SymPy at 30 digits, and the gradient and Hessian against automatic differentiation of the loss."""
+    problem, system, module = case
+    h = RNG.normal(size=(len(system.fields), 6)) + 0.05
+    label = [float(x) for x in problem.data.labels[0]]
+    parameters = [0.7] * len(system.parameters)
+    value, gradient, hessian = (jax.jit(f)(h, label, parameters) for f in (module.loss, module.gradient, module.hessian))
+    assert value.shape == (6,) and gradient.shape == h.shape and hessian.shape == (len(h), *h.shape)
+    for n in range(6):
+        point = dict(zip((*system.fields, *system.labels), [*map(float, h[:, n]), *label], strict=True))
+        assert np.isclose(float(value[n]), float(system.loss.subs(point)), rtol=1e-12)
+        single = lambda x: module.loss(x[:, None], label, parameters)[0]  # noqa: E731
+        assert np.allclose(jax.grad(single)(h[:, n]), gradient[:, n], rtol=1e-10, atol=1e-12)
+        assert np.allclose(jax.hessian(single)(h[:, n]), hessian[:, :, n], rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["logistic", "softmax", "probit", "smoothed_hinge", "huber", "hinge"])
+def test_extreme_fields_give_finite_values(name, dtype):
+    """h = +-1e4: value, gradient and Hessian stay finite and have the limits of the loss."""
+    problem = problem_of(name)
+    module = load(derive.dmf(problem).source(), name)
+    fields = len(problem.loss.fields)
+    h = np.zeros((fields, 2), dtype=dtype)
+    h[0] = [1e4, -1e4]
+    label = np.array([float(x) for x in problem.data.labels[0]], dtype=dtype)
+    parameters = np.full(len(problem.local_parameters), 0.5, dtype=dtype)
+    value, gradient, hessian = (jax.jit(f)(h, label, parameters) for f in (module.loss, module.gradient, module.hessian))
+    for array in (value, gradient, hessian):
+        assert array.dtype == dtype and jnp.isfinite(array).all()
+    assert value[0] < 1e-6 or name == "huber"  # label of the first cluster is that of a large field
+    assert value[1] > 1e3
+    if name in ("logistic", "hinge", "smoothed_hinge"):
+        assert np.allclose(gradient[0], [0, -1])
+    if name == "probit":
+        assert np.isclose(gradient[0, 1], -1e4, rtol=1e-6) and np.isclose(hessian[0, 0, 1], 1, rtol=1e-6)
+
+
+def test_array_functions_are_the_step_form():
+    """Each generated array function against the equation, written with explicit loops over random arrays."""
+    module = load(derive.dmf(problem_of("softmax")).source(), "arrays")
+    K, B, C, J, I, X, N = 3, 2, 3, 4, 5, 6, 7  # noqa: E741
+    r = RNG.normal
+    p_, rho, s2, alpha_ = r(size=K), r(size=B), r(size=(K, B)), 1.7
+    Y_, L_, Rt_, g_, f_, m_ = r(size=(B, C, I)), r(size=(K, C, J)), r(size=(K, C, I)), r(size=(J, N)), r(size=(K, I, N)), r(size=(K, C))
+    memory = np.zeros((K, C, I))
+    for k_, c, i_, b_ in itertools.product(range(K), range(C), range(I), range(B)):
+        memory[k_, c, i_] += rho[b_] * s2[k_, b_] * Y_[b_, c, i_] / alpha_
+    assert np.allclose(module.memory(alpha=alpha_, rho=rho, sigma2=s2, Y=Y_), memory)
+    field = np.zeros((K, C, N))
+    for k_, c, n in itertools.product(range(K), range(C), range(N)):
+        field[k_, c, n] = m_[k_, c] + sum(L_[k_, c, x] * g_[x, n] for x in range(J)) + sum(Rt_[k_, c, x] * f_[k_, x, n] for x in range(I))
+    assert np.allclose(module.field(m=m_, L=L_, g=g_, Rt=Rt_, f=f_), field)
+    A_, Df = r(size=(K, C, C, N)), r(size=(K, I, J, N))
+    tangent = np.zeros((K, C, J, N))
+    for k_, c, d, x, n in itertools.product(range(K), range(C), range(C), range(J), range(N)):
+        tangent[k_, c, x, n] += A_[k_, c, d, n] * (L_[k_, d, x] + sum(Rt_[k_, d, y] * Df[k_, y, x, n] for y in range(I)))
+    assert np.allclose(module.tangent(A=A_, L=L_, Rt=Rt_, Df=Df), tangent)
+    abar_, mu, La_, zeta = r(size=(K, C)), r(size=(K, B, X)), r(size=(C, I)), r(size=(B, I, X))
+    B_, e, theta = r(size=(K, C, J)), r(size=(K, B, J, X)), r(size=(B, C, X))
+    risk = 0.3 * theta
+    for b_, c, x in itertools.product(range(B), range(C), range(X)):
+        risk[b_, c, x] += sum(p_[k_] * abar_[k_, c] * mu[k_, b_, x] for k_ in range(K)) + sum(La_[c, y] * zeta[b_, y, x] for y in range(I))
+        risk[b_, c, x] += sum(p_[k_] * s2[k_, b_] * B_[k_, c, y] * e[k_, b_, y, x] for k_ in range(K) for y in range(J))
+    given = dict(p=p_, sigma2=s2, ridge=0.3, abar=abar_, mu=mu, La=La_, zeta=zeta, B=B_, e=e, theta=theta)
+    assert np.allclose(module.risk_gradient(**given), risk)
+    metric = np.zeros((B, I, 1))
+    for b_, y in itertools.product(range(B), range(I)):
+        metric[b_, y, 0] = rho[b_] / alpha_ * sum(p_[k_] * s2[k_, b_] * np.mean(f_[k_, y] * f_[k_, 1]) for k_ in range(K))
+    assert np.allclose(module.noise_metric(alpha=alpha_, p=p_, rho=rho, sigma2=s2, f=f_, f_new=f_[:, 1:2]), metric)
+
+
+def test_letters_put_axes_in_one_order():
+    assert letters(L(k, j, t)) == "kcj" and letters(A(k, t)) == "kcdn" and letters(Y(b, j, t)) == "bcj"
+    assert arguments(ridge * abar(k, t) / alpha + La(j, t)) == ["alpha", "ridge", "La", "abar"]
+
+
+def test_array_text_sums_transposes_and_broadcasts():
+    expr = sp.Sum(p(k) * sigma2(k, b) * Bk(k, j, t), (k, 1, 2)) + abar(k, t)
+    assert array_text(sp.Sum(p(k) * Bk(k, j, t), (k, 1, 2)), "cj") == 'jnp.einsum("k,kcj->cj", p, B)'
+    assert array_text(abar(k, t), "kcj") == "abar[:, :, None]"
+    assert array_text(expr, "kbcj").count("einsum") == 1
+    with pytest.raises(UnprintableError, match="array algebra"):
+        array_text(sp.sin(i) * Rt(k, i, t), "kci")
+
+
+def test_the_optimizer_is_its_rule():
+    optimizer = optimizers.nesterov()
+    system = derive.dmf(gm.Problem(gm.GaussianMixture.symmetric(), losses.logistic(), optimizer))
+    module = load(system.source(), "optimizer")
+    theta, v, g = RNG.normal(size=(3, 4))
+    new, (state,) = module.optimizer(0, theta, (v,), g, [0.3, 0.9])
+    assert np.allclose(state, 0.9 * v - 0.3 * g) and np.allclose(new, theta + 0.9 * state - 0.3 * g)
+
+
+def test_text_is_the_only_way_to_a_callable_and_is_kept(case):
+    problem, system, module = case
+    assert system.source() == system.source()
+    assert pipeline.load(system) is pipeline.load(derive.dmf(problem))  # compiled functions are reused
+    assert module.SIGNATURE == system.signature and module.RESPONSE == system.response
+    assert max(map(len, system.source().splitlines())) < 2000
