@@ -1,0 +1,149 @@
+"""The labelled result: one schema for theory and simulation, so that comparing them is subtracting them.
+
+Dimensions: `time` (0 is the initial state), `cluster`, `field`, `field_b` (the second field of a matrix), `replicate`. T times, K clusters,
+C fields, R replicates. For each variable X there is `X_error`, its standard error, and optionally `X_runs`, one value a replicate.
+Everything is dimensionless and O(1) as d -> infinity; the unit of time is one update.
+"""
+
+import json
+import math
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from gmsym.errors import InputError
+
+if TYPE_CHECKING:  # xarray takes half a second to import, and `import gmsym` promises to be fast
+    import xarray as xr
+
+
+class Variable(NamedTuple):
+    """What a variable of the schema is: its dimensions, its name in words and its symbol in LaTeX (without dollars)."""
+
+    dims: tuple[str, ...]
+    long_name: str
+    latex: str
+
+
+VARIABLES = {
+    "m": Variable(("time", "cluster", "field"), "overlap with cluster mean", r"m_k"),  # Theta_t^T mu_k
+    "Q": Variable(("time", "field", "field_b"), "self-overlap of the weights", r"Q"),  # Theta_t^T Theta_t
+    "Q_k": Variable(("time", "cluster", "field", "field_b"), "variance of the local field", r"Q_k"),  # Theta_t^T Sigma_k Theta_t
+    "train_loss": Variable(("time",), "training loss", r"\ell_{\mathrm{train}}"),  # mean over the training samples, without the ridge term
+    "test_loss": Variable(("time",), "test loss", r"\ell_{\mathrm{test}}"),  # mean over a fresh sample
+    "test_error": Variable(("time",), "test error", r"\varepsilon_{\mathrm{test}}"),  # misclassified fraction; absent without a readout
+}
+OPTIONAL = frozenset({"test_error"})
+ATTRIBUTES = {"theory": ("problem", "alpha", "parameters"), "simulation": ("problem", "alpha", "parameters", "n", "d", "replicates")}
+RECORD = ("m", "Q", "Q_k", "train_loss", "test_error")  # what `last` reports
+
+
+def to_dataset(
+    kind: Literal["theory", "simulation"],
+    values: Mapping[str, np.ndarray],
+    errors: Mapping[str, np.ndarray],
+    attributes: Mapping[str, Any],
+    runs: Mapping[str, np.ndarray] | None = None,
+) -> "xr.Dataset":
+    """Label a result.
+
+    Args:
+        kind: where it comes from.
+        values: m (T, K, C), Q (T, C, C), Q_k (T, K, C, C), train_loss (T,), test_loss (T,) and, if there is a readout,
+            test_error (T,).
+        errors: the standard error of each of `values`, of its shape; NaN where it is not known (a single replicate).
+        attributes: `problem` (its name), `alpha`, `parameters` (by name), for a simulation `n`, `d`, `replicates`, and whatever else
+            says how the result was made. Text and numbers are kept, the rest becomes JSON text, so that netCDF can hold it.
+        runs: the same variables for each replicate, with a leading axis (R, ...).
+
+    Raises:
+        InputError: a variable or attribute is missing, a variable is unknown, has the wrong shape or is not finite; a negative error.
+    """
+    import xarray as xr
+
+    if kind not in ("theory", "simulation"):
+        raise InputError(f"kind = {kind!r}: 'theory' or 'simulation' is needed")
+    for name in ATTRIBUTES[kind]:
+        if name not in attributes:
+            raise InputError(f"attributes lacks {name!r}; a {kind} has {', '.join(ATTRIBUTES[kind])}")
+    values = {name: np.asarray(value, dtype=float) for name, value in values.items()}
+    _check_names("values", values, VARIABLES.keys() - OPTIONAL, VARIABLES.keys())
+    _check_names("errors", errors, values.keys(), values.keys())
+    _check_names("runs", runs or {}, (), values.keys())
+    if values["m"].ndim != 3 or not values["m"].size:
+        raise InputError(f"values['m'] has shape {values['m'].shape}; (times, clusters, fields) is needed, none of them 0")
+    times, clusters, fields = values["m"].shape
+    sizes = {"time": times, "cluster": clusters, "field": fields, "field_b": fields}
+    replicates = len(next(iter(runs.values()))) if runs else 0
+
+    variables = {}
+    for name, (dims, long_name, latex) in VARIABLES.items():
+        if name not in values:
+            continue
+        shape = tuple(sizes[d] for d in dims)
+        value = _checked(f"values[{name!r}]", values[name], shape)
+        error = _checked(f"errors[{name!r}]", errors[name], shape, nan_allowed=True)
+        if np.any(error < 0):
+            raise InputError(f"errors[{name!r}] has a negative entry, {error[error < 0][0]}")
+        variables[name] = (dims, value, {"long_name": long_name, "latex": latex})
+        variables[f"{name}_error"] = (dims, error, {"long_name": f"standard error of the {long_name}", "latex": rf"\mathrm{{se}}({latex})"})
+        if runs and name in runs:
+            run = _checked(f"runs[{name!r}]", runs[name], (replicates, *shape))
+            variables[f"{name}_runs"] = (("replicate", *dims), run, {"long_name": f"{long_name}, each replicate", "latex": latex})
+
+    coordinates = {d: np.arange(size) for d, size in sizes.items()} | ({"replicate": np.arange(replicates)} if runs else {})
+    dataset = xr.Dataset(variables, coordinates, {"kind": kind, **{name: _attribute(value) for name, value in attributes.items()}})
+    dataset["time"].attrs = {"long_name": "time", "latex": "t", "units": "steps"}
+    return dataset
+
+
+def last(dataset: "xr.Dataset") -> dict[str, Any]:
+    """The last time of a result as plain numbers and lists, ready for JSON.
+
+    `{"time", "m", "Q", "Q_k", "train_loss", "test_error", "error": {the same variables}}`. With one field the field axes are dropped: m and
+    Q_k are lists over clusters, Q is a number. What is not known is None: test_error without a readout, errors of a single replicate.
+    """
+    final = dataset.isel(time=-1)
+    if final.sizes["field"] == 1:
+        final = final.isel(field=0, field_b=0)
+
+    def plain(name: str) -> Any:
+        return _json(final[name].values.tolist()) if name in final else None
+
+    return {
+        "time": int(final["time"]),
+        **{name: plain(name) for name in RECORD},
+        "error": {name: plain(f"{name}_error") for name in RECORD},
+    }
+
+
+def _check_names(argument: str, given: Mapping[str, Any], needed: Collection[str], allowed: Collection[str]) -> None:
+    for name in sorted(set(given) - set(allowed)):
+        raise InputError(f"{argument} has an unknown variable {name!r}; allowed are {', '.join(allowed)}")
+    for name in sorted(set(needed) - set(given)):
+        raise InputError(f"{argument} lacks the variable {name!r}; needed are {', '.join(v for v in VARIABLES if v in needed)}")
+
+
+def _checked(name: str, value: Any, shape: tuple[int, ...], nan_allowed: bool = False) -> np.ndarray:
+    array = np.asarray(value, dtype=float)
+    if array.shape != shape:
+        raise InputError(f"{name} has shape {array.shape}; {shape} is needed")
+    bad = np.isinf(array) if nan_allowed else ~np.isfinite(array)
+    if bad.any():
+        raise InputError(f"{name} is {array[bad][0]} at index {tuple(map(int, np.argwhere(bad)[0]))}; finite numbers are needed")
+    return array
+
+
+def _attribute(value: Any) -> str | int | float:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return value
+    return json.dumps(value, sort_keys=True, default=lambda v: v.tolist())
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_json(v) for v in value]
+    return None if math.isnan(value) else value

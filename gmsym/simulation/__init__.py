@@ -1,0 +1,4 @@
+"""Training at finite (n, d) on generated data: the witness that shares only the problem statement with the theory."""
+
+from gmsym.simulation.training import source as source
+from gmsym.simulation.training import train as train

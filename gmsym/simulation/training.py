@@ -1,0 +1,194 @@
+"""Full-batch training on generated data, by jax.grad of the printed loss. Source: theory.md 0."""
+
+from collections.abc import Callable
+from numbers import Integral
+from types import ModuleType
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from gmsym import printer, runtime, schema, symbols
+from gmsym.errors import ComputationError, InputError
+from gmsym.problem import Instance, Problem
+from gmsym.runtime import points
+from gmsym.runtime.quadrature import square_root
+from gmsym.simulation.data import Data, Design, design, generate
+
+_MEMORY = 2**30  # bytes of training data held at a time
+_TEST_POINTS = 4096
+_LARGEST_NORM2 = 1e12  # |Theta|^2 beyond this counts as divergence
+
+
+def train(
+    problem: Problem,
+    *,
+    n: int,
+    d: int,
+    steps: int,
+    replicates: int = 8,
+    seed: int = 0,
+    report: Callable[[float], None] | None = None,
+    **parameters: float,
+) -> xr.Dataset:
+    """Trains `replicates` times on fresh data and a freshly oriented initial state.
+
+    Observables are taken before each update, so time 0 is the initial state and there are steps - 1 updates. The test
+    loss and test error of a replicate are means over the exact Gaussian law h ~ N(m_k, Q_k) of a fresh sample's fields,
+    taken on 4096 randomly shifted Sobol points, each replicate its own, so that the standard errors include theirs (about 1e-4). A prediction that is
+    a tie, such as that of Theta = 0, counts as a uniformly random guess.
+
+    Cost: O(n d C steps) time a replicate, O(n d) memory; replicates share batches of up to 1 GiB of data. The result
+    does not depend on the batches (to rounding).
+
+    Args:
+        problem: what is trained.
+        n, d: samples and dimensions; n_k = p_k n and d_b = rho_b d by largest remainders.
+        steps: times 0..steps-1.
+        replicates: independent repetitions, at least 2, for the standard errors.
+        seed: of data and orientations; replicate r is the same for every number of replicates.
+        report: called with the completed fraction after each batch.
+        parameters: a number for each of `problem.parameters`; `alpha`, where the problem uses it, is n/d.
+
+    Returns:
+        Means over replicates m, Q, Q_k, train_loss, test_loss and, if the loss has a prediction, test_error; their standard
+        errors `*_error`; and the replicates `*_runs`.
+
+    Raises:
+        InputError: a number out of range; a cluster without samples; a block too small.
+        ComputationError: training diverged: a quantity is not finite, or |Theta|^2 > 1e12.
+    """
+    for name, value, least in (("n", n, 1), ("d", d, 1), ("steps", steps, 1), ("replicates", replicates, 2), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            raise InputError(f"{name} = {value!r}: an integer of at least {least} is needed")
+    if symbols.alpha in problem.parameters:
+        if "alpha" in parameters:
+            raise InputError(f"alpha = {parameters['alpha']!r}: in a simulation alpha is n/d = {n / d:.6g}; leave it out")
+        parameters = {**parameters, "alpha": n / d}
+    instance = problem.at(**parameters)
+    plan = design(instance, n, d)
+    code = runtime.load(source(problem), f"gmsym_training_{problem.loss.name}_{problem.optimizer.name}")
+    fresh_fields = _fresh_fields(problem.fields)
+    replicate = jax.jit(jax.vmap(lambda key: _trajectory(problem, code, plan, generate(plan, key), fresh_fields(key), steps)))
+
+    keys = jax.vmap(lambda r: jax.random.fold_in(jax.random.key(seed), r))(jnp.arange(replicates))
+    batch = max(1, min(replicates, _MEMORY // (8 * n * d)))
+    parts = []
+    for start in range(0, replicates, batch):
+        parts.append(jax.tree.map(np.asarray, replicate(keys[start : start + batch])))
+        _check_finite(parts[-1], start)
+        if report is not None:
+            report(min(start + batch, replicates) / replicates)
+    runs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return schema.to_dataset(
+        "simulation",
+        {name: run.mean(axis=0) for name, run in runs.items()},
+        {name: run.std(axis=0, ddof=1) / np.sqrt(replicates) for name, run in runs.items()},
+        {
+            "problem": f"{problem.loss.name} / {problem.optimizer.name}",
+            "alpha": n / d,
+            "parameters": parameters,
+            "n": n,
+            "d": d,
+            "replicates": replicates,
+            "seed": seed,
+        },
+        runs,
+    )
+
+
+def source(problem: Problem) -> str:
+    """The text that training runs: the loss of a sample, the update rule of a coordinate, the classifier's score if any."""
+    loss, optimizer, parameters = problem.loss, problem.optimizer, problem.local_parameters
+    definitions = [
+        printer.function("loss", {"fields": loss.fields, "label": loss.labels, "parameters": parameters}, "Loss of a sample.", loss.value),
+        printer.function(
+            "update",
+            {"theta": symbols.theta, "g": symbols.g, "t": symbols.t, "state": optimizer.state, "parameters": parameters},
+            "New (theta, *state) of a coordinate with gradient g.",
+            optimizer.composed,
+        ),
+    ]
+    if loss.readout is not None:
+        definitions.append(printer.function("readout", {"fields": loss.fields}, "Score whose sign is predicted.", loss.readout))
+    return printer.module(f"loss and update rule of {loss.name} / {optimizer.name}.", *definitions)
+
+
+def _trajectory(problem: Problem, code: ModuleType, plan: Design, data: Data, standard: jax.Array, steps: int) -> dict[str, jax.Array]:
+    """Observables of one training run, each with a leading dimension (steps,)."""
+    parameters = tuple(plan.instance.parameters.values())
+    label = data.labels[:, : len(problem.loss.labels)].T
+    test = _test_performance(problem, code, plan.instance, standard)
+
+    def risk(theta):
+        train_loss = jnp.sum(code.loss((data.samples @ theta).T, label, parameters)) / len(data.samples)
+        return train_loss + plan.instance.ridge / 2 * jnp.sum(theta**2), train_loss
+
+    def step(carry, t):
+        theta, state = carry
+        (_, train_loss), gradient = jax.value_and_grad(risk, has_aux=True)(theta)
+        new = code.update(theta, gradient, t, state, parameters)
+        new_theta, *new_state = (jnp.broadcast_to(jnp.asarray(v, theta.dtype), theta.shape) for v in new)
+        blocks = jnp.stack([theta[rows].T @ theta[rows] for rows in plan.block_rows()])
+        m, covariance = data.means.T @ theta, jnp.einsum("kb,bcd->kcd", plan.instance.variance, blocks)
+        observed = {"m": m, "Q": blocks.sum(axis=0), "Q_k": covariance, "train_loss": train_loss, **test(m, covariance)}
+        return (new_theta, tuple(new_state)), observed
+
+    start = data.theta, tuple(jnp.zeros_like(data.theta) for _ in problem.optimizer.state)
+    _, observed = jax.lax.scan(step, start, jnp.arange(steps, dtype=data.theta.dtype))
+    return observed
+
+
+def _fresh_fields(fields: int) -> Callable[[jax.Array], jax.Array]:
+    """The function key -> standard normal points (C, N): Sobol points, shifted at random, so that replicates err independently."""
+    uniform = jax.scipy.special.ndtr(jnp.asarray(points.sobol(_TEST_POINTS, fields, seed=0)))
+
+    def shifted(key: jax.Array) -> jax.Array:
+        shift = jax.random.uniform(jax.random.fold_in(key, _TEST_POINTS), (fields, 1))
+        return jax.scipy.special.ndtri(jnp.clip((uniform + shift) % 1.0, 1e-15, 1 - 1e-15))
+
+    return shifted
+
+
+def _test_performance(
+    problem: Problem, code: ModuleType, instance: Instance, standard: jax.Array
+) -> Callable[[jax.Array, jax.Array], dict[str, jax.Array]]:
+    """The function (m (K, C), Q_k (K, C, C)) -> test_loss and, if there is a prediction, test_error."""
+    standard = jnp.asarray(points.whitened_sobol(_TEST_POINTS, problem.fields, seed=0))
+    parameters = tuple(instance.parameters.values())
+    loss_labels = instance.labels[:, : len(problem.loss.labels)]
+    classes = problem.loss.readout is None and problem.fields == instance.labels.shape[1] > 1
+    signs = problem.loss.readout is not None and instance.labels.shape[1] == 1
+
+    def of_cluster(m, covariance, loss_label, label):
+        h = m[:, None] + square_root(covariance) @ standard
+        observed = {"test_loss": jnp.mean(code.loss(h, loss_label, parameters))}
+        if signs:
+            observed["test_error"] = jnp.mean((1 - jnp.sign(code.readout(h)) * jnp.sign(label[0])) / 2)
+        if classes:
+            best = h == h.max(axis=0)
+            observed["test_error"] = 1 - jnp.mean(best[jnp.argmax(label)] / best.sum(axis=0))
+        return observed
+
+    def performance(m, covariance):
+        by_cluster = jax.vmap(of_cluster)(m, covariance, loss_labels, instance.labels)
+        return {name: jnp.asarray(instance.probabilities) @ value for name, value in by_cluster.items()}
+
+    return performance
+
+
+def _check_finite(observed: dict[str, np.ndarray], first: int) -> None:
+    """Raises ComputationError at the first time at which a replicate, numbered from `first`, has diverged."""
+    norm2 = np.trace(observed["Q"], axis1=-2, axis2=-1)
+    found = [("|Theta|^2", norm2, ~(norm2 <= _LARGEST_NORM2))]
+    for name, values in observed.items():
+        bad = ~np.isfinite(values)
+        found.append((name, values, bad.any(axis=tuple(range(2, values.ndim)))))
+    diverged = [(np.argwhere(bad.T)[0], name, values) for name, values, bad in found if bad.any()]
+    if diverged:
+        (time, replicate), name, values = min(diverged, key=lambda item: item[0][0])
+        raise ComputationError(
+            f"training diverged at step {time}: {name} = {values[replicate, time]} in replicate {first + replicate}; "
+            "a smaller step size may help"
+        )

@@ -1,0 +1,97 @@
+"""The labelled result: what it accepts, what it refuses, that it survives a file, and its last record."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from gmsym.errors import InputError
+from gmsym.schema import VARIABLES, last, to_dataset
+
+ABOUT = {"problem": "logistic / gd", "alpha": 0.5, "parameters": {"eta": 1.0}, "n": 10, "d": 20, "replicates": 3, "seed": 7}
+
+
+def arrays(times=3, clusters=2, fields=1, fill=1.0):
+    sizes = {"time": times, "cluster": clusters, "field": fields, "field_b": fields}
+    return {name: np.full([sizes[d] for d in about.dims], fill) for name, about in VARIABLES.items()}
+
+
+def test_dimensions_coordinates_and_labels():
+    runs = {name: np.stack([value] * 3) for name, value in arrays(4, 3, 2).items()}
+    result = to_dataset("simulation", arrays(4, 3, 2), arrays(4, 3, 2, fill=0.1), ABOUT, runs)
+    assert dict(result.sizes) == {"time": 4, "cluster": 3, "field": 2, "field_b": 2, "replicate": 3}
+    assert result["time"].values.tolist() == [0, 1, 2, 3]
+    assert result["Q_k_runs"].dims == ("replicate", "time", "cluster", "field", "field_b")
+    assert {*result.data_vars} == {name + suffix for name in VARIABLES for suffix in ("", "_error", "_runs")}
+    assert all(result[name].attrs["long_name"] and result[name].attrs["latex"] for name in result.data_vars)
+    assert result.attrs["kind"] == "simulation"
+    assert json.loads(result.attrs["parameters"]) == {"eta": 1.0}
+
+
+def test_netcdf_round_trip(tmp_path, made_up):
+    for result in made_up(clusters=3, fields=2, blocks=np.array([0.5, 0.5]), flag=True, seed=np.int64(3)):
+        result.to_netcdf(tmp_path / "result.nc")
+        again = xr.load_dataset(tmp_path / "result.nc")
+        assert again.identical(result)
+        assert last(again) == last(result)
+
+
+def test_last_record_of_one_field():
+    values, errors = arrays(), arrays(fill=0.1)
+    values["m"][-1, :, 0] = 0.25, -0.25
+    record = last(to_dataset("theory", values, errors, ABOUT))
+    assert record == {
+        "time": 2,
+        "m": [0.25, -0.25],
+        "Q": 1.0,
+        "Q_k": [1.0, 1.0],
+        "train_loss": 1.0,
+        "test_error": 1.0,
+        "error": {"m": [0.1, 0.1], "Q": 0.1, "Q_k": [0.1, 0.1], "train_loss": 0.1, "test_error": 0.1},
+    }
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+
+
+def test_last_record_of_several_fields_without_test_error_or_error_bars():
+    values, errors = arrays(clusters=3, fields=2), arrays(clusters=3, fields=2, fill=np.nan)
+    del values["test_error"], errors["test_error"]
+    record = last(to_dataset("simulation", values, errors, ABOUT))
+    assert np.shape(record["m"]) == (3, 2)
+    assert np.shape(record["Q"]) == (2, 2)
+    assert np.shape(record["Q_k"]) == (3, 2, 2)
+    assert record["test_error"] is None
+    assert record["error"]["test_error"] is None
+    assert record["error"]["m"] == [[None, None]] * 3
+    json.dumps(record, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a["kind"].__setitem__(0, "experiment"), "kind = 'experiment'"),
+        (lambda a: a["values"].pop("Q"), "values lacks the variable 'Q'"),
+        (lambda a: a["errors"].pop("test_error"), "errors lacks the variable 'test_error'"),
+        (lambda a: a["values"].update(q=np.ones(3)), "values has an unknown variable 'q'"),
+        (lambda a: a["runs"].update(r=np.ones((2, 3))), "runs has an unknown variable 'r'"),
+        (lambda a: a["values"].update(m=np.ones((3, 2))), r"values\['m'\] has shape \(3, 2\)"),
+        (lambda a: a["values"].update(Q=np.ones((3, 1, 2))), r"values\['Q'\] has shape \(3, 1, 2\); \(3, 1, 1\) is needed"),
+        (lambda a: a["values"].update(train_loss=np.ones(4)), r"values\['train_loss'\] has shape \(4,\); \(3,\) is needed"),
+        (lambda a: a["runs"].update(m=np.ones((2, 3, 2, 2))), r"runs\['m'\] has shape \(2, 3, 2, 2\); \(2, 3, 2, 1\) is needed"),
+        (lambda a: a["values"]["Q"].__setitem__((1, 0, 0), np.nan), r"values\['Q'\] is nan at index \(1, 0, 0\)"),
+        (lambda a: a["errors"]["m"].__setitem__((0, 1, 0), np.inf), r"errors\['m'\] is inf at index \(0, 1, 0\)"),
+        (lambda a: a["errors"]["m"].__setitem__((0, 1, 0), -0.5), r"errors\['m'\] has a negative entry, -0.5"),
+        (lambda a: a["about"].pop("replicates"), "attributes lacks 'replicates'"),
+    ],
+)
+def test_refuses(change, message):
+    case = {
+        "kind": ["simulation"],
+        "values": arrays(),
+        "errors": arrays(fill=0.1),
+        "about": dict(ABOUT),
+        "runs": {"m": np.ones((2, 3, 2, 1))},
+    }
+    change(case)
+    with pytest.raises(InputError, match=message):
+        to_dataset(case["kind"][0], case["values"], case["errors"], case["about"], case["runs"])
