@@ -1,0 +1,9 @@
+"""Theory against simulation: gaps, standard errors, scores, a verdict, fitted orders. Works on results alone."""
+
+from gmsym.comparison.compare import Comparison as Comparison
+from gmsym.comparison.compare import Row as Row
+from gmsym.comparison.compare import compare as compare
+from gmsym.comparison.entries import Entry as Entry
+from gmsym.comparison.entries import entries as entries
+from gmsym.comparison.order import Order as Order
+from gmsym.comparison.order import fit_order as fit_order

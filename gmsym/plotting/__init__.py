@@ -1,0 +1,4 @@
+"""Pictures of results: a Dataset and Axes in, Axes out. Nothing here solves or simulates."""
+
+from gmsym.plotting.curves import learning_curve as learning_curve
+from gmsym.plotting.overlay import overlay as overlay
