@@ -66,7 +66,7 @@ def solve(
     attributes = {
         "problem": problem_name(system.problem),
         "alpha": float(alpha),
-        "parameters": parameters,
+        "parameters": system.problem.at(**parameters).values,
         "response": system.response,
         "rank": list(solution.ranks),
         "signature": system.signature,

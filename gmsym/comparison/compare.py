@@ -200,6 +200,8 @@ def _freedom(argument: str, dataset: xr.Dataset, count: str) -> float:
     if any(bool(e.isnull().any()) for e in errors):
         raise InputError(f"{argument} has no standard errors; at least 2 {count} are needed")
     repetitions = dataset.attrs.get(count)
+    if repetitions is None and dataset.attrs["kind"] == "theory":
+        return math.inf  # nothing was sampled: the errors are numerical bounds
     if repetitions is None or repetitions < 2:
         if any(bool((e > 0).any()) for e in errors):
             raise InputError(f"{argument} has standard errors but {count} = {repetitions}; at least 2 are needed")

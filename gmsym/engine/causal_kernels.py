@@ -26,7 +26,7 @@ from gmsym.runtime.points import sobol, whiten
 TOLERANCE = 1e-6  # an innovation is kept when it adds this share of a vector's squared norm
 EXACT_TOLERANCE = 1e-15  # where nothing is sampled
 _COARSER = 100  # the error of an unsampled solution is its change at a tolerance so many times larger
-_CHUNK = 32  # steps of one compiled loop; the host looks at the results and reports progress in between
+_CHUNK = 32  # most steps of one compiled loop; the host looks at the results and reports progress in between
 _SOBOL_DIMENSIONS = (64, 256, 1024, 4096, 16384)  # scrambled Sobol sets are not nested in dimension: few fixed sizes
 _PILOT = 512  # points of the run that finds the ranks
 _DIVERGED = 1e12
@@ -166,12 +166,19 @@ def _sampled(module, numbers, steps, samples, scrambles, seed, tolerance, report
 
 def _most(module: CausalKernelsModule, steps: int) -> int:
     """Innovations that a run can have at most: one a field and step, of whole chunks."""
-    return -(-steps // _CHUNK) * _CHUNK * module.FIELDS
+    chunk, count = _chunks(steps)
+    return chunk * count * module.FIELDS
+
+
+def _chunks(steps: int) -> tuple[int, int]:
+    """(length, number) of equal compiled loops that cover the steps."""
+    count = -(-steps // _CHUNK)
+    return -(-steps // count), count
 
 
 def _rounded(rank: int) -> int:
-    """Up to a multiple of 4, so that nearby problems share a compiled loop."""
-    return -(-rank // 4) * 4
+    """Up to a multiple of 2, so that nearby problems share a compiled loop."""
+    return -(-rank // 2) * 2
 
 
 def _points(samples: int, rank: int, seed: int) -> np.ndarray:
@@ -187,14 +194,15 @@ def _run(module, numbers, points, rank, rank_a, steps, tolerance, report) -> tup
     g = jnp.asarray(points)
     carry = _start(module, numbers, rank, rank_a, g.shape[1])
     pieces = []
-    for start in range(0, steps, _CHUNK):
-        carry, piece = _advance(module, numbers, g, carry, jnp.arange(start, start + _CHUNK), tolerance)
+    chunk, _ = _chunks(steps)
+    for start in range(0, steps, chunk):
+        carry, piece = _advance((module, numbers, g, tolerance, jnp.arange(start, start + chunk)), carry)
         piece = {name: np.asarray(array) for name, array in piece.items()}
         if bool(carry.overflow):
             return (rank, rank_a), {}, True
         _check_finite(piece, start, steps)
         pieces.append(piece)
-        report(min(1.0, (start + _CHUNK) / steps))
+        report(min(1.0, (start + chunk) / steps))
     output = {name: np.concatenate([piece[name] for piece in pieces])[:steps] for name in pieces[0]}
     output["metric"] = np.asarray(carry.metric)
     output |= {name: np.asarray(array) for name, array in _fresh_sample(module, numbers, output["m"], output["Q_k"]).items()}
@@ -202,7 +210,7 @@ def _run(module, numbers, points, rank, rank_a, steps, tolerance, report) -> tup
 
 
 def _check_finite(piece: dict[str, np.ndarray], start: int, steps: int) -> None:
-    for offset in range(min(_CHUNK, steps - start)):
+    for offset in range(min(len(next(iter(piece.values()))), steps - start)):
         for name, array in piece.items():
             size = np.abs(array[offset]).max()
             if not size < _DIVERGED:
@@ -230,9 +238,10 @@ def _start(module: CausalKernelsModule, numbers: Numbers, rank: int, rank_a: int
     )
 
 
-@eqx.filter_jit
-def _advance(module: CausalKernelsModule, numbers: Numbers, g: Array, carry: _Carry, times: Array, tolerance: float) -> tuple[_Carry, dict[str, Array]]:
-    """The compiled loop over a chunk of times."""
+@eqx.filter_jit(donate="all-except-first")
+def _advance(fixed: tuple[CausalKernelsModule, Numbers, Array, float, Array], carry: _Carry) -> tuple[_Carry, dict[str, Array]]:
+    """The compiled loop over a chunk of times; the carry's memory is used again."""
+    module, numbers, g, tolerance, times = fixed
     return jax.lax.scan(partial(_step, module, numbers, g, tolerance), carry, times)
 
 

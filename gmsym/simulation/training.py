@@ -88,7 +88,7 @@ def train(
         {
             "problem": f"{problem.loss.name} / {problem.optimizer.name}",
             "alpha": n / d,
-            "parameters": parameters,
+            "parameters": instance.values,
             "n": n,
             "d": d,
             "replicates": replicates,
@@ -155,18 +155,15 @@ def _test_performance(
     problem: Problem, code: ModuleType, instance: Instance, standard: jax.Array
 ) -> Callable[[jax.Array, jax.Array], dict[str, jax.Array]]:
     """The function (m (K, C), Q_k (K, C, C)) -> test_loss and, if there is a prediction, test_error."""
-    standard = jnp.asarray(points.whitened_sobol(_TEST_POINTS, problem.fields, seed=0))
     parameters = tuple(instance.parameters.values())
     loss_labels = instance.labels[:, : len(problem.loss.labels)]
-    classes = problem.loss.readout is None and problem.fields == instance.labels.shape[1] > 1
-    signs = problem.loss.readout is not None and instance.labels.shape[1] == 1
 
     def of_cluster(m, covariance, loss_label, label):
         h = m[:, None] + square_root(covariance) @ standard
         observed = {"test_loss": jnp.mean(code.loss(h, loss_label, parameters))}
-        if signs:
+        if problem.decision == "sign":
             observed["test_error"] = jnp.mean((1 - jnp.sign(code.readout(h)) * jnp.sign(label[0])) / 2)
-        if classes:
+        if problem.decision == "argmax":
             best = h == h.max(axis=0)
             observed["test_error"] = 1 - jnp.mean(best[jnp.argmax(label)] / best.sum(axis=0))
         return observed
