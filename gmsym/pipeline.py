@@ -6,6 +6,7 @@
 Every intermediate object is kept: a system knows its problem and writes its source, a result knows how it was made.
 """
 
+import csv
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ import numpy as np
 import sympy as sp
 
 from gmsym import derive, schema
-from gmsym.comparison import Comparison, compare
+from gmsym.comparison import Comparison, Row, compare
 from gmsym.errors import InputError
 from gmsym.problem import GaussianMixture, Instance, Problem, losses, optimizers
 from gmsym.system import AbstractSystem, CausalKernels
@@ -202,8 +203,11 @@ def demo(directory: Path, progress: bool | None = None) -> Comparison:
     comparison = compare(theory, runs)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "gmsym_demo_logistic.py").write_text(system.source())
-    comparison.to_csv(directory / "gmsym_demo.csv")
-    overlay(theory, runs).savefig(directory / "gmsym_demo.png", dpi=150)
+    with (directory / "gmsym_demo.csv").open("w", newline="") as table:
+        writer = csv.writer(table)
+        writer.writerow(Row._fields)
+        writer.writerows(comparison.table(theory["time"].values))
+    overlay(theory, runs)[0].figure.savefig(directory / "gmsym_demo.png", dpi=150)
     return comparison
 
 
