@@ -389,10 +389,10 @@ def heaviside_form(expr: sp.Expr) -> sp.Expr:
         return _step(expr.args[0])
     if isinstance(expr, (sp.Max, sp.Min)):
         sense = 1 if isinstance(expr, sp.Max) else -1
-        first, *others = sorted(expr.args, key=lambda a: (not a.is_number, sp.default_sort_key(a)))
-        best = first
-        for other in others:
-            best = best + (other - best) * _step(sense * (other - best))
+        arguments = sorted(expr.args, key=lambda a: (not a.is_number, sp.default_sort_key(a)))
+        best = arguments[0]
+        for i, other in enumerate(arguments[1:], start=1):  # better than each before it, so that every step has a smooth argument
+            best = best + (other - best) * sp.Mul(*(_step(sense * (other - before)) for before in arguments[:i]))
         return heaviside_form(best)
     if isinstance(expr, sp.Piecewise):
         total, rest = sp.S.Zero, sp.S.One

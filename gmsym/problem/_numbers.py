@@ -12,15 +12,17 @@ from gmsym.errors import InputError
 
 def scalar(value: Any, name: str) -> sp.Expr:
     """A number or an expression of parameters; integral floats become integers, which print better."""
-    if isinstance(value, (bool, str)) or value is None:
+    if isinstance(value, (bool, str, list, tuple, dict)) or value is None:
         raise InputError(f"{name} = {value!r}: a number or a SymPy expression of parameters is needed")
     try:
-        expr = value if isinstance(value, sp.Basic) else sp.sympify(np.asarray(value).item())
+        expr = (
+            value if isinstance(value, sp.Basic) else sp.sympify(np.asarray(value).item(), strict=True)
+        )  # strict: text is never evaluated
     except (TypeError, ValueError, sp.SympifyError) as error:
         raise InputError(f"{name} = {value!r}: a number or a SymPy expression of parameters is needed") from error
     if not isinstance(expr, sp.Expr):
         raise InputError(f"{name} = {value!r}: a number or a SymPy expression of parameters is needed")
-    if expr.is_Float and expr == int(expr) if expr.is_finite else False:
+    if expr.is_Float and abs(expr) < 2**53 and float(expr).is_integer():
         return sp.Integer(int(expr))
     if expr.is_number and not (expr.is_real and expr.is_finite):
         raise InputError(f"{name} = {value!r}: a finite real number is needed")
@@ -35,6 +37,15 @@ def vector(value: Any, name: str) -> tuple[sp.Expr, ...]:
     if not items:
         raise InputError(f"{name} is empty: at least one number is needed")
     return items
+
+
+def rows(value: Any, name: str) -> tuple[tuple[sp.Expr, ...], ...]:
+    """A non-empty sequence of vectors; a number in the place of a vector is one of length 1."""
+    if isinstance(value, sp.MatrixBase):
+        value = value.tolist()
+    if isinstance(value, (str, bytes, dict)) or not isinstance(value, Iterable):
+        raise InputError(f"{name} = {value!r}: a list of numbers or of rows is needed")
+    return tuple(vector(v if isinstance(v, (list, tuple, np.ndarray)) else [v], f"{name}[{i}]") for i, v in enumerate(value))
 
 
 def matrix(value: Any, name: str) -> sp.ImmutableDenseMatrix:

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import final
+from itertools import product
+from typing import Any, final
 
+import mpmath
 import sympy as sp
+from mpmath.libmp import NoConvergence
 
 from gmsym import functions, symbols
 from gmsym.errors import InputError
@@ -22,7 +25,7 @@ class Kink:
     """
 
     locus: sp.Expr  # the gradient jumps where this vanishes
-    jump: tuple[sp.Expr, ...]  # (C,) coefficient of delta(locus) d(locus) in the gradient's derivative
+    jump: tuple[sp.Expr, ...]  # (C,) what the gradient gains where the locus turns from negative to positive
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {sp.latex(self.locus)} = 0$"
@@ -44,7 +47,8 @@ class Loss:
             otherwise.
 
     Raises:
-        InputError: `expr` does not depend on a field, is not continuous, or uses a reserved name.
+        InputError: `expr` does not depend on a field, is not continuous, uses a reserved name, or has a condition other than
+            inequalities joined by and, or, not.
     """
 
     name: str
@@ -63,7 +67,9 @@ class Loss:
             readout = _fields_from_zero(_checked(readout, "readout")) if readout != symbols.h else readout
             stray = readout.free_symbols - set(self.fields)
             if stray:
-                raise InputError(f"readout = {readout}: only the fields {list(map(str, self.fields))} may appear, not {sorted(map(str, stray))}")
+                raise InputError(
+                    f"readout = {readout}: only the fields {list(map(str, self.fields))} may appear, not {sorted(map(str, stray))}"
+                )
         object.__setattr__(self, "readout", readout)
         _ = self.gradient  # a discontinuous loss is refused here
 
@@ -93,7 +99,10 @@ class Loss:
 
     @cached_property
     def _stepped(self) -> sp.Expr:
-        return functions.heaviside_form(self.value)
+        try:
+            return functions.heaviside_form(self.value)
+        except ValueError as error:
+            raise InputError(f"loss = {self.expr}: {error}") from error
 
     @cached_property
     def gradient(self) -> tuple[sp.Expr, ...]:
@@ -119,10 +128,11 @@ class Loss:
         """Where the gradient jumps; empty for a loss with a continuous gradient."""
         loci: dict[sp.Expr, list[sp.Expr]] = {}
         for c, row in enumerate(self._second):
-            for _, deltas in row:
+            for field, (_, deltas) in zip(self.fields, row, strict=True):
                 for locus, coefficient in deltas.items():
                     if not _vanishes_on(coefficient, locus, self.fields):
-                        loci.setdefault(locus, [sp.S.Zero] * len(self.fields))[c] = coefficient
+                        slope, _ = _split_deltas(sp.diff(locus, field))
+                        loci.setdefault(locus, [sp.S.Zero] * len(self.fields))[c] = coefficient / slope
         return tuple(Kink(u, tuple(loci[u])) for u in sorted(loci, key=sp.default_sort_key))
 
     @cached_property
@@ -175,7 +185,7 @@ def _split_deltas(expr: sp.Expr) -> tuple[sp.Expr, dict[sp.Expr, sp.Expr]]:
         return expr, {}
     dummies = {delta: sp.Dummy(real=True) for delta in deltas}
     linear = expr.xreplace(dummies)
-    off = {d: 0 for d in dummies.values()}
+    off = {d: sp.S.Zero for d in dummies.values()}
     return linear.xreplace(off), {delta.args[0]: sp.diff(linear, d).xreplace(off) for delta, d in dummies.items()}
 
 
@@ -187,13 +197,65 @@ def _vanishes_on(coefficient: sp.Expr, locus: sp.Expr, fields: tuple[sp.Symbol, 
     if field is None:
         return True  # a step in the label or a parameter alone
     others = sorted((coefficient.free_symbols | locus.free_symbols) - {field}, key=lambda s: s.name)
-    for shift in range(1, 4):
-        point = {s: sp.Rational(5 * (i + 1) + 3 * shift, 7 + 2 * i + shift) for i, s in enumerate(others)}
+    for shift in range(1, 5):
+        # Both signs of each symbol, and every pair of signs of neighbours.
+        point = {s: (-1) ** (shift >> i % 2) * sp.Rational(5 * (i + 1) + 3 * shift, 7 + 2 * i + shift) for i, s in enumerate(others)}
+        point = {s: abs(value) if s.is_nonnegative else value for s, value in point.items()}
         try:
-            roots = sp.solve(locus.xreplace(point), field)
-        except NotImplementedError:
-            return False  # unknown: treat as a jump, which only costs efficiency
-        for root in roots:
-            if root.is_real is not False and abs(coefficient.xreplace(point).subs(field, root).evalf(30)) > sp.Float("1e-20"):
-                return False
+            here, jump = locus.xreplace(point), coefficient.xreplace(point)
+        except (TypeError, ValueError):  # a step of a complex number: the loss is not defined here
+            continue
+        if not all(_is_zero_at(jump, field, root) for root in _roots(here, field)):
+            return False
     return True
+
+
+def _roots(locus: sp.Expr, field: sp.Symbol) -> list[sp.Expr]:
+    """Real zeros of an expression of one symbol, to 40 digits; steps in it are tried as 0 and 1."""
+    steps = sorted(locus.atoms(sp.Heaviside), key=sp.default_sort_key)
+    found = []
+    for branch in product((sp.S.Zero, sp.S.One), repeat=len(steps)):
+        smooth = locus.xreplace(dict(zip(steps, branch, strict=True)))
+        found += _polynomial_zeros(smooth, field) if smooth.is_polynomial(field) else _sign_changes(smooth, field)
+    return [root for root in found if _is_zero_at(locus, field, root)]
+
+
+def _is_zero_at(expr: sp.Expr, field: sp.Symbol, root: sp.Expr) -> bool:
+    """Whether `expr` vanishes there to 20 digits; no if it has no finite value there."""
+    try:
+        return bool(abs(expr.subs(field, root).evalf(40)) < sp.Float("1e-20"))
+    except (TypeError, ValueError, KeyError):  # SymPy refuses to compare nan, and to evaluate what is infinite or complex
+        return False
+
+
+def _polynomial_zeros(expr: sp.Expr, field: sp.Symbol) -> list[sp.Expr]:
+    polynomial = sp.Poly(expr, field)
+    if polynomial.degree() < 1:
+        return []
+    if polynomial.degree() == 1:
+        zero = -polynomial.nth(0) / polynomial.nth(1)
+        return [zero if zero.is_Rational and max(abs(zero.p), zero.q) < 10**6 else zero.evalf(40)]
+    if polynomial.degree() <= 8:
+        try:
+            return [sp.re(r) for r in polynomial.nroots(n=40) if abs(sp.im(r)) < sp.Float("1e-20")]
+        except NoConvergence:
+            pass
+    return _sign_changes(expr, field)
+
+
+def _sign_changes(expr: sp.Expr, field: sp.Symbol) -> list[sp.Expr]:
+    """Zeros where the sign changes, on a grid that is finer near 0 and ends at 1000."""
+    function = sp.lambdify(field, functions.elementary(expr), "mpmath")
+
+    def value(u: Any) -> Any:
+        try:
+            found = function(u)
+        except (TypeError, ValueError, ArithmeticError):  # outside the domain
+            return mpmath.nan
+        return found if isinstance(found, mpmath.mpf) else mpmath.nan
+
+    with mpmath.workdps(40):
+        grid = [mpmath.sinh(mpmath.mpf(i) / 25 + mpmath.mpf(1) / 97) for i in range(-190, 190)]
+        values = [value(u) for u in grid]
+        brackets = [(a, b) for a, b, left, right in zip(grid, grid[1:], values, values[1:], strict=False) if left * right < 0]
+        return [sp.Float(mpmath.findroot(value, bracket, solver="illinois", verify=False), 40) for bracket in brackets]

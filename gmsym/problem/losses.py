@@ -6,6 +6,7 @@ import sympy as sp
 
 from gmsym import functions, symbols
 from gmsym.errors import InputError
+from gmsym.problem import _numbers as numbers
 from gmsym.problem.loss import Loss
 from gmsym.symbols import h, y
 
@@ -27,7 +28,7 @@ def hinge() -> Loss:
 
 def smoothed_hinge(sharpness: float | sp.Expr = 4) -> Loss:
     """log(1 + exp(s (1 - y h))) / s, the hinge as s -> infinity."""
-    s = sp.sympify(sharpness)
+    s = numbers.scalar(sharpness, "sharpness")
     return Loss("smoothed_hinge", sp.log(1 + sp.exp(s * (1 - y * h))) / s)
 
 
@@ -43,7 +44,7 @@ def exponential() -> Loss:
 
 def huber(width: float | sp.Expr = 1) -> Loss:
     """Squared for |h - y| < width, linear beyond."""
-    w, r = sp.sympify(width), h - y
+    w, r = numbers.scalar(width, "width"), h - y
     return Loss("huber", sp.Piecewise((r**2 / 2, sp.Abs(r) < w), (w * sp.Abs(r) - w**2 / 2, True)))
 
 
@@ -54,8 +55,8 @@ def probit() -> Loss:
 
 def softmax(classes: int = 3) -> Loss:
     """Cross-entropy of C >= 2 classes with one-hot labels: log sum_c exp(h_c) - sum_c y_c h_c."""
-    if classes < 2:
-        raise InputError(f"classes = {classes}: at least 2 are needed")
+    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 2:
+        raise InputError(f"classes = {classes!r}: an integer of at least 2 is needed")
     fields, label = symbols.fields(classes), symbols.labels(classes)
     return Loss("softmax", functions.LogSumExp(*fields) - sum(a * b for a, b in zip(label, fields, strict=True)))
 
@@ -76,9 +77,8 @@ def phase_retrieval() -> Loss:
 
 
 def _committee(name: str, second_layer: Sequence[float], activation: Callable[[sp.Expr], sp.Expr]) -> Loss:
-    if not len(second_layer):
-        raise InputError("second_layer is empty: one weight a hidden unit is needed")
-    output = sum(sp.sympify(v) * activation(u) for v, u in zip(second_layer, symbols.fields(len(second_layer)), strict=True))
+    weights = numbers.vector(second_layer, "second_layer")
+    output = sum(v * activation(u) for v, u in zip(weights, symbols.fields(len(weights)), strict=True))
     return Loss(name, (output - y) ** 2 / 2, readout=output)
 
 

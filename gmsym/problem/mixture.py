@@ -39,10 +39,9 @@ class GaussianMixture:
     def __init__(self, *, probabilities: Any, labels: Any, means_gram: Any, variance: Any, fractions: Any = None):
         p = numbers.vector(probabilities, "probabilities")
         count = len(p)
-        y = tuple(numbers.vector(v if isinstance(v, (list, tuple, np.ndarray)) else [v], f"labels[{i}]") for i, v in enumerate(labels))
+        y = numbers.rows(labels, "labels")
         gram = numbers.matrix(means_gram, "means_gram")
-        rows = [v if isinstance(v, (list, tuple, np.ndarray)) else [v] for v in (variance.tolist() if isinstance(variance, sp.MatrixBase) else variance)]
-        s2 = numbers.matrix(rows, "variance")
+        s2 = numbers.matrix(numbers.rows(variance, "variance"), "variance")
         rho = numbers.vector([1] if fractions is None else fractions, "fractions")
         if len(y) != count or len({len(v) for v in y}) != 1:
             raise InputError(f"labels: one label (all of one length) for each of the {count} clusters is needed, got {labels!r}")
@@ -67,7 +66,7 @@ class GaussianMixture:
             sigma: noise standard deviation of both clusters.
         """
         norm, noise = numbers.scalar(mu_norm, "mu_norm"), numbers.scalar(sigma, "sigma")
-        label = symbols.canonical(sp.sympify(label))
+        label = numbers.scalar(label, "label")
         return cls(
             probabilities=[sp.Rational(1, 2)] * 2,
             labels=[label.subs(symbols.y, 1), label.subs(symbols.y, -1)],

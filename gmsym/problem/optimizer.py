@@ -36,9 +36,10 @@ class Optimizer:
     def __init__(self, name: str, update: Mapping[str | sp.Symbol, sp.Expr]):
         if not isinstance(name, str) or not name.isidentifier():
             raise InputError(f"name = {name!r}: an optimizer needs an identifier, such as 'my_optimizer'")
-        rules = {str(k): symbols.canonical(sp.sympify(v)) for k, v in update.items() if not isinstance(v, str)}
-        if len(rules) != len(update):
-            raise InputError("update: SymPy expressions are needed (text goes through gmsym.parse)")
+        for variable, rule in update.items():
+            if isinstance(rule, bool) or not isinstance(rule, (sp.Expr, int, float)):
+                raise InputError(f"update rule {variable} = {rule!r}: a SymPy expression is needed (text goes through gmsym.parse)")
+        rules = {str(k): symbols.canonical(sp.sympify(v)) for k, v in update.items()}
         if "theta" not in rules:
             raise InputError(f"update has rules for {sorted(rules)}: a rule for theta is needed")
         for variable, rule in rules.items():

@@ -29,7 +29,7 @@ def heavy_ball(step: sp.Expr = eta) -> Optimizer:
 
 
 def nesterov(step: sp.Expr = eta) -> Optimizer:
-    """Nesterov's momentum, with theta the point where the gradient is taken: v <- momentum v - eta g, theta <- theta + momentum v - eta g."""
+    """Nesterov's momentum; theta is where the gradient is taken: v <- momentum v - eta g, theta <- theta + momentum v - eta g."""
     return Optimizer("nesterov", {"theta": theta + momentum * _v - step * g, "v": momentum * _v - step * g})
 
 
@@ -47,7 +47,9 @@ def adams_bashforth(order: int = 2, step: sp.Expr = eta) -> Optimizer:
     # The rule of theta reads the new state, so the gradients are kept one place further on.
     kept = [symbols.symbol(f"g{lag}") for lag in range(order)]
     shifted = slope.subs(dict(zip(reversed(past), reversed(kept), strict=True)), simultaneous=True)
-    return Optimizer(f"adams_bashforth{order}", {"theta": theta - step * shifted, **{k.name: p for k, p in zip(kept, [g, *kept], strict=False)}})
+    return Optimizer(
+        f"adams_bashforth{order}", {"theta": theta - step * shifted, **{k.name: p for k, p in zip(kept, [g, *kept], strict=False)}}
+    )
 
 
 def _weights(order: int) -> list[sp.Rational]:

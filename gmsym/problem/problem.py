@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Real
 from typing import Any, Literal, final
 
 import numpy as np
@@ -31,6 +32,7 @@ class Instance:
     initial_overlap: np.ndarray  # Theta_0^T mu_k, (C, K)
     ridge: float
     parameters: dict[str, float]  # of loss and optimizer, by name
+    values: dict[str, float]  # of the whole problem, by name, defaults included
 
 
 @final
@@ -57,7 +59,9 @@ class Problem:
     overlap: sp.ImmutableDenseMatrix = field()
     ridge: sp.Expr = field()
 
-    def __init__(self, data: GaussianMixture, loss: Loss, optimizer: Optimizer, *, norm2: Any = 1, overlap: Any = None, ridge: Any = symbols.ridge):
+    def __init__(
+        self, data: GaussianMixture, loss: Loss, optimizer: Optimizer, *, norm2: Any = 1, overlap: Any = None, ridge: Any = symbols.ridge
+    ):
         for name, value, kind in (("data", data, GaussianMixture), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
             if not isinstance(value, kind):
                 raise InputError(f"{name} = {value!r}: a {kind.__name__} is needed")
@@ -116,7 +120,7 @@ class Problem:
         if missing:
             raise InputError(f"no value for the parameter {missing[0]!r}; this problem needs {', '.join(known)}")
         for name, value in values.items():
-            if isinstance(value, (bool, str)) or not np.isscalar(value) or not np.isfinite(value):
+            if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) < 1e300:
                 raise InputError(f"{name} = {value!r}: a finite number is needed")
             if (known[name].is_positive and value <= 0) or (known[name].is_nonnegative and value < 0):
                 raise InputError(f"{name} = {value!r}: a {'positive' if known[name].is_positive else 'non-negative'} number is needed")
@@ -133,6 +137,7 @@ class Problem:
             initial_overlap=overlap,
             ridge=float(self.ridge.subs(bound)),
             parameters={s.name: float(values[s.name]) for s in self.local_parameters},
+            values={name: float(values[name]) for name in known},
         )
 
 
@@ -148,8 +153,8 @@ def _gram(norm2: Any, columns: int) -> sp.ImmutableDenseMatrix:
 def _overlap(overlap: Any, columns: int, clusters: int) -> sp.ImmutableDenseMatrix:
     if overlap is None:
         return sp.ImmutableDenseMatrix(sp.zeros(columns, clusters))
-    rows = overlap.tolist() if isinstance(overlap, (np.ndarray, sp.MatrixBase)) else list(overlap)
-    if columns == 1 and not any(isinstance(row, (list, tuple)) for row in rows):
+    rows = overlap.tolist() if isinstance(overlap, (np.ndarray, sp.MatrixBase)) else overlap
+    if columns == 1 and isinstance(rows, (list, tuple)) and not any(isinstance(row, (list, tuple)) for row in rows):
         rows = [rows]
     array = numbers.matrix(rows, "overlap")
     if array.shape != (columns, clusters):

@@ -1,0 +1,446 @@
+"""A problem and its numbers, read from a TOML file, from the options of the command line, or from both.
+
+Tables and keys (everything but the loss has a default or is asked for when it is needed):
+
+- `[mixture]`: `probabilities`, `labels`, `means_gram`, and `variance` or `blocks = { fractions, variance }`. Without it, or
+  with `mu_norm` and `sigma` alone (default 1 and 1): two clusters of means +mu and -mu labelled +1 and -1; for a loss with
+  L > 1 label components, L equally likely clusters with orthogonal means of norm `mu_norm` and one-hot labels.
+- `[loss]`: `name` of the catalog and its arguments, or `expression`, the numbers of the parameters it uses, and a `readout`.
+- `[optimizer]`: `name` of the catalog (default gd), or `update`, one rule a variable; the numbers of its parameters; `ridge` (default 0).
+  `eta` may be a text: a schedule, an expression of the step counter t and of parameters.
+- `[initial]`: `norm2` (default 1) and `overlap` (default 0).
+- `[run]` and `[simulation]`: the fields of `Run` and `Simulation`.
+
+All numbers are dimensionless; scaling as in `Problem`.
+"""
+
+import inspect
+import math
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+import sympy as sp
+
+from gmsym import symbols
+from gmsym.errors import InputError
+from gmsym.problem import losses, optimizers, parser
+from gmsym.problem._suggest import unknown
+from gmsym.problem.loss import Loss
+from gmsym.problem.mixture import GaussianMixture
+from gmsym.problem.optimizer import Optimizer
+from gmsym.problem.problem import Instance, Problem
+
+_TABLES = ("mixture", "loss", "optimizer", "initial", "run", "simulation")
+_ABSENT_TABLES = {
+    "teacher": "labels from teacher fields are not available in this version",
+    "sampling": "stochastic gradients are not available in this version; every step uses all samples",
+}
+_ABSENT_RUN = ("time", "step")  # of online SGD
+_RESERVED = ("problem", "system", "alpha", "steps", "samples", "scrambles", "seed", "n", "d", "replicates", "progress", "report")
+_ARRAYS = ("probabilities", "labels", "means_gram", "variance", "blocks")
+_SYMMETRIC = {"mu_norm": 1.0, "sigma": 1.0}
+_COMPONENTS = 64
+
+
+@final
+@dataclass(frozen=True)
+class Run:
+    """How the theory is solved. `alpha` = n/d and `steps` also set the size and the length of the simulation.
+
+    Raises:
+        InputError: a wrong type or a value out of range.
+    """
+
+    alpha: float = 1.0  # samples per dimension, positive
+    steps: int = 100  # times recorded, 0 to steps - 1
+    samples: int = 8192  # quasi-Monte-Carlo points a cluster, a power of two
+    scrambles: int = 4  # independent randomizations, at least 2: their spread is the error estimate
+    seed: int = 0
+
+    def __post_init__(self):
+        object.__setattr__(self, "alpha", _number("alpha", self.alpha))
+        if self.alpha <= 0:
+            raise InputError(f"alpha = {self.alpha}: a positive number is needed, samples per dimension")
+        for name, least in (("steps", 1), ("samples", 2), ("scrambles", 2), ("seed", 0)):
+            _integer(name, getattr(self, name), least)
+        if self.samples & (self.samples - 1):
+            below = 2 ** (self.samples.bit_length() - 1)
+            raise InputError(f"samples = {self.samples}: a power of two is needed, such as {below} or {2 * below}")
+
+
+@final
+@dataclass(frozen=True)
+class Simulation:
+    """The finite size: dimension and number of independent runs, at least 2: their spread is the standard error.
+
+    Raises:
+        InputError: a wrong type or a value out of range.
+    """
+
+    d: int = 1000
+    replicates: int = 8
+
+    def __post_init__(self):
+        _integer("d", self.d, 1)
+        _integer("replicates", self.replicates, 2)
+
+
+@final
+@dataclass(frozen=True)
+class ProblemFile:
+    """A problem with its numbers."""
+
+    problem: Problem
+    values: Mapping[str, float]  # of the problem's parameters, by name
+    run: Run
+    simulation: Simulation
+
+    @cached_property
+    def instance(self) -> Instance:
+        """The problem in numbers.
+
+        Raises:
+            InputError: a parameter without a number, or a number out of range.
+        """
+        return self.problem.at(**self.values)
+
+    @property
+    def n(self) -> int:
+        """Samples of the simulation, alpha d to the nearest integer."""
+        return round(self.run.alpha * self.simulation.d)
+
+
+def read(
+    path: str | Path, *, loss: str | None = None, optimizer: str | None = None, settings: Mapping[str, Any] | None = None
+) -> ProblemFile:
+    """Read a problem file.
+
+    Args:
+        path: the file, TOML in UTF-8.
+        loss: name or expression of a loss that replaces the file's.
+        optimizer: name of an optimizer that replaces the file's.
+        settings: numbers that replace or complete the file's, by key; the table follows from the key.
+
+    Raises:
+        InputError: no such file, not TOML, an unknown table or key, or a value outside what is allowed; the message names the key.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; a problem file in TOML is needed") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not a text in UTF-8; a problem file in TOML is needed") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    return loads(text, loss=loss, optimizer=optimizer, settings=settings, origin=str(path))
+
+
+def loads(
+    text: str,
+    *,
+    loss: str | None = None,
+    optimizer: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    origin: str = "the problem",
+) -> ProblemFile:
+    """Read a problem from TOML text; see `read`. `origin` is how an error message calls the text."""
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{origin} is not valid TOML: {'too deeply nested' if isinstance(error, RecursionError) else error}") from None
+    return _problem_file(_override(document, loss, optimizer), settings or {})
+
+
+def from_options(loss: str, optimizer: str = "gd", settings: Mapping[str, Any] | None = None) -> ProblemFile:
+    """A problem without a file: a loss by name or expression, an optimizer by name, and numbers by key.
+
+    Raises:
+        InputError: see `read`.
+    """
+    return _problem_file(_override({}, loss, optimizer), settings or {})
+
+
+def parse_settings(items: Iterable[str]) -> dict[str, Any]:
+    """{key: value} of texts "key=value": a number, a list of numbers in brackets, or else text.
+
+    Raises:
+        InputError: no `=`, no key, or a key given twice.
+    """
+    settings: dict[str, Any] = {}
+    for item in items:
+        key, separator, value = (part.strip() for part in item.partition("="))
+        if not separator or not key or not value:
+            raise InputError(f"{item!r}: key=value is needed, such as eta=0.5")
+        if key in settings:
+            raise InputError(f"{key} is set twice")
+        settings[key] = _literal(value)
+    return settings
+
+
+def _literal(value: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            pass
+    try:
+        return tomllib.loads(f"x = {value}")["x"] if value.startswith("[") else value
+    except (ValueError, RecursionError):
+        return value
+
+
+def _override(document: dict[str, Any], loss: str | None, optimizer: str | None) -> dict[str, Any]:
+    """The document with its loss and optimizer replaced by those given."""
+    if loss is not None:
+        is_name = loss.isidentifier() and not symbols.is_field(loss)
+        document = {**document, "loss": {"name": loss} if is_name else {"expression": loss}}
+    if optimizer is not None:
+        document = {**document, "optimizer": {"name": optimizer}}
+    return document
+
+
+def _problem_file(document: dict[str, Any], settings: Mapping[str, Any]) -> ProblemFile:
+    tables = _tables(document)
+    for name, alternative in (("loss", "expression"), ("optimizer", "update")):
+        if {"name", alternative} <= tables[name].keys():
+            raise InputError(f"[{name}]: either `name` or `{alternative}` is needed, and not both")
+    if "update" not in tables["optimizer"]:
+        tables["optimizer"].setdefault("name", "gd")
+    tables = _with_settings(tables, settings)
+    for name, table in tables.items():
+        for key in table:
+            if name == "run" and key in _ABSENT_RUN:
+                raise InputError(f"[run] {key}: online SGD is not available in this version; give `alpha` and `steps`")
+            if key not in _allowed(name, table):
+                raise InputError(unknown(f"key in [{name}]", key, _allowed(name, table)))
+
+    with _naming("[run]"):
+        run = Run(**tables["run"])
+    with _naming("[simulation]"):
+        simulation = Simulation(**tables["simulation"])
+    with _naming("[loss]"):
+        loss, values = _loss(tables["loss"])
+    with _naming("[optimizer]"):
+        optimizer = _optimizer(tables["optimizer"])
+        values = _joined(values, _numbers(tables["optimizer"], {"name", "update", "order"}))
+    with _naming("[mixture]"):
+        data = _mixture(tables["mixture"], len(loss.labels))
+        if not _is_explicit(tables["mixture"]):
+            values = _joined(values, {key: _number(key, tables["mixture"].get(key, default)) for key, default in _SYMMETRIC.items()})
+    with _naming("[initial]"):
+        problem = Problem(data, loss, optimizer, **tables["initial"])
+    for name in values:
+        if name in _RESERVED:
+            raise InputError(f"{name} is the name of a setting and cannot be a parameter; allowed is any other name")
+    file = ProblemFile(problem, values, run, simulation)
+    if file.n < 1:
+        raise InputError(
+            f"[run] alpha = {run.alpha} with [simulation] d = {simulation.d} leaves no sample; alpha*d of at least 1 is needed"
+        )
+    return file
+
+
+# --- tables and keys --------------------------------------------------------------------------------------------------
+
+
+def _tables(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """All tables, empty where the document has none; unknown ones and numbers that no float can hold are refused."""
+    for name, table in document.items():
+        if name in _ABSENT_TABLES:
+            raise InputError(f"[{name}]: {_ABSENT_TABLES[name]}")
+        if name not in _TABLES:
+            raise InputError(unknown("table" if isinstance(table, dict) else "key", name, _TABLES, ", ".join(f"[{t}]" for t in _TABLES)))
+        if not isinstance(table, dict):
+            raise InputError(f"{name} = {table!r}: a table [{name}] is needed")
+        _check_finite(f"[{name}]", table)
+    return {name: dict(document.get(name, {})) for name in _TABLES}
+
+
+def _check_finite(where: str, value: Any) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_finite(f"{where} {key}", item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_finite(where, item)
+    elif isinstance(value, (int, float)) and not (math.isfinite(value) if isinstance(value, float) else abs(value) < 2**63):
+        raise InputError(f"{where}: {str(value)[:40]} is not a finite number of ordinary size")
+
+
+def _with_settings(tables: dict[str, dict[str, Any]], settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The tables with each setting put where its key is allowed."""
+    _check_finite("--set", dict(settings))
+    tables = {name: dict(table) for name, table in tables.items()}
+    if "eta" in settings:
+        tables["optimizer"]["eta"] = settings["eta"]  # first: a schedule brings keys of its own
+    fixed = ("name", "expression", "update")
+    allowed = {name: [key for key in _allowed(name, table) if key not in fixed] for name, table in tables.items()}
+    for key, value in settings.items():
+        places = [name for name in _TABLES if key in allowed[name]]
+        if not places:
+            raise InputError(unknown("setting", key, dict.fromkeys(k for keys in allowed.values() for k in keys)))
+        for name in places:
+            tables[name][key] = value
+    return tables
+
+
+def _allowed(name: str, table: Mapping[str, Any]) -> list[str]:
+    """Keys that a table may have, given the keys that decide: a loss by name has its arguments, by expression its parameters."""
+    if name == "mixture":
+        return list(_ARRAYS if _is_explicit(table) else _SYMMETRIC)
+    if name == "initial":
+        return ["norm2", "overlap"]
+    if name in ("run", "simulation"):
+        return [f.name for f in fields(Run if name == "run" else Simulation)]
+    if name == "loss":
+        if table and not {"name", "expression"} & table.keys():
+            return ["name", "expression"]
+        if "expression" not in table:
+            return ["name", *_arguments(losses.CATALOG, "loss", table)]
+        used = _names_in(table["expression"], table.get("readout"))
+        return ["expression", "readout", *(n for n in used if not symbols.is_field(n) and not symbols.is_label(n))]
+    schedule = [n for n in _names_in(table.get("eta")) if n != "t"]
+    if "update" not in table:
+        arguments = [a for a in _arguments(optimizers.CATALOG, "optimizer", table) if a != "step"]
+        own = sorted(s.name for s in optimizers.CATALOG[table["name"]]().parameters)
+        return list(dict.fromkeys(["name", *own, "ridge", *arguments, *schedule]))
+    rules = _rules(table)
+    own = [n for n in _names_in(*rules.values()) if n not in {"theta", "g", "t", *rules}]
+    return list(dict.fromkeys(["update", *own, "ridge", *schedule]))
+
+
+def _names_in(*texts: Any) -> list[str]:
+    return sorted({name for text in texts if isinstance(text, str) for name in parser.free_names(text)})
+
+
+def _arguments(catalog: Mapping[str, Any], what: str, table: Mapping[str, Any]) -> dict[str, inspect.Parameter]:
+    """Arguments of the entry that the table names."""
+    name = table.get("name")
+    if name is None:
+        raise InputError(f"[{what}] is missing: an `expression` or a `name` of the catalog is needed: {', '.join(catalog)}")
+    if not isinstance(name, str) or name not in catalog:
+        raise InputError(f"[{what}] name: {unknown(what, str(name), catalog)}")
+    return dict(inspect.signature(catalog[name]).parameters)
+
+
+def _rules(table: Mapping[str, Any]) -> dict[str, str]:
+    rules = table["update"]
+    if not isinstance(rules, dict) or not all(isinstance(rule, str) for rule in rules.values()):
+        raise InputError(f'[optimizer] update = {rules!r}: a table of rules is needed, such as {{ theta = "theta - eta*g" }}')
+    return rules
+
+
+@contextmanager
+def _naming(table: str) -> Iterator[None]:
+    """Put the table's name before the message of an InputError, if it does not begin with one."""
+    try:
+        yield
+    except InputError as error:
+        if isinstance(error, parser.ParseError) or str(error).startswith("["):
+            raise
+        raise InputError(f"{table} {error}") from error
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def _number(key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InputError(f"{key} = {value!r}: a number is needed")
+    return float(value)
+
+
+def _integer(key: str, value: Any, least: int, most: float = math.inf) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        limit = f" to {most}" if most < math.inf else " or more"
+        raise InputError(f"{key} = {value!r}: an integer is needed, {least}{limit}")
+    return value
+
+
+def _numbers(table: Mapping[str, Any], others: set[str]) -> dict[str, float]:
+    """Numbers of the parameters: all of the table but `others` and a schedule."""
+    return {k: _number(k, v) for k, v in table.items() if k not in others and not (k == "eta" and isinstance(v, str))}
+
+
+def _joined(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:
+    """Both; a name means one thing, so that it must have one number."""
+    for key in first.keys() & second.keys():
+        if first[key] != second[key]:
+            raise InputError(f"{key} = {second[key]}: another table says {first[key]}, and one name has one number; rename one of them")
+    return {**first, **second}
+
+
+# --- the parts of a problem -------------------------------------------------------------------------------------------
+
+
+def _loss(table: Mapping[str, Any]) -> tuple[Loss, dict[str, float]]:
+    """The loss and the numbers of its parameters."""
+    if "expression" not in table:
+        arguments = _arguments(losses.CATALOG, "loss", table)
+        given = {k: _argument(k, v, arguments[k]) for k, v in table.items() if k != "name"}
+        return losses.CATALOG[table["name"]](**given), {}
+    values = _numbers(table, {"expression", "readout"})
+    expr = parser.parse_loss(table["expression"], values, what="[loss] expression")
+    readout = table.get("readout")
+    return Loss("custom", expr, None if readout is None else parser.parse_loss(readout, values, what="[loss] readout")), values
+
+
+def _argument(key: str, value: Any, argument: inspect.Parameter) -> Any:
+    """An argument of a catalog entry: an integer, a list of numbers or a number, taken at its decimal word."""
+    if argument.annotation is int:
+        return _integer(key, value, 1, _COMPONENTS)
+    if isinstance(argument.default, tuple):
+        if not isinstance(value, list) or len(value) > _COMPONENTS:
+            raise InputError(f"{key} = {value!r}: a list of at most {_COMPONENTS} numbers is needed")
+        return [sp.Rational(str(_number(f"{key}[{i}]", v))) for i, v in enumerate(value)]
+    return sp.Rational(str(_number(key, value)))
+
+
+def _optimizer(table: Mapping[str, Any]) -> Optimizer:
+    eta = table.get("eta")
+    parameters = _numbers(table, {"name", "update", "order"})
+    step = symbols.eta
+    if isinstance(eta, str):
+        names = {name: symbols.symbol(name) for name in ["t", *sorted(parameters)]}
+        step = parser.parse(eta, names, what="[optimizer] eta")
+    if "update" in table:
+        rules = parser.parse_update(_rules(table), {*parameters, "eta"}, what="[optimizer] update")
+        return Optimizer("custom", {variable: rule.subs(symbols.eta, step) for variable, rule in rules.items()})
+    order = {"order": _integer("order", table["order"], 1)} if "order" in table else {}
+    return optimizers.CATALOG[table["name"]](step=step, **order)
+
+
+def _is_explicit(table: Mapping[str, Any]) -> bool:
+    return any(key in table for key in _ARRAYS)
+
+
+def _mixture(table: Mapping[str, Any], label_size: int) -> GaussianMixture:
+    if not _is_explicit(table):
+        return GaussianMixture.symmetric() if label_size <= 1 else _one_hot(label_size)
+    for key in ("probabilities", "labels", "means_gram"):
+        if key not in table:
+            raise InputError(f"{key} is missing: probabilities, labels, means_gram, and variance or blocks are needed")
+    if ("variance" in table) == ("blocks" in table):
+        raise InputError("either variance or blocks is needed, and not both")
+    arrays = {key: table[key] for key in ("probabilities", "labels", "means_gram")}
+    if "variance" in table:
+        return GaussianMixture(**arrays, variance=table["variance"])
+    blocks = table["blocks"]
+    if not isinstance(blocks, dict) or blocks.keys() != {"fractions", "variance"}:
+        raise InputError(f"blocks = {blocks!r}: {{ fractions = [...], variance = [[...], ...] }} is needed, one row of variance a cluster")
+    return GaussianMixture(**arrays, **blocks)
+
+
+def _one_hot(classes: int) -> GaussianMixture:
+    """`classes` equally likely clusters with orthogonal means and one-hot labels."""
+    return GaussianMixture(
+        probabilities=[sp.Rational(1, classes)] * classes,
+        labels=sp.eye(classes).tolist(),
+        means_gram=sp.eye(classes) * symbols.mu_norm**2,
+        variance=[symbols.sigma**2] * classes,
+    )

@@ -1,0 +1,288 @@
+"""The command line: what goes to stdout and stderr, files, exit statuses, and that bad input is refused before anything heavy is loaded."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import xarray as xr
+
+from gmsym import cli, pipeline
+from gmsym.errors import ComputationError, UnprintableError
+
+LOGISTIC = ["--loss", "log(1 + exp(-y*h))", "--set", "eta=1"]
+SMALL = ["--loss", "squared", "--set", "eta=0.1", "--set", "steps=4", "--set", "d=40", "--set", "alpha=1.5"]
+
+
+@pytest.fixture
+def gmsym(monkeypatch, capsys):
+    """Runs the command line in this process; returns (status, stdout, stderr)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["gmsym", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit:
+            cli.main()
+        captured = capsys.readouterr()
+        return exit.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def results(monkeypatch, made_up):
+    """Lets the pipeline return made-up results at once; gives the arguments it was called with."""
+    calls = {}
+    theory, runs = made_up(times=12)
+
+    def put(shift=None):
+        nonlocal theory, runs
+        if shift is not None:
+            theory, runs = made_up(times=12, shift=shift)
+
+    monkeypatch.setattr(pipeline, "solve", lambda problem, **options: calls.update(solve=options) or theory)
+    monkeypatch.setattr(pipeline, "simulate", lambda problem, **options: calls.update(simulate=options) or runs)
+    calls["put"] = put
+    return calls
+
+
+def test_help_lists_the_verbs(gmsym):
+    status, out, err = gmsym("--help")
+    assert (status, err) == (0, "")
+    for verb in ("demo", "derive", "codegen", "solve", "simulate", "compare", "build"):
+        assert verb in out
+
+
+@pytest.mark.parametrize("verb", ["demo", "derive", "codegen", "solve", "simulate", "compare", "build"])
+def test_every_verb_has_help(gmsym, verb):
+    status, out, _ = gmsym(verb, "--help")
+    assert status == 0 and "Usage: gmsym " + verb in out
+
+
+HEAVY = "jax matplotlib xarray scipy"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["solve", "--loss", "log(1+exp(-y*hh))"], ["compare", "--loss", "logistic"]])
+def test_light_until_the_input_is_checked(arguments):
+    program = (
+        "import sys\nfrom gmsym.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+        f"loaded = set('{HEAVY}'.split()) & set(sys.modules)\nassert not loaded, loaded"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["solve"], "a problem is needed: a file, or --loss"),
+        (["solve", "none.toml"], "none.toml: no such file"),
+        (["solve", "eta=1"], "a setting is written --set eta=1"),
+        (["solve", "--loss", "logistic"], "no value for the parameter 'eta'"),
+        (["simulate", "--loss", "logistic"], "no value for the parameter 'eta'"),
+        (["compare", "--loss", "logistic"], "no value for the parameter 'eta'"),
+        (["solve", "--loss", "logitic"], "did you mean 'logistic'"),
+        (["derive", "--loss", "logistic", "--optimizer", "heavyball"], "did you mean 'heavy_ball'"),
+        (["solve", *LOGISTIC, "--set", "step=3"], "unknown setting 'step'; did you mean 'steps'"),
+        (["solve", *LOGISTIC, "--set", "steps"], "key=value"),
+        (["solve", *LOGISTIC, "--set", "samples=1000"], "a power of two"),
+        (["solve", *LOGISTIC, "--output", "result.txt"], "ends in .nc"),
+        (["solve", *LOGISTIC, "--output", "nowhere/result.nc"], "existing folder"),
+        (["solve", *LOGISTIC, "--json", "nowhere/result.json"], "existing folder"),
+        (["compare", *LOGISTIC, "--figure", "figure.gif"], "ends in .png or .svg or .pdf"),
+        (["derive", *LOGISTIC, "--format", "texx"], "unknown format 'texx'; did you mean 'text'"),
+        (["codegen", *LOGISTIC, "--output", "module.txt"], "ends in .py"),
+        (["build"], "there is no case in ./derivations"),
+        (["build", "nowhere"], "there is no problem.py"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(gmsym, monkeypatch, tmp_path, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = gmsym(*arguments)
+    assert (status, out) == (2, "")
+    assert says in err and err.startswith("gmsym: ") and err.count("\n") == 1
+
+
+def test_an_expression_is_shown_with_a_caret(gmsym):
+    status, out, err = gmsym("solve", "--loss", "log(1 + exp(-y*hh))")
+    assert (status, out) == (2, "")
+    first, shown, caret = err.rstrip("\n").split("\n")
+    assert first.startswith("gmsym: [loss] expression, character 16: unknown name 'hh'; did you mean 'h'? Allowed:")
+    assert shown[caret.index("^") :] == "hh))"
+
+
+@pytest.mark.parametrize("arguments", [["sovle"], ["solve", "--nope"], ["solve", "--set"], []])
+def test_usage_errors_are_status_2(gmsym, arguments):
+    assert gmsym(*arguments)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(ComputationError("diverged at step 3:\nQ"), 1), (UnprintableError("no entry for gamma"), 2), (OSError("disk full"), 1)],
+)
+def test_failures_are_one_line(gmsym, monkeypatch, error, status):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(pipeline, "solve", fail)
+    found, out, err = gmsym("solve", *LOGISTIC)
+    assert (found, out, err) == (status, "", f"gmsym: {' '.join(str(error).split())}\n")
+
+
+# --- derive, codegen, build -------------------------------------------------------------------------------------------
+
+
+def test_derive_as_text(gmsym):
+    status, out, _ = gmsym("derive", "--loss", "logistic")
+    assert status == 0
+    assert "local field of a sample of cluster k (theorem; theory.md 2" in out
+    assert "h(k, t) = m(k, t)" in out
+
+
+def test_derive_as_latex(gmsym, tmp_path):
+    status, out, _ = gmsym("derive", "--loss", "logistic", "--optimizer", "heavy_ball", "--format", "latex")
+    assert status == 0 and out.startswith("\\begin{aligned}") and out.endswith("\\end{aligned}\n")
+    assert (
+        gmsym("derive", "--loss", "logistic", "--optimizer", "heavy_ball", "--format", "latex", "--output", tmp_path / "dmf.tex")[1] == ""
+    )
+    assert (tmp_path / "dmf.tex").read_text() == out
+
+
+def test_codegen(gmsym, tmp_path):
+    status, out, _ = gmsym("codegen", "--loss", "logistic")
+    assert status == 0
+    compile(out, "generated", "exec")
+    assert "SIGNATURE = " in out
+    assert gmsym("codegen", "--loss", "logistic", "--output", tmp_path / "dmf.py")[:2] == (0, "")
+    assert (tmp_path / "dmf.py").read_text() == out
+
+
+def test_build(gmsym, monkeypatch, tmp_path):
+    case = tmp_path / "derivations" / "mine"
+    case.mkdir(parents=True)
+    (case / "problem.py").write_text(
+        "import gmsym as gm\nPROBLEM = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.squared(), gm.optimizers.gd())\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = gmsym("build")
+    assert status == 0 and "manifest.json" in out
+    assert (case / "manifest.json").is_file() and list((case / "generated").glob("*.py"))
+    assert gmsym("build", case)[1].rstrip().endswith("current")
+
+
+# --- solve, simulate, compare -----------------------------------------------------------------------------------------
+
+
+def test_the_numbers_of_the_file_reach_the_solver(gmsym, results, tmp_path):
+    path = tmp_path / "problem.toml"
+    path.write_text(
+        '[loss]\nname = "logistic"\n[optimizer]\nname = "heavy_ball"\neta = 4\nmomentum = 0.6\n'
+        "[run]\nalpha = 0.5\nsteps = 30\nsamples = 512\nscrambles = 3\nseed = 7\n[simulation]\nd = 101\nreplicates = 5\n"
+    )
+    assert gmsym("compare", path, "--set", "steps=20", "--quiet")[0] == 0
+    numbers = {"eta": 4.0, "momentum": 0.6, "mu_norm": 1.0, "sigma": 1.0}
+    n = 50  # alpha d = 50.5 is not a whole number, so that the theory is solved at n/d
+    assert results["simulate"] == {"n": n, "d": 101, "steps": 20, "replicates": 5, "seed": 7, "progress": False, **numbers}
+    assert results["solve"] == {"alpha": n / 101, "steps": 20, "samples": 512, "scrambles": 3, "seed": 7, "progress": False, **numbers}
+    gmsym("solve", path)
+    assert (results["solve"]["alpha"], results["solve"]["progress"]) == (0.5, None)
+
+
+@pytest.mark.parametrize("verb", ["solve", "simulate"])
+def test_the_last_step_as_json(gmsym, results, verb, tmp_path):
+    status, out, err = gmsym(verb, *LOGISTIC, "--json", "-")
+    assert (status, err, out.count("\n")) == (0, "", 1)
+    record = json.loads(out)
+    assert list(record) == ["time", "m", "Q", "Q_k", "train_loss", "test_error", "error"]
+    assert record["time"] == 11
+    assert [len(record["m"]), len(record["Q_k"])] == [2, 2] and isinstance(record["Q"], float)
+    assert record["error"].keys() == record.keys() - {"time", "error"}
+    assert gmsym(verb, *LOGISTIC, "--json", tmp_path / "last.json")[:2] == (0, "")
+    assert json.loads((tmp_path / "last.json").read_text()) == record
+
+
+@pytest.mark.parametrize("verb", ["solve", "simulate"])
+def test_the_last_step_as_a_table(gmsym, results, verb):
+    status, out, err = gmsym(verb, *LOGISTIC)
+    assert (status, err) == (0, "")
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if len(line.split()) == 3}
+    assert {"m[0]", "m[1]", "Q", "Q_k[0]", "train_loss", "test_error"} <= rows.keys()
+    json_m = json.loads(gmsym(verb, *LOGISTIC, "--json", "-")[1])["m"]
+    assert float(rows["m[1]"][0]) == pytest.approx(json_m[1], abs=1e-6)
+    assert gmsym(verb, *LOGISTIC, "--quiet")[1] == ""
+
+
+def test_the_trajectory_is_kept(gmsym, results, tmp_path):
+    assert gmsym("solve", *LOGISTIC, "--quiet", "--output", tmp_path / "theory.nc")[0] == 0
+    with xr.open_dataset(tmp_path / "theory.nc") as kept:
+        assert kept.sizes["time"] == 12 and kept.attrs["kind"] == "theory"
+    assert gmsym("compare", *LOGISTIC, "--quiet", "--output", tmp_path / "both.nc")[0] == 0
+    for group, kind in (("theory", "theory"), ("simulation", "simulation")):
+        with xr.open_dataset(tmp_path / "both.nc", group=group) as kept:
+            assert kept.attrs["kind"] == kind
+
+
+def test_compare_prints_a_table(gmsym, results):
+    status, out, err = gmsym("compare", *LOGISTIC)
+    assert (status, err) == (0, "")
+    assert "simulation" in out and "z(11)" in out and "they agree" in out
+    assert gmsym("compare", *LOGISTIC, "--quiet")[:2] == (0, "")
+
+
+def test_compare_as_json(gmsym, results):
+    status, out, err = gmsym("compare", *LOGISTIC, "--json", "-")
+    assert (status, err) == (0, "")
+    record = json.loads(out)
+    assert list(record) == ["rows", "rms_z", "max_abs_z", "agrees"]
+    assert record["agrees"] is True
+    assert set(record["rows"][0]) == {"quantity", "time", "theory", "simulation", "gap", "standard_error", "z"}
+    last = next(row for row in record["rows"] if row["quantity"] == "Q" and row["time"] == 11)
+    assert last["gap"] == pytest.approx(last["simulation"] - last["theory"], abs=1e-12)
+    assert record["max_abs_z"] == pytest.approx(max(abs(row["z"]) for row in record["rows"]))
+
+
+def test_a_disagreement_is_status_1(gmsym, results):
+    results["put"]({"m": 1.0})
+    status, out, _ = gmsym("compare", *LOGISTIC, "--json", "-")
+    assert status == 1 and json.loads(out)["agrees"] is False
+    status, out, _ = gmsym("compare", *LOGISTIC)
+    assert status == 1 and "DISAGREE" in out
+
+
+def test_an_infinite_score_is_still_json(gmsym, results, monkeypatch, made_up):
+    theory, runs = made_up(times=12, noise=0.0)
+    monkeypatch.setattr(pipeline, "simulate", lambda *_, **__: runs.assign(m=runs["m"] + 1))
+    monkeypatch.setattr(pipeline, "solve", lambda *_, **__: theory)
+    status, out, _ = gmsym("compare", *LOGISTIC, "--json", "-")
+    record = json.loads(out)
+    assert status == 1 and record["max_abs_z"] is None and None in {row["z"] for row in record["rows"]}
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_compare_draws(gmsym, results, tmp_path, suffix):
+    path = tmp_path / f"figure.{suffix}"
+    assert gmsym("compare", *LOGISTIC, "--quiet", "--figure", path)[0] == 0
+    assert path.stat().st_size > 5000
+
+
+def test_demo(gmsym, monkeypatch, tmp_path, made_up):
+    called = {}
+    comparison = pipeline.compare(*made_up(times=12))
+    monkeypatch.setattr(pipeline, "demo", lambda directory, progress: called.update(directory=directory, progress=progress) or comparison)
+    status, out, _ = gmsym("demo", "--output", tmp_path)
+    assert status == 0 and called == {"directory": tmp_path, "progress": None}
+    assert "gmsym_demo.png" in out and "they agree" in out
+
+
+def test_end_to_end(gmsym, tmp_path):
+    """Nothing made up: a small problem is solved, trained and found to agree."""
+    theory = json.loads(gmsym("solve", *SMALL, "--json", "-")[1])
+    status, out, err = gmsym("compare", *SMALL, "--set", "replicates=16", "--json", "-")
+    assert (status, err) == (0, "")
+    record = json.loads(out)
+    assert record["agrees"] is True
+    rows = {(row["quantity"], row["time"]): row for row in record["rows"]}
+    assert rows["Q", 3]["theory"] == pytest.approx(theory["Q"], rel=1e-12)
+    assert rows["m[0]", 3]["theory"] == pytest.approx(theory["m"][0], rel=1e-12)
