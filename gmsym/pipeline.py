@@ -96,9 +96,7 @@ def kernels(
     Raises:
         InputError, ComputationError: as `solve`.
     """
-    _, solution = _solved(
-        system, alpha, parameters, progress, steps=steps, samples=samples, scrambles=scrambles, seed=seed, two_time=True
-    )
+    _, solution = _solved(system, alpha, parameters, progress, steps=steps, samples=samples, scrambles=scrambles, seed=seed, two_time=True)
     return solution.two_time
 
 

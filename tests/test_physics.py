@@ -36,9 +36,7 @@ def test_block_covariances_that_differ_between_clusters():
     comparison = agreement(problem, eta=0.7, momentum=0.6, ridge=0.05, seed=5)
     assert comparison.agrees(), str(comparison)
     # The same training against isotropic averages of the covariances, which the data must exclude.
-    averaged = gm.GaussianMixture(
-        probabilities=[0.5, 0.5], labels=[1, -1], means_gram=[[1.44, -0.8], [-0.8, 1.0]], variance=[1.05, 1.19]
-    )
+    averaged = gm.GaussianMixture(probabilities=[0.5, 0.5], labels=[1, -1], means_gram=[[1.44, -0.8], [-0.8, 1.0]], variance=[1.05, 1.19])
     wrong = gm.solve(
         gm.Problem(averaged, gm.losses.logistic(), gm.optimizers.heavy_ball(), overlap=[0.1, -0.1]),
         alpha=1.5, steps=40, eta=0.7, momentum=0.6, ridge=0.05,
@@ -48,7 +46,9 @@ def test_block_covariances_that_differ_between_clusters():
 
 def test_a_typed_loss_that_is_in_no_catalog():
     loss = gm.Loss("typed", parse_loss("log(1 + (1 - y*h)**2) + 0.1*sqrt(1 + h**2)"))
-    comparison = agreement(gm.Problem(gm.GaussianMixture.symmetric(), loss, gm.optimizers.nesterov()), sigma=1.0, mu_norm=1.2, eta=0.6, momentum=0.5, seed=6)
+    comparison = agreement(
+        gm.Problem(gm.GaussianMixture.symmetric(), loss, gm.optimizers.nesterov()), sigma=1.0, mu_norm=1.2, eta=0.6, momentum=0.5, seed=6
+    )
     assert comparison.agrees(), str(comparison)
 
 
@@ -68,7 +68,9 @@ def test_losses_of_the_catalog(name):
 def test_index_order_with_an_asymmetric_jacobian():
     """a(h) = tanh(M h) - y with asymmetric M is no gradient, so a transposed C x C factor shows (verified/dmf.md 2, index order)."""
     h, y = fields(3), labels(3)
-    mixing = sp.Matrix([[1, sp.Rational(9, 10), 0], [-sp.Rational(7, 10), 1, sp.Rational(4, 5)], [sp.Rational(3, 5), -sp.Rational(1, 2), 1]])
+    mixing = sp.Matrix(
+        [[1, sp.Rational(9, 10), 0], [-sp.Rational(7, 10), 1, sp.Rational(4, 5)], [sp.Rational(3, 5), -sp.Rational(1, 2), 1]]
+    )
     field = [sp.tanh(x) - label for x, label in zip(mixing * sp.Matrix(h), y, strict=True)]
     data = gm.GaussianMixture(
         probabilities=[sp.Rational(1, 3)] * 3,
@@ -132,5 +134,3 @@ def test_the_gap_shrinks_with_size():
         spread.append(float(np.sqrt(((runs.m_runs - theory.m) ** 2).isel(time=-1).mean())))
     slope = fit_order(sizes, spread).exponent
     assert -0.65 < slope < -0.35, (slope, spread)
-
-

@@ -98,7 +98,9 @@ def _optimizer(system: CausalKernels) -> str:
     old = sp.Matrix([symbols.theta, *system.state, symbols.g])
     new = list(system.update * old)
     arguments = {"t": system.clock, "theta": symbols.theta, "state": system.state, "gradient": symbols.g, "parameters": system.parameters}
-    return printer.function("optimizer", arguments, "New theta and state after step t, for arrays of any one shape.", [new[0], _Group(*new[1:])])
+    return printer.function(
+        "optimizer", arguments, "New theta and state after step t, for arrays of any one shape.", [new[0], _Group(*new[1:])]
+    )
 
 
 def _array_functions(system: CausalKernels) -> list[str]:

@@ -17,7 +17,37 @@ from gmsym.errors import InputError
 from gmsym.problem import Problem
 from gmsym.system import CausalKernels, Equation, Equations
 from gmsym.system import causal_kernels as S
-from gmsym.system.causal_kernels import A, B, K, Mean, P, Partial, Q, Qk, R, Ra, Theta, U, W, a, abar, alpha, b, k, l, m, mu, omega, p, r, rho, s, sigma2, t, xi
+from gmsym.system.causal_kernels import (
+    A,
+    B,
+    K,
+    Mean,
+    P,
+    Partial,
+    Q,
+    Qk,
+    R,
+    Ra,
+    Theta,
+    U,
+    W,
+    a,
+    abar,
+    alpha,
+    b,
+    k,
+    l,
+    m,
+    mu,
+    omega,
+    p,
+    r,
+    rho,
+    s,
+    sigma2,
+    t,
+    xi,
+)
 
 SOURCE = "theory.md 2; Celentano, Cheng, Montanari 2021; Gerbelot et al. 2022"
 _delta = sp.KroneckerDelta
@@ -95,8 +125,12 @@ def noise_equations() -> tuple[Equation, Equation]:
     gram = sp.Sum(M(k, S.j, t) * Transposed(M(k, S.j, s)), (S.j, 0, t))
     covariance = distribute(n * fold(covariance, gram, n * p(k) * S.C(k, t, s)))
     return (
-        Equation(Mean(omega(k, t) * Transposed(omega(k, s)), k), Qk(k, t, s), "covariance of the fields' noise", f"{SOURCE} (2.1)", "theorem"),
-        Equation(n * Mean(xi(b, t) * Transposed(xi(b, s)), b), covariance, "covariance of the gradient's noise", f"{SOURCE} (2.3)", "theorem"),
+        Equation(
+            Mean(omega(k, t) * Transposed(omega(k, s)), k), Qk(k, t, s), "covariance of the fields' noise", f"{SOURCE} (2.1)", "theorem"
+        ),
+        Equation(
+            n * Mean(xi(b, t) * Transposed(xi(b, s)), b), covariance, "covariance of the gradient's noise", f"{SOURCE} (2.3)", "theorem"
+        ),
     )
 
 
@@ -118,10 +152,14 @@ def local_equations(problem: Problem) -> tuple[Equation, ...]:
         return *local, Equation(_offset, offset, "gradient at zero field: a = a0 + A h", "theory.md 0", "own"), *closed_kernels()
     return (
         *local,
-        Equation(Partial(a(k, t), omega(k, s)), A(k, t) * inner, "total derivative of the gradient", f"{SOURCE} (2.2)", "theorem", r"s \le t"),
+        Equation(
+            Partial(a(k, t), omega(k, s)), A(k, t) * inner, "total derivative of the gradient", f"{SOURCE} (2.2)", "theorem", r"s \le t"
+        ),
         Equation(abar(k, t), Mean(a(k, t), k), "mean gradient", f"{SOURCE} (2.2)", "theorem"),
         Equation(S.C(k, t, s), Mean(a(k, t) * Transposed(a(k, s)), k), "correlation of the gradients", f"{SOURCE} (2.2)", "theorem"),
-        Equation(Ra(k, t, s), Mean(Partial(a(k, t), omega(k, s)), k), "response of the gradients", f"{SOURCE} (2.2)", "theorem", r"s \le t"),
+        Equation(
+            Ra(k, t, s), Mean(Partial(a(k, t), omega(k, s)), k), "response of the gradients", f"{SOURCE} (2.2)", "theorem", r"s \le t"
+        ),
     )
 
 
@@ -164,11 +202,7 @@ def optimizer_equations(problem: Problem, gradient: Equation) -> tuple[Equation,
     update = problem.optimizer.jacobian
     variables = [None, *problem.optimizer.state]
     source = "own; theory.md 2"
-    expansion = (
-        P(b, t) * Theta(b, 0)
-        + sp.Sum(U(k, b, t) * mu(k, b), (k, 1, K))
-        + sp.Sum(W(b, t, s) * xi(b, s), (s, 0, t - 1))
-    )
+    expansion = P(b, t) * Theta(b, 0) + sp.Sum(U(k, b, t) * mu(k, b), (k, 1, K)) + sp.Sum(W(b, t, s) * xi(b, s), (s, 0, t - 1))
     equations = [Equation(Theta(b, t), expansion, "one coordinate of block b in its basis", source, "own")]
     for family, vector, meaning in ((P, Theta(b, 0), "Theta(0)"), (U, mu(k, b), "the mean of cluster k"), (W, xi(b, s), "the noise xi(s)")):
         slope = _gradient_component(gradient.rhs, family, vector)
@@ -177,7 +211,9 @@ def optimizer_equations(problem: Problem, gradient: Equation) -> tuple[Equation,
             lhs = _component(family, variable, t + 1)
             of = "Theta" if variable is None else f"the optimizer's {variable}"
             domain = r"s \le t" if family is W else ""
-            equations.append(Equation(lhs, sp.Add(*terms, update[row, -1] * slope), f"coefficient of {meaning} in {of}", source, "own", domain))
+            equations.append(
+                Equation(lhs, sp.Add(*terms, update[row, -1] * slope), f"coefficient of {meaning} in {of}", source, "own", domain)
+            )
     return tuple(equations)
 
 

@@ -15,7 +15,7 @@ from gmsym.derive.dmf import field_equations, local_equations, noise_equations
 from gmsym.errors import InputError
 from gmsym.problem import Problem
 from gmsym.system import CausalKernels, Equation, Equations, IntegroDifferential
-from gmsym.system.causal_kernels import A, Mean, Partial, R, Ra, Theta, W, a, abar, alpha, b, k, m, mu, omega, r, rho, s, sigma2, t, xi
+from gmsym.system.causal_kernels import A, Mean, Partial, R, Ra, Theta, W, a, abar, alpha, b, k, m, mu, omega, r, rho, s, t, xi
 from gmsym.system.causal_kernels import B as BLOCKS
 from gmsym.system.causal_kernels import j as mean
 from gmsym.system.integro_differential import Abar, Mk, Qb, mb
@@ -48,18 +48,27 @@ def gradient_flow(system: CausalKernels) -> IntegroDifferential:
     return IntegroDifferential(
         name=f"{system.name}_flow",
         problem=problem,
-        flow=Equations((
-            Equation(field.lhs, _limit(field.rhs), field.meaning, SOURCE, "own"),
-            *local_equations(problem)[:2],
-            Equation(R(k, t, s), response.rhs, "response of the field to past gradients, per unit of time", SOURCE, "own", "s < t"),
-            *_tangent(),
-            *(
-                Equation(sp.Derivative(lhs, t), sp.Add(decay * lhs, *(rate * x for x in sp.Add.make_args(_limit(slope, _scale(lhs))))), meaning, SOURCE, "own", domain)
-                for lhs, slope, meaning, domain in evolution
-            ),
-            Equation(W(b, s, s), rate, "its value just after s: the gradient itself gains a unit there", SOURCE, "own"),
-            Equation(m(k, t), sp.Sum(mb(k, b, t), (b, 1, BLOCKS)), "overlap with the mean of cluster k", SOURCE, "own"),
-        )),
+        flow=Equations(
+            (
+                Equation(field.lhs, _limit(field.rhs), field.meaning, SOURCE, "own"),
+                *local_equations(problem)[:2],
+                Equation(R(k, t, s), response.rhs, "response of the field to past gradients, per unit of time", SOURCE, "own", "s < t"),
+                *_tangent(),
+                *(
+                    Equation(
+                        sp.Derivative(lhs, t),
+                        sp.Add(decay * lhs, *(rate * x for x in sp.Add.make_args(_limit(slope, _scale(lhs))))),
+                        meaning,
+                        SOURCE,
+                        "own",
+                        domain,
+                    )
+                    for lhs, slope, meaning, domain in evolution
+                ),
+                Equation(W(b, s, s), rate, "its value just after s: the gradient itself gains a unit there", SOURCE, "own"),
+                Equation(m(k, t), sp.Sum(mb(k, b, t), (b, 1, BLOCKS)), "overlap with the mean of cluster k", SOURCE, "own"),
+            )
+        ),
     )
 
 
@@ -67,7 +76,9 @@ def _speed(problem: Problem) -> tuple[sp.Expr, sp.Expr]:
     """(decay, rate) of the flow Theta' = decay Theta + rate G."""
     optimizer = problem.optimizer
     if optimizer.state:
-        raise InputError(f"optimizer {optimizer.name!r} keeps the state {list(map(str, optimizer.state))}; a gradient flow is the limit of plain steps")
+        raise InputError(
+            f"optimizer {optimizer.name!r} keeps the state {list(map(str, optimizer.state))}; a gradient flow is the limit of plain steps"
+        )
     keep, push = optimizer.jacobian
     decay, rate = (sp.limit(sp.expand(x / _eta), _eta, 0) for x in (keep - 1, push))
     if not (decay.is_finite and rate.is_finite):

@@ -34,4 +34,3 @@ def risk_gradient(product: NoiseProduct) -> sp.Expr:
 def local_field(noise: sp.Expr) -> sp.Expr:
     """Local field of a sample of cluster k at time t, given Theta_t's product with the sample's noise."""
     return dmf.m(k, t) + noise
-

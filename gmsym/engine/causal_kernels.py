@@ -184,7 +184,9 @@ def _rounded(rank: int) -> int:
 def _points(samples: int, rank: int, seed: int) -> np.ndarray:
     """(rank, samples) whitened Sobol points, the first innovation on the first dimension."""
     if samples < 2 * rank:
-        raise InputError(f"samples = {samples}: at least {1 << (2 * rank - 1).bit_length()} are needed for the {rank} innovations of this problem")
+        raise InputError(
+            f"samples = {samples}: at least {1 << (2 * rank - 1).bit_length()} are needed for the {rank} innovations of this problem"
+        )
     dimensions = next((d for d in _SOBOL_DIMENSIONS if d >= rank), rank)
     return whiten(sobol(samples, dimensions, seed)[:rank])
 
@@ -245,7 +247,9 @@ def _advance(fixed: tuple[CausalKernelsModule, Numbers, Array, float, Array], ca
     return jax.lax.scan(partial(_step, module, numbers, g, tolerance), carry, times)
 
 
-def _step(module: CausalKernelsModule, numbers: Numbers, g: Array, tolerance: float, carry: _Carry, t: Array) -> tuple[_Carry, dict[str, Array]]:
+def _step(
+    module: CausalKernelsModule, numbers: Numbers, g: Array, tolerance: float, carry: _Carry, t: Array
+) -> tuple[_Carry, dict[str, Array]]:
     """Row t: kernels of Theta, fields, gradients, their kernels, gradient of the risk, update."""
     x, theta = numbers, carry.theta
     fields, clusters = module.FIELDS, module.CLUSTERS
@@ -306,7 +310,9 @@ def _fresh_sample(module: CausalKernelsModule, numbers: Numbers, m: Array, Q: Ar
     return {name: mixture(function) for name, function in means.items() if function is not None}
 
 
-def _field_innovations(theta: Array, metric: Array, tolerance: float, e: Array, rank: Array, variance: Array) -> tuple[Array, Array, Array, Array]:
+def _field_innovations(
+    theta: Array, metric: Array, tolerance: float, e: Array, rank: Array, variance: Array
+) -> tuple[Array, Array, Array, Array]:
     """Expand the columns of Theta in one cluster's innovations, opening new ones where needed.
 
     Projecting twice keeps the innovations orthonormal although successive iterates are nearly collinear; a Cholesky
@@ -333,7 +339,9 @@ def _field_innovations(theta: Array, metric: Array, tolerance: float, e: Array, 
     return L, e, rank, full
 
 
-def _gradient_innovations(module: CausalKernelsModule, x: Numbers, tolerance: float, carry: _Carry, a: Array, Da: Array | None) -> tuple[Any, ...]:
+def _gradient_innovations(
+    module: CausalKernelsModule, x: Numbers, tolerance: float, carry: _Carry, a: Array, Da: Array | None
+) -> tuple[Any, ...]:
     """Expand the gradients in innovations common to all clusters, opening new ones where needed."""
     f, Df, metric, count = carry.f, carry.Df, carry.metric, carry.rank_a
     known, rank_a = module.FIELDS + module.CLUSTERS, f.shape[1]
@@ -357,7 +365,7 @@ def _gradient_innovations(module: CausalKernelsModule, x: Numbers, tolerance: fl
 
         def opened(f, Df, metric, place=place, size=size, past=past, vector=vector, c=c):
             f = f.at[:, place].set(vector / size)
-            if Df is not None:
+            if Df is not None and Da is not None:
                 # The batched form of the contraction is the one that reads Df in order.
                 mixed = jnp.einsum("ki,kijn->kjn", jnp.broadcast_to(past, (f.shape[0], rank_a)), Df)
                 Df = Df.at[:, place].set((Da[:, c] - mixed) / size)

@@ -356,6 +356,8 @@ class _Reader:
         return self.start + node.col_offset  # the text is ASCII, so that Python's bytes are characters
 
     def _error(self, where: ast.expr | int, problem: str) -> ParseError:
+        if isinstance(where, ast.Attribute):  # the dot, not what stands before it
+            where = self.text.index(".", self.start + (where.value.end_col_offset or 0))
         return ParseError(self.what, self.original, where if isinstance(where, int) else self._at(where), problem)
 
 

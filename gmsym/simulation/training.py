@@ -36,8 +36,8 @@ def train(
 
     Observables are taken before each update, so time 0 is the initial state and there are steps - 1 updates. The test
     loss and test error of a replicate are means over the exact Gaussian law h ~ N(m_k, Q_k) of a fresh sample's fields,
-    taken on 4096 randomly shifted Sobol points, each replicate its own, so that the standard errors include theirs (about 1e-4). A prediction that is
-    a tie, such as that of Theta = 0, counts as a uniformly random guess.
+    taken on 4096 randomly shifted Sobol points, each replicate its own, so that the standard errors include theirs
+    (about 1e-4). A tied prediction, such as that of Theta = 0, counts as a uniformly random guess.
 
     Cost: O(n d C steps) time a replicate, O(n d) memory; replicates share batches of up to 1 GiB of data. The result
     does not depend on the batches (to rounding).

@@ -23,7 +23,9 @@ def problem_of(name: str) -> gm.Problem:
     loss = losses.CATALOG[name]()
     data = gm.GaussianMixture.symmetric(mu_norm=1, sigma=1)
     if name == "softmax":
-        data = gm.GaussianMixture(probabilities=[sp.Rational(1, 3)] * 3, labels=sp.eye(3).tolist(), means_gram=sp.eye(3), variance=[1, 1, 1])
+        data = gm.GaussianMixture(
+            probabilities=[sp.Rational(1, 3)] * 3, labels=sp.eye(3).tolist(), means_gram=sp.eye(3), variance=[1, 1, 1]
+        )
     return gm.Problem(data, loss, optimizers.heavy_ball())
 
 

@@ -5,7 +5,20 @@ import sympy as sp
 
 from gmsym.calculus.kernels import Transposed, coefficient, distribute, fold, innermost, kernel, outermost, split
 from gmsym.derive import comparison
-from gmsym.derive.comparison import Inner, M, limit_of_field, limit_of_noise, phi, psi, q, surrogate_field, surrogate_noise, u, without_fluctuations, z
+from gmsym.derive.comparison import (
+    Inner,
+    M,
+    limit_of_field,
+    limit_of_noise,
+    phi,
+    psi,
+    q,
+    surrogate_field,
+    surrogate_noise,
+    u,
+    without_fluctuations,
+    z,
+)
 from gmsym.system.causal_kernels import B, L, R, Ra, Theta, W, a, alpha, b, g, j, k, p, r, rho, s, sigma2, t
 from tests.kernel_values import same, value
 

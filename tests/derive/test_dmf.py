@@ -18,7 +18,9 @@ DATA = gm.GaussianMixture.symmetric()
 def problem_of(name: str) -> gm.Problem:
     loss = losses.CATALOG[name]()
     if loss.name == "softmax":
-        data = gm.GaussianMixture(probabilities=[sp.Rational(1, 3)] * 3, labels=sp.eye(3).tolist(), means_gram=sp.eye(3), variance=[1, 1, 1])
+        data = gm.GaussianMixture(
+            probabilities=[sp.Rational(1, 3)] * 3, labels=sp.eye(3).tolist(), means_gram=sp.eye(3), variance=[1, 1, 1]
+        )
         return gm.Problem(data, loss, optimizers.gd())
     return gm.Problem(DATA, loss, optimizers.gd())
 
@@ -49,7 +51,12 @@ def test_every_linear_optimizer_is_eliminated(name):
 
 @pytest.mark.parametrize(
     "rule",
-    [theta - eta * sp.sign(g), sp.sign(theta - eta * g) * sp.Max(sp.Abs(theta - eta * g) - symbol("l1"), 0), theta - eta * g / (1 + sp.Abs(g)), theta - eta * g + 1],
+    [
+        theta - eta * sp.sign(g),
+        sp.sign(theta - eta * g) * sp.Max(sp.Abs(theta - eta * g) - symbol("l1"), 0),
+        theta - eta * g / (1 + sp.Abs(g)),
+        theta - eta * g + 1,
+    ],
 )
 def test_a_nonlinear_optimizer_is_refused_with_a_way_out(rule):
     with pytest.raises(gm.InputError, match="not linear in theta.*simulate works"):
@@ -74,7 +81,9 @@ def test_the_signature_does_not_depend_on_the_hash_seed():
         "import hashlib; print(s.signature, hashlib.sha256(s.source().encode()).hexdigest())"
     )
     outputs = {
-        subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
         for seed in ("0", "1", "2")
     }
     assert len(outputs) == 1

@@ -176,9 +176,11 @@ def test_logistic_regression_converges_to_the_published_fixed_point():
     problem = gm.Problem(data, gm.losses.logistic(), gm.optimizers.heavy_ball())
     theory = gm.solve(problem, alpha=alpha, steps=400, eta=4.0, momentum=0.8, ridge=0.01 / alpha)
     final = theory.isel(time=-1)
-    # Q_k of the published fixed point is Theta^T Sigma_k Theta divided by the noise variance 1/2 in no convention: it is the field's variance.
     published = {"m": (1.60796, final.m[0, 0], final.m_error[0, 0]), "Q_k": (3.12106, final.Q_k[0, 0, 0], final.Q_k_error[0, 0, 0])}
-    published |= {"test_error": (0.181366, final.test_error, final.test_error_error), "train_loss": (0.047113, final.train_loss, final.train_loss_error)}
+    published |= {
+        "test_error": (0.181366, final.test_error, final.test_error_error),
+        "train_loss": (0.047113, final.train_loss, final.train_loss_error),
+    }
     for name, (value, derived, error) in published.items():
         assert abs(derived - value) < 5e-4 * value, name
         rounding = 0.5 * 10.0 ** -(6 if value < 1 else 5)

@@ -101,7 +101,7 @@ def test_batches_are_refused():
 def test_a_jump_is_integrated_to_its_stated_accuracy():
     """P(h > c) and P(a > 0, b > 0), for which smooth rules err by the weight of a node."""
     for threshold in (-0.7, 0.013, 1.9):
-        mean = gaussian_mean(lambda h: rt.step(h - threshold), [0.3], [[1.7]], smooth=False)
+        mean = gaussian_mean(lambda h, threshold=threshold: rt.step(h - threshold), [0.3], [[1.7]], smooth=False)
         assert abs(float(mean) - scipy.stats.norm.sf(threshold, 0.3, np.sqrt(1.7))) < 1e-4
     mean = gaussian_mean(lambda a, b: rt.step(a) * rt.step(b), [0.0, 0.0], [[1.0, 0.6], [0.6, 1.0]], smooth=False)
     assert abs(float(mean) - (0.25 + np.arcsin(0.6) / (2 * np.pi))) < 1e-3
