@@ -36,7 +36,7 @@ def train(
 
     Observables are taken before each update, so time 0 is the initial state and there are steps - 1 updates. The test
     loss and test error of a replicate are means over the exact Gaussian law h ~ N(m_k, Q_k) of a fresh sample's fields,
-    taken on 4096 randomly shifted Sobol points, each replicate its own, so that the standard errors include theirs
+    taken on 4096 randomly shifted, whitened Sobol points, each replicate its own, so that the standard errors include theirs
     (about 1e-4). A tied prediction, such as that of Theta = 0, counts as a uniformly random guess.
 
     Cost: O(n d C steps) time a replicate, O(n d) memory; replicates share batches of up to 1 GiB of data. The result
@@ -141,12 +141,15 @@ def _trajectory(problem: Problem, code: ModuleType, plan: Design, data: Data, st
 
 
 def _fresh_fields(fields: int) -> Callable[[jax.Array], jax.Array]:
-    """The function key -> standard normal points (C, N): Sobol points, shifted at random, so that replicates err independently."""
+    """The function key -> points (C, N) of N(0, I): Sobol points, shifted at random, so that replicates err independently, and whitened."""
     uniform = jax.scipy.special.ndtr(jnp.asarray(points.sobol(_TEST_POINTS, fields, seed=0)))
 
     def shifted(key: jax.Array) -> jax.Array:
         shift = jax.random.uniform(jax.random.fold_in(key, _TEST_POINTS), (fields, 1))
-        return jax.scipy.special.ndtri(jnp.clip((uniform + shift) % 1.0, 1e-15, 1 - 1e-15))
+        normal = jax.scipy.special.ndtri(jnp.clip((uniform + shift) % 1.0, 1e-15, 1 - 1e-15))
+        centred = normal - normal.mean(axis=1, keepdims=True)
+        root = jnp.linalg.cholesky(centred @ centred.T / centred.shape[1])
+        return jax.scipy.linalg.solve_triangular(root, centred, lower=True)
 
     return shifted
 

@@ -196,7 +196,7 @@ def test_dataset(tmp_path):
         assert result[name].attrs["long_name"] and result[name].attrs["latex"]
     expected = {"kind": "simulation", "problem": "logistic / gd", "alpha": 1.5, "seed": 7, "n": 90, "d": 60, "replicates": 6}
     assert expected.items() <= result.attrs.items()
-    assert json.loads(result.attrs["parameters"]) == {"eta": 1.0, **SYMMETRIC}
+    assert json.loads(result.attrs["parameters"]) == {"eta": 1.0, "ridge": 0.0, **SYMMETRIC}
     result.to_netcdf(tmp_path / "result.nc")
     with xr.open_dataset(tmp_path / "result.nc") as stored:
         xr.testing.assert_identical(stored.load(), result)
