@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gmsym.pipeline import kernels as kernels
     from gmsym.pipeline import simulate as simulate
     from gmsym.pipeline import solve as solve
+    from gmsym.pipeline import surrogate as surrogate
     from gmsym.plotting import learning_curve as learning_curve
     from gmsym.plotting import overlay as overlay
     from gmsym.problem.file import read as read
@@ -35,6 +36,7 @@ _LAZY = {
     "solve": ("gmsym.pipeline", "solve"),
     "kernels": ("gmsym.pipeline", "kernels"),
     "simulate": ("gmsym.pipeline", "simulate"),
+    "surrogate": ("gmsym.pipeline", "surrogate"),
     "compare": ("gmsym.comparison", "compare"),
     "overlay": ("gmsym.plotting", "overlay"),
     "learning_curve": ("gmsym.plotting", "learning_curve"),

@@ -196,6 +196,47 @@ def compare(
 
 
 @app.command()
+def surrogate(
+    file: FileArgument = None,
+    loss: LossOption = None,
+    optimizer: OptimizerOption = None,
+    settings: SetOption = None,
+    n: Annotated[int | None, typer.Option("--n", help="Samples. Default: alpha*d of the problem.")] = None,
+    d: Annotated[int | None, typer.Option("--d", help="Dimension. Default: that of the simulation.")] = None,
+    replicates: Annotated[
+        int | None, typer.Option("--replicates", help="Independent trajectories. Default: those of the simulation.")
+    ] = None,
+    json_target: JsonOption = None,
+    output: DatasetOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Sample the finite-size surrogate, equal in law to training: mean, standard deviation and standard error at the last step."""
+    given = _read(file, loss, optimizer, settings)
+    _ = given.instance
+    _check_target("--json", json_target)
+    _check_target("--output", output, ".nc")
+    size = d or given.simulation.d
+    from gmsym import pipeline, schema
+
+    result = pipeline.surrogate(
+        given.problem,
+        n=n or round(given.run.alpha * size),
+        d=size,
+        steps=given.run.steps,
+        replicates=replicates or given.simulation.replicates,
+        seed=given.run.seed,
+        progress=_progress(quiet),
+        **given.values,
+    )
+    if output is not None:
+        result.to_netcdf(output)
+    if json_target is not None:
+        _write_json(schema.last(result) | {"deviation": schema.last_deviation(result)}, json_target)
+    else:
+        _report(result, None, quiet)
+
+
+@app.command()
 def build(
     folders: Annotated[list[Path] | None, typer.Argument(metavar="CASE...", help="Case folders. Default: all in ./derivations.")] = None,
 ) -> None:

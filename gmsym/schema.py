@@ -118,6 +118,16 @@ def last(dataset: "xr.Dataset") -> dict[str, Any]:
     }
 
 
+def last_deviation(dataset: "xr.Dataset") -> dict[str, Any]:
+    """Standard deviation over replicates at the last time, of the variables and in the shapes of `last`."""
+    final = dataset.isel(time=-1)
+    if final.sizes["field"] == 1:
+        final = final.isel(field=0, field_b=0)
+    return {
+        name: _json(final[f"{name}_runs"].std("replicate", ddof=1).values.tolist()) if f"{name}_runs" in final else None for name in RECORD
+    }
+
+
 def _check_names(argument: str, given: Mapping[str, Any], needed: Collection[str], allowed: Collection[str]) -> None:
     for name in sorted(set(given) - set(allowed)):
         raise InputError(f"{argument} has an unknown variable {name!r}; allowed are {', '.join(allowed)}")

@@ -102,7 +102,8 @@ def test_index_order_with_an_asymmetric_jacobian():
 
 def asymmetric_training(problem, mixing, n, d, steps, replicates, values):
     """Heavy ball with the field tanh(M h) - y, written here from the problem's definition alone; m (R, T, K, C) and Q (R, T, C, C)."""
-    from gmsym.simulation.data import design, generate
+    from gmsym.problem.design import design
+    from gmsym.simulation.data import generate
 
     plan = design(problem.at(**values), n, d)
 

@@ -5,6 +5,7 @@ import sympy as sp
 from gmsym.calculus.kernels import Kernel
 from gmsym.errors import UnprintableError
 from gmsym.system.causal_kernels import Mean, alpha, ridge
+from gmsym.system.recursion import samples
 
 ORDER = "kblcdijxn"  # the order of axes in every array
 _NAMES = {"Bk": "B", "Theta": "theta", "lambda": "ridge"}  # where the text's name is not the symbol's
@@ -13,7 +14,7 @@ _NAMES = {"Bk": "B", "Theta": "theta", "lambda": "ridge"}  # where the text's na
 def arguments(expr: sp.Expr) -> list[str]:
     """Names of the arrays and numbers in `expr`, numbers first, alphabetically."""
     kernels = {_name(type(x).__name__) for x in expr.atoms(Kernel)}
-    numbers = {_name(x.name) for x in expr.atoms(sp.Symbol) & {alpha, ridge}}
+    numbers = {_name(x.name) for x in expr.atoms(sp.Symbol) & {alpha, ridge, samples}}
     return [*sorted(numbers), *sorted(kernels)]
 
 
@@ -50,6 +51,8 @@ def _term(term: sp.Expr, output: str) -> str:
             elif isinstance(part, sp.Add):  # a sum in parentheses is an array of its own
                 axes = _ordered(set().union(*(_axes(x) for x in sp.Add.make_args(part))))
                 operands.append((f"({array_text(part, axes)})".replace("\n", " "), _ordered(axes.replace("c", chain))))
+            elif part.is_Integer:
+                numbers.append(str(part))
             elif isinstance(part, sp.Symbol):
                 numbers.append(_name(part.name))
             elif part.is_Pow and part.exp == -1 and isinstance(part.base, sp.Symbol):

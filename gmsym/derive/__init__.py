@@ -2,3 +2,4 @@
 
 from gmsym.derive.dmf import dmf as dmf
 from gmsym.derive.flow import gradient_flow as gradient_flow
+from gmsym.derive.surrogate import surrogate as surrogate

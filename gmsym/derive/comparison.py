@@ -11,23 +11,7 @@ import sympy as sp
 from gmsym.calculus.kernels import coefficient, distribute, fold, innermost, kernel, outermost, split
 from gmsym.derive.program import d, n
 from gmsym.system.causal_kernels import B, L, Mean, Partial, R, Ra, Theta, W, a, alpha, b, g, j, k, p, r, rho, s, sigma2, t
-
-q = kernel("q", "q", subscripts=2, value="x")  # orthonormal direction of Sigma_k^{1/2} Theta: cluster, direction
-u = kernel("u", r"\mathsf{p}", subscripts=2, value="n")  # orthonormal direction of the gradients a_k: cluster, direction
-M = kernel("M", "M", subscripts=2, value="c")  # Cholesky factor of the gradients: a_k(t) = sum_j M_kj(t) u_kj
-z = kernel("z", r"\mathsf{h}", subscripts=2, value="x")  # fresh Gaussian on the coordinate side: cluster, direction
-phi = kernel("phi", r"\varphi", subscripts=3)  # <u_s, g_j>, s < j: exactly N(0, 1)
-psi = kernel("psi", r"\psi", subscripts=3)  # <q_r, z_j>, r <= j: exactly N(0, 1)
-
-
-class Inner(sp.Function):
-    """Inner product of two vectors over the samples of a cluster or over the coordinates; a vector of fields if one is."""
-
-    is_commutative = False
-
-    def _latex(self, printer, exp=None):
-        body = rf"\langle {printer._print(self.args[0])}, {printer._print(self.args[1])}\rangle"
-        return body if exp is None else f"{body}^{{{exp}}}"
+from gmsym.system.recursion import Inner, M, phi, psi, q, u, z
 
 
 def noise_times_direction() -> sp.Expr:

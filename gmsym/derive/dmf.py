@@ -8,11 +8,11 @@ order parameters are bilinear in those. Source: theory.md 2; Celentano, Cheng, M
 import sympy as sp
 
 from gmsym import symbols
-from gmsym.calculus import expectation
 from gmsym.calculus.kernels import Kernel, Transposed, coefficient, distribute, fold, kernel
-from gmsym.derive.comparison import M, limit_of_field, limit_of_noise, z
+from gmsym.derive.comparison import limit_of_field, limit_of_noise
 from gmsym.derive.innovations import innovation_form, step_form
 from gmsym.derive.program import local_field, n, risk_gradient
+from gmsym.derive.samples import displayed, fresh_sample
 from gmsym.errors import InputError
 from gmsym.problem import Problem
 from gmsym.system import CausalKernels, Equation, Equations
@@ -48,6 +48,7 @@ from gmsym.system.causal_kernels import (
     t,
     xi,
 )
+from gmsym.system.recursion import M, z
 
 SOURCE = "theory.md 2; Celentano, Cheng, Montanari 2021; Gerbelot et al. 2022"
 _delta = sp.KroneckerDelta
@@ -73,7 +74,7 @@ def dmf(problem: Problem) -> CausalKernels:
         )
     field, response, gradient = field_equations()
     innovations = innovation_form(field, response, gradient)
-    moments = _moments(problem)
+    moments, test_loss, test_error = fresh_sample(problem)
     return CausalKernels(
         name=f"{loss.name}_{optimizer.name}",
         problem=problem,
@@ -95,14 +96,14 @@ def dmf(problem: Problem) -> CausalKernels:
         innovation_form=Equations(innovations),
         step=Equations(step_form(innovations)),
         moments=moments,
-        test_loss=tuple(_mean_over_cluster(loss.at_label(loss.value, y), problem, moments) for y in problem.data.labels),
-        test_error=_test_error(problem, moments),
+        test_loss=test_loss,
+        test_error=test_error,
     )
 
 
 def field_equations() -> tuple[Equation, Equation, Equation]:
     """h_k(t), its response kernel R_k(t,s) and the gradient G_b(t), from the program and the comparison rule."""
-    gaussian, memory, response = limit_of_field()
+    _, memory, response = limit_of_field()
     rename = {r: s}
     field = local_field(omega(k, t) + memory.xreplace(rename))
     fresh, feedback = limit_of_noise()
@@ -136,7 +137,7 @@ def noise_equations() -> tuple[Equation, Equation]:
 
 def local_equations(problem: Problem) -> tuple[Equation, ...]:
     """The loss's own part: gradient, Hessian, and the kernels that are means over the samples of a cluster."""
-    shown = _displayed(problem)
+    shown = displayed(problem)
     loss = problem.loss
     column = loss.gradient[0] if problem.fields == 1 else sp.ImmutableDenseMatrix(loss.gradient)
     hessian = loss.hessian[0, 0] if problem.fields == 1 else loss.hessian
@@ -267,40 +268,3 @@ def _gradient_component(gradient: sp.Expr, family: type[Kernel], vector: sp.Expr
 
     through = through.replace(lambda x: isinstance(x, sp.Sum), renamed)
     return own + through.replace(Theta, lambda block, time: _component(family, None, time))
-
-
-def _displayed(problem: Problem) -> dict[sp.Symbol, sp.Expr]:
-    """Fields and labels of the loss as the equations show them: of cluster k at time t."""
-    fields, labels = problem.loss.fields, symbols.labels(problem.data.label_size)
-    field_names = ["h_{k}(t)"] if len(fields) == 1 else [f"h_{{k{c}}}(t)" for c in range(len(fields))]
-    label_names = ["y_{k}"] if len(labels) == 1 else [f"y_{{k{c}}}" for c in range(len(labels))]
-    names = dict(zip((*fields, *labels), field_names + label_names, strict=True))
-    return {symbol: sp.Symbol(name, real=True) for symbol, name in names.items()}
-
-
-def _moments(problem: Problem) -> tuple[tuple[sp.Symbol, ...], tuple[tuple[sp.Symbol, ...], ...]]:
-    """Symbols of the mean (C,) and the covariance (C, C) of the fields of a fresh sample of one cluster."""
-    count = range(problem.fields)
-    mean = tuple(sp.Symbol(f"m_{c}", real=True) for c in count)
-    diagonal = [sp.Symbol(f"Q_{c}_{c}", positive=True) for c in count]
-    off = {(c, e): sp.Symbol(f"Q_{c}_{e}", real=True) for c in count for e in count if c < e}
-    return mean, tuple(tuple(diagonal[c] if c == e else off[min(c, e), max(c, e)] for e in count) for c in count)
-
-
-def _mean_over_cluster(expr: sp.Expr, problem: Problem, moments: tuple) -> sp.Expr:
-    """E[expr(h)] over h ~ N(m_k, Q_k), closed by the calculus where it can be."""
-    mean, covariance = moments
-    return expectation(expr, problem.loss.fields, mean, sp.ImmutableDenseMatrix(covariance))
-
-
-def _test_error(problem: Problem, moments: tuple) -> tuple[sp.Expr, ...] | None:
-    """Misclassification probability of a fresh sample of each cluster."""
-    fields = problem.loss.fields
-    if problem.decision == "sign":
-        wrong = [sp.Heaviside(-y * problem.loss.readout) for (y,) in problem.data.labels]
-    elif problem.decision == "argmax":
-        classes = [max(range(len(y)), key=lambda c: y[c]) for y in problem.data.labels]
-        wrong = [1 - sp.Mul(*(sp.Heaviside(fields[c] - f) for f in fields if f != fields[c])) for c in classes]
-    else:
-        return None
-    return tuple(_mean_over_cluster(expr, problem, moments) for expr in wrong)

@@ -6,8 +6,9 @@ import sympy as sp
 
 from gmsym.system import causal_kernels as dmf
 from gmsym.system.causal_kernels import K, Theta, abar, b, k, mu, p, ridge, sigma2, t
+from gmsym.system.recursion import samples as n
 
-n, d = sp.symbols("n d", positive=True)  # samples, dimension
+d = sp.Symbol("d", positive=True)  # dimension
 
 
 class NoiseProduct(Protocol):

@@ -12,9 +12,10 @@ import xarray as xr
 from gmsym import printer, runtime, schema, symbols
 from gmsym.errors import ComputationError, InputError
 from gmsym.problem import Instance, Problem
+from gmsym.problem.design import Design, design
 from gmsym.runtime import points
 from gmsym.runtime.quadrature import square_root
-from gmsym.simulation.data import Data, Design, design, generate
+from gmsym.simulation.data import Data, generate
 
 _MEMORY = 2**30  # bytes of training data held at a time
 _TEST_POINTS = 4096

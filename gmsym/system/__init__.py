@@ -5,3 +5,4 @@ from gmsym.system.base import Equation as Equation
 from gmsym.system.base import Equations as Equations
 from gmsym.system.causal_kernels import CausalKernels as CausalKernels
 from gmsym.system.integro_differential import IntegroDifferential as IntegroDifferential
+from gmsym.system.recursion import Recursion as Recursion

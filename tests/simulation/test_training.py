@@ -12,7 +12,8 @@ from gmsym import symbols
 from gmsym.errors import ComputationError, InputError
 from gmsym.problem import GaussianMixture, Loss, Optimizer, Problem, losses, optimizers
 from gmsym.simulation import source, train, training
-from gmsym.simulation.data import design, generate
+from gmsym.problem.design import design
+from gmsym.simulation.data import generate
 from gmsym.symbols import eta, g, h, t, theta
 
 SYMMETRIC = {"sigma": 0.8, "mu_norm": 1.2}

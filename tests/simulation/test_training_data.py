@@ -6,7 +6,8 @@ import pytest
 
 from gmsym.errors import InputError
 from gmsym.problem import GaussianMixture, Problem, losses, optimizers
-from gmsym.simulation.data import apportion, design, generate
+from gmsym.problem.design import apportion, design
+from gmsym.simulation.data import generate
 
 BLOCKS = GaussianMixture(
     probabilities=[0.5, 0.3, 0.2],

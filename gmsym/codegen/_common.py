@@ -1,0 +1,83 @@
+"""Functions that generated modules of several kinds share: of one sample, of a fresh sample, and array algebra."""
+
+from collections.abc import Iterable, Sequence
+
+import sympy as sp
+
+from gmsym import printer
+from gmsym.codegen._arrays import arguments, array_text, letters
+from gmsym.system import CausalKernels, Equation, Recursion
+
+System = CausalKernels | Recursion
+
+
+class Stacked(sp.Basic):
+    """Outputs as one array with a leading axis, each broadcast to the shape of the first argument."""
+
+    def _jaxcode(self, jax: printer.JaxPrinter) -> str:
+        like, *entries = (jax.doprint(e) for e in self.args)
+        return f"jnp.stack([jnp.broadcast_to(jnp.asarray(entry, {like}.dtype), {like}.shape) for entry in ({', '.join(entries)},)])"
+
+
+class Group(sp.Basic):
+    """Outputs as a tuple."""
+
+    def _jaxcode(self, jax: printer.JaxPrinter) -> str:
+        return f"({''.join(f'{jax.doprint(e)}, ' for e in self.args).rstrip(' ')})"
+
+
+def names(given: Sequence[sp.Symbol]) -> tuple[str, ...]:
+    """Their names, as a generated header lists them."""
+    return tuple(s.name for s in given)
+
+
+def sample_arguments(system: System) -> dict[str, Sequence[sp.Symbol]]:
+    """Arguments of a function of one population of samples."""
+    return {"fields": system.fields, "label": system.labels, "parameters": system.parameters}
+
+
+def loss_and_gradient(system: System) -> list[str]:
+    """The loss of each sample and its gradient in the fields."""
+    given = sample_arguments(system)
+    gradient = Stacked(system.fields[0], *system.gradient)
+    return [
+        printer.function("loss", given, "Loss of each sample; fields (C, N), label (L,) -> (N,).", system.loss),
+        printer.function("gradient", given, "Gradient of the loss in the fields, (C, N).", gradient),
+    ]
+
+
+def array_functions(equations: Iterable[tuple[str, Equation]]) -> list[str]:
+    """One function an equation; its arguments are the arrays and numbers that the equation mentions."""
+    texts = []
+    for name, equation in equations:
+        axes = letters(equation.lhs)
+        summary = f"{equation.meaning[0].upper()}{equation.meaning[1:]}; axes {axes}."
+        body = array_text(equation.rhs, axes).replace("\n", "\n        ")
+        texts.append(f'def {name}({", ".join(arguments(equation.rhs))}):\n    """{summary}"""\n    return (\n        {body}\n    )\n')
+    return texts
+
+
+def test_functions(system: System) -> list[str]:
+    """Means over a fresh sample; clusters with the same expression share a function."""
+    mean, covariance = system.moments
+    count = range(len(mean))
+    upper = [(c, d) for c in count for d in count if c <= d]
+    given = {"m": mean, "Q": [covariance[c][d] for c, d in upper], "parameters": system.parameters}
+    texts = []
+    for name, meaning, expressions in (
+        ("test_loss", "Mean loss of a fresh sample", system.test_loss),
+        ("test_error", "Probability that a fresh sample is misclassified", system.test_error),
+    ):
+        if expressions is None:
+            texts.append(f"{name} = None  # the loss has no readout\n")
+            continue
+        distinct = list(dict.fromkeys(expressions))
+        for index, expr in enumerate(distinct):
+            texts.append(printer.function(f"_{name}_{index}", given, f"{meaning}; m (C,), upper triangle of Q, parameters.", expr))
+        calls = ", ".join(f"_{name}_{distinct.index(expr)}(m[{k}], upper[{k}], parameters)" for k, expr in enumerate(expressions))
+        texts.append(
+            f'def {name}(m, Q, parameters):\n    """{meaning} of each cluster, (K,); m (K, C), Q (K, C, C)."""\n'
+            f"    upper = Q[:, {[c for c, _ in upper]}, {[d for _, d in upper]}]\n"
+            f"    return jnp.stack([{calls}])\n"
+        )
+    return texts

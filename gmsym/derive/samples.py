@@ -1,0 +1,53 @@
+"""What every theory says about a single sample: how it is displayed, and the loss and error of a fresh one."""
+
+import sympy as sp
+
+from gmsym import symbols
+from gmsym.calculus import expectation
+from gmsym.problem import Problem
+
+Moments = tuple[tuple[sp.Symbol, ...], tuple[tuple[sp.Symbol, ...], ...]]  # symbols of a mean (C,) and a covariance (C, C)
+
+
+def displayed(problem: Problem) -> dict[sp.Symbol, sp.Expr]:
+    """Fields and labels of the loss as the equations show them: of cluster k at time t."""
+    fields, labels = problem.loss.fields, symbols.labels(problem.data.label_size)
+    field_names = ["h_{k}(t)"] if len(fields) == 1 else [f"h_{{k{c}}}(t)" for c in range(len(fields))]
+    label_names = ["y_{k}"] if len(labels) == 1 else [f"y_{{k{c}}}" for c in range(len(labels))]
+    names = dict(zip((*fields, *labels), field_names + label_names, strict=True))
+    return {symbol: sp.Symbol(name, real=True) for symbol, name in names.items()}
+
+
+def fresh_sample(problem: Problem) -> tuple[Moments, tuple[sp.Expr, ...], tuple[sp.Expr, ...] | None]:
+    """Symbols of the fields' moments in one cluster; mean loss of each cluster; misclassification probability of each, or None."""
+    moments = _moments(problem)
+    losses = tuple(_mean_over_cluster(problem.loss.at_label(problem.loss.value, y), problem, moments) for y in problem.data.labels)
+    return moments, losses, _test_error(problem, moments)
+
+
+def _moments(problem: Problem) -> Moments:
+    """Symbols of the mean (C,) and the covariance (C, C) of the fields of a fresh sample of one cluster."""
+    count = range(problem.fields)
+    mean = tuple(sp.Symbol(f"m_{c}", real=True) for c in count)
+    diagonal = [sp.Symbol(f"Q_{c}_{c}", positive=True) for c in count]
+    off = {(c, e): sp.Symbol(f"Q_{c}_{e}", real=True) for c in count for e in count if c < e}
+    return mean, tuple(tuple(diagonal[c] if c == e else off[min(c, e), max(c, e)] for e in count) for c in count)
+
+
+def _mean_over_cluster(expr: sp.Expr, problem: Problem, moments: Moments) -> sp.Expr:
+    """E[expr(h)] over h ~ N(m_k, Q_k), closed by the calculus where it can be."""
+    mean, covariance = moments
+    return expectation(expr, problem.loss.fields, mean, sp.ImmutableDenseMatrix(covariance))
+
+
+def _test_error(problem: Problem, moments: Moments) -> tuple[sp.Expr, ...] | None:
+    """Misclassification probability of a fresh sample of each cluster."""
+    fields = problem.loss.fields
+    if problem.decision == "sign":
+        wrong = [sp.Heaviside(-y * problem.loss.readout) for (y,) in problem.data.labels]
+    elif problem.decision == "argmax":
+        classes = [max(range(len(y)), key=lambda c: y[c]) for y in problem.data.labels]
+        wrong = [1 - sp.Mul(*(sp.Heaviside(fields[c] - f) for f in fields if f != fields[c])) for c in classes]
+    else:
+        return None
+    return tuple(_mean_over_cluster(expr, problem, moments) for expr in wrong)

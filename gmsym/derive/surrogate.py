@@ -1,0 +1,109 @@
+"""The finite-size surrogate of training, by the comparison rule for its products with the noise. Source: theory.md 1, Panahi 2026.
+
+The rule is that of derive.comparison; the DMF equations are its limit, this is the rule itself put into the program.
+"""
+
+import sympy as sp
+
+from gmsym import symbols
+from gmsym.derive.comparison import noise_times_direction, transpose_times_direction
+from gmsym.derive.program import local_field, risk_gradient
+from gmsym.derive.samples import displayed, fresh_sample
+from gmsym.errors import InputError
+from gmsym.problem import Problem
+from gmsym.system import Equation, Equations, Recursion
+from gmsym.system import recursion as S
+from gmsym.system.causal_kernels import G, L, Theta, a, abar, b, g, h, i, j, k, mu, r, s, sigma2, t
+from gmsym.system.recursion import Inner, M, Za, Zq, ZTheta, Zu, asum, phi, psi, q, u, z
+
+SOURCE = "theory.md 1; Panahi 2026 (arXiv 2603.09310), by conditioning on the past"
+
+
+def surrogate(problem: Problem) -> Recursion:
+    """Surrogate program of `problem`: any K, C, block covariances, loss and coordinatewise optimizer, linear or not.
+
+    Raises:
+        InputError: `problem` is not a Problem.
+    """
+    if not isinstance(problem, Problem):
+        raise InputError(f"problem = {problem!r}: a gmsym Problem is needed")
+    loss, optimizer = problem.loss, problem.optimizer
+    moments, test_loss, test_error = fresh_sample(problem)
+    program = program_equations(problem)
+    return Recursion(
+        name=f"{loss.name}_{optimizer.name}_surrogate",
+        problem=problem,
+        fields=loss.fields,
+        labels=symbols.labels(problem.data.label_size),
+        clusters=problem.data.clusters,
+        blocks=problem.data.blocks,
+        parameters=problem.local_parameters,
+        loss=loss.value,
+        gradient=loss.gradient,
+        state=optimizer.state,
+        update=optimizer.composed,
+        clock=symbols.t,
+        program=program,
+        step=step_equations(program),
+        moments=moments,
+        test_loss=test_loss,
+        test_error=test_error,
+    )
+
+
+def program_equations(problem: Problem) -> Equations:
+    """Fields, gradients and updates in the surrogate's fresh Gaussians, in the order of computation."""
+    loss, optimizer = problem.loss, problem.optimizer
+    column = loss.gradient[0] if problem.fields == 1 else sp.ImmutableDenseMatrix(loss.gradient)
+    risk = risk_gradient(lambda cluster, time: Za(cluster, time)).replace(abar, lambda *args: asum(*args))
+    rule = optimizer.composed[0]
+    shown = {symbols.theta: sp.Symbol(r"\Theta_{b}(t)", real=True), symbols.g: sp.Symbol("G_{b}(t)", real=True)}
+    return Equations(
+        (
+            Equation(Zq(k, j), noise_times_direction(), "product of the noise with the direction q_kj", f"{SOURCE} (1.1)", "theorem"),
+            Equation(ZTheta(k, t), sp.Sum(L(k, j, t) * Zq(k, j), (j, 0, t)), "product of the noise with the parameters", SOURCE, "theorem"),
+            Equation(h(k, t), local_field(ZTheta(k, t)), "local field of a sample of cluster k", "theory.md 0", "own"),
+            Equation(a(k, t), column.xreplace(displayed(problem)), "gradient of the loss in the fields", "theory.md 0", "own"),
+            Equation(
+                Zu(k, j),
+                transpose_times_direction(),
+                "product of the noise with the direction of the gradients",
+                f"{SOURCE} (1.2)",
+                "theorem",
+            ),
+            Equation(Za(k, t), sp.Sum(M(k, j, t) * Zu(k, j), (j, 0, t)), "product of the noise with the gradients", SOURCE, "theorem"),
+            Equation(G(b, t), risk, "gradient of the risk, one coordinate of block b", "theory.md 0", "own"),
+            Equation(Theta(b, t + 1), rule.xreplace(shown), f"optimizer {optimizer.name}", "theory.md 0", "own"),
+        )
+    )
+
+
+def step_equations(program: Equations) -> Equations:
+    """The program's array algebra when one direction of each side is added: past directions are summed over i."""
+    right = {e.lhs: e.rhs for e in program}
+
+    def arrays(expr: sp.Expr, past: sp.Symbol, replaced: dict) -> sp.Expr:
+        """Sums over the past direction `past` as sums over the stored directions i; those yet to come are zero there."""
+        total = sp.S.Zero
+        for term in sp.Add.make_args(expr):
+            if isinstance(term, sp.Sum):
+                term = sp.Sum(term.function.xreplace(replaced).xreplace({past: i}), (i, 0, term.limits[0][2]))
+            total += term.xreplace(replaced)
+        return total
+
+    on_samples = {Inner(q(k, j), z(k, s)): S.chi(k, i), phi(k, j, s): S.phi_new(k, i), g(j): S.g_new(k)}
+    on_coordinates = {Inner(u(k, j), g(r)): S.upsilon(k, i), psi(k, r, j): S.psi_new(k, i), z(k, j): S.z_new(k)}
+    flat = {mu(k, b): S.means(k), sp.sqrt(sigma2(k, b)): S.deviation(k), Theta(b, t): S.theta()}
+    field = right[h(k, t)].xreplace({ZTheta(k, t): right[ZTheta(k, t)]})
+    own = "own; theory.md 1"
+    return Equations(
+        (
+            Equation(S.Zq_new(k), arrays(right[Zq(k, j)], s, on_samples), "product of the noise with a new direction", own, "own"),
+            Equation(h(k, t), field, "local fields of the samples", own, "own"),
+            Equation(
+                S.Zu_new(k), arrays(right[Zu(k, j)], r, on_coordinates), "product of the noise with a new gradient direction", own, "own"
+            ),
+            Equation(Za(k, t), right[Za(k, t)], "product of the noise with the gradients", own, "own"),
+            Equation(S.gradient(), right[G(b, t)].xreplace(flat), "gradient of the risk", own, "own"),
+        )
+    )

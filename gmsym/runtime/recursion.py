@@ -1,0 +1,56 @@
+"""Contract of a generated module of kind `Recursion`, and the numbers that go with it. Source: theory.md 1.
+
+Axes: k clusters (K), c fields (C), i and j directions, x coordinates (d), n samples of a cluster (padded to the largest).
+"""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Array, Float
+
+
+class Design(NamedTuple):
+    """A problem in numbers at finite size."""
+
+    labels: np.ndarray  # y_k, (K, L)
+    variance: np.ndarray  # sigma2_kb, (K, B)
+    counts: tuple[int, ...]  # n_k, (K,)
+    sizes: tuple[int, ...]  # d_b, (B,)
+    root: np.ndarray  # R with R^T R = Gram matrix of (Theta_0, means), (rank, C + K)
+    ridge: float
+    parameters: tuple[float, ...]  # of the loss and the optimizer, in the order of the module's PARAMETERS
+
+
+class RecursionModule(Protocol):
+    """What a generated module of this kind offers; `loss`, `gradient`, `test_loss` and `test_error` as in runtime/causal_kernels.py."""
+
+    SIGNATURE: str
+    FIELDS: int
+    CLUSTERS: int
+    BLOCKS: int
+    STATE: tuple[str, ...]
+    PARAMETERS: tuple[str, ...]
+
+    def optimizer(self, t, theta, state, gradient, parameters):
+        """One step of the optimizer on any arrays of one shape: new theta and tuple of new state variables."""
+        ...
+
+    def noise_product(self, chi, g_new, phi_new, u) -> Float[Array, "k n"]:
+        """Product of the noise with a new direction of the parameters."""
+        ...
+
+    def field(self, L, Zq, m) -> Float[Array, "k c n"]:
+        """Local fields of the samples."""
+        ...
+
+    def transposed_product(self, psi_new, q, upsilon, z_new) -> Float[Array, "k x"]:
+        """Product of the transposed noise with a new direction of the gradients."""
+        ...
+
+    def noise_gradient(self, M, Zu) -> Float[Array, "k c x"]:
+        """Product of the transposed noise with the gradients."""
+        ...
+
+    def risk_gradient(self, n, ridge, Za, asum, deviation, means, p, theta) -> Float[Array, "c x"]:
+        """Gradient of the risk."""
+        ...
