@@ -78,7 +78,7 @@ class Sigmoid(sp.Function):
         return (lambda u: 1 / (1 + mpmath.exp(-u))), self.args
 
     def _latex(self, printer, exp=None):
-        return _power(rf"\mathrm{{s}}\left({printer._print(self.args[0])}\right)", exp)
+        return _power(rf"\operatorname{{sigmoid}}\left({printer._print(self.args[0])}\right)", exp)
 
 
 class LogSumExp(sp.Function):
@@ -211,7 +211,7 @@ class MillsCurvature(sp.Function):
         return value, self.args
 
     def _latex(self, printer, exp=None):
-        return _power(rf"-(\log\Phi)''\left({printer._print(self.args[0])}\right)", exp)
+        return _power(rf"\left[-(\log\Phi)''\left({printer._print(self.args[0])}\right)\right]", exp)
 
 
 class BivariateNormalCDF(sp.Function):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import module_from_spec, spec_from_file_location
+from numbers import Integral, Real
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sympy as sp
 
-from gmsym import derive, schema
+from gmsym import derive, schema, symbols
 from gmsym.comparison import Comparison, Row, compare
 from gmsym.errors import InputError
 from gmsym.problem import GaussianMixture, Instance, Problem, losses, optimizers
@@ -64,11 +65,12 @@ def solve(
         InputError: an argument is unknown, missing or out of range; before anything is computed.
         ComputationError: the trajectory diverged; names the step and the quantity.
     """
-    system, solution = _solved(system, alpha, parameters, progress, steps=steps, samples=samples, scrambles=scrambles, seed=seed)
+    system, instance, solution = _solved(system, alpha, parameters, progress, steps=steps, samples=samples, scrambles=scrambles, seed=seed)
     attributes = {
         "problem": problem_name(system.problem),
+        "problem_signature": system.problem.signature,
         "alpha": float(alpha),
-        "parameters": system.problem.at(**parameters).values,
+        "parameters": instance.values,
         "response": system.response,
         "rank": list(solution.ranks),
         "signature": system.signature,
@@ -97,25 +99,34 @@ def kernels(
     Raises:
         InputError, ComputationError: as `solve`.
     """
-    _, solution = _solved(system, alpha, parameters, progress, steps=steps, samples=samples, scrambles=scrambles, seed=seed, two_time=True)
+    _, _, solution = _solved(
+        system, alpha, parameters, progress, steps=steps, samples=samples, scrambles=scrambles, seed=seed, two_time=True
+    )
     return solution.two_time
 
 
-def _solved(system: Any, alpha: float, parameters: dict[str, float], progress: bool | None, **options: Any) -> tuple[CausalKernels, Any]:
+def _solved(
+    system: Any, alpha: float, parameters: dict[str, float], progress: bool | None, **options: Any
+) -> tuple[CausalKernels, Instance, Any]:
     if isinstance(system, Problem):
         system = derive.dmf(system)
     if not isinstance(system, CausalKernels):
         raise InputError(f"system = {system!r}: DMF equations (derive.dmf) or a Problem are needed")
     problem: Problem = system.problem
-    instance = problem.at(**parameters)
-    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 < alpha < float("inf"):
+    if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 < alpha < float("inf"):
         raise InputError(f"alpha = {alpha!r}: samples per dimension, a positive number, are needed")
+    instance = _instance(problem, float(alpha), parameters)
 
     from gmsym.engine.causal_kernels import solve_causal_kernels
 
     module = load(system)
     with _progress("solving DMF", progress) as report:
-        return system, solve_causal_kernels(module, numbers(instance, alpha), report=report, **options)
+        return system, instance, solve_causal_kernels(module, numbers(instance, float(alpha)), report=report, **options)
+
+
+def _instance(problem: Problem, alpha: float, parameters: dict[str, float]) -> Instance:
+    """The problem in numbers; where its expressions hold `alpha`, that is samples per dimension."""
+    return problem.at(**parameters, **({"alpha": alpha} if symbols.alpha in problem.parameters else {}))
 
 
 def simulate(
@@ -186,10 +197,10 @@ def surrogate(
     if not isinstance(system, Recursion):
         raise InputError(f"system = {system!r}: a surrogate (derive.surrogate) or a Problem is needed")
     problem: Problem = system.problem
-    instance = problem.at(**parameters)
     for name, value in (("n", n), ("d", d)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise InputError(f"{name} = {value!r}: an integer of at least 1 is needed")
+    instance = _instance(problem, n / d, parameters)
     plan = design(instance, n, d)
 
     from gmsym.engine.recursion import sample_recursion
@@ -208,6 +219,7 @@ def surrogate(
         runs, scalars = sample_recursion(load(system), numbers, steps=steps, replicates=replicates, seed=seed, report=report)
     attributes = {
         "problem": problem_name(problem),
+        "problem_signature": problem.signature,
         "alpha": n / d,
         "parameters": instance.values,
         "n": n,

@@ -214,8 +214,9 @@ def _check_same_problem(theory: xr.Dataset, runs: xr.Dataset) -> None:
         raise InputError(f"theory and runs differ in {what}: {ours!r} and {theirs!r}; compare results of the same problem")
 
     about, of = theory.attrs, runs.attrs
-    if about["problem"] != of["problem"]:
-        refuse("problem", about["problem"], of["problem"])
+    for name in ("problem", "problem_signature"):
+        if about.get(name) != of.get(name):
+            refuse(name, about.get(name), of.get(name))
     ours, theirs = json.loads(about["parameters"]), json.loads(of["parameters"])
     for name in sorted(ours.keys() | theirs.keys()):
         if not _same_number(ours.get(name), theirs.get(name)):

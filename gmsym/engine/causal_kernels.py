@@ -10,26 +10,29 @@ or O(K N (r + r_a)), independent of T. Both ranks saturate (about 13 and 17 for 
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from gmsym.errors import ComputationError, InputError
+from gmsym.runtime import quadrature
 from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers
 from gmsym.runtime.points import sobol, whiten
 
 TOLERANCE = 1e-6  # an innovation is kept when it adds this share of a vector's squared norm
+_FINER = 100  # the effect of the tolerance on a sampled solution is its change at a tolerance so many times smaller
 EXACT_TOLERANCE = 1e-15  # where nothing is sampled
 _COARSER = 100  # the error of an unsampled solution is its change at a tolerance so many times larger
 _CHUNK = 32  # most steps of one compiled loop; the host looks at the results and reports progress in between
 _SOBOL_DIMENSIONS = (64, 256, 1024, 4096, 16384)  # scrambled Sobol sets are not nested in dimension: few fixed sizes
-_PILOT = 512  # points of the run that finds the ranks
+_PILOT = 256  # least points of the runs that find the ranks and the effect of the tolerance
 _DIVERGED = 1e12
+_WORDS = {"La": "gradient", "theta": "coefficients of Theta"}
 _TINY = 1e-30
 _ROWS = ("theta", "metric", "La")  # coefficients of Theta, Gram matrix of their basis, coefficients of the gradients
 
@@ -38,7 +41,7 @@ class Solution(NamedTuple):
     """Order parameters along the trajectory and their standard errors, NumPy float64. T times, K clusters, C fields."""
 
     values: dict[str, np.ndarray]  # m (T, K, C), Q (T, C, C), Q_k (T, K, C, C), train_loss, test_loss (T,), perhaps test_error (T,)
-    errors: dict[str, np.ndarray]  # standard errors over independent scrambles, or the effect of the tolerance where nothing is sampled
+    errors: dict[str, np.ndarray]  # spread of independent scrambles, effect of the tolerance, and of the quadrature, in quadrature
     ranks: tuple[int, int]  # innovations used by the fields (the most of any cluster) and by the gradients
     two_time: dict[str, np.ndarray]  # Q (T, T, C, C) and C (T, T, C, C), the mean of a(t) a(s)^T over the mixture; empty unless asked for
 
@@ -48,6 +51,7 @@ class _Carry(NamedTuple):
     state: tuple[Float[Array, "b c x"], ...]
     metric: Float[Array, "b x x"]  # Gram matrix of the basis in each block
     e: Float[Array, "k b j x"]  # field innovations as vectors of the basis, orthonormal in the cluster's metric
+    kept: Bool[Array, "k j"]  # which of them count
     f: Float[Array, "k j n"]  # gradient innovations, orthonormal over the mixture
     Df: Float[Array, "k i j n"] | None  # their derivatives in the field innovations
     rank: Float[Array, " k"]
@@ -97,18 +101,23 @@ def solve_causal_kernels(
         ranks, output = _exact(module, numbers, steps, tolerance, report)
         _, coarse = _exact(module, numbers, steps, _COARSER * tolerance, report)
         runs, kernels = [output], _two_time(output) if two_time else {}
-        errors = {name: np.abs(output[name] - coarse[name]) for name in _observed(output)}
+        errors = _change(output, coarse)
     else:
-        ranks, runs = _sampled(module, numbers, steps, samples, scrambles, seed, tolerance, report)
-        errors = {name: np.std([run[name] for run in runs], axis=0, ddof=1) / np.sqrt(scrambles) for name in _observed(runs[0])}
+        ranks, runs, effect = _sampled(module, numbers, steps, samples, scrambles, seed, tolerance, report)
+        spread = {name: np.std([run[name] for run in runs], axis=0, ddof=1) / np.sqrt(scrambles) for name in effect}
+        errors = {name: np.hypot(spread[name], effect[name]) for name in effect}
         every = [_two_time(run) for run in runs] if two_time else []
         kernels = {name: np.mean([kernel[name] for kernel in every], axis=0) for name in ("Q", "C")} if two_time else {}
     values = {name: np.mean([run[name] for run in runs], axis=0) for name in errors}
+    fresh, other = (_fresh_sample(module, numbers, values["m"], values["Q_k"], alternative) for alternative in (False, True))
+    for name in fresh:
+        errors[name] = np.hypot(errors[name], np.abs(np.asarray(fresh[name]) - np.asarray(other[name])))
     return Solution(values, errors, ranks, kernels)
 
 
-def _observed(output: dict[str, np.ndarray]) -> list[str]:
-    return [name for name in output if name not in _ROWS]
+def _change(output: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Absolute difference of the order parameters of two runs."""
+    return {name: np.abs(array - other[name]) for name, array in output.items() if name not in _ROWS}
 
 
 def _two_time(output: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -126,22 +135,37 @@ def _exact(module: CausalKernelsModule, numbers: Numbers, steps: int, tolerance:
     rank = min(full, 64)
     while True:
         points = np.concatenate([np.eye(rank), -np.eye(rank)], axis=1) * np.sqrt(rank)
-        ranks, output, overflow = _run(module, numbers, points, rank, rank + 1, steps, tolerance, report)
+        ranks, output, overflow = _run(module, numbers, points, rank, rank + 1, steps, (tolerance, tolerance), report)
         if not overflow:
             return ranks, output
         rank = min(full, 2 * rank)
 
 
-def _sampled(module, numbers, steps, samples, scrambles, seed, tolerance, report) -> tuple[tuple[int, int], list[dict[str, np.ndarray]]]:
-    """Independent scrambles, with the room for innovations that a small pilot run asks for."""
+def _pilot(module, numbers, steps, seed, tolerance) -> tuple[tuple[int, int], dict[str, np.ndarray]]:
+    """The ranks at `tolerance`, and the change of the order parameters at a finer one.
+
+    Both runs use the same points for the same innovations, so that the change is the effect of the tolerance alone, which a
+    small population shows as well as a large one.
+    """
     full = _most(module, steps)
-    room = min(full, 48)
-    pilot = min(samples, _PILOT)
+    room = min(full, 32)
+    fine = tolerance / _FINER
     while True:
-        (r, r_a), _, overflow = _run(module, numbers, _points(pilot, room, seed), room, room, steps, tolerance, lambda fraction: None)
+        points = _points(max(_PILOT, 1 << (4 * room - 1).bit_length()), room, seed)
+        _, finer, overflow = _run(module, numbers, points, room, room, steps, (fine, fine), lambda fraction: None)
         if not overflow:
             break
         room = min(full, 2 * room)
+    ranks, coarse, _ = _run(module, numbers, points, room, room, steps, (tolerance, fine), lambda fraction: None)
+    return ranks, _change(coarse, finer)
+
+
+def _sampled(
+    module, numbers, steps, samples, scrambles, seed, tolerance, report
+) -> tuple[tuple[int, int], list[Any], dict[str, np.ndarray]]:
+    """Independent scrambles, with the room for innovations that a small pilot run asks for: (ranks, runs, effect of the tolerance)."""
+    full = _most(module, steps)
+    (r, r_a), effect = _pilot(module, numbers, steps, seed, tolerance)
     seeds = np.random.SeedSequence(seed).generate_state(scrambles)
     margin = 1
     while True:
@@ -153,14 +177,14 @@ def _sampled(module, numbers, steps, samples, scrambles, seed, tolerance, report
                 done[index] = fraction
                 report(float(done.mean()))
 
-            return _run(module, numbers, _points(samples, r, int(seeds[index])), r, r_a, steps, tolerance, progress)
+            return _run(module, numbers, _points(samples, r, int(seeds[index])), r, r_a, steps, (tolerance, tolerance), progress)
 
         # XLA leaves the interpreter's lock while it computes, so two scrambles share two cores.
         with ThreadPoolExecutor(max_workers=2) as pool:
             results = list(pool.map(one, range(scrambles)))
         if not any(overflow for _, _, overflow in results):
             ranks = tuple(max(found[side] for found, _, _ in results) for side in (0, 1))
-            return ranks, [output for _, output, _ in results]
+            return ranks, [output for _, output, _ in results], effect
         margin *= 4
 
 
@@ -181,8 +205,9 @@ def _rounded(rank: int) -> int:
     return -(-rank // 2) * 2
 
 
+@lru_cache(maxsize=16)
 def _points(samples: int, rank: int, seed: int) -> np.ndarray:
-    """(rank, samples) whitened Sobol points, the first innovation on the first dimension."""
+    """(rank, samples) whitened Sobol points, the first innovation on the first dimension; kept for sweeps, not to be changed."""
     if samples < 2 * rank:
         raise InputError(
             f"samples = {samples}: at least {1 << (2 * rank - 1).bit_length()} are needed for the {rank} innovations of this problem"
@@ -191,14 +216,17 @@ def _points(samples: int, rank: int, seed: int) -> np.ndarray:
     return whiten(sobol(samples, dimensions, seed)[:rank])
 
 
-def _run(module, numbers, points, rank, rank_a, steps, tolerance, report) -> tuple[tuple[int, int], dict[str, np.ndarray], bool]:
-    """One population through all times: ((r, r_a), order parameters, overflow)."""
-    g = jnp.asarray(points)
+def _run(module, numbers, points, rank, rank_a, steps, tolerances, report) -> tuple[tuple[int, int], dict[str, np.ndarray], bool]:
+    """One population through all times: ((r, r_a), order parameters, overflow).
+
+    `tolerances` are that from which an innovation counts and that at which it takes its dimension of the points, no larger.
+    """
+    g, tolerances = jnp.asarray(points), jnp.asarray(tolerances)
     carry = _start(module, numbers, rank, rank_a, g.shape[1])
     pieces = []
     chunk, _ = _chunks(steps)
     for start in range(0, steps, chunk):
-        carry, piece = _advance((module, numbers, g, tolerance, jnp.arange(start, start + chunk)), carry)
+        carry, piece = _advance((module, numbers, g, tolerances, jnp.arange(start, start + chunk)), carry)
         piece = {name: np.asarray(array) for name, array in piece.items()}
         if bool(carry.overflow):
             return (rank, rank_a), {}, True
@@ -207,8 +235,8 @@ def _run(module, numbers, points, rank, rank_a, steps, tolerance, report) -> tup
         report(min(1.0, (start + chunk) / steps))
     output = {name: np.concatenate([piece[name] for piece in pieces])[:steps] for name in pieces[0]}
     output["metric"] = np.asarray(carry.metric)
-    output |= {name: np.asarray(array) for name, array in _fresh_sample(module, numbers, output["m"], output["Q_k"]).items()}
-    return (int(np.max(carry.rank)), int(carry.rank_a)), output, False
+    output |= {name: np.asarray(array) for name, array in _fresh_sample(module, numbers, output["m"], output["Q_k"], False).items()}
+    return (int(carry.kept.sum(axis=1).max()), int(carry.rank_a)), output, False
 
 
 def _check_finite(piece: dict[str, np.ndarray], start: int, steps: int) -> None:
@@ -217,7 +245,8 @@ def _check_finite(piece: dict[str, np.ndarray], start: int, steps: int) -> None:
             size = np.abs(array[offset]).max()
             if not size < _DIVERGED:
                 raise ComputationError(
-                    f"the trajectory diverged: |{name}| = {size:.3g} at step {start + offset} of {steps}; a smaller step size may help"
+                    f"the trajectory diverged: |{_WORDS.get(name, name)}| = {size:.3g} at step {start + offset} of {steps}; "
+                    "a smaller step size may help"
                 )
 
 
@@ -232,6 +261,7 @@ def _start(module: CausalKernelsModule, numbers: Numbers, rank: int, rank_a: int
         state=tuple(jnp.zeros_like(theta) for _ in module.STATE),
         metric=jnp.zeros((blocks, size, size)).at[:, :known, :known].set(numbers.fractions[:, None, None] * gram),
         e=jnp.zeros((clusters, blocks, rank, size)),
+        kept=jnp.zeros((clusters, rank), dtype=bool),
         f=jnp.zeros((clusters, rank_a, samples)),
         Df=jnp.zeros((clusters, rank_a, rank, samples)) if module.RESPONSE == "tangent" else None,
         rank=jnp.zeros(clusters, dtype=jnp.int32),
@@ -241,14 +271,14 @@ def _start(module: CausalKernelsModule, numbers: Numbers, rank: int, rank_a: int
 
 
 @eqx.filter_jit(donate="all-except-first")
-def _advance(fixed: tuple[CausalKernelsModule, Numbers, Array, float, Array], carry: _Carry) -> tuple[_Carry, dict[str, Array]]:
+def _advance(fixed: tuple[CausalKernelsModule, Numbers, Array, Array, Array], carry: _Carry) -> tuple[_Carry, dict[str, Array]]:
     """The compiled loop over a chunk of times; the carry's memory is used again."""
-    module, numbers, g, tolerance, times = fixed
-    return jax.lax.scan(partial(_step, module, numbers, g, tolerance), carry, times)
+    module, numbers, g, tolerances, times = fixed
+    return jax.lax.scan(partial(_step, module, numbers, g, tolerances), carry, times)
 
 
 def _step(
-    module: CausalKernelsModule, numbers: Numbers, g: Array, tolerance: float, carry: _Carry, t: Array
+    module: CausalKernelsModule, numbers: Numbers, g: Array, tolerances: Array, carry: _Carry, t: Array
 ) -> tuple[_Carry, dict[str, Array]]:
     """Row t: kernels of Theta, fields, gradients, their kernels, gradient of the risk, update."""
     x, theta = numbers, carry.theta
@@ -262,8 +292,8 @@ def _step(
         "Q_k": jnp.einsum("kb,bcx,bdx->kcd", x.variance, dual, theta),
     }
 
-    orthogonalise = jax.vmap(partial(_field_innovations, theta, carry.metric, tolerance))
-    L, e, rank, full = orthogonalise(carry.e, carry.rank, x.variance)
+    orthogonalise = jax.vmap(partial(_field_innovations, theta, carry.metric, tolerances))
+    L, e, kept, rank, full = orthogonalise(carry.e, carry.kept, carry.rank, x.variance)
 
     Rt = module.memory(alpha=x.alpha, rho=x.fractions, sigma2=x.variance, Y=theta[:, :, known:])
     h = module.field(m=m, L=L, g=g, Rt=Rt, f=carry.f)
@@ -277,7 +307,7 @@ def _step(
         Da, B = None, jnp.einsum("kcn,jn->kcj", a, g) / g.shape[1]
     order["train_loss"] = x.probabilities @ local(module.loss).mean(-1)
 
-    La, f, Df, metric, count, full_a = _gradient_innovations(module, x, tolerance, carry, a, Da)
+    La, f, Df, metric, count, full_a = _gradient_innovations(module, x, tolerances[0], carry, a, Da)
     basis = jnp.eye(theta.shape[-1])
     gradient = module.risk_gradient(
         p=x.probabilities,
@@ -288,18 +318,18 @@ def _step(
         La=La,
         zeta=jnp.broadcast_to(basis[known:], (module.BLOCKS, rank_a, len(basis))),
         B=B,
-        e=e,
+        e=jnp.where(kept[:, None, :, None], e, 0.0),
         theta=theta,
     )
     theta, state = module.optimizer(t, theta, carry.state, gradient, x.parameters)
     overflow = carry.overflow | full.any() | full_a
     order |= {"theta": carry.theta, "La": La}
-    return _Carry(theta, state, metric, e, f, Df, rank, count, overflow), order
+    return _Carry(theta, state, metric, e, kept, f, Df, rank, count, overflow), order
 
 
 @eqx.filter_jit
-def _fresh_sample(module: CausalKernelsModule, numbers: Numbers, m: Array, Q: Array) -> dict[str, Array]:
-    """Mean loss and misclassification probability of a fresh sample at each time."""
+def _fresh_sample(module: CausalKernelsModule, numbers: Numbers, m: Array, Q: Array, alternative: bool) -> dict[str, Array]:
+    """Mean loss and misclassification probability of a fresh sample at each time, by either quadrature."""
     # An initial state at the origin has Q = 0, where h/sqrt(Q) has no value; the limit Q -> 0 has one.
     Q = Q + _TINY * jnp.eye(module.FIELDS)
     means = {"test_loss": module.test_loss, "test_error": module.test_error}
@@ -307,16 +337,18 @@ def _fresh_sample(module: CausalKernelsModule, numbers: Numbers, m: Array, Q: Ar
     def mixture(function: Callable[..., Array]) -> Array:
         return jax.lax.map(lambda moments: numbers.probabilities @ function(*moments, numbers.parameters), (m, Q), batch_size=_CHUNK)
 
-    return {name: mixture(function) for name, function in means.items() if function is not None}
+    with quadrature.alternative(alternative):
+        return {name: mixture(function) for name, function in means.items() if function is not None}
 
 
 def _field_innovations(
-    theta: Array, metric: Array, tolerance: float, e: Array, rank: Array, variance: Array
-) -> tuple[Array, Array, Array, Array]:
+    theta: Array, metric: Array, tolerances: Array, e: Array, kept: Array, rank: Array, variance: Array
+) -> tuple[Array, Array, Array, Array, Array]:
     """Expand the columns of Theta in one cluster's innovations, opening new ones where needed.
 
     Projecting twice keeps the innovations orthonormal although successive iterates are nearly collinear; a Cholesky
-    factor of their Gram matrix would not survive it.
+    factor of their Gram matrix would not survive it. Innovations open at the second tolerance and count from when a
+    coefficient passes the first: solutions that differ in the first alone use the same points for the same innovations.
     """
     L = jnp.zeros((theta.shape[1], e.shape[1]))
     full = jnp.zeros((), dtype=bool)
@@ -329,14 +361,15 @@ def _field_innovations(
             vector = vector - jnp.einsum("j,bjx->bx", projection, e)
             L = L.at[c].add(projection)
         residual = inner(vector, vector)
-        new = residual > tolerance * total
+        new = residual > tolerances[1] * total
         full |= new & (rank == e.shape[1])
         place = jnp.minimum(rank, e.shape[1] - 1)
         size = jnp.sqrt(jnp.where(new, residual, 1.0))
         L = L.at[c, place].add(jnp.where(new, size, 0.0))
         e = e.at[:, place].set(jnp.where(new, vector / size, e[:, place]))
         rank = rank + new
-    return L, e, rank, full
+        kept |= L[c] ** 2 > tolerances[0] * total
+    return jnp.where(kept, L, 0.0), e, kept, rank, full
 
 
 def _gradient_innovations(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import sympy as sp
 from sympy.logic.boolalg import Boolean
 
+from gmsym.errors import InputError
 from gmsym.printer._guard import guard
 from gmsym.printer._jax import JaxPrinter, fresh_name
 
@@ -69,7 +70,11 @@ def function(
     taken = set(arguments)
     names: dict[sp.Symbol, str] = {}
     body = []
+    owners: dict[sp.Symbol, str] = {}
     for argument, given in arguments.items():
+        for symbol in [given] if isinstance(given, sp.Symbol) else given:
+            if owners.setdefault(symbol, argument) != argument:
+                raise InputError(f"the name {symbol.name!r} is both one of {owners[symbol]} and one of {argument}; rename one of them")
         if isinstance(given, sp.Symbol):
             names[given] = argument
         elif used & set(given):

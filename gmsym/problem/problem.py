@@ -1,5 +1,7 @@
 """A complete problem: data, loss, optimizer, initial state and regularization; and its instance in numbers."""
 
+import hashlib
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Real
@@ -16,6 +18,8 @@ from gmsym.problem.mixture import GaussianMixture, check_positive_semidefinite
 from gmsym.problem.optimizer import Optimizer
 
 DEFAULTS = {"ridge": 0.0}
+_SETTINGS = {"n", "d", "steps", "samples", "scrambles", "seed", "replicates", "progress"}  # arguments of the verbs
+_MOMENT = re.compile(r"[mQ](_\d+)+")  # moments of the fields in derived means
 
 
 @final
@@ -77,6 +81,13 @@ class Problem:
         object.__setattr__(self, "norm2", _gram(norm2, columns))
         object.__setattr__(self, "overlap", _overlap(overlap, columns, clusters))
         object.__setattr__(self, "ridge", numbers.scalar(ridge, "ridge"))
+        names = {s.name for s in self.parameters}
+        clash = sorted(names & {s.name for s in optimizer.state})
+        if clash:
+            raise InputError(f"the parameter {clash[0]!r} has the name of a state variable of the optimizer {optimizer.name}; rename it")
+        clash = sorted(name for name in names if name in _SETTINGS or _MOMENT.fullmatch(name))
+        if clash:
+            raise InputError(f"{clash[0]} is the name of a setting or of a moment and cannot be a parameter; allowed is any other name")
 
     @property
     def fields(self) -> int:
@@ -89,7 +100,29 @@ class Problem:
         if self.data.label_size == 1:
             binary = all(abs(label) == 1 for (label,) in self.data.labels)
             return "sign" if binary and self.loss.readout is not None else None
-        return "argmax" if self.data.label_size == self.fields and self.loss.readout is None else None
+        one_hot = all(sorted(label) == [0] * (len(label) - 1) + [1] for label in self.data.labels)
+        return "argmax" if one_hot and self.data.label_size == self.fields and self.loss.readout is None else None
+
+    @cached_property
+    def signature(self) -> str:
+        """Twelve hexadecimal digits that tell problems apart whatever they are called."""
+        parts = [
+            self.loss.expr,
+            sp.sympify(self.loss.readout),
+            *(sp.Tuple(*rule) for rule in self.optimizer.update),
+            self.norm2,
+            self.overlap,
+            self.ridge,
+        ]
+        data = self.data
+        parts += [
+            sp.Tuple(*data.probabilities),
+            sp.Tuple(*(sp.Tuple(*y) for y in data.labels)),
+            data.means_gram,
+            data.variance,
+            sp.Tuple(*data.fractions),
+        ]
+        return hashlib.sha256("\n".join(map(sp.srepr, parts)).encode()).hexdigest()[:12]
 
     @cached_property
     def local_parameters(self) -> tuple[sp.Symbol, ...]:

@@ -1,6 +1,8 @@
 """Means over a Gaussian of a few dimensions, for generated code. Source: theory.md 6 (trapezoid) and 2 (whitened Sobol)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 
 import jax
@@ -15,6 +17,20 @@ _REACH, _TRAPEZOID = 10.0, 320  # steep functions decide the count: a sigmoid er
 _HERMITE = {2: 60, 3: 30}  # nodes a dimension
 _SOBOL = 2**13
 _ROUGH = 2**14
+_alternative = ContextVar("alternative", default=False)
+
+
+@contextmanager
+def alternative(wanted: bool = True) -> Iterator[None]:
+    """Within it, Gaussian means use other nodes of about the same accuracy: the change they make estimates the quadrature's error.
+
+    Under `jit` the choice is made when a function is traced.
+    """
+    token = _alternative.set(wanted)
+    try:
+        yield
+    finally:
+        _alternative.reset(token)
 
 
 def gaussian_mean(
@@ -44,7 +60,7 @@ def gaussian_mean(
         raise InputError(f"mean has shape {mean.shape}, cov {cov.shape}; (d,) and (d, d) are needed (use jax.vmap for batches)")
     dtype = jnp.result_type(mean, cov)
     dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float)
-    nodes, weights = (jnp.asarray(a, dtype) for a in _rule(mean.shape[0], smooth))
+    nodes, weights = (jnp.asarray(a, dtype) for a in _rule(mean.shape[0], smooth, _alternative.get()))
     root = square_root(cov.astype(dtype))
     fields = [m + sum(row[j] * nodes[j] for j in range(i + 1)) for i, (m, row) in enumerate(zip(mean, root, strict=True))]
     return jnp.sum(weights * jax.vmap(f)(*fields))
@@ -70,19 +86,20 @@ def square_root(cov: jax.Array) -> jax.Array:
 
 
 @cache
-def _rule(dimensions: int, smooth: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes (dimensions, count) and weights (count,) for N(0, I)."""
+def _rule(dimensions: int, smooth: bool, other: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes (dimensions, count) and weights (count,) for N(0, I); `other` ones are fewer by a fifth, or of another scramble."""
     if not smooth:
         if dimensions == 1:
-            return ndtri((np.arange(_ROUGH) + 0.5) / _ROUGH)[None], np.full(_ROUGH, 1 / _ROUGH)
-        return points.whitened_sobol(_ROUGH, dimensions, seed=0), np.full(_ROUGH, 1 / _ROUGH)
+            count = _ROUGH * 4 // 5 if other else _ROUGH
+            return ndtri((np.arange(count) + 0.5) / count)[None], np.full(count, 1 / count)
+        return points.whitened_sobol(_ROUGH, dimensions, seed=int(other)), np.full(_ROUGH, 1 / _ROUGH)
     if dimensions == 1:
-        nodes = np.linspace(-_REACH, _REACH, _TRAPEZOID)
+        nodes = np.linspace(-_REACH, _REACH, _TRAPEZOID * 4 // 5 if other else _TRAPEZOID)
         weights = np.exp(-(nodes**2) / 2)
         return nodes[None], weights / weights.sum()
     if dimensions in _HERMITE:
-        nodes, weights = np.polynomial.hermite_e.hermegauss(_HERMITE[dimensions])
+        nodes, weights = np.polynomial.hermite_e.hermegauss(_HERMITE[dimensions] * 4 // 5 if other else _HERMITE[dimensions])
         grid = np.meshgrid(*[nodes] * dimensions, indexing="ij")
         product = np.meshgrid(*[weights / weights.sum()] * dimensions, indexing="ij")
         return np.stack([g.ravel() for g in grid]), np.prod(product, axis=0).ravel()
-    return points.whitened_sobol(_SOBOL, dimensions, seed=0), np.full(_SOBOL, 1 / _SOBOL)
+    return points.whitened_sobol(_SOBOL, dimensions, seed=int(other)), np.full(_SOBOL, 1 / _SOBOL)

@@ -88,6 +88,7 @@ def train(
         {name: run.std(axis=0, ddof=1) / np.sqrt(replicates) for name, run in runs.items()},
         {
             "problem": f"{problem.loss.name} / {problem.optimizer.name}",
+            "problem_signature": problem.signature,
             "alpha": n / d,
             "parameters": instance.values,
             "n": n,

@@ -65,6 +65,24 @@ def test_the_error_bars_are_of_the_right_size():
     assert 0.3 < rms < 3
 
 
+def test_the_error_bars_cover_the_innovation_tolerance():
+    """The effect of the tolerance is part of the error: a solution at a tolerance a thousand times finer lies within it."""
+    system = derive.dmf(gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.heavy_ball()))
+    numbers = pipeline.numbers(system.problem.at(momentum=0.6, **VALUES), 1.5)
+    default, finer = (solve_causal_kernels(pipeline.load(system), numbers, steps=40, samples=4096, tolerance=tol) for tol in (1e-6, 1e-9))
+    for name in ("m", "Q", "test_error", "train_loss"):
+        gap = np.abs(default.values[name] - finer.values[name])
+        assert (gap <= 6 * np.hypot(default.errors[name], finer.errors[name]) + 1e-12).all(), name
+
+
+def test_the_error_bars_cover_the_quadrature():
+    """Five classes at Q = I: the misclassification probability 4/5 comes from sampled nodes, whose error is in the error bar."""
+    data = gm.GaussianMixture(probabilities=[0.2] * 5, labels=np.eye(5).tolist(), means_gram=np.eye(5).tolist(), variance=[1] * 5)
+    system = derive.dmf(gm.Problem(data, gm.losses.softmax(5), gm.optimizers.gd()))
+    first = gm.solve(system, alpha=2.0, steps=1, samples=256, eta=1.0).isel(time=0)
+    assert 0 < abs(float(first.test_error) - 0.8) < 4 * float(first.test_error_error) + 1e-12
+
+
 def test_the_same_arguments_give_the_same_numbers():
     first, second = (gm.solve(LOGISTIC, alpha=1.5, steps=10, samples=512, **VALUES) for _ in range(2))
     assert first.identical(second)

@@ -128,3 +128,21 @@ def test_initial_states_that_cannot_be(initial):
     problem = Problem(GaussianMixture.symmetric(), losses.logistic(), optimizers.gd(), **initial)
     with pytest.raises(InputError, match="Gram matrix is positive semidefinite"):
         problem.at(sigma=1.0, mu_norm=1.0, eta=1.0)
+
+
+@pytest.mark.parametrize("name", ["v", "m_0", "Q_0_1", "n", "seed", "samples"])
+def test_a_parameter_with_the_name_of_something_else_is_refused(name):
+    """A state variable, a moment of the derived means, or an argument of a verb: two things of one name give wrong numbers silently."""
+    loss = Loss("named", sp.Symbol(name) * sp.log(1 + sp.exp(-symbols.y * symbols.h)))
+    with pytest.raises(InputError, match=name):
+        Problem(GaussianMixture.symmetric(), loss, optimizers.heavy_ball())
+
+
+def test_a_signature_tells_problems_apart_whatever_they_are_called():
+    def signature(loss, **mixture):
+        return Problem(GaussianMixture.symmetric(**mixture), Loss("mine", loss), optimizers.gd()).signature
+
+    h, y = symbols.h, symbols.y
+    first = signature(sp.log(1 + sp.exp(-y * h)), sigma=1)
+    assert first == signature(sp.log(1 + sp.exp(-y * h)), sigma=1)
+    assert len({first, signature((h - y) ** 2, sigma=1), signature(sp.log(1 + sp.exp(-y * h)), sigma=2)}) == 3

@@ -11,8 +11,8 @@ import xarray as xr
 from gmsym import symbols
 from gmsym.errors import ComputationError, InputError
 from gmsym.problem import GaussianMixture, Loss, Optimizer, Problem, losses, optimizers
-from gmsym.simulation import source, train, training
 from gmsym.problem.design import design
+from gmsym.simulation import source, train, training
 from gmsym.simulation.data import generate
 from gmsym.symbols import eta, g, h, t, theta
 
