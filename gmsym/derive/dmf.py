@@ -212,6 +212,9 @@ def optimizer_equations(problem: Problem, gradient: Equation) -> tuple[Equation,
             lhs = _component(family, variable, t + 1)
             of = "Theta" if variable is None else f"the optimizer's {variable}"
             domain = r"s \le t" if family is W else ""
+            start = sp.S.One if family is P and variable is None else sp.S.Zero  # Theta(0) is itself; all else starts at zero
+            first = _component(family, variable, s if family is W else sp.S.Zero)
+            equations.append(Equation(first, start, f"coefficient of {meaning} in {of} at the start", source, "own"))
             equations.append(
                 Equation(lhs, sp.Add(*terms, update[row, -1] * slope), f"coefficient of {meaning} in {of}", source, "own", domain)
             )

@@ -15,7 +15,31 @@ from gmsym.derive.dmf import field_equations, local_equations, noise_equations
 from gmsym.errors import InputError
 from gmsym.problem import Problem
 from gmsym.system import CausalKernels, Equation, Equations, IntegroDifferential
-from gmsym.system.causal_kernels import A, Mean, Partial, R, Ra, Theta, W, a, abar, alpha, b, k, m, mu, omega, r, rho, s, t, xi
+from gmsym.system.causal_kernels import (
+    A,
+    C,
+    Mean,
+    Partial,
+    Q,
+    R,
+    Ra,
+    Theta,
+    W,
+    a,
+    abar,
+    alpha,
+    b,
+    k,
+    m,
+    mu,
+    omega,
+    r,
+    rho,
+    s,
+    sigma2,
+    t,
+    xi,
+)
 from gmsym.system.causal_kernels import B as BLOCKS
 from gmsym.system.causal_kernels import j as mean
 from gmsym.system.integro_differential import Abar, Mk, Qb, mb
@@ -66,10 +90,25 @@ def gradient_flow(system: CausalKernels) -> IntegroDifferential:
                     for lhs, slope, meaning, domain in evolution
                 ),
                 Equation(W(b, s, s), rate, "its value just after s: the gradient itself gains a unit there", SOURCE, "own"),
-                Equation(m(k, t), sp.Sum(mb(k, b, t), (b, 1, BLOCKS)), "overlap with the mean of cluster k", SOURCE, "own"),
+                *_closure(),
             )
         ),
     )
+
+
+def _closure() -> tuple[Equation, ...]:
+    """What the evolution equations need besides: sums over blocks, means over samples, and the start."""
+    fields = Mean(omega(k, t) * Transposed(omega(k, s)), k)
+    rows = (
+        (m(k, t), sp.Sum(mb(k, b, t), (b, 1, BLOCKS)), "overlap with the mean of cluster k", ""),
+        (fields, sp.Sum(sigma2(k, b) * Qb(b, t, s), (b, 1, BLOCKS)), "covariance of the fields' noise", ""),
+        (Qb(b, s, t), Transposed(Qb(b, t, s)), "overlap of two iterates, turned round", ""),
+        (abar(k, t), Mean(a(k, t), k), "mean gradient", ""),
+        (C(k, t, s), Mean(a(k, t) * Transposed(a(k, s)), k), "correlation of the gradients", ""),
+        (mb(mean, b, 0), rho(b) * m(mean, 0), "initial overlap with mean j", ""),
+        (Qb(b, 0, 0), rho(b) * Q(0, 0), "initial overlap", ""),
+    )
+    return tuple(Equation(lhs, rhs, meaning, SOURCE, "own", domain) for lhs, rhs, meaning, domain in rows)
 
 
 def _speed(problem: Problem) -> tuple[sp.Expr, sp.Expr]:

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, final
 import sympy as sp
 
 Status = Literal["theorem", "heuristic", "own"]
+_LETTERS = {"momentum": r"\beta", "weight_decay": r"\gamma"}  # parameters whose names are words
 
 
 @final
@@ -26,7 +27,8 @@ class Equation:
     def latex(self) -> str:
         """One aligned line of LaTeX."""
         condition = rf", \qquad {self.domain}" if self.domain else ""
-        return f"{sp.latex(self.lhs)} &= {sp.latex(self.rhs)}{condition}"
+        names = {x: _LETTERS[x.name] for x in self.rhs.atoms(sp.Symbol) if x.name in _LETTERS}
+        return f"{sp.latex(self.lhs)} &= {sp.latex(self.rhs, symbol_names=names)}{condition}"
 
 
 @final

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "ca6faacc9ea5"
+SIGNATURE = "634a8e2973a7"
 FIELDS = 1
 CLUSTERS = 2
 BLOCKS = 1

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "9cc457c31911"
+SIGNATURE = "910aed975fc1"
 FIELDS = 1
 CLUSTERS = 2
 BLOCKS = 1

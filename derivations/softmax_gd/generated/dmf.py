@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "532212dcac72"
+SIGNATURE = "95aa71b5e20b"
 FIELDS = 3
 CLUSTERS = 3
 BLOCKS = 1

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "878d03cbc4d3"
+SIGNATURE = "8f18f492d520"
 FIELDS = 1
 CLUSTERS = 1
 BLOCKS = 1
