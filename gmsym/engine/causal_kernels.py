@@ -152,11 +152,12 @@ def _pilot(module, numbers, steps, seed, tolerance) -> tuple[tuple[int, int], di
     fine = tolerance / _FINER
     while True:
         points = _points(max(_PILOT, 1 << (4 * room - 1).bit_length()), room, seed)
-        _, finer, overflow = _run(module, numbers, points, room, room, steps, (fine, fine), lambda fraction: None)
+        # As arrays the tolerances share one compiled loop; as numbers, in the large runs, they make a faster one.
+        _, finer, overflow = _run(module, numbers, points, room, room, steps, jnp.asarray((fine, fine)), lambda fraction: None)
         if not overflow:
             break
         room = min(full, 2 * room)
-    ranks, coarse, _ = _run(module, numbers, points, room, room, steps, (tolerance, fine), lambda fraction: None)
+    ranks, coarse, _ = _run(module, numbers, points, room, room, steps, jnp.asarray((tolerance, fine)), lambda fraction: None)
     return ranks, _change(coarse, finer)
 
 
@@ -221,7 +222,7 @@ def _run(module, numbers, points, rank, rank_a, steps, tolerances, report) -> tu
 
     `tolerances` are that from which an innovation counts and that at which it takes its dimension of the points, no larger.
     """
-    g, tolerances = jnp.asarray(points), jnp.asarray(tolerances)
+    g = jnp.asarray(points)
     carry = _start(module, numbers, rank, rank_a, g.shape[1])
     pieces = []
     chunk, _ = _chunks(steps)
@@ -271,14 +272,14 @@ def _start(module: CausalKernelsModule, numbers: Numbers, rank: int, rank_a: int
 
 
 @eqx.filter_jit(donate="all-except-first")
-def _advance(fixed: tuple[CausalKernelsModule, Numbers, Array, Array, Array], carry: _Carry) -> tuple[_Carry, dict[str, Array]]:
+def _advance(fixed: tuple[CausalKernelsModule, Numbers, Array, Any, Array], carry: _Carry) -> tuple[_Carry, dict[str, Array]]:
     """The compiled loop over a chunk of times; the carry's memory is used again."""
     module, numbers, g, tolerances, times = fixed
     return jax.lax.scan(partial(_step, module, numbers, g, tolerances), carry, times)
 
 
 def _step(
-    module: CausalKernelsModule, numbers: Numbers, g: Array, tolerances: Array, carry: _Carry, t: Array
+    module: CausalKernelsModule, numbers: Numbers, g: Array, tolerances: Any, carry: _Carry, t: Array
 ) -> tuple[_Carry, dict[str, Array]]:
     """Row t: kernels of Theta, fields, gradients, their kernels, gradient of the risk, update."""
     x, theta = numbers, carry.theta
@@ -342,7 +343,7 @@ def _fresh_sample(module: CausalKernelsModule, numbers: Numbers, m: Array, Q: Ar
 
 
 def _field_innovations(
-    theta: Array, metric: Array, tolerances: Array, e: Array, kept: Array, rank: Array, variance: Array
+    theta: Array, metric: Array, tolerances: Any, e: Array, kept: Array, rank: Array, variance: Array
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Expand the columns of Theta in one cluster's innovations, opening new ones where needed.
 
