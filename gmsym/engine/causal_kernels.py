@@ -144,7 +144,7 @@ def _exact(module: CausalKernelsModule, numbers: Numbers, steps: int, tolerance:
 def _pilot(module, numbers, steps, seed, tolerance) -> tuple[tuple[int, int], dict[str, np.ndarray]]:
     """The ranks at `tolerance`, and the change of the order parameters at a finer one.
 
-    Both runs use the same points for the same innovations, so that the change is the effect of the tolerance alone, which a
+    Both runs behind the change use the same points for the same innovations, so that the change is the effect of the tolerance alone, which a
     small population shows as well as a large one.
     """
     full = _most(module, steps)
@@ -157,7 +157,8 @@ def _pilot(module, numbers, steps, seed, tolerance) -> tuple[tuple[int, int], di
         if not overflow:
             break
         room = min(full, 2 * room)
-    ranks, coarse, _ = _run(module, numbers, points, room, room, steps, jnp.asarray((tolerance, fine)), lambda fraction: None)
+    _, coarse, _ = _run(module, numbers, points, room, room, steps, jnp.asarray((tolerance, fine)), lambda fraction: None)
+    ranks, _, _ = _run(module, numbers, points, room, room, steps, jnp.asarray((tolerance, tolerance)), lambda fraction: None)
     return ranks, _change(coarse, finer)
 
 
