@@ -17,7 +17,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from gmsym.errors import ComputationError, InputError
 from gmsym.runtime import quadrature
@@ -30,7 +30,7 @@ EXACT_TOLERANCE = 1e-15  # where nothing is sampled
 _COARSER = 100  # the error of an unsampled solution is its change at a tolerance so many times larger
 _CHUNK = 32  # most steps of one compiled loop; the host looks at the results and reports progress in between
 _SOBOL_DIMENSIONS = (64, 256, 1024, 4096, 16384)  # scrambled Sobol sets are not nested in dimension: few fixed sizes
-_PILOT = 256  # least points of the runs that find the ranks and the effect of the tolerance
+_PILOT = 512  # least points of the runs that find the ranks and the effect of the tolerance
 _DIVERGED = 1e12
 _WORDS = {"La": "gradient", "theta": "coefficients of Theta"}
 _TINY = 1e-30
@@ -51,7 +51,6 @@ class _Carry(NamedTuple):
     state: tuple[Float[Array, "b c x"], ...]
     metric: Float[Array, "b x x"]  # Gram matrix of the basis in each block
     e: Float[Array, "k b j x"]  # field innovations as vectors of the basis, orthonormal in the cluster's metric
-    kept: Bool[Array, "k j"]  # which of them count
     f: Float[Array, "k j n"]  # gradient innovations, orthonormal over the mixture
     Df: Float[Array, "k i j n"] | None  # their derivatives in the field innovations
     rank: Float[Array, " k"]
@@ -135,31 +134,28 @@ def _exact(module: CausalKernelsModule, numbers: Numbers, steps: int, tolerance:
     rank = min(full, 64)
     while True:
         points = np.concatenate([np.eye(rank), -np.eye(rank)], axis=1) * np.sqrt(rank)
-        ranks, output, overflow = _run(module, numbers, points, rank, rank + 1, steps, (tolerance, tolerance), report)
+        ranks, output, overflow = _run(module, numbers, points, rank, rank + 1, steps, tolerance, report)
         if not overflow:
             return ranks, output
         rank = min(full, 2 * rank)
 
 
 def _pilot(module, numbers, steps, seed, tolerance) -> tuple[tuple[int, int], dict[str, np.ndarray]]:
-    """The ranks at `tolerance`, and the change of the order parameters at a finer one.
-
-    Both runs behind the change use the same points for the same innovations, so that the change is the effect of the tolerance alone, which a
-    small population shows as well as a large one.
-    """
+    """The ranks at `tolerance`, and the change of the order parameters at a finer one, both from a small population."""
     full = _most(module, steps)
     room = min(full, 32)
-    fine = tolerance / _FINER
     while True:
         points = _points(max(_PILOT, 1 << (4 * room - 1).bit_length()), room, seed)
-        # As arrays the tolerances share one compiled loop; as numbers, in the large runs, they make a faster one.
-        _, finer, overflow = _run(module, numbers, points, room, room, steps, jnp.asarray((fine, fine)), lambda fraction: None)
+
+        # As an array the tolerance shares one compiled loop; as a number, in the large runs, it makes a faster one.
+        def run(tol: float, points: np.ndarray = points, room: int = room) -> Any:
+            return _run(module, numbers, points, room, room, steps, jnp.asarray(tol), lambda fraction: None)
+
+        _, finer, overflow = run(tolerance / _FINER)
         if not overflow:
-            break
+            ranks, coarse, _ = run(tolerance)
+            return ranks, _change(coarse, finer)
         room = min(full, 2 * room)
-    _, coarse, _ = _run(module, numbers, points, room, room, steps, jnp.asarray((tolerance, fine)), lambda fraction: None)
-    ranks, _, _ = _run(module, numbers, points, room, room, steps, jnp.asarray((tolerance, tolerance)), lambda fraction: None)
-    return ranks, _change(coarse, finer)
 
 
 def _sampled(
@@ -179,7 +175,7 @@ def _sampled(
                 done[index] = fraction
                 report(float(done.mean()))
 
-            return _run(module, numbers, _points(samples, r, int(seeds[index])), r, r_a, steps, (tolerance, tolerance), progress)
+            return _run(module, numbers, _points(samples, r, int(seeds[index])), r, r_a, steps, tolerance, progress)
 
         # XLA leaves the interpreter's lock while it computes, so two scrambles share two cores.
         with ThreadPoolExecutor(max_workers=2) as pool:
@@ -218,17 +214,14 @@ def _points(samples: int, rank: int, seed: int) -> np.ndarray:
     return whiten(sobol(samples, dimensions, seed)[:rank])
 
 
-def _run(module, numbers, points, rank, rank_a, steps, tolerances, report) -> tuple[tuple[int, int], dict[str, np.ndarray], bool]:
-    """One population through all times: ((r, r_a), order parameters, overflow).
-
-    `tolerances` are that from which an innovation counts and that at which it takes its dimension of the points, no larger.
-    """
+def _run(module, numbers, points, rank, rank_a, steps, tolerance, report) -> tuple[tuple[int, int], dict[str, np.ndarray], bool]:
+    """One population through all times: ((r, r_a), order parameters, overflow)."""
     g = jnp.asarray(points)
     carry = _start(module, numbers, rank, rank_a, g.shape[1])
     pieces = []
     chunk, _ = _chunks(steps)
     for start in range(0, steps, chunk):
-        carry, piece = _advance((module, numbers, g, tolerances, jnp.arange(start, start + chunk)), carry)
+        carry, piece = _advance((module, numbers, g, tolerance, jnp.arange(start, start + chunk)), carry)
         piece = {name: np.asarray(array) for name, array in piece.items()}
         if bool(carry.overflow):
             return (rank, rank_a), {}, True
@@ -238,7 +231,7 @@ def _run(module, numbers, points, rank, rank_a, steps, tolerances, report) -> tu
     output = {name: np.concatenate([piece[name] for piece in pieces])[:steps] for name in pieces[0]}
     output["metric"] = np.asarray(carry.metric)
     output |= {name: np.asarray(array) for name, array in _fresh_sample(module, numbers, output["m"], output["Q_k"], False).items()}
-    return (int(carry.kept.sum(axis=1).max()), int(carry.rank_a)), output, False
+    return (int(np.max(carry.rank)), int(carry.rank_a)), output, False
 
 
 def _check_finite(piece: dict[str, np.ndarray], start: int, steps: int) -> None:
@@ -263,7 +256,6 @@ def _start(module: CausalKernelsModule, numbers: Numbers, rank: int, rank_a: int
         state=tuple(jnp.zeros_like(theta) for _ in module.STATE),
         metric=jnp.zeros((blocks, size, size)).at[:, :known, :known].set(numbers.fractions[:, None, None] * gram),
         e=jnp.zeros((clusters, blocks, rank, size)),
-        kept=jnp.zeros((clusters, rank), dtype=bool),
         f=jnp.zeros((clusters, rank_a, samples)),
         Df=jnp.zeros((clusters, rank_a, rank, samples)) if module.RESPONSE == "tangent" else None,
         rank=jnp.zeros(clusters, dtype=jnp.int32),
@@ -275,12 +267,12 @@ def _start(module: CausalKernelsModule, numbers: Numbers, rank: int, rank_a: int
 @eqx.filter_jit(donate="all-except-first")
 def _advance(fixed: tuple[CausalKernelsModule, Numbers, Array, Any, Array], carry: _Carry) -> tuple[_Carry, dict[str, Array]]:
     """The compiled loop over a chunk of times; the carry's memory is used again."""
-    module, numbers, g, tolerances, times = fixed
-    return jax.lax.scan(partial(_step, module, numbers, g, tolerances), carry, times)
+    module, numbers, g, tolerance, times = fixed
+    return jax.lax.scan(partial(_step, module, numbers, g, tolerance), carry, times)
 
 
 def _step(
-    module: CausalKernelsModule, numbers: Numbers, g: Array, tolerances: Any, carry: _Carry, t: Array
+    module: CausalKernelsModule, numbers: Numbers, g: Array, tolerance: Any, carry: _Carry, t: Array
 ) -> tuple[_Carry, dict[str, Array]]:
     """Row t: kernels of Theta, fields, gradients, their kernels, gradient of the risk, update."""
     x, theta = numbers, carry.theta
@@ -294,8 +286,8 @@ def _step(
         "Q_k": jnp.einsum("kb,bcx,bdx->kcd", x.variance, dual, theta),
     }
 
-    orthogonalise = jax.vmap(partial(_field_innovations, theta, carry.metric, tolerances))
-    L, e, kept, rank, full = orthogonalise(carry.e, carry.kept, carry.rank, x.variance)
+    orthogonalise = jax.vmap(partial(_field_innovations, theta, carry.metric, tolerance))
+    L, e, rank, full = orthogonalise(carry.e, carry.rank, x.variance)
 
     Rt = module.memory(alpha=x.alpha, rho=x.fractions, sigma2=x.variance, Y=theta[:, :, known:])
     h = module.field(m=m, L=L, g=g, Rt=Rt, f=carry.f)
@@ -309,7 +301,7 @@ def _step(
         Da, B = None, jnp.einsum("kcn,jn->kcj", a, g) / g.shape[1]
     order["train_loss"] = x.probabilities @ local(module.loss).mean(-1)
 
-    La, f, Df, metric, count, full_a = _gradient_innovations(module, x, tolerances[0], carry, a, Da)
+    La, f, Df, metric, count, full_a = _gradient_innovations(module, x, tolerance, carry, a, Da)
     basis = jnp.eye(theta.shape[-1])
     gradient = module.risk_gradient(
         p=x.probabilities,
@@ -320,13 +312,13 @@ def _step(
         La=La,
         zeta=jnp.broadcast_to(basis[known:], (module.BLOCKS, rank_a, len(basis))),
         B=B,
-        e=jnp.where(kept[:, None, :, None], e, 0.0),
+        e=e,
         theta=theta,
     )
     theta, state = module.optimizer(t, theta, carry.state, gradient, x.parameters)
     overflow = carry.overflow | full.any() | full_a
     order |= {"theta": carry.theta, "La": La}
-    return _Carry(theta, state, metric, e, kept, f, Df, rank, count, overflow), order
+    return _Carry(theta, state, metric, e, f, Df, rank, count, overflow), order
 
 
 @eqx.filter_jit
@@ -344,13 +336,12 @@ def _fresh_sample(module: CausalKernelsModule, numbers: Numbers, m: Array, Q: Ar
 
 
 def _field_innovations(
-    theta: Array, metric: Array, tolerances: Any, e: Array, kept: Array, rank: Array, variance: Array
-) -> tuple[Array, Array, Array, Array, Array]:
+    theta: Array, metric: Array, tolerance: Any, e: Array, rank: Array, variance: Array
+) -> tuple[Array, Array, Array, Array]:
     """Expand the columns of Theta in one cluster's innovations, opening new ones where needed.
 
     Projecting twice keeps the innovations orthonormal although successive iterates are nearly collinear; a Cholesky
-    factor of their Gram matrix would not survive it. Innovations open at the second tolerance and count from when a
-    coefficient passes the first: solutions that differ in the first alone use the same points for the same innovations.
+    factor of their Gram matrix would not survive it.
     """
     L = jnp.zeros((theta.shape[1], e.shape[1]))
     full = jnp.zeros((), dtype=bool)
@@ -363,15 +354,14 @@ def _field_innovations(
             vector = vector - jnp.einsum("j,bjx->bx", projection, e)
             L = L.at[c].add(projection)
         residual = inner(vector, vector)
-        new = residual > tolerances[1] * total
+        new = residual > tolerance * total
         full |= new & (rank == e.shape[1])
         place = jnp.minimum(rank, e.shape[1] - 1)
         size = jnp.sqrt(jnp.where(new, residual, 1.0))
         L = L.at[c, place].add(jnp.where(new, size, 0.0))
         e = e.at[:, place].set(jnp.where(new, vector / size, e[:, place]))
         rank = rank + new
-        kept |= L[c] ** 2 > tolerances[0] * total
-    return jnp.where(kept, L, 0.0), e, kept, rank, full
+    return L, e, rank, full
 
 
 def _gradient_innovations(
