@@ -54,18 +54,10 @@ def test_equality_in_law_with_twenty_thousand_replicates(optimizer):
     assert score < 4 and 0.95 < low and high < 1.05 and p_value > 0.003
 
 
-@pytest.mark.slow
-def test_three_classes_in_blocks_have_the_same_law():
-    data = gm.GaussianMixture(
-        probabilities=[0.4, 0.3, 0.3],
-        labels=np.eye(3).tolist(),
-        means_gram=(2 * np.eye(3)).tolist(),
-        variance=[[1.0, 0.4], [0.5, 1.5], [0.8, 0.8]],
-        fractions=[0.5, 0.5],
-    )
-    problem = gm.Problem(data, gm.losses.softmax(3), gm.optimizers.heavy_ball(), norm2=0.5)
-    score, low, high, p_value, _ = same_law(problem, n=60, d=40, steps=5, replicates=10000, eta=0.8, momentum=0.5, ridge=0.02)
-    assert score < 4.3 and 0.92 < low and high < 1.08 and p_value > 0.003
+def test_several_fields_are_refused():
+    problem = gm.Problem(logistic().data, gm.losses.erf_committee(), gm.optimizers.gd())
+    with pytest.raises(gm.InputError, match="one field"):
+        gm.surrogate(problem, n=60, d=40, steps=4, replicates=10, eta=1.0)
 
 
 def test_without_fluctuation_parameters_the_law_is_another():
