@@ -23,5 +23,11 @@ def oriented(normal: Float[Array, "d rank"], sizes: Sequence[int], root: np.ndar
 
 def _frame(directions: jax.Array) -> jax.Array:
     """Uniformly random orthonormal columns from independent normal ones, (size, rank)."""
-    q, r = jnp.linalg.qr(directions)
-    return q * jnp.sign(jnp.diagonal(r))  # without the signs q is not uniform
+    # Gram-Schmidt, twice; the batched QR of several blocks was seen to block XLA's CPU threads.
+    columns: list[jax.Array] = []
+    for column in directions.T:
+        for _ in range(2):
+            for other in columns:
+                column = column - other * (other @ column)
+        columns.append(column / jnp.linalg.norm(column))
+    return jnp.stack(columns, axis=1) if columns else directions
