@@ -23,7 +23,8 @@ def test_a_notebook_holds_no_code_of_its_own(name):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_a_notebook_executes(name):
+def test_a_notebook_executes(name, monkeypatch):
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # would replace the inline backend of the kernel
     notebook = nbformat.read(FOLDER / name, as_version=4)
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}}).execute()
     printed = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]

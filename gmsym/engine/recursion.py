@@ -68,11 +68,6 @@ def sample_recursion(
     for name, value, least in (("steps", steps, 1), ("replicates", replicates, 2), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
             raise InputError(f"{name} = {value!r}: an integer of at least {least} is needed")
-    if module.FIELDS > 1:
-        # With three fields and clusters the compiled sampler was seen to stop responding; a refusal is better than that.
-        raise InputError(
-            f"the loss has {module.FIELDS} fields; the surrogate can be sampled for losses of one field only (simulate takes any)"
-        )
     n, d = sum(design.counts), sum(design.sizes)
     if steps > min(n, d):
         raise InputError(f"steps = {steps} exceeds min(n, d) = {min(n, d)}: the surrogate would run out of directions; train instead")
