@@ -75,7 +75,8 @@ def train(
     replicate = jax.jit(jax.vmap(lambda key: _trajectory(problem, code, plan, generate(plan, key), fresh_fields(key), steps)))
 
     keys = jax.vmap(lambda r: jax.random.fold_in(jax.random.key(seed), r))(jnp.arange(replicates))
-    batch = max(1, min(replicates, _MEMORY // (8 * n * d)))
+    tested = 4 * len(problem.data.probabilities) * problem.fields * _TEST_POINTS * _TEST_SHIFTS  # fields of the test points, and copies
+    batch = max(1, min(replicates, _MEMORY // (8 * (n * d + tested))))
     parts = []
     for start in range(0, replicates, batch):
         parts.append(jax.tree.map(np.asarray, replicate(keys[start : start + batch])))

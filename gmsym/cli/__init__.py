@@ -1,0 +1,31 @@
+"""The command line: one small function a verb, which reads a problem, calls the pipeline and reports.
+
+Exit status: 0 done, 1 the computation failed or theory and simulation disagree, 2 bad input. Numbers go to stdout, everything else
+to stderr, so that `--json -` can be piped. What needs JAX, xarray or matplotlib is imported inside the verbs, after the input is checked.
+"""
+
+import sys
+from typing import NoReturn
+
+from gmsym.cli import cases as cases
+from gmsym.cli import dmf as dmf
+from gmsym.cli import finite_size as finite_size
+from gmsym.cli._app import app
+from gmsym.errors import ComputationError, InputError, UnprintableError
+from gmsym.problem.parser import ParseError
+
+
+def main() -> None:
+    """Run the command line and exit with its status; one line on stderr says what went wrong."""
+    try:
+        app(prog_name="gmsym")
+    except (InputError, UnprintableError) as error:
+        _fail(error, 2)
+    except (ComputationError, OSError) as error:
+        _fail(error, 1)
+
+
+def _fail(error: Exception, status: int) -> NoReturn:
+    text = str(error) if isinstance(error, ParseError) else " ".join(str(error).split())
+    print(f"gmsym: {text}", file=sys.stderr)
+    sys.exit(status)

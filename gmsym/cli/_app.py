@@ -1,0 +1,29 @@
+"""The application that every verb registers with, and the options that verbs share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FileArgument = Annotated[Path | None, typer.Argument(metavar="FILE", help="Problem file in TOML.", show_default=False)]
+LossOption = Annotated[str | None, typer.Option("--loss", help="Loss: a name, or an expression of h and y such as 'log(1 + exp(-y*h))'.")]
+OptimizerOption = Annotated[str | None, typer.Option("--optimizer", help="Optimizer by name, such as heavy_ball.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="A number of the problem or a setting, such as eta=0.5, alpha=2, steps=50; may be repeated."
+    ),
+]
+JsonOption = Annotated[str | None, typer.Option("--json", metavar="PATH", help="Write JSON to a file, or to stdout with -.")]
+DatasetOption = Annotated[Path | None, typer.Option("--output", metavar="FILE.nc", help="Keep the whole trajectory, as netCDF.")]
+TextOption = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write to a file instead of stdout.")]
+FigureOption = Annotated[Path | None, typer.Option("--figure", metavar="FILE", help="Draw theory and simulation: .png, .svg or .pdf.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="No table and no progress bar.")]
+
+app = typer.Typer(
+    name="gmsym",
+    help="Training dynamics on Gaussian mixtures: derive, generate, solve, simulate, compare.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)

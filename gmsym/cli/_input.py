@@ -1,0 +1,34 @@
+"""What verbs read: a problem from a file, from options, or from both; targets that can be written."""
+
+from pathlib import Path
+
+from gmsym.errors import InputError
+from gmsym.problem import file as problem_file
+from gmsym.problem.file import ProblemFile
+
+
+def read(file: Path | None, loss: str | None, optimizer: str | None, settings: list[str] | None) -> ProblemFile:
+    """The problem of a file, of options, or of a file changed by options."""
+    chosen = problem_file.parse_settings(settings or [])
+    if file is not None:
+        if "=" in file.name and not file.exists():
+            raise InputError(f"{file}: no such file; a setting is written --set {file}")
+        return problem_file.read(file, loss=loss, optimizer=optimizer, settings=chosen)
+    if loss is None:
+        raise InputError("a problem is needed: a file, or --loss with --optimizer and --set")
+    return problem_file.from_options(loss, optimizer or "gd", chosen)
+
+
+def check_target(option: str, target: Path | str | None, *suffixes: str) -> None:
+    """Refuse, before a long computation, a file that could not be written after it."""
+    if target is None or str(target) == "-" and not suffixes:
+        return
+    path = Path(target)
+    if suffixes and path.suffix not in suffixes:
+        raise InputError(f"{option} {target}: a file name that ends in {' or '.join(suffixes)} is needed")
+    if path.is_dir() or not path.parent.is_dir():
+        raise InputError(f"{option} {target}: a file in an existing folder is needed")
+
+
+def progress(quiet: bool) -> bool | None:
+    return False if quiet else None  # None: on a terminal only

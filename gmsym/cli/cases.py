@@ -1,0 +1,44 @@
+"""Verbs that need no problem file: the demonstration, and building case folders."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gmsym.cli._app import QuietOption, app
+from gmsym.cli._input import progress
+from gmsym.cli._output import exit_unless, print_comparison
+from gmsym.errors import InputError
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", metavar="DIRECTORY", help="Where the figure and the table go.")] = Path("."),
+    quiet: QuietOption = False,
+) -> None:
+    """Derive, solve, simulate and compare the logistic case; writes a figure, a table and the generated code."""
+    from gmsym import pipeline
+
+    comparison = pipeline.demo(output, progress=progress(quiet))
+    if not quiet:
+        print_comparison(comparison)
+        print(f"Written to {output}: gmsym_demo.png, gmsym_demo.csv, gmsym_demo_logistic.py")
+    exit_unless(comparison.agrees())
+
+
+@app.command()
+def build(
+    folders: Annotated[list[Path] | None, typer.Argument(metavar="CASE...", help="Case folders. Default: all in ./derivations.")] = None,
+) -> None:
+    """Regenerate the generated modules and manifests of case folders."""
+    cases = folders or sorted(path.parent for path in Path("derivations").glob("*/problem.py"))
+    if not cases:
+        raise InputError("there is no case in ./derivations; give case folders, each with a problem.py")
+    for case in cases:
+        if not (case / "problem.py").is_file():
+            raise InputError(f"case {str(case)!r}: there is no problem.py in it")
+    from gmsym import pipeline
+
+    for case in cases:
+        changed = pipeline.build(case)
+        print(f"{case}: {', '.join(str(path.relative_to(case)) for path in changed) or 'current'}")

@@ -1,0 +1,169 @@
+"""Verbs of the main chain: derive, codegen, solve, simulate, compare."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gmsym.cli._app import (
+    DatasetOption,
+    FigureOption,
+    FileArgument,
+    JsonOption,
+    LossOption,
+    OptimizerOption,
+    QuietOption,
+    SetOption,
+    TextOption,
+    app,
+)
+from gmsym.cli._input import check_target, progress, read
+from gmsym.cli._output import comparison_record, draw, equation_text, exit_unless, print_comparison, report, write, write_json
+from gmsym.errors import InputError
+from gmsym.problem._suggest import unknown
+from gmsym.problem.file import ProblemFile
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@app.command()
+def derive(
+    file: FileArgument = None,
+    loss: LossOption = None,
+    optimizer: OptimizerOption = None,
+    settings: SetOption = None,
+    style: Annotated[str, typer.Option("--format", help="latex or text.")] = "text",
+    output: TextOption = None,
+) -> None:
+    """Print the DMF equations of a problem."""
+    if style not in ("latex", "text"):
+        raise InputError(f"--format: {unknown('format', style, ['latex', 'text'])}")
+    problem = read(file, loss, optimizer, settings).problem
+    check_target("--output", output)
+    from gmsym.derive import dmf
+
+    system = dmf(problem)
+    write(system.latex() if style == "latex" else "\n\n".join(map(equation_text, system.equations())), output)
+
+
+@app.command()
+def codegen(
+    file: FileArgument = None,
+    loss: LossOption = None,
+    optimizer: OptimizerOption = None,
+    settings: SetOption = None,
+    output: TextOption = None,
+) -> None:
+    """Print the generated JAX module of a problem."""
+    problem = read(file, loss, optimizer, settings).problem
+    check_target("--output", output, ".py")
+    from gmsym.derive import dmf
+
+    write(dmf(problem).source().rstrip("\n"), output)
+
+
+@app.command()
+def solve(
+    file: FileArgument = None,
+    loss: LossOption = None,
+    optimizer: OptimizerOption = None,
+    settings: SetOption = None,
+    json_target: JsonOption = None,
+    output: DatasetOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Solve the DMF equations: order parameters in the limit of large n and d."""
+    given = read(file, loss, optimizer, settings)
+    _ = given.instance
+    check_target("--json", json_target)
+    check_target("--output", output, ".nc")
+    result = _solve(given, given.run.alpha, quiet)
+    if output is not None:
+        result.to_netcdf(output)
+    report(result, json_target, quiet)
+
+
+@app.command()
+def simulate(
+    file: FileArgument = None,
+    loss: LossOption = None,
+    optimizer: OptimizerOption = None,
+    settings: SetOption = None,
+    json_target: JsonOption = None,
+    output: DatasetOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Train on generated data of n = alpha*d samples in d dimensions."""
+    given = read(file, loss, optimizer, settings)
+    _ = given.instance
+    check_target("--json", json_target)
+    check_target("--output", output, ".nc")
+    result = _simulate(given, quiet)
+    if output is not None:
+        result.to_netcdf(output)
+    report(result, json_target, quiet)
+
+
+@app.command()
+def compare(
+    file: FileArgument = None,
+    loss: LossOption = None,
+    optimizer: OptimizerOption = None,
+    settings: SetOption = None,
+    json_target: JsonOption = None,
+    output: DatasetOption = None,
+    figure: FigureOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Solve and simulate, and say how many standard errors lie between; exit status 1 if they disagree."""
+    given = read(file, loss, optimizer, settings)
+    _ = given.instance
+    check_target("--json", json_target)
+    check_target("--output", output, ".nc")
+    check_target("--figure", figure, ".png", ".svg", ".pdf")
+    from gmsym import pipeline
+
+    theory = _solve(given, given.n / given.simulation.d, quiet)  # the simulation's n/d: alpha*d may not be an integer
+    runs = _simulate(given, quiet)
+    comparison = pipeline.compare(theory, runs)
+    if output is not None:
+        theory.to_netcdf(output, group="theory")
+        runs.to_netcdf(output, group="simulation", mode="a")
+    if figure is not None:
+        draw(comparison, figure)
+    if json_target is not None:
+        write_json(comparison_record(comparison), json_target)
+    elif not quiet:
+        print_comparison(comparison)
+    exit_unless(comparison.agrees())
+
+
+def _solve(given: ProblemFile, alpha: float, quiet: bool) -> "xr.Dataset":
+    from gmsym import pipeline
+
+    run = given.run
+    return pipeline.solve(
+        given.problem,
+        alpha=alpha,
+        steps=run.steps,
+        samples=run.samples,
+        scrambles=run.scrambles,
+        seed=run.seed,
+        progress=progress(quiet),
+        **given.values,
+    )
+
+
+def _simulate(given: ProblemFile, quiet: bool) -> "xr.Dataset":
+    from gmsym import pipeline
+
+    return pipeline.simulate(
+        given.problem,
+        n=given.n,
+        d=given.simulation.d,
+        steps=given.run.steps,
+        replicates=given.simulation.replicates,
+        seed=given.run.seed,
+        progress=progress(quiet),
+        **given.values,
+    )

@@ -1,0 +1,19 @@
+"""The stages by name, in order: derive, codegen, solve; simulate beside them; compare and plot after both.
+
+    problem -> derive.dmf -> system -> source -> load -> engine -> Dataset
+    problem ------------------------> simulation ------> Dataset
+
+Every intermediate object is kept: a system knows its problem and writes its source, a result knows how it was made. One
+file a theory: `dmf`, `finite_size`; `training` for the simulation, `cases` for the folders of derivations/.
+"""
+
+from gmsym.comparison import compare as compare
+from gmsym.pipeline._stages import load as load
+from gmsym.pipeline.cases import build as build
+from gmsym.pipeline.cases import load_case as load_case
+from gmsym.pipeline.demo import demo as demo
+from gmsym.pipeline.dmf import kernels as kernels
+from gmsym.pipeline.dmf import numbers as numbers
+from gmsym.pipeline.dmf import solve as solve
+from gmsym.pipeline.finite_size import surrogate as surrogate
+from gmsym.pipeline.training import simulate as simulate

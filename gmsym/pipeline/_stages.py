@@ -1,0 +1,47 @@
+"""What every pipeline shares: the problem in numbers, loading of generated text, names, progress."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from types import ModuleType
+
+from gmsym import symbols
+from gmsym.problem import Instance, Problem
+from gmsym.system import AbstractSystem
+
+
+def instance_at(problem: Problem, alpha: float, parameters: dict[str, float]) -> Instance:
+    """The problem in numbers; where its expressions hold `alpha`, that is samples per dimension."""
+    return problem.at(**parameters, **({"alpha": alpha} if symbols.alpha in problem.parameters else {}))
+
+
+def problem_name(problem: Problem) -> str:
+    """Loss and optimizer, as results and titles name a problem."""
+    return f"{problem.loss.name} / {problem.optimizer.name}"
+
+
+def load(system: AbstractSystem) -> ModuleType:
+    """The generated module of a system; the same object for the same source, so that compiled functions are reused."""
+    return _load(system.source())
+
+
+@lru_cache(maxsize=64)
+def _load(source: str) -> ModuleType:
+    from gmsym.runtime import load as load_text
+
+    return load_text(source, "gmsym_generated")
+
+
+@contextmanager
+def progress_bar(description: str, wanted: bool | None) -> Iterator[Callable[[float], None]]:
+    """A function that takes the completed fraction, drawn as a bar on stderr."""
+    if wanted is False or (wanted is None and not sys.stderr.isatty()):
+        yield lambda fraction: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(description, total=1.0)
+        yield lambda fraction: bar.update(task, completed=fraction)

@@ -1,0 +1,123 @@
+"""DMF equations solved: order parameters and kernels of training as n, d -> infinity. Source: theory.md 2."""
+
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gmsym import derive, schema
+from gmsym.errors import InputError
+from gmsym.pipeline._stages import instance_at, load, problem_name, progress_bar
+from gmsym.problem import Instance, Problem
+from gmsym.system import CausalKernels
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def solve(
+    system: CausalKernels | Problem,
+    *,
+    alpha: float,
+    steps: int,
+    samples: int = 8192,
+    scrambles: int = 4,
+    seed: int = 0,
+    progress: bool | None = None,
+    **parameters: float,
+) -> "xr.Dataset":
+    """Order parameters of training in the limit n, d -> infinity, at the times 0..steps-1.
+
+    Args:
+        system: DMF equations from `derive.dmf`, or a problem, which is derived first.
+        alpha: samples per dimension, n/d.
+        steps: number of times; time 0 is the initial state.
+        samples: population size of each cluster, a power of two; the error falls about like 1/samples.
+        scrambles: independent repetitions, whose spread gives the standard errors.
+        seed: of the scrambles.
+        progress: show a progress bar on stderr; by default only on a terminal.
+        parameters: a number for each parameter of the problem.
+
+    Returns:
+        Dataset with m (time, cluster, field), Q (time, field, field_b), Q_k (time, cluster, field, field_b), train_loss,
+        test_loss, test_error (time) and the standard error X_error of each X.
+
+    Raises:
+        InputError: an argument is unknown, missing or out of range; before anything is computed.
+        ComputationError: the trajectory diverged; names the step and the quantity.
+    """
+    system, instance, solution = _solved(system, alpha, parameters, progress, steps=steps, samples=samples, scrambles=scrambles, seed=seed)
+    attributes = {
+        "problem": problem_name(system.problem),
+        "problem_signature": system.problem.signature,
+        "alpha": float(alpha),
+        "parameters": instance.values,
+        "response": system.response,
+        "rank": list(solution.ranks),
+        "signature": system.signature,
+        **({} if system.response == "exact" else {"samples": samples, "scrambles": scrambles, "seed": seed}),
+    }
+    return schema.to_dataset("theory", solution.values, solution.errors, attributes)
+
+
+def kernels(
+    system: CausalKernels | Problem,
+    *,
+    alpha: float,
+    steps: int,
+    samples: int = 8192,
+    scrambles: int = 4,
+    seed: int = 0,
+    progress: bool | None = None,
+    **parameters: float,
+) -> dict[str, np.ndarray]:
+    """Two-time kernels of the limit, for the arguments of `solve`.
+
+    Returns:
+        Q (T, T, C, C), the overlaps Theta(t)^T Theta(s), and C (T, T, C, C), the gradient correlations E[a(t) a(s)^T] over
+        the mixture. Memory is O(T^2 C^2).
+
+    Raises:
+        InputError, ComputationError: as `solve`.
+    """
+    _, _, solution = _solved(
+        system, alpha, parameters, progress, steps=steps, samples=samples, scrambles=scrambles, seed=seed, two_time=True
+    )
+    return solution.two_time
+
+
+def _solved(
+    system: Any, alpha: float, parameters: dict[str, float], progress: bool | None, **options: Any
+) -> tuple[CausalKernels, Instance, Any]:
+    if isinstance(system, Problem):
+        system = derive.dmf(system)
+    if not isinstance(system, CausalKernels):
+        raise InputError(f"system = {system!r}: DMF equations (derive.dmf) or a Problem are needed")
+    problem: Problem = system.problem
+    if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 < alpha < float("inf"):
+        raise InputError(f"alpha = {alpha!r}: samples per dimension, a positive number, are needed")
+    instance = instance_at(problem, float(alpha), parameters)
+
+    from gmsym.engine.causal_kernels import solve_causal_kernels
+
+    module = load(system)
+    with progress_bar("solving DMF", progress) as report:
+        return system, instance, solve_causal_kernels(module, numbers(instance, float(alpha)), report=report, **options)
+
+
+def numbers(instance: Instance, alpha: float) -> Any:
+    """The arrays of an instance as the engine takes them."""
+    from gmsym.runtime.causal_kernels import Numbers
+
+    return Numbers(
+        probabilities=instance.probabilities,
+        labels=instance.labels,
+        means_gram=instance.means_gram,
+        fractions=instance.fractions,
+        variance=instance.variance,
+        initial_gram=instance.initial_gram,
+        initial_overlap=instance.initial_overlap,
+        ridge=instance.ridge,
+        alpha=alpha,
+        parameters=list(instance.parameters.values()),
+    )

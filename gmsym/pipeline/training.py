@@ -1,0 +1,45 @@
+"""Training on generated data, the witness beside every theory."""
+
+from typing import TYPE_CHECKING
+
+from gmsym.errors import InputError
+from gmsym.pipeline._stages import progress_bar
+from gmsym.problem import Problem
+from gmsym.system import AbstractSystem
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def simulate(
+    problem: Problem | AbstractSystem,
+    *,
+    n: int,
+    d: int,
+    steps: int,
+    replicates: int = 8,
+    seed: int = 0,
+    progress: bool | None = None,
+    **parameters: float,
+) -> "xr.Dataset":
+    """Training on generated data of n samples in d dimensions: the same variables as `solve`, averaged over replicates.
+
+    Args:
+        problem: the problem (or a system derived from it).
+        n, d: size of the data.
+        steps: number of times; time 0 is the initial state.
+        replicates: independent data sets and initial states; the standard errors come from their spread.
+        seed: of the data.
+        progress: show a progress bar on stderr; by default only on a terminal.
+        parameters: a number for each parameter of the problem.
+
+    Raises:
+        InputError, ComputationError: as `solve`.
+    """
+    problem = problem.problem if isinstance(problem, AbstractSystem) else problem
+    if not isinstance(problem, Problem):
+        raise InputError(f"problem = {problem!r}: a Problem is needed")
+    from gmsym.simulation import train
+
+    with progress_bar("training", progress) as report:
+        return train(problem, n=n, d=d, steps=steps, replicates=replicates, seed=seed, report=report, **parameters)
