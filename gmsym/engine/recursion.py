@@ -1,12 +1,11 @@
-"""Exact sampler of the finite-size surrogate: trajectories equal in law to training, without the n x d matrix. Source: theory.md 1.
+"""The finite-size surrogate as a program: exact trajectories in law, and the map of its scalars behind refinement. Source: theory.md 1.
 
 Cost of a replicate: time O((n + d) T^2 C^2 K), memory O((n + d) T C), against O(n d T C) and O(n d) for training. A direction
 whose residual is below 1e-10 of its vector opens nothing.
 """
 
 from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -21,18 +20,50 @@ from gmsym.runtime.recursion import Design, RecursionModule
 _RANK_TOLERANCE = 1e-20  # of squared norms: a residual below 1e-10 of the vector
 _MEMORY = 2**30  # bytes of directions held at a time
 _DIVERGED = 1e12
-PARAMETERS = ("L", "M", "qz", "ug", "phi", "psi")
 
 
-class _Sides(NamedTuple):
-    """Directions opened so far, in the slots of their step and field; slots to come are zero."""
+class Scalars(NamedTuple):
+    """What the program's vectors share: with these given, samples and coordinates run independently of each other.
 
-    q: Float[Array, "k j x"]
-    z: Float[Array, "k j x"]
-    Zu: Float[Array, "k j x"]
-    u: Float[Array, "k j n"]
-    g: Float[Array, "k j n"]
-    Zq: Float[Array, "k j n"]
+    Rows by time; S = T C slots, one for each direction, by time and field. A slot that is not open yet is zero. The Cholesky factors
+    L and M of the Gram matrices give the directions.
+    """
+
+    theta_gram: Float[Array, "t k c j"]  # Theta^T Sigma_k Theta
+    gradient_gram: Float[Array, "t k c j"]  # a_k^T a_k, a sum over samples
+    qz: Float[Array, "t k c j"]  # responses <q, z_j>
+    ug: Float[Array, "t k c j"]  # responses <u, g_j>
+    phi: Float[Array, "t k c j"]  # fluctuations <u_j, g>
+    psi: Float[Array, "t k c j"]  # fluctuations <q_j, z>
+    m: Float[Array, "t k c"]  # overlaps with the means
+    asum: Float[Array, "t k c"]  # mean gradients
+
+
+class Weights(NamedTuple):
+    """Weights of samples and coordinates in every sum over them; a padded sample has weight 0."""
+
+    samples: Float[Array, "k n"]
+    coordinates: Float[Array, " d"]
+
+
+class Run(NamedTuple):
+    """One run of the program."""
+
+    order: dict[str, Float[Array, "t ..."]]  # order parameters and train loss
+    L: Float[Array, "t k c j"]  # Cholesky factors that drove the run, of the parameters
+    M: Float[Array, "t k c j"]  # and of the gradients
+    empirical: Scalars  # as the run's own vectors have them
+    used: Scalars  # as the run was driven by them
+
+
+class _Side(NamedTuple):
+    """One side's directions, in the slots of their step and field; slots to come are zero."""
+
+    direction: Float[Array, "k j x"]  # q over coordinates, u over samples
+    fresh: Float[Array, "k j x"]  # z, g: Gaussians that stand for the other side's products with the noise
+    product: Float[Array, "k j x"]  # Zu, Zq: those products
+    factor: Float[Array, "k i j"]  # rows of L, of M
+    vectors: Float[Array, "k j x"]  # what the directions were made from; empty unless Gram matrices are given from outside
 
 
 def sample_recursion(
@@ -58,8 +89,7 @@ def sample_recursion(
 
     Returns:
         Order parameters of each replicate: m (R, T, K, C), Q (R, T, C, C), Q_k (R, T, K, C, C), train_loss, test_loss and
-        perhaps test_error (R, T); and the program's scalars: Cholesky factors L and M (R, T, K, C, TC), responses qz and ug and
-        fluctuations phi and psi (R, T, C, K, TC), rows by time and field of the direction that is opened.
+        perhaps test_error (R, T); and the Cholesky factors L and M and the other `Scalars` (R, T, K, C, ...), by name.
 
     Raises:
         InputError: an argument out of range; more steps than a cluster's samples or the dimension can open directions for.
@@ -68,13 +98,11 @@ def sample_recursion(
     for name, value, least in (("steps", steps, 1), ("replicates", replicates, 2), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
             raise InputError(f"{name} = {value!r}: an integer of at least {least} is needed")
-    n, d = sum(design.counts), sum(design.sizes)
-    if steps > min(n, d):
-        raise InputError(f"steps = {steps} exceeds min(n, d) = {min(n, d)}: the surrogate would run out of directions; train instead")
+    check_steps(design, steps)
     directions = steps * module.FIELDS * module.CLUSTERS
-    batch = int(np.clip(_MEMORY // (8 * 3 * directions * (d + max(design.counts))), 1, replicates))
+    batch = int(np.clip(_MEMORY // (8 * 3 * directions * (sum(design.sizes) + max(design.counts))), 1, replicates))
     run = _sampler(module, design, steps, fluctuations)
-    keys = jax.vmap(lambda r: jax.random.fold_in(jax.random.key(seed), r))(jnp.arange(replicates))
+    keys = replicate_keys(seed, replicates)
     parts = []
     for start in range(0, replicates, batch):
         chosen = jnp.minimum(jnp.arange(start, start + batch), replicates - 1)  # one shape for all batches
@@ -87,16 +115,72 @@ def sample_recursion(
     return observed, scalars
 
 
+def check_steps(design: Design, steps: int) -> None:
+    """Raise InputError if there are more steps than directions in the data."""
+    n, d = sum(design.counts), sum(design.sizes)
+    if steps > min(n, d):
+        raise InputError(f"steps = {steps} exceeds min(n, d) = {min(n, d)}: the surrogate would run out of directions; train instead")
+
+
+def replicate_keys(seed: int, replicates: int) -> Array:
+    """A key for each replicate, the same for every number of replicates."""
+    return jax.vmap(lambda r: jax.random.fold_in(jax.random.key(seed), r))(jnp.arange(replicates))
+
+
 def _sampler(module: RecursionModule, design: Design, steps: int, fluctuations: bool) -> Callable[[Array], tuple[dict, dict]]:
     """Compiled function keys (R,) -> (order parameters, scalars)."""
-    return eqx.filter_jit(jax.vmap(partial(_trajectory, module, design, steps, fluctuations)))
+
+    def one(key: Array) -> tuple[dict, dict]:
+        done = run_program(module, design, steps, key, fluctuations=fluctuations)
+        tested = test_performance(module, design, done.order["m"], done.order["Q_k"])
+        families = done.used._asdict()
+        del families["theta_gram"], families["gradient_gram"]
+        return done.order | tested, {"L": done.L, "M": done.M, **families}
+
+    return eqx.filter_jit(jax.vmap(one))
 
 
-def _trajectory(module: RecursionModule, design: Design, steps: int, fluctuations: bool, key: Array) -> tuple[dict, dict]:
-    n, d, fields, clusters = sum(design.counts), sum(design.sizes), module.FIELDS, module.CLUSTERS
-    widest, slots = max(design.counts), steps * fields
+def no_offsets(module: RecursionModule, steps: int) -> Scalars:
+    """Zeros in the shapes of the program's scalars."""
+    rows = steps, module.CLUSTERS, module.FIELDS
+    return Scalars(*(jnp.zeros((*rows, steps * module.FIELDS)) for _ in range(6)), jnp.zeros(rows), jnp.zeros(rows))
+
+
+def unit_weights(design: Design) -> Weights:
+    """Every sample and every coordinate counts once."""
+    exists = np.arange(max(design.counts)) < np.asarray(design.counts)[:, None]
+    return Weights(jnp.asarray(exists, float), jnp.ones(sum(design.sizes)))
+
+
+def run_program(
+    module: RecursionModule,
+    design: Design,
+    steps: int,
+    key: Array,
+    *,
+    offsets: Scalars | None = None,
+    coupled: bool = True,
+    weights: Weights | None = None,
+    fluctuations: bool = True,
+) -> Run:
+    """Run the program on the Gaussians of `key`; differentiable in `offsets` and `weights`.
+
+    Args:
+        module, design: the program and its numbers.
+        steps: T.
+        key: of all Gaussians.
+        offsets: what drives the run: the scalars of its own vectors plus these (default zero, the exact surrogate); or, not
+            `coupled`, these alone, and then `empirical` is the map Gamma_n of theory.md 1.3 at `offsets`.
+        coupled: see `offsets`.
+        weights: of samples and coordinates (default 1).
+        fluctuations: False drops phi and psi.
+    """
+    n, fields, clusters = sum(design.counts), module.FIELDS, module.CLUSTERS
+    widest, d = max(design.counts), sum(design.sizes)
     counts = jnp.asarray(design.counts)
-    exists = (jnp.arange(widest) < counts[:, None]).astype(float)
+    given, weighted_sums = offsets is not None, weights is not None
+    weights = unit_weights(design) if weights is None else weights
+    exists = unit_weights(design).samples
     deviation = jnp.sqrt(jnp.repeat(jnp.asarray(design.variance), np.asarray(design.sizes), axis=1, total_repeat_length=d))
     start, key = jax.random.split(key)
     vectors = oriented(jax.random.normal(start, (d, len(design.root))), design.sizes, design.root).T
@@ -106,95 +190,153 @@ def _trajectory(module: RecursionModule, design: Design, steps: int, fluctuation
     def local(function, h):
         return jnp.stack([function(h[k], labels[k], parameters) for k in range(clusters)])
 
-    def step(carry, t):
-        theta, state, sides = carry
+    def step(carry, now):
+        theta, state, coordinates, samples = carry
+        t, offset = now
         draws = jax.random.normal(jax.random.fold_in(key, t), (fields, clusters, widest + d))
-        scalars: dict[str, list[Array]] = {name: [] for name in PARAMETERS}
-        for c in range(fields):
-            sides, L, chi, phi = _open_parameters(
-                module, sides, deviation * theta[c], draws[c, :, :widest] * exists, t * fields + c, fluctuations
+        own: dict[str, list[Array]] = {name: [] for name in Scalars._fields[:6]}
+        used: dict[str, list[Array]] = {name: [] for name in own}
+
+        def drive(name: str, value: Array, *c: int) -> Array:
+            if not given:
+                return value
+            shift = getattr(offset, name)[(slice(None), *c)]
+            return value + shift if coupled else shift
+
+        def record(name: str, c: int, value: Array) -> Array:
+            own[name].append(value)
+            used[name].append(drive(name, value, c))
+            return used[name][-1]
+
+        def new_direction(name: str, side: _Side, vectors: Array, weight: Array, c: int) -> tuple[Array, Array, _Side]:
+            slot = t * fields + c
+            if not given:
+                row, new, direction = _orthonormalised(side.direction, vectors, weight, slot)
+                record(name, c, jnp.einsum("kij,kj->ki", side.factor.at[:, slot].set(row), row))
+            else:
+                side = side._replace(vectors=side.vectors.at[:, slot].set(vectors))
+                gram = record(name, c, jnp.einsum("kjx,kx->kj", side.vectors, vectors * weight))
+                row, direction = _from_gram(gram, side, vectors, slot)
+                new = jnp.ones(len(row))
+            return (
+                direction,
+                new,
+                side._replace(direction=side.direction.at[:, slot].set(direction), factor=side.factor.at[:, slot].set(row)),
             )
-            for name, value in (("L", L), ("qz", chi), ("phi", phi)):
-                scalars[name].append(value)
-        L = jnp.stack(scalars["L"], axis=1)
-        m = means @ theta.T
-        h = module.field(L=L, Zq=sides.Zq, m=m)
+
+        for c in range(fields):  # Z_k Sigma_k^{1/2} Theta_c: the direction that each column adds
+            slot = t * fields + c
+            past_u = samples.direction
+            direction, new, coordinates = new_direction("theta_gram", coordinates, deviation * theta[c], weights.coordinates, c)
+            fresh = draws[c, :, :widest] * exists * new[:, None]
+            chi = record("qz", c, jnp.einsum("kjx,kx->kj", coordinates.fresh, direction * weights.coordinates))
+            phi = record("phi", c, jnp.einsum("kjn,kn->kj", past_u, fresh * weights.samples))
+            product = module.noise_product(chi=chi, g_new=fresh, phi_new=phi if fluctuations else jnp.zeros_like(phi), u=past_u)
+            samples = samples._replace(fresh=samples.fresh.at[:, slot].set(fresh), product=samples.product.at[:, slot].set(product))
+        now_slots = t * fields + jnp.arange(fields)
+        overlap = (means * weights.coordinates) @ theta.T
+        m = drive("m", overlap)
+        L = coordinates.factor[:, now_slots]
+        h = module.field(L=L, Zq=samples.product, m=m)
         a = local(module.gradient, h) * exists[:, None]
-        for c in range(fields):
-            sides, M, upsilon, psi = _open_gradients(module, sides, a[:, c], draws[c, :, widest:], t * fields + c, fluctuations)
-            for name, value in (("M", M), ("ug", upsilon), ("psi", psi)):
-                scalars[name].append(value)
-        M = jnp.stack(scalars["M"], axis=1)
+        for c in range(fields):  # Z_k^T a_c: the direction that each gradient adds
+            slot = t * fields + c
+            direction, new, samples = new_direction("gradient_gram", samples, a[:, c], weights.samples, c)
+            fresh = draws[c, :, widest:] * new[:, None]
+            upsilon = record("ug", c, jnp.einsum("kjn,kn->kj", samples.fresh, direction * weights.samples))
+            psi = record("psi", c, jnp.einsum("kjx,kx->kj", coordinates.direction, fresh * weights.coordinates))
+            psi = psi if fluctuations else jnp.zeros_like(psi)
+            product = module.transposed_product(psi_new=psi, q=coordinates.direction, upsilon=upsilon, z_new=fresh)
+            coordinates = coordinates._replace(
+                fresh=coordinates.fresh.at[:, slot].set(fresh), product=coordinates.product.at[:, slot].set(product)
+            )
+        mean_gradient = jnp.sum(a * weights.samples[:, None], axis=-1) / counts[:, None]
+        asum = drive("asum", mean_gradient)
+        M = samples.factor[:, now_slots]
         gradient = module.risk_gradient(
             n=n,
             ridge=design.ridge,
-            Za=module.noise_gradient(M=M, Zu=sides.Zu),
-            asum=a.sum(-1) / counts[:, None],
+            Za=module.noise_gradient(M=M, Zu=coordinates.product),
+            asum=asum,
             deviation=deviation,
             means=means,
             p=counts / n,
             theta=theta,
         )
+        weighted = theta * weights.coordinates
         order = {
-            "m": m,
-            "Q": theta @ theta.T,
-            "Q_k": jnp.einsum("cx,kx,dx->kcd", theta, deviation**2, theta),
-            "train_loss": jnp.sum(local(module.loss, h) * exists) / n,
+            "m": overlap,
+            "Q": weighted @ theta.T,
+            "Q_k": jnp.einsum("cx,kx,dx->kcd", weighted, deviation**2, theta),
+            "train_loss": jnp.sum(local(module.loss, h) * weights.samples) / n,
         }
-        new, new_state = module.optimizer(t, theta, state, gradient, parameters)
-        rows = {"L": L, "M": M} | {name: jnp.stack(scalars[name]) for name in ("qz", "ug", "phi", "psi")}
-        return (new, new_state, sides), (order, rows)
+        new_theta, new_state = module.optimizer(t, theta, state, gradient, parameters)
+        rows = [
+            Scalars(**{name: jnp.stack(values, axis=1) for name, values in kept.items()}, m=mm, asum=aa)
+            for kept, mm, aa in ((own, overlap, mean_gradient), (used, m, asum))
+        ]
+        return (new_theta, new_state, coordinates, samples), Run(order, L, M, *rows)
 
-    empty = jnp.zeros((clusters, slots, d)), jnp.zeros((clusters, slots, widest))
-    sides = _Sides(empty[0], empty[0], empty[0], empty[1], empty[1], empty[1])
+    slots = steps * fields
+    factor = jnp.zeros((clusters, slots, slots))
+
+    def empty(size: int) -> _Side:
+        side = jnp.zeros((clusters, slots, size))
+        return _Side(side, side, side, factor, side if given else side[:, :0])
+
     state = tuple(jnp.zeros_like(theta) for _ in module.STATE)
-    _, (order, rows) = jax.lax.scan(step, (theta, state, sides), jnp.arange(steps))
-    share = counts / n
-    tiny = 1e-30 * jnp.eye(fields)  # as in the limit's engine: Theta = 0 has no h/sqrt(Q)
-    for name, function in (("test_loss", module.test_loss), ("test_error", module.test_error)):
-        if function is not None:
-            order[name] = jax.lax.map(lambda x, f=function: share @ f(x[0], x[1] + tiny, parameters), (order["m"], order["Q_k"]))
-    return order, rows
+    _, run = _scan(step, (theta, state, empty(d), empty(widest)), (jnp.arange(steps), offsets), steps, segmented=weighted_sums)
+    return run
 
 
-def _open_parameters(
-    module, sides: _Sides, vectors: Array, fresh: Array, slot: Array, fluctuations: bool
-) -> tuple[_Sides, Array, Array, Array]:
-    """Z_k Sigma_k^{1/2} Theta_c: the direction that one column adds in each cluster, and its coefficients L."""
-    L, new, size, direction = _residual(sides.q, vectors)
-    fresh = fresh * new[:, None]
-    chi = jnp.einsum("kjx,kx->kj", sides.z, direction)
-    phi = jnp.einsum("kjn,kn->kj", sides.u, fresh)
-    product = module.noise_product(chi=chi, g_new=fresh, phi_new=phi if fluctuations else jnp.zeros_like(phi), u=sides.u)
-    sides = sides._replace(q=sides.q.at[:, slot].set(direction), g=sides.g.at[:, slot].set(fresh), Zq=sides.Zq.at[:, slot].set(product))
-    return sides, L.at[:, slot].set(size), chi, phi
+def _scan(step: Callable, start: Any, xs: Any, steps: int, segmented: bool) -> tuple[Any, Any]:
+    """`jax.lax.scan`; segmented, a reverse sweep keeps the carry of 2 sqrt(T) steps instead of T, and runs each step again."""
+    if not segmented:
+        return jax.lax.scan(step, start, xs)
+    length = max(1, round(steps**0.5))
+    whole = steps // length * length
+    head, tail = (jax.tree.map(lambda x, part=part: x[part], xs) for part in (slice(whole), slice(whole, None)))
+    segments = jax.tree.map(lambda x: x.reshape(-1, length, *x.shape[1:]), head)
+    inner = jax.checkpoint(lambda carry, now: jax.lax.scan(jax.checkpoint(step), carry, now))
+    carry, found = jax.lax.scan(inner, start, segments)
+    carry, rest = inner(carry, tail)
+    joined = jax.tree.map(lambda x, y: jnp.concatenate([x.reshape(whole, *x.shape[2:]), y]), found, rest)
+    return carry, joined
 
 
-def _open_gradients(
-    module, sides: _Sides, vectors: Array, fresh: Array, slot: Array, fluctuations: bool
-) -> tuple[_Sides, Array, Array, Array]:
-    """Z_k^T a_c: the direction that one gradient adds in each cluster, and its coefficients M."""
-    M, new, size, direction = _residual(sides.u, vectors)
-    fresh = fresh * new[:, None]
-    upsilon = jnp.einsum("kjn,kn->kj", sides.g, direction)
-    psi = jnp.einsum("kjx,kx->kj", sides.q, fresh)
-    product = module.transposed_product(psi_new=psi if fluctuations else jnp.zeros_like(psi), q=sides.q, upsilon=upsilon, z_new=fresh)
-    sides = sides._replace(u=sides.u.at[:, slot].set(direction), z=sides.z.at[:, slot].set(fresh), Zu=sides.Zu.at[:, slot].set(product))
-    return sides, M.at[:, slot].set(size), upsilon, psi
+def test_performance(module: RecursionModule, design: Design, m: Array, covariance: Array) -> dict[str, Array]:
+    """Test loss and, if there is a prediction, test error (T,), from m (T, K, C) and Q_k (T, K, C, C)."""
+    share = jnp.asarray(design.counts) / sum(design.counts)
+    tiny = 1e-30 * jnp.eye(module.FIELDS)  # as in the limit's engine: Theta = 0 has no h/sqrt(Q)
+    return {
+        name: jax.lax.map(lambda x, f=function: share @ f(x[0], x[1] + tiny, design.parameters), (m, covariance))
+        for name, function in (("test_loss", module.test_loss), ("test_error", module.test_error))
+        if function is not None
+    }
 
 
-def _residual(directions: Array, vectors: Array) -> tuple[Array, Array, Array, Array]:
-    """(coefficients, whether a direction opens, its size, the direction) of one vector a cluster; projected twice."""
+def _orthonormalised(directions: Array, vectors: Array, weights: Array, slot: Array) -> tuple[Array, Array, Array]:
+    """(row of the Cholesky factor, whether a direction opens, the direction) of one vector a cluster; projected twice."""
     coefficients = jnp.zeros(directions.shape[:2])
     rest = vectors
     for _ in range(2):
-        projection = jnp.einsum("kjx,kx->kj", directions, rest)
+        projection = jnp.einsum("kjx,kx->kj", directions, rest * weights)
         rest = rest - jnp.einsum("kj,kjx->kx", projection, directions)
         coefficients = coefficients + projection
-    left = jnp.sum(rest**2, axis=1)
-    new = left > _RANK_TOLERANCE * jnp.sum(vectors**2, axis=1)
+    left = jnp.sum(rest**2 * weights, axis=1)
+    new = left > _RANK_TOLERANCE * jnp.sum(vectors**2 * weights, axis=1)
     size = jnp.where(new, jnp.sqrt(jnp.where(new, left, 1.0)), 0.0)
-    return coefficients, new, size, jnp.where(new[:, None], rest / jnp.where(new, size, 1.0)[:, None], 0.0)
+    return coefficients.at[:, slot].set(size), new, jnp.where(new[:, None], rest / jnp.where(new, size, 1.0)[:, None], 0.0)
+
+
+def _from_gram(gram: Array, side: _Side, vectors: Array, slot: Array) -> tuple[Array, Array]:
+    """(row of the Cholesky factor, the direction) of one vector a cluster, when the row of the Gram matrix is given."""
+    open_ = jnp.arange(gram.shape[1]) < slot
+    factor = side.factor + jnp.diag(jnp.where(open_, 0.0, 1.0))
+    row = jax.vmap(lambda f, x: jax.scipy.linalg.solve_triangular(f, x, lower=True))(factor, jnp.where(open_, gram, 0.0))
+    size = jnp.sqrt(gram[:, slot] - jnp.sum(row**2, axis=1))
+    rest = vectors - jnp.einsum("kj,kjx->kx", row, side.direction)
+    return row.at[:, slot].set(size), rest / size[:, None]
 
 
 def _check_finite(observed: dict[str, np.ndarray]) -> None:

@@ -39,8 +39,8 @@ def surrogate(
         parameters: a number for each parameter of the problem.
 
     Returns:
-        as `simulate`, with X_runs for each X, and the program's own scalars: Cholesky factors L and M, responses qz and ug,
-        fluctuation parameters phi and psi (replicate, time, ..., direction), as of engine.recursion.
+        as `simulate`, with X_runs for each X, and the program's own scalars `surrogate_X`: Cholesky factors L and M, responses qz and ug,
+        fluctuation parameters phi and psi, overlaps m and mean gradients asum (replicate, time, cluster, field, ...).
 
     Raises:
         InputError, ComputationError: as `solve`.
@@ -85,5 +85,5 @@ def surrogate(
     means = {name: array.mean(0) for name, array in runs.items()}
     errors = {name: array.std(0, ddof=1) / np.sqrt(replicates) for name, array in runs.items()}
     result = schema.to_dataset("simulation", means, errors, attributes, runs)
-    directions = {"L": ("cluster", "field"), "M": ("cluster", "field")} | dict.fromkeys(("qz", "ug", "phi", "psi"), ("field", "cluster"))
-    return result.assign({f"surrogate_{name}": (("replicate", "time", *directions[name], "direction"), scalars[name]) for name in scalars})
+    dims = {name: ("replicate", "time", "cluster", "field", *(() if name in ("m", "asum") else ("direction",))) for name in scalars}
+    return result.assign({f"surrogate_{name}": (dims[name], scalars[name]) for name in scalars})

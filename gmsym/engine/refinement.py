@@ -1,0 +1,115 @@
+"""Iterative refinement of the limit towards the exact surrogate at finite size. Source: theory.md 1.3, Panahi 2026.
+
+For given Gaussians the surrogate's scalars kappa are the fixed point of the empirical map Gamma_n, which is causal. Rounds start
+from the limit's scalars. A Newton step solves (I - D Gamma_n) delta = Gamma_n(kappa) - kappa by forward substitution in time: with
+the offsets e = kappa - Gamma_n(kappa) the coupled program reproduces kappa row by row, so one derivative of it in the direction
+-e is the step, and no Jacobian of the O(T^2) scalars is formed.
+
+Cost of a round and replicate: O((n + d) T^2 C^2 K), like the surrogate itself (Picard one program, Newton three).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from gmsym.engine.recursion import Scalars, check_steps, no_offsets, replicate_keys, run_program
+from gmsym.errors import ComputationError
+from gmsym.runtime.recursion import Design, RecursionModule
+
+_ORDERS = {"theta_gram": 0.0, "gradient_gram": 1.0, "m": 0.0, "asum": 0.0}  # powers of n; the other scalars are of order sqrt(n)
+
+
+def empirical_map(module: RecursionModule, design: Design, steps: int, key: Array, scalars: Scalars) -> Scalars:
+    """Gamma_n(scalars): given them, samples and coordinates decouple; the scalars of the vectors that come out."""
+    return run_program(module, design, steps, key, offsets=scalars, coupled=False).empirical
+
+
+def exact_scalars(module: RecursionModule, design: Design, steps: int, key: Array) -> Scalars:
+    """The fixed point of Gamma_n, which is the surrogate's own run."""
+    return run_program(module, design, steps, key, offsets=no_offsets(module, steps)).used
+
+
+def newton_step(module: RecursionModule, design: Design, steps: int, key: Array, scalars: Scalars) -> Scalars:
+    """scalars - (D Gamma_n - I)^{-1}(Gamma_n(scalars) - scalars)."""
+    residual = jax.tree.map(jnp.subtract, empirical_map(module, design, steps, key, scalars), scalars)
+    offsets = jax.tree.map(jnp.negative, residual)
+    start, change = jax.jvp(lambda e: run_program(module, design, steps, key, offsets=e).used, (offsets,), (residual,))
+    return jax.tree.map(jnp.add, start, change)
+
+
+def limit_scalars(module: RecursionModule, design: Design, steps: int, *, replicates: int, seed: int) -> Scalars:
+    """Scalars of the limit divided by their order, as means of the surrogate's own at the large size of `design`.
+
+    phi and psi are 0; the others err by O(1/n) and by O(1/sqrt(n replicates)).
+    """
+    run = eqx.filter_jit(partial(exact_scalars, module, design, steps))
+    total = no_offsets(module, steps)
+    for key in replicate_keys(seed, replicates):
+        total = jax.tree.map(jnp.add, total, run(key))
+    mean = jax.tree.map(lambda x: x / replicates, total)
+    return _scaled(mean, sum(design.counts), -1)._replace(phi=jnp.zeros_like(mean.phi), psi=jnp.zeros_like(mean.psi))
+
+
+def refinement_errors(
+    module: RecursionModule,
+    design: Design,
+    start: Scalars,
+    *,
+    steps: int,
+    rounds: int,
+    method: Literal["picard", "newton"],
+    replicates: int,
+    seed: int,
+    report: Callable[[float], None] | None = None,
+) -> np.ndarray:
+    """Distance to the exact surrogate after 0, 1, ... rounds: root mean square over Q_k(t, s) and m at all times, (R, rounds + 1).
+
+    Args:
+        module, design: the program and its numbers.
+        start: scalars of the limit from `limit_scalars`.
+        steps, rounds, replicates, seed: T; rounds; independent draws of all Gaussians; their seed.
+        method: a step of Picard is Gamma_n, a step of Newton solves the linearised equation.
+        report: called with the completed fraction.
+
+    Raises:
+        InputError: more steps than directions.
+        ComputationError: a round left the domain of the map (its scalars are not finite).
+    """
+    check_steps(design, steps)
+    advance = {"picard": empirical_map, "newton": newton_step}[method]
+
+    @eqx.filter_jit
+    def errors(key: Array) -> Array:
+        exact = exact_scalars(module, design, steps, key)
+        scalars, found = _scaled(start, sum(design.counts), 1), []
+        for done in range(rounds + 1):
+            found.append(_distance(scalars, exact))
+            if done < rounds:
+                scalars = advance(module, design, steps, key, scalars)
+        return jnp.stack(found)
+
+    rows = []
+    for index, key in enumerate(replicate_keys(seed, replicates)):
+        rows.append(np.asarray(errors(key)))
+        if not np.isfinite(rows[-1]).all():
+            raise ComputationError(f"{method} refinement left the domain of the map at replicate {index}: errors {rows[-1]}; take n larger")
+        if report is not None:
+            report((index + 1) / replicates)
+    return np.stack(rows)
+
+
+def _scaled(scalars: Scalars, n: int, power: int) -> Scalars:
+    """Each scalar times n to `power` times its order."""
+    factors = {name: float(n) ** (power * _ORDERS.get(name, 0.5)) for name in Scalars._fields}
+    return Scalars(**{name: factors[name] * value for name, value in scalars._asdict().items()})
+
+
+def _distance(first: Scalars, second: Scalars) -> Array:
+    gaps = [(getattr(first, name) - getattr(second, name)).ravel() for name in ("theta_gram", "m")]
+    return jnp.sqrt(sum(jnp.mean(gap**2) for gap in gaps))
