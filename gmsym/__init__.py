@@ -21,7 +21,10 @@ from gmsym.problem.parser import parse as parse
 if TYPE_CHECKING:
     from gmsym import derive as derive
     from gmsym.comparison import compare as compare
+    from gmsym.pipeline import at_size as at_size
+    from gmsym.pipeline import finite_size as finite_size
     from gmsym.pipeline import kernels as kernels
+    from gmsym.pipeline import refinement as refinement
     from gmsym.pipeline import simulate as simulate
     from gmsym.pipeline import solve as solve
     from gmsym.pipeline import surrogate as surrogate
@@ -37,6 +40,9 @@ _LAZY = {
     "kernels": ("gmsym.pipeline", "kernels"),
     "simulate": ("gmsym.pipeline", "simulate"),
     "surrogate": ("gmsym.pipeline", "surrogate"),
+    "finite_size": ("gmsym.pipeline", "finite_size"),
+    "at_size": ("gmsym.pipeline", "at_size"),
+    "refinement": ("gmsym.pipeline", "refinement"),
     "compare": ("gmsym.comparison", "compare"),
     "overlay": ("gmsym.plotting", "overlay"),
     "learning_curve": ("gmsym.plotting", "learning_curve"),

@@ -2,4 +2,5 @@
 
 from gmsym.derive.dmf import dmf as dmf
 from gmsym.derive.flow import gradient_flow as gradient_flow
+from gmsym.derive.gordon import gordon as gordon
 from gmsym.derive.surrogate import surrogate as surrogate

@@ -1,4 +1,4 @@
-"""Fluctuations of training at finite size without sampling it: influence functions of the surrogate. Source: theory.md 1.3, Panahi 2026.
+"""Fluctuations and bias of training at finite size, around its limit. Source: theory.md 1.3, Panahi 2026 (arXiv 2603.09310).
 
 The surrogate couples its samples and coordinates through sums over them alone. Give each a weight: the derivative of an order
 parameter in the weight of one of them is its influence, propagated through all later steps (the sum over rounds of
@@ -6,10 +6,14 @@ parameter in the weight of one of them is its influence, propagated through all 
 independent, so n Var(y) is the variance of the influence over a cluster, summed over clusters; coordinates likewise, after
 what the exact Gram matrix of (Theta_0, means) fixes is projected off.
 
+The bias 1/n is what the surrogate on the samples and coordinates of two runs together differs by from the mean of the two: the
+fluctuations of first order cancel draw by draw.
+
 Cost of a population of N samples: O(P N T^2 C^2 K) time for P outputs, O(N T^{3/2} C K) memory an output in a chunk.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -18,12 +22,58 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from gmsym.engine.recursion import Weights, run_program, test_performance, unit_weights
+from gmsym.engine.draws import Draws, draws, union
+from gmsym.engine.recursion import Weights, replicate_keys, run_program, test_performance, unit_weights
 from gmsym.errors import ComputationError
 from gmsym.runtime.frames import oriented
 from gmsym.runtime.recursion import Design, RecursionModule
 
 _CHUNK = 8  # outputs in one reverse sweep
+
+
+class Doubling(NamedTuple):
+    """Replicates of curves at the size of a design and at twice that size, each pair of replicates r sharing its Gaussians."""
+
+    single: dict[str, np.ndarray]  # mean of the two runs, (R, t, ...)
+    double: dict[str, np.ndarray]  # the run on both together
+
+
+def double_runs(
+    module: RecursionModule,
+    design: Design,
+    *,
+    times: Sequence[int],
+    replicates: int,
+    seed: int,
+    report: Callable[[float], None] | None = None,
+) -> Doubling:
+    """Curves at `times` of pairs of surrogate runs and of their unions.
+
+    Raises:
+        ComputationError: a run diverged.
+    """
+    steps, chosen = max(times) + 1, jnp.asarray(times)
+
+    def curves(design: Design, gaussians: Draws) -> dict[str, Array]:
+        order = run_program(module, design, steps, gaussians).order
+        order = {name: value[chosen] for name, value in order.items()}
+        return order | test_performance(module, design, order["m"], order["Q_k"])
+
+    @eqx.filter_jit
+    def pair(key: Array) -> Doubling:
+        first, second = jax.random.split(key)
+        runs = [curves(design, draws(design, part)) for part in (first, second)]
+        return Doubling(jax.tree.map(lambda x, y: (x + y) / 2, *runs), curves(*union(design, (first, second))))
+
+    found = []
+    for index, key in enumerate(replicate_keys(seed, replicates)):
+        found.append(jax.tree.map(np.asarray, pair(key)))
+        for name, value in found[-1].double.items():
+            if not np.isfinite(value).all():
+                raise ComputationError(f"the surrogate diverged: {name} is not finite within {steps} steps")
+        if report is not None:
+            report((index + 1) / replicates)
+    return jax.tree.map(lambda *x: np.stack(x), *found)
 
 
 def relative_variances(
@@ -38,7 +88,7 @@ def relative_variances(
     weights = unit_weights(design)
 
     def outputs(weights: Weights) -> dict[str, Array]:
-        order = run_program(module, design, steps, key, weights=weights).order
+        order = run_program(module, design, steps, draws(design, key), weights=weights).order
         order = {name: value[chosen] for name, value in order.items()}
         return order | test_performance(module, design, order["m"], order["Q_k"])
 
@@ -62,8 +112,7 @@ def _variance(design: Design, key: Array, influence: Weights) -> Array:
     total = jnp.zeros(())
     for count, row in zip(design.counts, influence.samples, strict=True):
         total += count * jnp.var(row[:count])
-    start = jax.random.normal(jax.random.split(key)[0], (sum(design.sizes), len(design.root)))
-    frame = oriented(start, design.sizes, np.eye(len(design.root)))
+    frame = oriented(draws(design, key).start(len(design.root)), design.sizes, np.eye(len(design.root)))
     pairs = np.triu_indices(len(design.root))
     ends = np.cumsum(design.sizes)
     for size, end in zip(design.sizes, ends, strict=True):

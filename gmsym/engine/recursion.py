@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gmsym.engine.draws import Draws, draws
 from gmsym.errors import ComputationError, InputError
 from gmsym.runtime.frames import oriented
 from gmsym.runtime.recursion import Design, RecursionModule
@@ -131,7 +132,7 @@ def _sampler(module: RecursionModule, design: Design, steps: int, fluctuations: 
     """Compiled function keys (R,) -> (order parameters, scalars)."""
 
     def one(key: Array) -> tuple[dict, dict]:
-        done = run_program(module, design, steps, key, fluctuations=fluctuations)
+        done = run_program(module, design, steps, draws(design, key), fluctuations=fluctuations)
         tested = test_performance(module, design, done.order["m"], done.order["Q_k"])
         families = done.used._asdict()
         del families["theta_gram"], families["gradient_gram"]
@@ -156,19 +157,19 @@ def run_program(
     module: RecursionModule,
     design: Design,
     steps: int,
-    key: Array,
+    draws: Draws,
     *,
     offsets: Scalars | None = None,
     coupled: bool = True,
     weights: Weights | None = None,
     fluctuations: bool = True,
 ) -> Run:
-    """Run the program on the Gaussians of `key`; differentiable in `offsets` and `weights`.
+    """Run the program on given Gaussians; differentiable in `offsets` and `weights`.
 
     Args:
         module, design: the program and its numbers.
         steps: T.
-        key: of all Gaussians.
+        draws: all Gaussians, of the design's size.
         offsets: what drives the run: the scalars of its own vectors plus these (default zero, the exact surrogate); or, not
             `coupled`, these alone, and then `empirical` is the map Gamma_n of theory.md 1.3 at `offsets`.
         coupled: see `offsets`.
@@ -182,8 +183,7 @@ def run_program(
     weights = unit_weights(design) if weights is None else weights
     exists = unit_weights(design).samples
     deviation = jnp.sqrt(jnp.repeat(jnp.asarray(design.variance), np.asarray(design.sizes), axis=1, total_repeat_length=d))
-    start, key = jax.random.split(key)
-    vectors = oriented(jax.random.normal(start, (d, len(design.root))), design.sizes, design.root).T
+    vectors = oriented(draws.start(len(design.root)), design.sizes, design.root).T
     theta, means = vectors[:fields], vectors[fields:]
     parameters, labels = design.parameters, jnp.asarray(design.labels)
 
@@ -193,7 +193,7 @@ def run_program(
     def step(carry, now):
         theta, state, coordinates, samples = carry
         t, offset = now
-        draws = jax.random.normal(jax.random.fold_in(key, t), (fields, clusters, widest + d))
+        fresh_samples, fresh_coordinates = draws.at(t, fields)
         own: dict[str, list[Array]] = {name: [] for name in Scalars._fields[:6]}
         used: dict[str, list[Array]] = {name: [] for name in own}
 
@@ -228,7 +228,7 @@ def run_program(
             slot = t * fields + c
             past_u = samples.direction
             direction, new, coordinates = new_direction("theta_gram", coordinates, deviation * theta[c], weights.coordinates, c)
-            fresh = draws[c, :, :widest] * exists * new[:, None]
+            fresh = fresh_samples[c] * new[:, None]
             chi = record("qz", c, jnp.einsum("kjx,kx->kj", coordinates.fresh, direction * weights.coordinates))
             phi = record("phi", c, jnp.einsum("kjn,kn->kj", past_u, fresh * weights.samples))
             product = module.noise_product(chi=chi, g_new=fresh, phi_new=phi if fluctuations else jnp.zeros_like(phi), u=past_u)
@@ -242,7 +242,7 @@ def run_program(
         for c in range(fields):  # Z_k^T a_c: the direction that each gradient adds
             slot = t * fields + c
             direction, new, samples = new_direction("gradient_gram", samples, a[:, c], weights.samples, c)
-            fresh = draws[c, :, widest:] * new[:, None]
+            fresh = fresh_coordinates[c] * new[:, None]
             upsilon = record("ug", c, jnp.einsum("kjn,kn->kj", samples.fresh, direction * weights.samples))
             psi = record("psi", c, jnp.einsum("kjx,kx->kj", coordinates.direction, fresh * weights.coordinates))
             psi = psi if fluctuations else jnp.zeros_like(psi)

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from gmsym.engine.draws import draws
 from gmsym.engine.recursion import Scalars, check_steps, no_offsets, replicate_keys, run_program
 from gmsym.errors import ComputationError
 from gmsym.runtime.recursion import Design, RecursionModule
@@ -27,19 +28,19 @@ _ORDERS = {"theta_gram": 0.0, "gradient_gram": 1.0, "m": 0.0, "asum": 0.0}  # po
 
 def empirical_map(module: RecursionModule, design: Design, steps: int, key: Array, scalars: Scalars) -> Scalars:
     """Gamma_n(scalars): given them, samples and coordinates decouple; the scalars of the vectors that come out."""
-    return run_program(module, design, steps, key, offsets=scalars, coupled=False).empirical
+    return run_program(module, design, steps, draws(design, key), offsets=scalars, coupled=False).empirical
 
 
 def exact_scalars(module: RecursionModule, design: Design, steps: int, key: Array) -> Scalars:
     """The fixed point of Gamma_n, which is the surrogate's own run."""
-    return run_program(module, design, steps, key, offsets=no_offsets(module, steps)).used
+    return run_program(module, design, steps, draws(design, key), offsets=no_offsets(module, steps)).used
 
 
 def newton_step(module: RecursionModule, design: Design, steps: int, key: Array, scalars: Scalars) -> Scalars:
     """scalars - (D Gamma_n - I)^{-1}(Gamma_n(scalars) - scalars)."""
     residual = jax.tree.map(jnp.subtract, empirical_map(module, design, steps, key, scalars), scalars)
     offsets = jax.tree.map(jnp.negative, residual)
-    start, change = jax.jvp(lambda e: run_program(module, design, steps, key, offsets=e).used, (offsets,), (residual,))
+    start, change = jax.jvp(lambda e: run_program(module, design, steps, draws(design, key), offsets=e).used, (offsets,), (residual,))
     return jax.tree.map(jnp.add, start, change)
 
 

@@ -15,5 +15,8 @@ from gmsym.pipeline.demo import demo as demo
 from gmsym.pipeline.dmf import kernels as kernels
 from gmsym.pipeline.dmf import numbers as numbers
 from gmsym.pipeline.dmf import solve as solve
-from gmsym.pipeline.finite_size import surrogate as surrogate
+from gmsym.pipeline.finite import at_size as at_size
+from gmsym.pipeline.finite import finite_size as finite_size
+from gmsym.pipeline.finite import refinement as refinement
+from gmsym.pipeline.finite import surrogate as surrogate
 from gmsym.pipeline.training import simulate as simulate

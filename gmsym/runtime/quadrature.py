@@ -44,7 +44,8 @@ def gaussian_mean(
     In one dimension the trapezoid rule with 320 nodes on +-10 standard deviations, in two and three tensor Gauss-Hermite
     rules (60^2, 30^3), beyond that 2^13 whitened scrambled Sobol points, the same ones at each call (relative error 1e-4 to
     1e-3). For an f with kinks or jumps 2^14 points: equally probable ones in one dimension (error 1e-4 of a jump), Sobol
-    points beyond (1e-3). Works under jit, vmap and grad; derivatives with respect to `cov` are right where it is not singular.
+    points beyond (1e-3). Works under jit, vmap and grad; derivatives with respect to `cov` are right where it is not singular. Those of
+    an f that is not smooth are taken of the Gaussian density, at nodes that stay where they are, since f has deltas to differentiate.
 
     Args:
         f: takes d scalars; it may itself contain Gaussian means.
@@ -63,7 +64,23 @@ def gaussian_mean(
     nodes, weights = (jnp.asarray(a, dtype) for a in _rule(mean.shape[0], smooth, _alternative.get()))
     root = square_root(cov.astype(dtype))
     fields = [m + sum(row[j] * nodes[j] for j in range(i + 1)) for i, (m, row) in enumerate(zip(mean, root, strict=True))]
+    if not smooth:
+        fields = [jax.lax.stop_gradient(field) for field in fields]
+        weights = weights * _density_ratio(fields, mean, root)
     return jnp.sum(weights * jax.vmap(f)(*fields))
+
+
+def _density_ratio(fields: Sequence[jax.Array], mean: jax.Array, root: jax.Array) -> jax.Array:
+    """Density of N(mean, root root^T) at fixed fields over its own value: 1, with the density's derivatives; 1 along null directions."""
+    diagonal = jnp.diag(root)
+    kept = diagonal > 0
+    pivots = jnp.where(kept, diagonal, 1.0)
+    standard: list[jax.Array] = []
+    for i, field in enumerate(fields):  # root^{-1} (field - mean), by forward substitution
+        rest = field - mean[i] - sum(root[i, j] * standard[j] for j in range(i))
+        standard.append(jnp.where(kept[i], rest / pivots[i], 0.0))
+    logarithm = -sum(x**2 for x in standard) / 2 - jnp.sum(jnp.log(pivots))
+    return jnp.exp(logarithm - jax.lax.stop_gradient(logarithm))
 
 
 def square_root(cov: jax.Array) -> jax.Array:

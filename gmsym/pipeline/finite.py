@@ -1,0 +1,306 @@
+"""Training at finite n and d without its data: the exact surrogate, its refinement, and fluctuations around the limit.
+
+Source: theory.md 1, Panahi 2026 (arXiv 2603.09310).
+"""
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gmsym import derive, schema
+from gmsym.errors import InputError
+from gmsym.pipeline._stages import instance_at, load, problem_name, progress_bar
+from gmsym.pipeline.dmf import solve
+from gmsym.problem import Instance, Problem
+from gmsym.problem.design import design
+from gmsym.system import Recursion
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+DEVIATION, BIAS = "_deviation", "_bias"  # suffixes of the variables of `finite_size`
+_SMALLEST = 200  # min(n, d) of the smaller size at which the bias is measured
+
+
+def surrogate(
+    system: Recursion | Problem,
+    *,
+    n: int,
+    d: int,
+    steps: int,
+    replicates: int = 1000,
+    seed: int = 0,
+    progress: bool | None = None,
+    **parameters: float,
+) -> "xr.Dataset":
+    """Trajectories of the exact finite-size surrogate, equal in law to `simulate`: the same variables, averaged over replicates.
+
+    Args:
+        system: the surrogate from `derive.surrogate`, or a problem, which is derived first.
+        n, d: size of the data that the surrogate stands for.
+        steps: number of times; at most min(n, d).
+        replicates: independent trajectories.
+        seed: of all Gaussians.
+        progress: show a progress bar on stderr; by default only on a terminal.
+        parameters: a number for each parameter of the problem.
+
+    Returns:
+        as `simulate`, with X_runs for each X, and the program's own scalars `surrogate_X`: Cholesky factors L and M, responses qz and ug,
+        fluctuation parameters phi and psi, overlaps m and mean gradients asum (replicate, time, cluster, field, ...).
+
+    Raises:
+        InputError, ComputationError: as `solve`.
+    """
+    if isinstance(system, Problem):
+        system = derive.surrogate(system)
+    if not isinstance(system, Recursion):
+        raise InputError(f"system = {system!r}: a surrogate (derive.surrogate) or a Problem is needed")
+    problem: Problem = system.problem
+    _check_integers(n=(n, 1), d=(d, 1))
+    instance = instance_at(problem, n / d, parameters)
+    numbers = design_numbers(instance, n, d)
+
+    from gmsym.engine.recursion import sample_recursion
+
+    with progress_bar("sampling the surrogate", progress) as report:
+        runs, scalars = sample_recursion(load(system), numbers, steps=steps, replicates=replicates, seed=seed, report=report)
+    attributes = {
+        "problem": problem_name(problem),
+        "problem_signature": problem.signature,
+        "alpha": n / d,
+        "parameters": instance.values,
+        "n": n,
+        "d": d,
+        "replicates": replicates,
+        "seed": seed,
+        "sampler": "surrogate",
+        "signature": system.signature,
+    }
+    means = {name: array.mean(0) for name, array in runs.items()}
+    errors = {name: array.std(0, ddof=1) / np.sqrt(replicates) for name, array in runs.items()}
+    result = schema.to_dataset("simulation", means, errors, attributes, runs)
+    dims = {name: ("replicate", "time", "cluster", "field", *(() if name in ("m", "asum") else ("direction",))) for name in scalars}
+    return result.assign({f"surrogate_{name}": (dims[name], scalars[name]) for name in scalars})
+
+
+def finite_size(
+    problem: Problem,
+    *,
+    alpha: float,
+    steps: int,
+    times: Sequence[int] | None = None,
+    population: int = 1024,
+    populations: int = 4,
+    replicates: int = 200,
+    samples: int = 8192,
+    scrambles: int = 4,
+    seed: int = 0,
+    progress: bool | None = None,
+    **parameters: float,
+) -> "xr.Dataset":
+    """Mean and standard deviation of learning curves for every n, d of one ratio: y(n) = y + bias/n + O(1/n^2), sd = deviation/sqrt(n).
+
+    y is the DMF limit. The deviation comes from influence functions, without sampling training (engine.fluctuation), averaged
+    over independent populations. The bias is fitted to the exact surrogate at two sizes, n and 2n, where the larger run has the
+    samples and coordinates of two smaller ones: bias = -2n E[y(2n) - y(n)], whose error is stated; it includes O(1/n).
+
+    Args:
+        problem: with an optimizer that is linear and a loss whose gradient does not jump.
+        alpha: n/d.
+        steps: times 0..steps-1.
+        times: where the curves are taken. Default: 0 and up to nine more up to the last, spaced on a logarithmic scale.
+        population: samples of a population on which influences are evaluated; the relative error falls as its inverse root.
+        populations: how many, at least 2: their spread is the deviation's error.
+        replicates: pairs of runs of the surrogate, at least 2, behind the bias.
+        samples, scrambles: of the DMF solver.
+        seed: of everything random.
+        progress: show progress bars on stderr; by default only on a terminal.
+        parameters: a number for each parameter of the problem.
+
+    Returns:
+        Dataset of kind "theory" at `times`: each X of `solve` with X_error, X_deviation and X_bias with X_deviation_error and
+        X_bias_error. `at_size` turns it into curves for one n.
+
+    Raises:
+        InputError: an argument out of range; an optimizer that is not linear; a loss with kinks; more steps than directions.
+        ComputationError: training diverged.
+    """
+    if not isinstance(problem, Problem):
+        raise InputError(f"problem = {problem!r}: a Problem is needed")
+    if problem.loss.kinks:
+        where = ", ".join(f"{kink.locus} = 0" for kink in problem.loss.kinks)
+        raise InputError(f"loss {problem.loss.name}: its gradient jumps where {where}; finite_size needs a continuous one (use surrogate)")
+    _check_integers(steps=(steps, 1), population=(population, 2), populations=(populations, 2), replicates=(replicates, 2), seed=(seed, 0))
+    chosen = _times(steps, times)
+    limit_system, system = derive.dmf(problem), derive.surrogate(problem)
+    instance = instance_at(problem, alpha, parameters)
+    module = load(system)
+
+    import jax
+
+    from gmsym.engine.fluctuation import double_runs, relative_variances
+    from gmsym.engine.recursion import check_steps, replicate_keys
+
+    n, d = _matching_size(instance, alpha, max(_SMALLEST, 2 * steps))
+    small, large = design_numbers(instance, n, d), design_numbers(instance, *_size(alpha, population))
+    for numbers in (small, large):
+        check_steps(numbers, steps)
+    limit = solve(
+        limit_system, alpha=alpha, steps=steps, samples=samples, scrambles=scrambles, seed=seed, progress=progress, **parameters
+    ).sel(time=list(chosen))
+
+    found = []
+    with progress_bar("influence functions", progress) as report:
+        for index, key in enumerate(replicate_keys(seed, populations)):
+            found.append(relative_variances(module, large, times=chosen, key=jax.random.fold_in(key, 1)))
+            report((index + 1) / populations)
+    deviations = {name: np.sqrt(np.stack([f[name] for f in found])) for name in found[0]}
+
+    with progress_bar(f"surrogate at n = {n} and {2 * n}", progress) as report:
+        runs = double_runs(module, small, times=chosen, replicates=replicates, seed=seed + 1, report=report)
+    added = {}
+    for name, values in deviations.items():
+        spread = values.std(0, ddof=1) / np.sqrt(populations)
+        change = 2 * n * (runs.single[name] - runs.double[name])
+        bias, bias_error = change.mean(0), change.std(0, ddof=1) / np.sqrt(replicates)
+        columns = {DEVIATION: (values.mean(0), spread), BIAS: (bias, bias_error)}
+        for suffix, (value, error) in columns.items():
+            added |= {f"{name}{suffix}": (limit[name].dims, value), f"{name}{suffix}_error": (limit[name].dims, error)}
+    about = {"bias_size": n, "bias_replicates": replicates, "population": population, "populations": populations}
+    return limit.assign(added).assign_attrs(about)
+
+
+def at_size(finite: "xr.Dataset", n: int) -> "xr.Dataset":
+    """Curves of training with n samples, from a result of `finite_size`: X with the bias added, X_error, and X_deviation of one run.
+
+    Raises:
+        InputError: `finite` is of another kind, or n is not a positive integer.
+    """
+    _check_integers(n=(n, 1))
+    names = [name for name in schema.VARIABLES if f"{name}{BIAS}" in finite]
+    if not names:
+        raise InputError("finite holds no finite-size curves; a result of gmsym.finite_size is needed")
+    curves = finite.drop_vars([f"{name}{BIAS}{suffix}" for name in names for suffix in ("", "_error")])
+    for name in names:
+        error = np.hypot(finite[f"{name}_error"], finite[f"{name}{BIAS}_error"] / n)
+        curves = curves.assign(
+            {
+                name: (finite[name] + finite[f"{name}{BIAS}"] / n).assign_attrs(finite[name].attrs),
+                f"{name}_error": error.assign_attrs(finite[f"{name}_error"].attrs),
+                f"{name}{DEVIATION}": finite[f"{name}{DEVIATION}"] / np.sqrt(n),
+                f"{name}{DEVIATION}_error": finite[f"{name}{DEVIATION}_error"] / np.sqrt(n),
+            }
+        )
+    return curves.assign_attrs({"n": int(n), "d": round(n / finite.attrs["alpha"])})
+
+
+def refinement(
+    problem: Problem,
+    *,
+    alpha: float,
+    steps: int,
+    sizes: Sequence[int] = (600, 2400, 9600),
+    rounds: int = 3,
+    replicates: int = 20,
+    seed: int = 0,
+    progress: bool | None = None,
+    **parameters: float,
+) -> "xr.Dataset":
+    """How fast rounds of Picard's and Newton's iteration lead from the limit to the exact surrogate. Source: theory.md 1.3.
+
+    Args:
+        problem: any loss and optimizer.
+        alpha: n/d.
+        steps: T, a few: Cholesky factors of Gram matrices of T nearly collinear iterates lose their digits.
+        sizes: n at which the rounds are made.
+        rounds: rounds of each method.
+        replicates: draws of all Gaussians, at each n.
+        seed, progress, parameters: as `surrogate`.
+
+    Returns:
+        Dataset with `error` (method, n, replicate, round): root mean square distance of Q_k(t, s) and m to the exact ones.
+
+    Raises:
+        InputError: an argument out of range.
+        ComputationError: a round left the domain of the map.
+    """
+    import xarray as xr
+
+    if not isinstance(problem, Problem):
+        raise InputError(f"problem = {problem!r}: a Problem is needed")
+    _check_integers(steps=(steps, 1), rounds=(rounds, 1), replicates=(replicates, 1), seed=(seed, 0))
+    if not len(sizes):
+        raise InputError("sizes is empty; at least one n is needed")
+    instance = instance_at(problem, alpha, parameters)
+    designs = [design_numbers(instance, *_size(alpha, n)) for n in sizes]
+    large = design_numbers(instance, *_size(alpha, 4 * max(sizes)))
+    module = load(derive.surrogate(problem))
+    from gmsym.engine.refinement import limit_scalars, refinement_errors
+
+    methods = ("picard", "newton")
+    with progress_bar("refinement", progress) as report:
+        start = limit_scalars(module, large, steps, replicates=replicates, seed=seed + 1)
+        rows, done = [], 0
+        for method in methods:
+            for numbers in designs:
+                rows.append(
+                    refinement_errors(module, numbers, start, steps=steps, rounds=rounds, method=method, replicates=replicates, seed=seed)
+                )
+                done += 1
+                report(done / (len(methods) * len(designs)))
+    error = np.stack(rows).reshape(len(methods), len(designs), replicates, rounds + 1)
+    coordinates = {"method": list(methods), "n": list(sizes), "replicate": np.arange(replicates), "round": np.arange(rounds + 1)}
+    about = {"problem": problem_name(problem), "alpha": float(alpha), "steps": steps}
+    return xr.Dataset({"error": (("method", "n", "replicate", "round"), error)}, coordinates, about)
+
+
+def design_numbers(instance: Instance, n: int, d: int) -> Any:
+    """The numbers of an instance at size n, d, as the engine takes them."""
+    from gmsym.runtime.recursion import Design
+
+    plan = design(instance, n, d)
+    return Design(
+        labels=instance.labels,
+        variance=instance.variance,
+        counts=plan.counts,
+        sizes=plan.sizes,
+        root=plan.root,
+        ridge=instance.ridge,
+        parameters=tuple(instance.parameters.values()),
+    )
+
+
+def _size(alpha: float, n: int) -> tuple[int, int]:
+    _check_integers(n=(n, 1))
+    return n, max(1, round(n / alpha))
+
+
+def _matching_size(instance: Instance, alpha: float, least: int) -> tuple[int, int]:
+    """(n, d) with min(n, d) >= `least`: of the first n the one whose counts n_k, d_b and ratio are nearest to exact."""
+
+    def mismatch(n: int) -> float:
+        d = n / alpha
+        parts = [*(instance.probabilities * n), d, *(instance.fractions * round(d))]
+        return max(abs(part - round(part)) for part in parts)
+
+    first = int(np.ceil(least * max(1.0, alpha)))
+    n = min(range(first, first + 121), key=lambda n: (round(mismatch(n), 3), n))
+    return _size(alpha, n)
+
+
+def _times(steps: int, times: Sequence[int] | None) -> tuple[int, ...]:
+    if times is None:
+        return tuple(sorted({0, *np.geomspace(1, max(1, steps - 1), 9).round().astype(int).tolist()} & set(range(steps))))
+    wrong = [time for time in times if isinstance(time, bool) or not isinstance(time, Integral) or not 0 <= time < steps]
+    if wrong or not len(times):
+        raise InputError(f"times = {list(times)!r}: integers from 0 to steps - 1 = {steps - 1} are needed")
+    return tuple(sorted({int(time) for time in times}))
+
+
+def _check_integers(**given: tuple[Any, int]) -> None:
+    for name, (value, least) in given.items():
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            raise InputError(f"{name} = {value!r}: an integer of at least {least} is needed")
