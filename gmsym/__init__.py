@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gmsym.pipeline import simulate as simulate
     from gmsym.pipeline import solve as solve
     from gmsym.pipeline import surrogate as surrogate
+    from gmsym.plotting import bands as bands
     from gmsym.plotting import learning_curve as learning_curve
     from gmsym.plotting import overlay as overlay
     from gmsym.problem.file import read as read
@@ -44,6 +45,7 @@ _LAZY = {
     "at_size": ("gmsym.pipeline", "at_size"),
     "refinement": ("gmsym.pipeline", "refinement"),
     "compare": ("gmsym.comparison", "compare"),
+    "bands": ("gmsym.plotting", "bands"),
     "overlay": ("gmsym.plotting", "overlay"),
     "learning_curve": ("gmsym.plotting", "learning_curve"),
     "read": ("gmsym.problem.file", "read"),

@@ -119,13 +119,17 @@ def last(dataset: "xr.Dataset") -> dict[str, Any]:
 
 
 def last_deviation(dataset: "xr.Dataset") -> dict[str, Any]:
-    """Standard deviation over replicates at the last time, of the variables and in the shapes of `last`."""
+    """Standard deviation of a single run at the last time, of the variables and in the shapes of `last`: predicted, or over replicates."""
     final = dataset.isel(time=-1)
     if final.sizes["field"] == 1:
         final = final.isel(field=0, field_b=0)
-    return {
-        name: _json(final[f"{name}_runs"].std("replicate", ddof=1).values.tolist()) if f"{name}_runs" in final else None for name in RECORD
-    }
+
+    def deviation(name: str) -> Any:
+        if f"{name}_deviation" in final:
+            return _json(final[f"{name}_deviation"].values.tolist())
+        return _json(final[f"{name}_runs"].std("replicate", ddof=1).values.tolist()) if f"{name}_runs" in final else None
+
+    return {name: deviation(name) for name in RECORD}
 
 
 def _check_names(argument: str, given: Mapping[str, Any], needed: Collection[str], allowed: Collection[str]) -> None:

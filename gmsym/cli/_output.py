@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,11 +93,12 @@ def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
     console.print(table)
 
 
-def draw(comparison: "Comparison", path: Path) -> None:
+def draw(picture: Callable[[], Any], path: Path) -> None:
+    """Write the figure whose Axes `picture` returns."""
     import matplotlib
 
     matplotlib.use("Agg")  # a file needs no screen
-    comparison.plot()[0].figure.savefig(path, dpi=150)
+    picture()[0].figure.savefig(path, dpi=150)
 
 
 def equation_text(equation: "Equation") -> str:

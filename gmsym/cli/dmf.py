@@ -130,7 +130,7 @@ def compare(
         theory.to_netcdf(output, group="theory")
         runs.to_netcdf(output, group="simulation", mode="a")
     if figure is not None:
-        draw(comparison, figure)
+        draw(comparison.plot, figure)
     if json_target is not None:
         write_json(comparison_record(comparison), json_target)
     elif not quiet:

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
-from gmsym.cli._app import DatasetOption, FileArgument, JsonOption, LossOption, OptimizerOption, QuietOption, SetOption, app
+from gmsym.cli._app import DatasetOption, FigureOption, FileArgument, JsonOption, LossOption, OptimizerOption, QuietOption, SetOption, app
 from gmsym.cli._input import check_target, progress, read
-from gmsym.cli._output import report, write_json
+from gmsym.cli._output import draw, print_table, report, write_json
+from gmsym.errors import InputError
 
 
 @app.command()
@@ -48,3 +49,54 @@ def surrogate(
         write_json(schema.last(result) | {"deviation": schema.last_deviation(result)}, json_target)
     else:
         report(result, None, quiet)
+
+
+@app.command(name="finite-size")
+def finite_size(
+    file: FileArgument = None,
+    loss: LossOption = None,
+    optimizer: OptimizerOption = None,
+    settings: SetOption = None,
+    n: Annotated[int | None, typer.Option("--n", help="Samples. Default: alpha*d of the problem.")] = None,
+    json_target: JsonOption = None,
+    output: DatasetOption = None,
+    figure: FigureOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Predict mean and standard deviation of training with n samples, without sampling it."""
+    given = read(file, loss, optimizer, settings)
+    _ = given.instance
+    check_target("--json", json_target)
+    check_target("--output", output, ".nc")
+    check_target("--figure", figure, ".png", ".svg", ".pdf")
+    if n is not None and n < 1:
+        raise InputError(f"--n {n}: an integer of at least 1 is needed")
+    from gmsym import pipeline, schema
+    from gmsym.comparison import entries
+    from gmsym.plotting import bands
+
+    run = given.run
+    finite = pipeline.finite_size(
+        given.problem,
+        alpha=run.alpha,
+        steps=run.steps,
+        samples=run.samples,
+        scrambles=run.scrambles,
+        seed=run.seed,
+        progress=progress(quiet),
+        **given.values,
+    )
+    curves = pipeline.at_size(finite, given.n if n is None else n)
+    if output is not None:
+        curves.to_netcdf(output)
+    if figure is not None:
+        draw(lambda: bands(finite, curves), figure)
+    if json_target is not None:
+        write_json(schema.last(curves) | {"deviation": schema.last_deviation(curves)}, json_target)
+    elif not quiet:
+        last = curves.isel(time=-1)
+        columns = ("", "_error", "_deviation")
+        rows = [[entry.label, *(f"{float(entry.of(last, column)):.6f}" for column in columns)] for entry in entries(curves)]
+        about = curves.attrs
+        title = f"{about['problem']}, n = {about['n']}, d = {about['d']}, time {int(last['time'])}"
+        print_table(title, ["", "mean", "standard error", "deviation"], rows)

@@ -61,9 +61,9 @@ def double_runs(
 
     @eqx.filter_jit
     def pair(key: Array) -> Doubling:
-        first, second = jax.random.split(key)
-        runs = [curves(design, draws(design, part)) for part in (first, second)]
-        return Doubling(jax.tree.map(lambda x, y: (x + y) / 2, *runs), curves(*union(design, (first, second))))
+        parts = jax.random.split(key)
+        runs = jax.vmap(lambda part: curves(design, draws(design, part)))(parts)
+        return Doubling(jax.tree.map(lambda x: x.mean(axis=0), runs), curves(*union(design, tuple(parts))))
 
     found = []
     for index, key in enumerate(replicate_keys(seed, replicates)):
@@ -77,34 +77,43 @@ def double_runs(
 
 
 def relative_variances(
-    module: RecursionModule, design: Design, *, times: Sequence[int], key: Array
-) -> dict[str, Float[np.ndarray, "t ..."]]:
-    """n Var(y) of each order parameter, train loss, test loss and test error at `times`, from one population of the design's size.
+    module: RecursionModule,
+    design: Design,
+    *,
+    times: Sequence[int],
+    populations: int,
+    seed: int,
+    report: Callable[[float], None] | None = None,
+) -> dict[str, Float[np.ndarray, "r t ..."]]:
+    """n Var(y) of each order parameter, train loss, test loss and test error at `times`, from each of R populations of the design's size.
 
     Raises:
-        ComputationError: the population diverged.
+        ComputationError: a population diverged.
     """
     steps, chosen = max(times) + 1, jnp.asarray(times)
-    weights = unit_weights(design)
 
-    def outputs(weights: Weights) -> dict[str, Array]:
+    def outputs(weights: Weights, key: Array) -> dict[str, Array]:
         order = run_program(module, design, steps, draws(design, key), weights=weights).order
         order = {name: value[chosen] for name, value in order.items()}
         return order | test_performance(module, design, order["m"], order["Q_k"])
 
     @eqx.filter_jit
-    def variances(weights: Weights) -> tuple[dict[str, Array], dict[str, Array]]:
-        values, pullback = jax.vjp(outputs, weights)
+    def variances(key: Array) -> dict[str, Array]:
+        values, pullback = jax.vjp(lambda weights: outputs(weights, key), unit_weights(design))
         flat, restore = ravel_pytree(values)
         sources = jnp.eye(len(flat))
         found = jax.lax.map(lambda source: _variance(design, key, pullback(restore(source))[0]), sources, batch_size=_CHUNK)
-        return values, restore(sum(design.counts) * found)
+        return restore(jnp.where(jnp.isfinite(flat), sum(design.counts) * found, jnp.nan))
 
-    values, found = variances(weights)
-    for name, value in found.items():
-        if not (np.isfinite(value).all() and np.isfinite(values[name]).all()):
-            raise ComputationError(f"the fluctuation of {name} is not finite within {steps} steps: training diverges, or nearly so")
-    return {name: np.asarray(value) for name, value in found.items()}
+    parts = []
+    for index, key in enumerate(replicate_keys(seed, populations)):
+        parts.append(jax.tree.map(np.asarray, variances(key)))
+        for name, value in parts[-1].items():
+            if not np.isfinite(value).all():
+                raise ComputationError(f"the fluctuation of {name} is not finite within {steps} steps: training diverges, or nearly so")
+        if report is not None:
+            report((index + 1) / populations)
+    return jax.tree.map(lambda *x: np.stack(x), *parts)
 
 
 def _variance(design: Design, key: Array, influence: Weights) -> Array:

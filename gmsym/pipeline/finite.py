@@ -139,10 +139,8 @@ def finite_size(
     instance = instance_at(problem, alpha, parameters)
     module = load(system)
 
-    import jax
-
     from gmsym.engine.fluctuation import double_runs, relative_variances
-    from gmsym.engine.recursion import check_steps, replicate_keys
+    from gmsym.engine.recursion import check_steps
 
     n, d = _matching_size(instance, alpha, max(_SMALLEST, 2 * steps))
     small, large = design_numbers(instance, n, d), design_numbers(instance, *_size(alpha, population))
@@ -152,17 +150,12 @@ def finite_size(
         limit_system, alpha=alpha, steps=steps, samples=samples, scrambles=scrambles, seed=seed, progress=progress, **parameters
     ).sel(time=list(chosen))
 
-    found = []
     with progress_bar("influence functions", progress) as report:
-        for index, key in enumerate(replicate_keys(seed, populations)):
-            found.append(relative_variances(module, large, times=chosen, key=jax.random.fold_in(key, 1)))
-            report((index + 1) / populations)
-    deviations = {name: np.sqrt(np.stack([f[name] for f in found])) for name in found[0]}
-
+        variances = relative_variances(module, large, times=chosen, populations=populations, seed=seed, report=report)
     with progress_bar(f"surrogate at n = {n} and {2 * n}", progress) as report:
         runs = double_runs(module, small, times=chosen, replicates=replicates, seed=seed + 1, report=report)
     added = {}
-    for name, values in deviations.items():
+    for name, values in ((name, np.sqrt(variance)) for name, variance in variances.items()):
         spread = values.std(0, ddof=1) / np.sqrt(populations)
         change = 2 * n * (runs.single[name] - runs.double[name])
         bias, bias_error = change.mean(0), change.std(0, ddof=1) / np.sqrt(replicates)
@@ -221,7 +214,8 @@ def refinement(
         seed, progress, parameters: as `surrogate`.
 
     Returns:
-        Dataset with `error` (method, n, replicate, round): root mean square distance of Q_k(t, s) and m to the exact ones.
+        Dataset with `error` (scheme, n, replicate, round), scheme "picard" or "newton":
+        root mean square distance of Q_k(t, s) and m to the exact ones.
 
     Raises:
         InputError: an argument out of range.
@@ -252,9 +246,9 @@ def refinement(
                 done += 1
                 report(done / (len(methods) * len(designs)))
     error = np.stack(rows).reshape(len(methods), len(designs), replicates, rounds + 1)
-    coordinates = {"method": list(methods), "n": list(sizes), "replicate": np.arange(replicates), "round": np.arange(rounds + 1)}
+    coordinates = {"scheme": list(methods), "n": list(sizes), "replicate": np.arange(replicates), "round": np.arange(rounds + 1)}
     about = {"problem": problem_name(problem), "alpha": float(alpha), "steps": steps}
-    return xr.Dataset({"error": (("method", "n", "replicate", "round"), error)}, coordinates, about)
+    return xr.Dataset({"error": (("scheme", "n", "replicate", "round"), error)}, coordinates, about)
 
 
 def design_numbers(instance: Instance, n: int, d: int) -> Any:

@@ -1,4 +1,5 @@
 """Pictures of results: a Dataset and Axes in, Axes out. Nothing here solves or simulates."""
 
+from gmsym.plotting.bands import bands as bands
 from gmsym.plotting.curves import learning_curve as learning_curve
 from gmsym.plotting.overlay import overlay as overlay

@@ -105,3 +105,32 @@ def test_a_jump_is_integrated_to_its_stated_accuracy():
         assert abs(float(mean) - scipy.stats.norm.sf(threshold, 0.3, np.sqrt(1.7))) < 1e-4
     mean = gaussian_mean(lambda a, b: rt.step(a) * rt.step(b), [0.0, 0.0], [[1.0, 0.6], [0.6, 1.0]], smooth=False)
     assert abs(float(mean) - (0.25 + np.arcsin(0.6) / (2 * np.pi))) < 1e-3
+
+
+def test_derivatives_of_the_mean_of_a_step_in_one_dimension():
+    """P(h > 0) = Phi(m/s): the step's own derivative is zero almost everywhere, the mean's is not."""
+
+    def probability(m, v):
+        return gaussian_mean(lambda h: jnp.heaviside(h, 0.5), [m], [[v]], smooth=False)
+
+    m, v = 0.4, 1.7
+    density = scipy.stats.norm.pdf(m / np.sqrt(v))
+    slope_m, slope_v = jax.jit(jax.grad(probability, argnums=(0, 1)))(m, v)
+    assert float(slope_m) == pytest.approx(density / np.sqrt(v), rel=2e-4)
+    assert float(slope_v) == pytest.approx(-density * m / (2 * v**1.5), rel=1e-3)
+    curvature = jax.grad(jax.grad(probability))(m, v)
+    assert float(curvature) == pytest.approx(-density * m / v**1.5, rel=2e-3)
+
+
+def test_derivatives_of_the_mean_of_steps_in_two_dimensions():
+    """Centred: P(h0 > 0, h1 > 0) = 1/4 + asin(rho)/(2 pi); a null direction has no derivative and does no harm."""
+
+    def probability(m, rho):
+        cov = jnp.array([[1.0, rho], [rho, 1.0]])
+        return gaussian_mean(lambda x, y: jnp.heaviside(x, 0.5) * jnp.heaviside(y, 0.5), m, cov, smooth=False)
+
+    slope_m, slope_rho = jax.grad(probability, argnums=(0, 1))(jnp.zeros(2), 0.3)
+    assert float(slope_rho) == pytest.approx(1 / (2 * np.pi * np.sqrt(1 - 0.09)), rel=0.01)
+    np.testing.assert_allclose(slope_m, scipy.stats.norm.pdf(0) / 2, rtol=0.01)
+    singular = jax.grad(lambda m: gaussian_mean(lambda x, y: jnp.heaviside(x, 0.5) + 0 * y, m, jnp.diag(jnp.array([1.0, 0])), smooth=False))
+    np.testing.assert_allclose(singular(jnp.zeros(2)), [scipy.stats.norm.pdf(0), 0.0], rtol=1e-3)

@@ -1,0 +1,136 @@
+"""Influence functions give the fluctuations of training, doubling gives its bias; both against closed forms and against runs."""
+
+import jax
+import numpy as np
+import pytest
+
+import gmsym as gm
+from gmsym import derive, pipeline
+from gmsym.engine.draws import draws, union
+from gmsym.engine.fluctuation import double_runs, relative_variances
+from gmsym.engine.recursion import run_program
+from gmsym.pipeline.finite import design_numbers
+from gmsym.runtime.recursion import Design
+
+DATA = gm.GaussianMixture(probabilities=[0.5, 0.5], labels=[1, -1], means_gram=[[1.69, -1.69], [-1.69, 1.69]], variance=[1, 0.49])
+LOGISTIC = gm.Problem(DATA, gm.losses.logistic(), gm.optimizers.gd(), overlap=(0.1, -0.1))
+NOISE = gm.Problem(
+    gm.GaussianMixture(probabilities=[1], labels=[0], means_gram=[[0]], variance=[1]), gm.losses.squared(), gm.optimizers.gd()
+)
+ETA, ALPHA = 0.5, 2.0
+
+
+def prepared(problem, n, d, **values) -> tuple:
+    return pipeline.load(derive.surrogate(problem)), design_numbers(problem.at(**values), n, d)
+
+
+def test_one_step_on_pure_noise_fluctuates_as_wishart_matrices_do():
+    """l = h^2/2 without means: Q_1 = 1 - 2 eta u + eta^2 (u^2 + u w), u = chi2_n/n, w = chi2_{d-1}/n, and train loss u/2 at time 0."""
+    module, design = prepared(NOISE, 2000, 1000, eta=ETA)
+    found = relative_variances(module, design, times=(0, 1), populations=6, seed=0)
+    slope = -2 * ETA + ETA**2 * (2 + 1 / ALPHA)
+    expected = 2 * slope**2 + ETA**4 * 2 / ALPHA
+    assert found["train_loss"][:, 0].mean() == pytest.approx(0.5, rel=0.05)
+    assert found["Q"][:, 1, 0, 0].mean() == pytest.approx(expected, rel=0.06)
+    assert found["Q"][:, 0].max() < 1e-20  # the start is exact
+
+
+def test_one_step_on_pure_noise_has_the_bias_of_wishart_matrices():
+    """E |(I - eta S)^2| = 1 - 2 eta + eta^2 (1 + (d + 1)/n): eta^2/n beyond the limit, to all orders."""
+    module, design = prepared(NOISE, 100, 50, eta=ETA)
+    runs = double_runs(module, design, times=(0, 1), replicates=600, seed=1)
+    change = 200 * (runs.single["Q"] - runs.double["Q"])[:, 1, 0, 0]
+    error = change.std(ddof=1) / np.sqrt(len(change))
+    assert error < 0.05
+    assert abs(change.mean() - ETA**2) < 3.5 * error
+
+
+def test_influences_predict_the_spread_of_the_surrogate():
+    module, design = prepared(LOGISTIC, 1200, 800, eta=1.0, ridge=0.1)
+    times = (1, 3, 7)
+    predicted = relative_variances(module, design, times=times, populations=3, seed=0)
+    runs = gm.surrogate(LOGISTIC, n=300, d=200, steps=8, replicates=3000, seed=2, eta=1.0, ridge=0.1, progress=False)
+    for name in ("m", "Q", "train_loss", "test_loss", "test_error"):
+        measured = np.sqrt(300) * runs[f"{name}_runs"].std("replicate", ddof=1).values[list(times)]
+        np.testing.assert_allclose(np.sqrt(predicted[name].mean(axis=0)), measured, rtol=0.1, err_msg=name)
+
+
+@pytest.mark.slow
+def test_influences_of_several_fields_blocks_and_an_argmax():
+    """The test error of three classes is a mean of steps; its fluctuation comes from the density's derivatives."""
+    data = gm.GaussianMixture(
+        probabilities=[0.25, 0.25, 0.5],
+        labels=[[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+        means_gram=[[2.0, -0.3, -0.2], [-0.3, 2.2, -0.4], [-0.2, -0.4, 1.9]],
+        fractions=[0.5, 0.5],
+        variance=[[1, 0.5], [0.6, 1.2], [0.8, 0.8]],
+    )
+    problem = gm.Problem(data, gm.losses.softmax(3), gm.optimizers.gd())
+    module, design = prepared(problem, 480, 320, eta=1.0, ridge=0.1)
+    predicted = relative_variances(module, design, times=(2,), populations=4, seed=0)
+    runs = gm.surrogate(problem, n=240, d=160, steps=3, replicates=1500, seed=2, eta=1.0, ridge=0.1, progress=False)
+    for name in ("m", "Q", "train_loss", "test_loss", "test_error"):
+        measured = np.sqrt(240) * runs[f"{name}_runs"].std("replicate", ddof=1).values[2]
+        np.testing.assert_allclose(np.sqrt(predicted[name].mean(axis=0))[0], measured, rtol=0.13, err_msg=name)
+
+
+def test_a_union_of_draws_holds_the_draws_of_its_parts():
+    """Each part's samples and coordinates, by cluster and block, whatever the unequal sizes."""
+    design = Design(np.ones((2, 1)), np.ones((2, 2)), (3, 5), (2, 4), np.eye(3), 0.0, ())
+    keys = jax.random.split(jax.random.key(0))
+    larger, together = union(design, keys)
+    assert larger.counts == (6, 10) and larger.sizes == (4, 8)
+    parts = [draws(design, key) for key in keys]
+    samples, coordinates = together.at(jax.numpy.asarray(1), 1)
+    for k, count in enumerate(design.counts):
+        expected = np.concatenate([part.at(jax.numpy.asarray(1), 1)[0][0, k, :count] for part in parts])
+        np.testing.assert_array_equal(samples[0, k, : 2 * count], expected)
+        assert not samples[0, k, 2 * count :].any()
+    ends = np.cumsum((0, *design.sizes))
+    start = [part.start(3) for part in parts]
+    for b, size in enumerate(design.sizes):
+        rows = slice(2 * ends[b], 2 * ends[b] + 2 * size)
+        fresh = [part.at(jax.numpy.asarray(1), 1)[1][0, :, ends[b] : ends[b + 1]] for part in parts]
+        np.testing.assert_array_equal(coordinates[0][:, rows], np.concatenate(fresh, axis=1))
+        np.testing.assert_array_equal(together.start(3)[rows], np.concatenate([s[ends[b] : ends[b + 1]] for s in start]))
+
+
+def test_the_order_of_the_parts_does_not_matter():
+    module, design = prepared(LOGISTIC, 60, 40, eta=1.0, ridge=0.1)
+    first, second = jax.random.split(jax.random.key(3))
+    runs = [
+        run_program(module, larger, 5, gaussians).order
+        for larger, gaussians in (union(design, p) for p in ((first, second), (second, first)))
+    ]
+    for name, value in runs[0].items():
+        np.testing.assert_allclose(runs[1][name], value, rtol=1e-9, atol=1e-11, err_msg=name)
+
+
+def test_divergence_is_reported():
+    problem = gm.Problem(DATA, gm.losses.squared(), gm.optimizers.gd())
+    module, design = prepared(problem, 60, 40, eta=1e60)
+    with pytest.raises(gm.ComputationError, match="not finite"):
+        relative_variances(module, design, times=(12,), populations=2, seed=0)
+    with pytest.raises(gm.ComputationError, match="diverged"):
+        double_runs(module, design, times=(12,), replicates=2, seed=0)
+
+
+@pytest.mark.slow
+def test_bands_of_training_at_two_sizes():
+    """Predicted standard deviations within 10% of 8000 and 1200 training runs, and the corrected mean where the limit is not."""
+    values, times = {"eta": 1.0, "ridge": 0.1}, [1, 4, 8, 15]
+    finite = gm.finite_size(LOGISTIC, alpha=2.0, steps=16, replicates=1000, population=2048, times=times, progress=False, **values)
+    resolved = 0
+    for n, replicates in ((200, 8000), (1000, 1200)):
+        runs = gm.simulate(LOGISTIC, n=n, d=n // 2, steps=16, replicates=replicates, seed=11, progress=False, **values).sel(time=times)
+        curves = gm.at_size(finite, n)
+        for name in ("m", "Q", "train_loss", "test_loss", "test_error"):
+            measured = runs[f"{name}_error"] * np.sqrt(replicates)
+            np.testing.assert_allclose(curves[f"{name}_deviation"], measured, rtol=0.1, err_msg=name)
+            limit = abs(runs[name] - finite[name]) / np.hypot(runs[f"{name}_error"], finite[f"{name}_error"])
+            corrected = abs(runs[name] - curves[name]) / np.hypot(runs[f"{name}_error"], curves[f"{name}_error"])
+            assert float(corrected.max()) < 3.7, f"{name} at n = {n}: {corrected.values}"
+            clear = limit > 4
+            resolved += int(clear.sum())
+            assert bool((abs(runs[name] - curves[name]) < abs(runs[name] - finite[name])).where(clear, True).all())
+    assert resolved >= 4

@@ -1,0 +1,89 @@
+"""Rounds that lead from the limit to the exact surrogate: the fixed point, the Newton step, the orders."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+import gmsym as gm
+from gmsym import derive, pipeline
+from gmsym.comparison import fit_order
+from gmsym.engine.refinement import empirical_map, exact_scalars, newton_step
+from gmsym.pipeline.finite import design_numbers
+
+DATA = gm.GaussianMixture(probabilities=[0.5, 0.5], labels=[1, -1], means_gram=[[1.69, -1.69], [-1.69, 1.69]], variance=[1, 0.49])
+LOGISTIC = gm.Problem(DATA, gm.losses.logistic(), gm.optimizers.gd(), overlap=(0.1, -0.1))
+COMMITTEE = gm.Problem(DATA, gm.losses.erf_committee(), gm.optimizers.heavy_ball())
+
+
+def prepared(problem, n, d, **values):
+    return pipeline.load(derive.surrogate(problem)), design_numbers(problem.at(**values), n, d)
+
+
+@pytest.mark.parametrize(
+    ("problem", "values"),
+    [(LOGISTIC, {"eta": 1.0, "ridge": 0.1}), (COMMITTEE, {"eta": 1.0, "momentum": 0.5})],
+    ids=["logistic", "committee"],
+)
+def test_the_surrogate_is_the_fixed_point_of_the_empirical_map(problem, values):
+    module, design = prepared(problem, 60, 40, **values)
+    exact = exact_scalars(module, design, 4, jax.random.key(0))
+    mapped = empirical_map(module, design, 4, jax.random.key(0), exact)
+    for name, value in exact._asdict().items():
+        np.testing.assert_allclose(getattr(mapped, name), value, atol=1e-9, err_msg=name)
+
+
+def test_a_newton_step_solves_the_linearised_equation():
+    """Forward substitution through the coupled program against the dense Jacobian, which nothing but this test forms."""
+    steps, key = 3, jax.random.key(1)
+    module, design = prepared(LOGISTIC, 80, 60, eta=1.0, ridge=0.1)
+    exact = exact_scalars(module, design, steps, key)
+    start = jax.tree.map(lambda x: x * 1.003, exact)
+    flat, restore = ravel_pytree(start)
+
+    def residual(x):
+        return ravel_pytree(empirical_map(module, design, steps, key, restore(x)))[0] - x
+
+    dense = flat - jnp.linalg.solve(jax.jacfwd(residual)(flat), residual(flat))
+    np.testing.assert_allclose(ravel_pytree(newton_step(module, design, steps, key, start))[0], dense, rtol=1e-7, atol=1e-9)
+
+
+def test_picard_settles_one_time_after_another():
+    """Each time has three stages: parameters, gradients, and the responses between them; a round settles one."""
+    steps, key = 4, jax.random.key(2)
+    module, design = prepared(LOGISTIC, 80, 60, eta=1.0, ridge=0.1)
+    exact = exact_scalars(module, design, steps, key)
+    scalars = jax.tree.map(lambda x: x * 1.003, exact)
+    advance = jax.jit(lambda x: empirical_map(module, design, steps, key, x))
+    for settled in range(1, steps + 1):
+        for _ in range(3):
+            scalars = advance(scalars)
+        np.testing.assert_allclose(scalars.theta_gram[:settled], exact.theta_gram[:settled], atol=1e-9)
+    np.testing.assert_allclose(scalars.gradient_gram, exact.gradient_gram, atol=1e-6)
+
+
+def test_newton_squares_the_error_each_round():
+    """Orders -1/2, -1, -2 in n for rounds 0, 1, 2 (medians of 20 draws); Picard gains no order."""
+    sizes = (600, 2400, 9600)
+    found = gm.refinement(LOGISTIC, alpha=1.5, steps=6, sizes=sizes, rounds=2, replicates=20, eta=1.0, ridge=0.1, progress=False)
+    median = found["error"].median("replicate")
+    orders = [fit_order(sizes, median.sel(scheme="newton", round=r).values).exponent for r in range(3)]
+    assert orders == pytest.approx([-0.5, -1.0, -2.0], abs=0.25)
+    assert float(median.sel(scheme="newton", round=2, n=600)) < 1e-3 * float(median.sel(scheme="picard", round=2, n=600))
+    assert fit_order(sizes, median.sel(scheme="picard", round=1).values).exponent > -0.8
+
+
+def test_leaving_the_domain_is_reported():
+    """A Gram matrix of nearly collinear iterates is not positive definite any more after a step at small n."""
+    with pytest.raises(gm.ComputationError, match="left the domain"):
+        gm.refinement(LOGISTIC, alpha=1.5, steps=12, sizes=(30,), rounds=2, replicates=5, eta=1.0, ridge=0.1, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"sizes": ()}, "sizes is empty"), ({"rounds": 0}, "rounds = 0"), ({"steps": 50, "sizes": (40,)}, "exceeds min")],
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(gm.InputError, match=message):
+        gm.refinement(LOGISTIC, **{"alpha": 1.5, "steps": 4, "eta": 1.0, "ridge": 0.1, "progress": False, **arguments})

@@ -1,0 +1,82 @@
+"""Finite-size curves: what finite_size returns, what at_size makes of it, what is refused."""
+
+import numpy as np
+import pytest
+import sympy as sp
+
+import gmsym as gm
+from gmsym.plotting import bands
+from gmsym.symbols import eta, g, symbol, theta
+
+LOGISTIC = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd())
+VALUES = {"sigma": 1.0, "mu_norm": 1.2, "eta": 1.0, "ridge": 0.05}
+
+
+@pytest.fixture(scope="module")
+def finite():
+    return gm.finite_size(
+        LOGISTIC, alpha=1.5, steps=6, population=300, populations=2, replicates=20, samples=1024, scrambles=2, progress=False, **VALUES
+    )
+
+
+def test_curves_of_a_size_are_the_limit_with_bias_and_a_scaled_deviation(finite):
+    curves = gm.at_size(finite, 600)
+    assert curves.attrs["n"] == 600 and curves.attrs["d"] == 400
+    for name in ("m", "Q", "Q_k", "train_loss", "test_loss", "test_error"):
+        np.testing.assert_allclose(curves[name], finite[name] + finite[f"{name}_bias"] / 600)
+        np.testing.assert_allclose(curves[f"{name}_deviation"], finite[f"{name}_deviation"] / np.sqrt(600))
+        assert f"{name}_bias" not in curves
+        assert curves[name].attrs == finite[name].attrs
+    runs = gm.simulate(LOGISTIC, n=600, d=400, steps=6, replicates=40, progress=False, **VALUES)
+    assert gm.compare(curves, runs).agrees()
+
+
+def test_the_limit_is_that_of_solve(finite):
+    limit = gm.solve(LOGISTIC, alpha=1.5, steps=6, samples=1024, scrambles=2, progress=False, **VALUES)
+    np.testing.assert_array_equal(finite["m"], limit["m"].sel(time=finite["time"]))
+
+
+def test_the_picture_shows_limit_band_and_runs(finite):
+    curves = gm.at_size(finite, 600)
+    runs = gm.simulate(LOGISTIC, n=600, d=400, steps=6, replicates=4, progress=False, **VALUES)
+    ax = bands(finite, curves, runs, quantities=["train_loss"])[0]
+    dotted, line = ax.get_lines()[:2]
+    np.testing.assert_array_equal(dotted.get_ydata(), finite["train_loss"])
+    np.testing.assert_array_equal(line.get_ydata(), curves["train_loss"])
+    low, high = ax.collections[0].get_datalim(ax.transData).intervaly
+    assert low == pytest.approx(float((curves["train_loss"] - curves["train_loss_deviation"]).min()))
+    assert high == pytest.approx(float((curves["train_loss"] + curves["train_loss_deviation"]).max()))
+    with pytest.raises(gm.InputError, match="both must be of the same size"):
+        bands(finite, gm.at_size(finite, 300), runs)
+    with pytest.raises(gm.InputError, match="at_size"):
+        bands(finite, finite)
+
+
+@pytest.mark.parametrize(
+    ("problem", "arguments", "message"),
+    [
+        ("logistic", {}, "a Problem is needed"),
+        (gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.hinge(), gm.optimizers.gd()), {}, "jumps where"),
+        (LOGISTIC, {"times": [6]}, "integers from 0 to steps - 1 = 5"),
+        (LOGISTIC, {"population": 1}, "population = 1"),
+        (LOGISTIC, {"populations": 1}, "populations = 1"),
+        (LOGISTIC, {"steps": 700}, "steps = 700 exceeds"),
+        (LOGISTIC, {"sigma": -1.0}, "sigma"),
+    ],
+)
+def test_bad_arguments_are_named(problem, arguments, message):
+    with pytest.raises(gm.InputError, match=message):
+        gm.finite_size(problem, **{"alpha": 1.5, "steps": 6, "progress": False, **VALUES, **arguments})
+
+
+def test_an_optimizer_without_a_limit_is_refused():
+    step = theta - eta * g
+    rule = gm.Optimizer("soft_threshold", {"theta": sp.sign(step) * sp.Max(sp.Abs(step) - eta * symbol("l1"), 0)})
+    with pytest.raises(gm.InputError, match="linear"):
+        gm.finite_size(gm.Problem(LOGISTIC.data, LOGISTIC.loss, rule), alpha=1.5, steps=6, progress=False, l1=0.1, **VALUES)
+
+
+def test_at_size_refuses_other_results():
+    limit = gm.solve(LOGISTIC, alpha=1.5, steps=3, samples=256, scrambles=2, progress=False, **VALUES)
+    with pytest.raises(gm.InputError, match="gmsym.finite_size"):
+        gm.at_size(limit, 100)
