@@ -11,6 +11,7 @@ import sympy as sp
 
 from gmsym.calculus.kernels import Kernel, Transposed
 from gmsym.system.causal_kernels import B, K, Mean, Partial, b, i, j, k, l, r, rank, rank_a, s, t
+from gmsym.system.recursion import Inner
 
 SIZE = 2
 POINT = {K: 2, B: 2, rank: 3, rank_a: 2, t: 4, s: 2, r: 3, k: 1, l: 2, b: 1, i: 1, j: 2}
@@ -43,9 +44,11 @@ def _value(expr: sp.Expr, at: dict, draw: int) -> sp.Matrix:
         return _value(expr.args[0], at, draw).T
     if isinstance(expr, sp.Pow) and expr.exp.is_Integer:
         return _value(expr.base, at, draw) ** expr.exp
-    if isinstance(expr, (Mean, Partial)):
+    if isinstance(expr, (Mean, Partial, Inner)):
         # Linear and injective is all that matters: a mean or derivative is named by the expression it is of.
         return _random(f"{type(expr).__name__} {sp.srepr(expr.xreplace(_numbers(at)))}", draw, True)
+    if isinstance(expr, sp.Pow):
+        return _random(sp.srepr(expr.xreplace(_numbers(at))), draw, False)
     if isinstance(expr, sp.KroneckerDelta):
         return sp.eye(SIZE) * expr.subs(at)
     if isinstance(expr, Kernel):

@@ -48,11 +48,11 @@ def results(monkeypatch, made_up):
 def test_help_lists_the_verbs(gmsym):
     status, out, err = gmsym("--help")
     assert (status, err) == (0, "")
-    for verb in ("demo", "derive", "codegen", "solve", "simulate", "compare", "build"):
+    for verb in ("demo", "derive", "codegen", "solve", "simulate", "compare", "surrogate", "finite-size", "build"):
         assert verb in out
 
 
-@pytest.mark.parametrize("verb", ["demo", "derive", "codegen", "solve", "simulate", "compare", "build"])
+@pytest.mark.parametrize("verb", ["demo", "derive", "codegen", "solve", "simulate", "compare", "surrogate", "finite-size", "build"])
 def test_every_verb_has_help(gmsym, verb):
     status, out, _ = gmsym(verb, "--help")
     assert status == 0 and "Usage: gmsym " + verb in out
@@ -286,3 +286,41 @@ def test_end_to_end(gmsym, tmp_path):
     rows = {(row["quantity"], row["time"]): row for row in record["rows"]}
     assert rows["Q", 3]["theory"] == pytest.approx(theory["Q"], rel=1e-12)
     assert rows["m[0]", 3]["theory"] == pytest.approx(theory["m"][0], rel=1e-12)
+
+
+def test_the_surrogate_is_printed(gmsym):
+    status, out, _ = gmsym("derive", "--loss", "logistic", "--theory", "surrogate", "--format", "latex")
+    assert status == 0 and r"\varphi_{" in out
+    status, out, _ = gmsym("codegen", "--loss", "logistic", "--theory", "surrogate")
+    assert status == 0 and "def transposed_product(" in out
+    status, _, err = gmsym("derive", "--loss", "logistic", "--theory", "dmff")
+    assert status == 2 and "allowed" in err.lower()
+
+
+def test_surrogate_and_finite_size_report_mean_error_and_deviation(gmsym):
+    problem = ("--loss", "logistic", "--set", "eta=1.0", "--set", "alpha=1.5", "--set", "steps=3", "--set", "samples=256", "--quiet")
+    status, out, _ = gmsym("surrogate", *problem, "--n", 60, "--d", 40, "--replicates", 50, "--json", "-")
+    sampled = json.loads(out)
+    assert status == 0 and sampled["time"] == 2
+    status, out, _ = gmsym("finite-size", *problem, "--n", 60, "--json", "-")
+    predicted = json.loads(out)
+    assert status == 0 and sampled.keys() == predicted.keys()
+    for name in ("Q", "train_loss", "test_error"):
+        spread = sampled["deviation"][name]
+        assert predicted["deviation"][name] == pytest.approx(spread, rel=0.4)
+        assert abs(predicted[name] - sampled[name]) < 5 * sampled["error"][name] + predicted["error"][name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("finite-size", "--n", "0"), "--n 0"),
+        (("finite-size", "--set", "steps=0"), "steps"),
+        (("surrogate", "--n", "20", "--d", "10", "--set", "steps=11"), "exceeds"),
+        (("finite-size", "--json", "missing/folder.json"), "existing folder"),
+    ],
+)
+def test_bad_finite_size_input(gmsym, arguments, message):
+    verb, *rest = arguments
+    status, out, err = gmsym(verb, "--loss", "logistic", "--set", "eta=1.0", *rest)
+    assert (status, out) == (2, "") and message in err and err.count("\n") == 1

@@ -25,6 +25,11 @@ from gmsym.problem.file import ProblemFile
 if TYPE_CHECKING:
     import xarray as xr
 
+    from gmsym.problem import Problem
+    from gmsym.system import AbstractSystem
+
+TheoryOption = Annotated[str, typer.Option("--theory", help="dmf, or surrogate: the exact finite-size program.")]
+
 
 @app.command()
 def derive(
@@ -32,17 +37,16 @@ def derive(
     loss: LossOption = None,
     optimizer: OptimizerOption = None,
     settings: SetOption = None,
+    theory: TheoryOption = "dmf",
     style: Annotated[str, typer.Option("--format", help="latex or text.")] = "text",
     output: TextOption = None,
 ) -> None:
-    """Print the DMF equations of a problem."""
+    """Print the equations of a problem: DMF, or the finite-size surrogate."""
     if style not in ("latex", "text"):
         raise InputError(f"--format: {unknown('format', style, ['latex', 'text'])}")
     problem = read(file, loss, optimizer, settings).problem
     check_target("--output", output)
-    from gmsym.derive import dmf
-
-    system = dmf(problem)
+    system = _derived(problem, theory)
     write(system.latex() if style == "latex" else "\n\n".join(map(equation_text, system.equations())), output)
 
 
@@ -52,14 +56,13 @@ def codegen(
     loss: LossOption = None,
     optimizer: OptimizerOption = None,
     settings: SetOption = None,
+    theory: TheoryOption = "dmf",
     output: TextOption = None,
 ) -> None:
     """Print the generated JAX module of a problem."""
     problem = read(file, loss, optimizer, settings).problem
     check_target("--output", output, ".py")
-    from gmsym.derive import dmf
-
-    write(dmf(problem).source().rstrip("\n"), output)
+    write(_derived(problem, theory).source().rstrip("\n"), output)
 
 
 @app.command()
@@ -136,6 +139,14 @@ def compare(
     elif not quiet:
         print_comparison(comparison)
     exit_unless(comparison.agrees())
+
+
+def _derived(problem: "Problem", theory: str) -> "AbstractSystem":
+    from gmsym import pipeline
+
+    if theory not in pipeline.THEORIES:
+        raise InputError(f"--theory: {unknown('theory', theory, list(pipeline.THEORIES))}")
+    return pipeline.THEORIES[theory](problem)
 
 
 def _solve(given: ProblemFile, alpha: float, quiet: bool) -> "xr.Dataset":

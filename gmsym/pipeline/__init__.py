@@ -9,7 +9,9 @@ file a theory: `dmf`, `finite_size`; `training` for the simulation, `cases` for 
 
 from gmsym.comparison import compare as compare
 from gmsym.pipeline._stages import load as load
+from gmsym.pipeline.cases import THEORIES as THEORIES
 from gmsym.pipeline.cases import build as build
+from gmsym.pipeline.cases import derive_case as derive_case
 from gmsym.pipeline.cases import load_case as load_case
 from gmsym.pipeline.demo import demo as demo
 from gmsym.pipeline.dmf import kernels as kernels
