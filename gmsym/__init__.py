@@ -21,6 +21,7 @@ from gmsym.problem.parser import parse as parse
 if TYPE_CHECKING:
     from gmsym import derive as derive
     from gmsym.comparison import compare as compare
+    from gmsym.comparison import fit_order as fit_order
     from gmsym.pipeline import at_size as at_size
     from gmsym.pipeline import finite_size as finite_size
     from gmsym.pipeline import kernels as kernels
@@ -45,6 +46,7 @@ _LAZY = {
     "at_size": ("gmsym.pipeline", "at_size"),
     "refinement": ("gmsym.pipeline", "refinement"),
     "compare": ("gmsym.comparison", "compare"),
+    "fit_order": ("gmsym.comparison", "fit_order"),
     "bands": ("gmsym.plotting", "bands"),
     "overlay": ("gmsym.plotting", "overlay"),
     "learning_curve": ("gmsym.plotting", "learning_curve"),
