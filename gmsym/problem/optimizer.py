@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import final
 
 import sympy as sp
+from sympy.core.function import AppliedUndef
 
 from gmsym import symbols
 from gmsym.errors import InputError
@@ -27,7 +28,7 @@ class Optimizer:
             `g` of the regularised risk, the step counter `t` = 0, 1, ... and parameters.
 
     Raises:
-        InputError: no rule for theta, or a reserved name.
+        InputError: no rule for theta, a reserved name, or a rule that is not causal.
     """
 
     name: str
@@ -48,6 +49,12 @@ class Optimizer:
             stray = sorted(s.name for s in rule.free_symbols if symbols.is_field(s.name) or symbols.is_label(s.name))
             if stray:
                 raise InputError(f"update rule {variable} = {rule} uses {stray}; fields and labels belong to the loss")
+            timed = sorted(map(str, rule.atoms(AppliedUndef) | rule.atoms(sp.Indexed)))
+            if timed:
+                raise InputError(
+                    f"update rule {variable} = {rule} uses {timed[0]}; a rule is causal and reads the present theta, gradient g, state "
+                    "and step t only (keep an earlier gradient in a state variable)"
+                )
         ordered = ["theta", *(v for v in rules if v != "theta")]
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "update", tuple((symbols.symbol(v), rules[v]) for v in ordered))

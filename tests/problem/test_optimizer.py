@@ -149,6 +149,8 @@ def test_shows_as_latex():
         ("mine", {"theta": theta - g, "eta": eta}, "'eta' is a reserved name"),
         ("mine", {"theta": theta - g, "h": g}, "'h' is a reserved name"),
         ("mine", {"theta": theta - g, "y0": g}, "'y0' is a reserved name"),
+        ("mine", {"theta": theta - sp.Function("g")(symbols.t + 1)}, r"uses g\(t \+ 1\); a rule is causal"),
+        ("mine", {"theta": theta - sp.IndexedBase("g")[symbols.t + 1]}, "a rule is causal"),
         ("mine", {"theta": theta - g * symbols.h}, "fields and labels belong to the loss"),
     ],
 )
