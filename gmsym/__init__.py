@@ -14,6 +14,8 @@ from gmsym.problem import GaussianMixture as GaussianMixture
 from gmsym.problem import Loss as Loss
 from gmsym.problem import Optimizer as Optimizer
 from gmsym.problem import Problem as Problem
+from gmsym.problem import Teacher as Teacher
+from gmsym.problem import Trained as Trained
 from gmsym.problem import losses as losses
 from gmsym.problem import optimizers as optimizers
 from gmsym.problem.parser import parse as parse

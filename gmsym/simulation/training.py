@@ -61,6 +61,7 @@ def train(
         InputError: a number out of range; a cluster without samples; a block too small.
         ComputationError: training diverged: a quantity is not finite, or |Theta|^2 > 1e12.
     """
+    problem.check_full_batch("simulate (full-batch training)")
     for name, value, least in (("n", n, 1), ("d", d, 1), ("steps", steps, 1), ("replicates", replicates, 2), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
             raise InputError(f"{name} = {value!r}: an integer of at least {least} is needed")
@@ -115,7 +116,8 @@ def source(problem: Problem) -> str:
         ),
     ]
     if loss.readout is not None:
-        definitions.append(printer.function("readout", {"fields": loss.fields}, "Score whose sign is predicted.", loss.readout))
+        given = {"fields": loss.fields, "parameters": parameters}
+        definitions.append(printer.function("readout", given, "Score whose sign is predicted.", loss.readout))
     return printer.module(f"loss and update rule of {loss.name} / {optimizer.name}.", *definitions)
 
 
@@ -169,7 +171,7 @@ def _test_performance(
         h = m[:, None] + square_root(covariance) @ standard
         observed = {"test_loss": jnp.mean(code.loss(h, loss_label, parameters))}
         if problem.decision == "sign":
-            observed["test_error"] = jnp.mean((1 - jnp.sign(code.readout(h)) * jnp.sign(label[0])) / 2)
+            observed["test_error"] = jnp.mean((1 - jnp.sign(code.readout(h, parameters)) * jnp.sign(label[0])) / 2)
         if problem.decision == "argmax":
             best = h == h.max(axis=0)
             observed["test_error"] = 1 - jnp.mean(best[jnp.argmax(label)] / best.sum(axis=0))
