@@ -23,8 +23,10 @@ from gmsym.problem.parser import parse as parse
 if TYPE_CHECKING:
     from gmsym import derive as derive
     from gmsym.comparison import compare as compare
+    from gmsym.pipeline import effective as effective
     from gmsym.pipeline import kernels as kernels
     from gmsym.pipeline import simulate as simulate
+    from gmsym.pipeline import simulate_online as simulate_online
     from gmsym.pipeline import solve as solve
     from gmsym.pipeline import surrogate as surrogate
     from gmsym.plotting import learning_curve as learning_curve
@@ -39,6 +41,8 @@ _LAZY = {
     "kernels": ("gmsym.pipeline", "kernels"),
     "simulate": ("gmsym.pipeline", "simulate"),
     "surrogate": ("gmsym.pipeline", "surrogate"),
+    "effective": ("gmsym.pipeline", "effective"),
+    "simulate_online": ("gmsym.pipeline", "simulate_online"),
     "compare": ("gmsym.comparison", "compare"),
     "overlay": ("gmsym.plotting", "overlay"),
     "learning_curve": ("gmsym.plotting", "learning_curve"),

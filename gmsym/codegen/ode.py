@@ -103,12 +103,14 @@ def _local(name: str, system: Ode, kinds: list[tuple[int, bool]], outputs) -> li
     ]
     size = len(system.law.mean)
     rows, columns = [i for i in range(size) for j in range(i, size)], [j for i in range(size) for j in range(i, size)]
-    meaning = "Means over a fresh sample of each cluster" if name == "means" else "Loss and misclassification of a fresh sample of each cluster"
+    meaning = (
+        "Means over a fresh sample of each cluster" if name == "means" else "Loss and misclassification of a fresh sample of each cluster"
+    )
     texts.append(
         f"def {name}(mean, V, label, trained, parameters, nodes):\n"
         f'    """{meaning}, (K, outputs); mean (K, C + T), V (K, C + T, C + T), label (K, L)."""\n'
         f"    upper = V[:, {rows}, {columns}]\n"
-        "    given = {\"trained\": trained, \"parameters\": parameters, \"nodes\": nodes}\n    parts = []\n"
+        '    given = {"trained": trained, "parameters": parameters, "nodes": nodes}\n    parts = []\n'
         f"{''.join(lines)}"
         f"    return jnp.concatenate(parts)[jnp.array({back})]\n"
     )
@@ -138,7 +140,9 @@ def _closed(name: str, system: Ode, outputs: Sequence[sp.Expr], kinds: list[tupl
         own = [sp.Dummy(f"e{index}_{i}", real=True) for i in range(len(nodes))]
         values |= dict(zip(nodes, own, strict=True))
         symbols += own
-        calls.append(f"*gaussian_means(lambda *z: {name}_integrand_{index}(z, *given), *{name}_law_{index}(*given), nodes[{kinds.index(kind)}]),")
+        calls.append(
+            f"*gaussian_means(lambda *z: {name}_integrand_{index}(z, *given), *{name}_law_{index}(*given), nodes[{kinds.index(kind)}]),"
+        )
     named = [sp.Symbol(f"e{i}", real=True) for i in range(len(symbols))]  # plain names, now that nothing can be captured
     rename = dict(zip(symbols, named, strict=True))
     closed = [expr.xreplace(values).xreplace(rename) for expr in outputs]

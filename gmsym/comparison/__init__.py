@@ -3,6 +3,8 @@
 from gmsym.comparison.compare import Comparison as Comparison
 from gmsym.comparison.compare import Row as Row
 from gmsym.comparison.compare import compare as compare
+from gmsym.comparison.compare import setting as setting
+from gmsym.comparison.compare import size as size
 from gmsym.comparison.entries import Entry as Entry
 from gmsym.comparison.entries import entries as entries
 from gmsym.comparison.order import Order as Order

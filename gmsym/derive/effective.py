@@ -21,7 +21,36 @@ from gmsym.problem import Problem
 from gmsym.system import Equation, Equations, Ode
 from gmsym.system import ode as S
 from gmsym.system.causal_kernels import Mean
-from gmsym.system.ode import A, B, K, M, Q, T, a, abar, b, bbar, beta, c, gram, h, k, l, m, p, r, rate, s, sigma2, t, tau, tau_gram, tau_mean, u, v
+from gmsym.system.ode import (
+    A,
+    B,
+    K,
+    M,
+    Q,
+    T,
+    a,
+    abar,
+    b,
+    bbar,
+    beta,
+    c,
+    gram,
+    h,
+    k,
+    l,
+    m,
+    p,
+    r,
+    rate,
+    s,
+    sigma2,
+    t,
+    tau,
+    tau_gram,
+    tau_mean,
+    u,
+    v,
+)
 
 SOURCE = "theory.md (6.1); Ben Arous, Gheissari, Jagannath 2022"
 _X, _Y, _mu, _direction = (sp.Symbol(name, commutative=False) for name in (r"x", "Y", r"\mu_l", r"\vartheta_s"))
@@ -117,7 +146,9 @@ def increment_equations(problem: Problem, schedule: sp.Expr) -> Equations:
 
     found = [
         Equation(S.Q(t), first_order(Transposed(new) * new, Q(t)), "increment of Q", SOURCE, "theorem"),
-        Equation(S.m(l, t), first_order(Transposed(new) * _mu, m(l, t)), "increment of the overlap with the mean of cluster l", SOURCE, "theorem"),
+        Equation(
+            S.m(l, t), first_order(Transposed(new) * _mu, m(l, t)), "increment of the overlap with the mean of cluster l", SOURCE, "theorem"
+        ),
     ]
     if problem.teacher is not None:
         rhs = first_order(Transposed(new) * _direction, M(s, t))
@@ -166,7 +197,9 @@ def stein_equations(teacher: bool) -> Equations:
             source,
             "theorem",
         ),
-        Equation(Mean(a(t) * u(l), k), rule(abar(k, t) * gram(k, l), m(l, t), tau_mean(r, l)), "gradient times mean's field", source, "theorem"),
+        Equation(
+            Mean(a(t) * u(l), k), rule(abar(k, t) * gram(k, l), m(l, t), tau_mean(r, l)), "gradient times mean's field", source, "theorem"
+        ),
     ]
     if teacher:
         rhs = rule(abar(k, t) * tau_mean(s, k), M(s, t), tau_gram(r, s))
@@ -197,7 +230,11 @@ def _label_groups(problem: Problem) -> tuple[tuple[sp.Symbol, ...], list[dict[sp
     loss, labels = problem.loss, symbols.labels(problem.data.label_size)
     used = [y for y in labels if loss.expr.has(y)]
     # With vector labels the class decides which prediction is wrong, so each has its own means.
-    if problem.data.label_size == 1 and problem.decision is None and all(g.is_polynomial(*used) for g in (loss.value, *loss.gradient) if used):
+    if (
+        problem.data.label_size == 1
+        and problem.decision is None
+        and all(g.is_polynomial(*used) for g in (loss.value, *loss.gradient) if used)
+    ):
         return tuple(used), [{}], (0,) * problem.data.clusters
     distinct = list(dict.fromkeys(problem.data.labels))
     groups = [dict(zip(labels, values, strict=True)) for values in distinct]

@@ -185,7 +185,9 @@ def crossing(
     check_solver(solver)
     shape = getattr(start, variable).shape if variable in State._fields else None
     if shape is None or len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
-        raise InputError(f"{variable}{list(index)} is no order parameter here; {', '.join(f'{x} {getattr(start, x).shape}' for x in State._fields)}")
+        raise InputError(
+            f"{variable}{list(index)} is no order parameter here; {', '.join(f'{x} {getattr(start, x).shape}' for x in State._fields)}"
+        )
     mean, V = law(start, numbers)
     level = quadrature.level_of(float(jnp.sqrt(jnp.max(jnp.diagonal(V, axis1=1, axis2=2))))) + 1
     nodes = tuple(quadrature.rule(*kind, level) for kind in module.NODES)

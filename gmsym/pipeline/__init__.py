@@ -15,5 +15,7 @@ from gmsym.pipeline.demo import demo as demo
 from gmsym.pipeline.dmf import kernels as kernels
 from gmsym.pipeline.dmf import numbers as numbers
 from gmsym.pipeline.dmf import solve as solve
+from gmsym.pipeline.effective import effective as effective
+from gmsym.pipeline.effective import simulate_online as simulate_online
 from gmsym.pipeline.finite_size import surrogate as surrogate
 from gmsym.pipeline.training import simulate as simulate

@@ -2,3 +2,5 @@
 
 from gmsym.simulation.training import source as source
 from gmsym.simulation.training import train as train
+from gmsym.simulation.chain import run_chain as run_chain
+from gmsym.simulation.online import run_online as run_online

@@ -13,13 +13,11 @@ from gmsym import printer, runtime, schema, symbols
 from gmsym.errors import ComputationError, InputError
 from gmsym.problem import Instance, Problem
 from gmsym.problem.design import Design, design
-from gmsym.runtime import points
 from gmsym.runtime.quadrature import square_root
 from gmsym.simulation.data import Data, generate
+from gmsym.simulation.fresh import TEST_POINTS, TEST_SHIFTS, fresh_fields
 
 _MEMORY = 2**30  # bytes of training data held at a time
-_TEST_POINTS = 512
-_TEST_SHIFTS = 16  # enough for errors that are nearly normal: those of a single shift come from the tails and are skewed
 _LARGEST_NORM2 = 1e12  # |Theta|^2 beyond this counts as divergence
 
 
@@ -72,11 +70,11 @@ def train(
     instance = problem.at(**parameters)
     plan = design(instance, n, d)
     code = runtime.load(source(problem), f"gmsym_training_{problem.loss.name}_{problem.optimizer.name}")
-    fresh_fields = _fresh_fields(problem.fields)
-    replicate = jax.jit(jax.vmap(lambda key: _trajectory(problem, code, plan, generate(plan, key), fresh_fields(key), steps)))
+    points_of = fresh_fields(problem.fields)
+    replicate = jax.jit(jax.vmap(lambda key: _trajectory(problem, code, plan, generate(plan, key), points_of(key), steps)))
 
     keys = jax.vmap(lambda r: jax.random.fold_in(jax.random.key(seed), r))(jnp.arange(replicates))
-    tested = 4 * len(problem.data.probabilities) * problem.fields * _TEST_POINTS * _TEST_SHIFTS  # fields of the test points, and copies
+    tested = 4 * len(problem.data.probabilities) * problem.fields * TEST_POINTS * TEST_SHIFTS  # fields of the test points, and copies
     batch = max(1, min(replicates, _MEMORY // (8 * (n * d + tested))))
     parts = []
     for start in range(0, replicates, batch):
@@ -144,20 +142,6 @@ def _trajectory(problem: Problem, code: ModuleType, plan: Design, data: Data, st
     start = data.theta, tuple(jnp.zeros_like(data.theta) for _ in problem.optimizer.state)
     _, observed = jax.lax.scan(step, start, jnp.arange(steps, dtype=data.theta.dtype))
     return observed
-
-
-def _fresh_fields(fields: int) -> Callable[[jax.Array], jax.Array]:
-    """The function key -> points (C, N) of N(0, I): Sobol points, several times shifted at random, whitened together."""
-    uniform = jax.scipy.special.ndtr(jnp.asarray(points.sobol(_TEST_POINTS, fields, seed=0)))
-
-    def shifted(key: jax.Array) -> jax.Array:
-        shift = jax.random.uniform(jax.random.fold_in(key, _TEST_POINTS), (fields, _TEST_SHIFTS, 1))
-        normal = jax.scipy.special.ndtri(jnp.clip((uniform[:, None] + shift) % 1.0, 1e-15, 1 - 1e-15)).reshape(fields, -1)
-        centred = normal - normal.mean(axis=1, keepdims=True)
-        root = jnp.linalg.cholesky(centred @ centred.T / centred.shape[1])
-        return jax.scipy.linalg.solve_triangular(root, centred, lower=True)
-
-    return shifted
 
 
 def _test_performance(
