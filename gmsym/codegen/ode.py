@@ -9,6 +9,7 @@ from gmsym.calculus import GaussianMean
 from gmsym.calculus.kernels import Kernel, Transposed, distribute
 from gmsym.codegen._common import Group, Stacked, names
 from gmsym.errors import UnprintableError
+from gmsym.functions import BivariateNormalCDF, NormalCDF
 from gmsym.printer._jax import ROUGH
 from gmsym.system import Equations, Ode
 from gmsym.system.ode import Local
@@ -40,7 +41,8 @@ CLUSTERS = {clusters}
 TRAINED = {trained!r}
 PARAMETERS = {parameters!r}
 RESPONSE = "{response}"
-NODES = {nodes!r}  # (dimension, whether the integrand is rough) of each set of quadrature nodes
+NODES = {nodes!r}  # (dimension, whether the integrand is rough) of each set of quadrature nodes of `means`
+TEST_NODES = {tested!r}  # likewise of `test`
 
 
 {functions}'''
@@ -53,10 +55,11 @@ def source(system: Ode) -> str:
         UnprintableError: the loss, or a mean over a fresh sample, holds a function that the printer does not know.
     """
     kinds: list[tuple[int, bool]] = []
+    tested: list[tuple[int, bool]] = []
     functions = [
         *_sample(system),
         *_local("means", system, kinds, _moments),
-        *_local("test", system, kinds, lambda local: [local.test_loss, *([] if local.test_error is None else [local.test_error])]),
+        *_local("test", system, tested, lambda local: [local.test_loss, *([] if local.test_error is None else [local.test_error])]),
         *_array_functions("drift", system.drift),
         *_array_functions("increment", system.increments),
         _rate(system),
@@ -75,8 +78,13 @@ def source(system: Ode) -> str:
         signature=system.signature,
         response=system.response,
         nodes=tuple(kinds),
+        tested=tuple(tested),
         functions="\n\n".join(functions),
     )
+
+
+# Functions whose text is long once compiled: all their values in a module's means are taken in one call.
+_BATCHED = {NormalCDF: "rt.normal_cdf", BivariateNormalCDF: "rt.bivariate_normal_cdf"}
 
 
 # --- means over (h, tau) ----------------------------------------------------------------------------------------------
@@ -143,9 +151,20 @@ def _closed(name: str, system: Ode, outputs: Sequence[sp.Expr], kinds: list[tupl
         calls.append(
             f"*gaussian_means(lambda *z: {name}_integrand_{index}(z, *given), *{name}_law_{index}(*given), nodes[{kinds.index(kind)}]),"
         )
+    closed = [expr.xreplace(values) for expr in outputs]
+    for function, text in _BATCHED.items():
+        found = sorted({x for expr in closed for x in expr.atoms(function) if _is_flat(x, symbols)}, key=sp.default_sort_key)
+        if not found:
+            continue
+        columns = [Group(*column) for column in zip(*(x.args for x in found), strict=True)]
+        label = text.removeprefix("rt.")
+        texts.append(printer.function(f"{name}_{label}", given, f"Arguments of {label}, each (count,).", columns))
+        own = [sp.Dummy(f"{label}_{i}", real=True) for i in range(len(found))]
+        closed = [expr.xreplace(dict(zip(found, own, strict=True))) for expr in closed]
+        symbols += own
+        calls.append(f"*{text}(*(jnp.array(x) for x in {name}_{label}(*given))),")
     named = [sp.Symbol(f"e{i}", real=True) for i in range(len(symbols))]  # plain names, now that nothing can be captured
-    rename = dict(zip(symbols, named, strict=True))
-    closed = [expr.xreplace(values).xreplace(rename) for expr in outputs]
+    closed = [expr.xreplace(dict(zip(symbols, named, strict=True))) for expr in closed]
     texts.append(printer.function(f"{name}_outputs", {**given, "integrals": named}, "The outputs in terms of the integrals.", closed))
     integrals = f"({' '.join(calls)})"
     texts.append(
@@ -155,6 +174,11 @@ def _closed(name: str, system: Ode, outputs: Sequence[sp.Expr], kinds: list[tupl
         f"    return jnp.stack([jnp.asarray(x, float) for x in {name}_outputs(*given, integrals)])\n"
     )
     return texts
+
+
+def _is_flat(expr: sp.Expr, integrals: Sequence[sp.Symbol]) -> bool:
+    """Whether the arguments are free of integrals and of functions that are evaluated together."""
+    return not any(x.has(*integrals, *_BATCHED) for x in expr.args)
 
 
 def _outer_means(expr: sp.Expr) -> list[GaussianMean]:

@@ -123,8 +123,8 @@ class Comparison:
     def _summary(self) -> str:
         worst = self.worst
         return (
-            f"max |z| = {abs(worst.z):.2f} ({worst.entry} at time {worst.time:.6g}), allowed {self.threshold():.2f}; rms z = {self.rms_z:.2f}: "
-            f"theory and simulation {'agree' if self.agrees() else 'DISAGREE'} at level {LEVEL}"
+            f"max |z| = {abs(worst.z):.2f} ({worst.entry} at time {worst.time:.6g}), allowed {self.threshold():.2f}; "
+            f"rms z = {self.rms_z:.2f}: theory and simulation {'agree' if self.agrees() else 'DISAGREE'} at level {LEVEL}"
         )
 
     def __repr__(self) -> str:

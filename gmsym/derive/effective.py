@@ -8,7 +8,7 @@ the C + T fields (h, tau) remain, which the Gaussian calculus closes or reduces.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 
 import sympy as sp
 
@@ -78,8 +78,8 @@ def effective(problem: Problem) -> Ode:
     increments = increment_equations(problem, schedule)
     flow = flow_equations(increments)
     reduced = stein_equations(bool(problem.teacher))
-    kept, groups, of_cluster = _label_groups(problem)
     law = _law(problem)
+    kept, groups, of_cluster = _groups(problem, law)
     response, local = _local_means(problem, law, groups)
     return Ode(
         name=f"{loss.name}_online",
@@ -225,20 +225,30 @@ def _law(problem: Problem) -> S.Law:
     return S.Law(mean, sp.ImmutableDenseMatrix(cov))
 
 
-def _label_groups(problem: Problem) -> tuple[tuple[sp.Symbol, ...], list[dict[sp.Symbol, sp.Expr]], tuple[int, ...]]:
-    """(label symbols that stay, substitutions one a group, group of each cluster): labels stay where the gradient is a polynomial in them."""
+def _groups(problem: Problem, law: S.Law) -> tuple[tuple[sp.Symbol, ...], list[dict[sp.Symbol, sp.Expr]], tuple[int, ...]]:
+    """(label symbols that stay, substitutions one a group, group of each cluster).
+
+    Clusters of one label share their means; all labels do where the loss is a polynomial in them and no class is predicted. A cluster
+    whose mean is zero has fields of mean zero, which closes more.
+    """
     loss, labels = problem.loss, symbols.labels(problem.data.label_size)
     used = [y for y in labels if loss.expr.has(y)]
-    # With vector labels the class decides which prediction is wrong, so each has its own means.
-    if (
-        problem.data.label_size == 1
-        and problem.decision is None
-        and all(g.is_polynomial(*used) for g in (loss.value, *loss.gradient) if used)
-    ):
-        return tuple(used), [{}], (0,) * problem.data.clusters
-    distinct = list(dict.fromkeys(problem.data.labels))
-    groups = [dict(zip(labels, values, strict=True)) for values in distinct]
-    return (), groups, tuple(distinct.index(values) for values in problem.data.labels)
+    shared = problem.decision is None and bool(used) and all(f.is_polynomial(*used) for f in (loss.value, *loss.gradient))
+    if not used and problem.decision is None:
+        shared = True
+    centred = dict.fromkeys(law.mean, sp.S.Zero)
+    found = []
+    for cluster, label in enumerate(problem.data.labels):
+        overlaps = problem.data.means_gram[cluster, cluster], *_teacher_column(problem, cluster)
+        at_label = {} if shared else dict(zip(labels, label, strict=True))
+        found.append(at_label | (centred if all(x == 0 for x in overlaps) else {}))
+    distinct = [group for index, group in enumerate(found) if group not in found[:index]]
+    return tuple(used) if shared else (), distinct, tuple(map(distinct.index, found))
+
+
+def _teacher_column(problem: Problem, cluster: int) -> list[sp.Expr]:
+    """theta*_s . mu_k of a cluster."""
+    return [] if problem.teacher is None else list(problem.teacher.overlap_with_means(problem.data.clusters)[:, cluster])
 
 
 def _trained_gradient(problem: Problem) -> tuple[sp.Expr, ...]:
@@ -259,19 +269,21 @@ def _local_means(problem: Problem, law: S.Law, groups: Sequence[dict[sp.Symbol, 
 
 
 def _reduced(problem: Problem, law: S.Law, label: dict[sp.Symbol, sp.Expr], response: S.Response) -> S.Local:
+    """The means of one group; `label` holds its label and, where they vanish, the fields' means."""
     loss = problem.loss
+    location = [x.xreplace(label) for x in law.mean]
     xs = (*loss.fields, *loss.teachers)
     count = range(problem.fields)
     gradient = [g.xreplace(label) for g in loss.gradient]
 
-    @lru_cache(maxsize=None)
+    @cache
     def mean(f: sp.Expr) -> sp.Expr:
-        return expectation(f, xs, law.mean, law.covariance)
+        return expectation(f, xs, location, law.covariance)
 
     if response == "derivative":
         rows = [[mean(sp.diff(g, x)) for x in xs] for g in gradient]
     else:
-        rows = [[mean(g * (x - centre)) for x, centre in zip(xs, law.mean, strict=True)] for g in gradient]
+        rows = [[mean(g * (x - centre)) for x, centre in zip(xs, location, strict=True)] for g in gradient]
     square = sp.Matrix(problem.fields, problem.fields, lambda i, j: 0)
     for i in count:
         for j in range(i, problem.fields):

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optimistix
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from gmsym.errors import ComputationError, InputError
 from gmsym.runtime import nodes as quadrature
@@ -24,6 +24,7 @@ Solver = Literal["tsit5", "kvaerno5"]
 SOLVERS: dict[str, Callable[[], Any]] = {"tsit5": diffrax.Tsit5, "kvaerno5": diffrax.Kvaerno5}  # explicit; implicit, for stiff problems
 MAX_STEPS = 2**14
 _ROUGH_TOLERANCE = 1e-5  # kinks on fixed nodes make the drift piecewise smooth: a finer tolerance follows the pieces
+_ROUGH_LEVEL = 2
 _LEVELS = 6  # refinements of the nodes that are tried
 _SAFETY = 0.1  # tolerance of one step, relative to the tolerance asked for
 
@@ -33,7 +34,7 @@ class Solution(NamedTuple):
 
     values: dict[str, np.ndarray]  # Q (N, C, C), m (N, K, C), M (N, T, C), v (N, P), test_loss and perhaps test_error (N,)
     errors: dict[str, np.ndarray]  # bounds: change of nodes plus change of tolerance
-    quadrature_error: float  # largest change of a value, relative to max(1, |value|), when the nodes change
+    quadrature_error: float  # largest change of a state variable, relative to max(1, |value|), when the nodes change
     solver_error: float  # the same, when the tolerance grows tenfold
     nodes: int  # in all sets
     steps: int  # of the solver
@@ -77,10 +78,11 @@ def solve_ode(
     last = max([quadrature.largest_level(*kind) for kind in module.NODES], default=0)
     level = min(level, last)
     for attempt in range(_LEVELS):
-        sets = [tuple(quadrature.rule(*kind, level, variant) for kind in module.NODES) for variant in (0, 1)]
+        sets = [_both_sets(module, level, variant) for variant in (0, 1)]
         found, reached = _run(module, solver, numbers, start, ts, sets[0], step_tolerance)
         check_arrival(found, reached, ts)
-        other, _ = _run(module, solver, numbers, start, ts, sets[1], step_tolerance) if module.NODES else (found, reached)
+        exact = not module.NODES and not module.TEST_NODES
+        other = found if exact else _run(module, solver, numbers, start, ts, sets[1], step_tolerance)[0]
         gap = _gap(found, other)
         if report is not None:
             report((attempt + 1) / _LEVELS)
@@ -90,7 +92,14 @@ def solve_ode(
     loose, _ = _run(module, solver, numbers, start, ts, sets[0], 10 * step_tolerance)
     values = {name: np.asarray(value) for name, value in found.items()}
     errors = {name: np.abs(value - np.asarray(other[name])) + np.abs(value - np.asarray(loose[name])) for name, value in values.items()}
-    return Solution(values, errors, gap, _gap(found, loose), sum(len(x.weights) for x in sets[0]), int(reached.steps))
+    return Solution(values, errors, gap, _gap(found, loose), sum(len(x.weights) for x in sets[0][0]), int(reached.steps))
+
+
+def _both_sets(module: OdeModule, level: int, variant: int) -> tuple[tuple[Nodes, ...], tuple[Nodes, ...]]:
+    """Nodes of the drift, and of the test loss and error; jumps gain little from levels, and only the tests have them as a rule."""
+    of_drift = tuple(quadrature.rule(*kind, level, variant) for kind in module.NODES)
+    of_test = tuple(quadrature.rule(*kind, _ROUGH_LEVEL if kind[1] else level, variant) for kind in module.TEST_NODES)
+    return of_drift, of_test
 
 
 class Reached(NamedTuple):
@@ -102,10 +111,12 @@ class Reached(NamedTuple):
 
 
 @eqx.filter_jit
-def _run(module, solver: str, numbers: Numbers, start: State, ts, nodes: Sequence[Nodes], tolerance) -> tuple[dict[str, Array], Reached]:
-    solution = integrate(module, solver, numbers, start, ts, nodes, tolerance)
+def _run(
+    module, solver: str, numbers: Numbers, start: State, ts, sets: tuple[Sequence[Nodes], Sequence[Nodes]], tolerance
+) -> tuple[dict[str, Array], Reached]:
+    solution = integrate(module, solver, numbers, start, ts, sets[0], tolerance)
     arrived = solution.stats["num_accepted_steps"]
-    return observables(module, solution.ys, numbers, nodes), Reached(
+    return observables(module, solution.ys, numbers, sets[1]), Reached(
         jnp.max(jnp.where(jnp.isfinite(solution.ys.Q[:, 0, 0]), ts, ts[0])), arrived, diffrax.is_successful(solution.result)
     )
 
@@ -156,8 +167,9 @@ def check_arrival(found: dict[str, Array], reached: Reached, ts: Array) -> None:
 
 
 def _gap(one: dict[str, Array], other: dict[str, Array]) -> float:
-    """Largest difference, relative to max(1, |value|)."""
-    return max((float(jnp.max(jnp.abs(one[x] - other[x]) / jnp.maximum(1, jnp.abs(one[x])))) for x in one if one[x].size), default=0.0)
+    """Largest difference of the state, relative to max(1, |value|)."""
+    changes = [jnp.abs(one[x] - other[x]) / jnp.maximum(1, jnp.abs(one[x])) for x in State._fields if one[x].size]
+    return max(float(jnp.max(change)) for change in changes)
 
 
 def crossing(

@@ -31,7 +31,7 @@ def overlay(
     Args:
         theory: a result of kind "theory".
         runs: a result of kind "simulation" of the same problem.
-        quantities: variables of the schema. Default: m, Q, train_loss and test_error, for online SGD also M and trained, where there are such.
+        quantities: variables of the schema. Default: m, Q, M, trained, train_loss and test_error, as far as both have them.
         axes: one Axes for each quantity, to draw in. Default: a new figure.
         scores: in a new figure, whether a panel below each shows z (`gmsym.comparison.Comparison`) and, dashed, what is allowed of it.
         log_time: whether time is logarithmic. Default: if there are more than 200 steps.

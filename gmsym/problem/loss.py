@@ -70,7 +70,8 @@ class Loss:
             stray = readout.free_symbols - set(self.fields) - self.parameters
             if stray:
                 raise InputError(
-                    f"readout = {readout}: only the fields {list(map(str, self.fields))} and the parameters of the loss may appear, not {sorted(map(str, stray))}"
+                    f"readout = {readout}: only the fields {list(map(str, self.fields))} and the parameters of the loss may appear, "
+                    f"not {sorted(map(str, stray))}"
                 )
         object.__setattr__(self, "readout", readout)
         _ = self.gradient  # a discontinuous loss is refused here

@@ -109,7 +109,7 @@ class Problem:
         if len(loss.teachers) != (0 if teacher is None else teacher.count):
             raise InputError(
                 f"the loss uses {len(loss.teachers)} teacher field(s) ({', '.join(map(str, loss.teachers)) or 'none'}) but there are "
-                f"{0 if teacher is None else teacher.count} teacher direction(s); give teacher = Teacher(gram, ...) with one row for each field"
+                f"{0 if teacher is None else teacher.count} teacher direction(s); give teacher = Teacher(gram, ...), a row for each field"
             )
         unused = [] if trained is None else [v.name for v in trained.names if v not in loss.parameters]
         if unused:

@@ -140,6 +140,6 @@ def _check_finite(observed: dict[str, np.ndarray], times: np.ndarray, first: int
     if len(bad):
         time, replicate = bad[0]
         raise ComputationError(
-            f"online SGD diverged before time {times[time]:.6g}: |Theta|^2 = {norm2[replicate, time]:.3g} in replicate {first + replicate}; "
-            "a smaller step c may help"
+            f"online SGD diverged before time {times[time]:.6g}: |Theta|^2 = {norm2[replicate, time]:.3g} in replicate "
+            f"{first + replicate}; a smaller step c may help"
         )
