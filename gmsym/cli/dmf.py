@@ -18,12 +18,15 @@ from gmsym.cli._app import (
 )
 from gmsym.cli._input import check_target, progress, read
 from gmsym.cli._output import comparison_record, draw, equation_text, exit_unless, print_comparison, report, write, write_json
+from gmsym.cli.effective import simulate_online, solve_online
 from gmsym.errors import InputError
 from gmsym.problem._suggest import unknown
 from gmsym.problem.file import ProblemFile
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from gmsym.system import AbstractSystem
 
 
 @app.command()
@@ -35,14 +38,12 @@ def derive(
     style: Annotated[str, typer.Option("--format", help="latex or text.")] = "text",
     output: TextOption = None,
 ) -> None:
-    """Print the DMF equations of a problem."""
+    """Print the DMF equations of a problem, or the effective dynamics if it is one of online SGD."""
     if style not in ("latex", "text"):
         raise InputError(f"--format: {unknown('format', style, ['latex', 'text'])}")
-    problem = read(file, loss, optimizer, settings).problem
+    given = read(file, loss, optimizer, settings)
     check_target("--output", output)
-    from gmsym.derive import dmf
-
-    system = dmf(problem)
+    system = _derived(given)
     write(system.latex() if style == "latex" else "\n\n".join(map(equation_text, system.equations())), output)
 
 
@@ -55,11 +56,9 @@ def codegen(
     output: TextOption = None,
 ) -> None:
     """Print the generated JAX module of a problem."""
-    problem = read(file, loss, optimizer, settings).problem
+    given = read(file, loss, optimizer, settings)
     check_target("--output", output, ".py")
-    from gmsym.derive import dmf
-
-    write(dmf(problem).source().rstrip("\n"), output)
+    write(_derived(given).source().rstrip("\n"), output)
 
 
 @app.command()
@@ -74,6 +73,10 @@ def solve(
 ) -> None:
     """Solve the DMF equations: order parameters in the limit of large n and d."""
     given = read(file, loss, optimizer, settings)
+    if given.is_online:
+        raise InputError(
+            "[run] time and step ask for online SGD, which `gmsym effective` solves; give `alpha` and `steps` for full batches"
+        )
     _ = given.instance
     check_target("--json", json_target)
     check_target("--output", output, ".nc")
@@ -93,7 +96,7 @@ def simulate(
     output: DatasetOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Train on generated data of n = alpha*d samples in d dimensions."""
+    """Train on generated data of n = alpha*d samples in d dimensions, or online on fresh samples."""
     given = read(file, loss, optimizer, settings)
     _ = given.instance
     check_target("--json", json_target)
@@ -123,8 +126,12 @@ def compare(
     check_target("--figure", figure, ".png", ".svg", ".pdf")
     from gmsym import pipeline
 
-    theory = _solve(given, given.n / given.simulation.d, quiet)  # the simulation's n/d: alpha*d may not be an integer
-    runs = _simulate(given, quiet)
+    if given.is_online:
+        runs = _simulate(given, quiet)
+        theory = solve_online(given, runs["time"].values, quiet)
+    else:
+        theory = _solve(given, given.n / given.simulation.d, quiet)  # the simulation's n/d: alpha*d may not be an integer
+        runs = _simulate(given, quiet)
     comparison = pipeline.compare(theory, runs)
     if output is not None:
         theory.to_netcdf(output, group="theory")
@@ -136,6 +143,12 @@ def compare(
     elif not quiet:
         print_comparison(comparison)
     exit_unless(comparison.agrees())
+
+
+def _derived(given: ProblemFile) -> "AbstractSystem":
+    from gmsym import derive as theories
+
+    return (theories.effective if given.is_online else theories.dmf)(given.problem)
 
 
 def _solve(given: ProblemFile, alpha: float, quiet: bool) -> "xr.Dataset":
@@ -155,6 +168,8 @@ def _solve(given: ProblemFile, alpha: float, quiet: bool) -> "xr.Dataset":
 
 
 def _simulate(given: ProblemFile, quiet: bool) -> "xr.Dataset":
+    if given.is_online:
+        return simulate_online(given, quiet)
     from gmsym import pipeline
 
     return pipeline.simulate(

@@ -58,8 +58,8 @@ def source(system: Ode) -> str:
     tested: list[tuple[int, bool]] = []
     functions = [
         *_sample(system),
-        *_local("means", system, kinds, _moments),
-        *_local("test", system, tested, lambda local: [local.test_loss, *([] if local.test_error is None else [local.test_error])]),
+        *_local("means", system, kinds, [_moments(x) for x in system.local], system.of_cluster),
+        *_local("test", system, tested, [[x for x in pair if x is not None] for pair in system.tested], system.tested_of_cluster),
         *_array_functions("drift", system.drift),
         *_array_functions("increment", system.increments),
         _rate(system),
@@ -97,12 +97,14 @@ def _moments(local: Local) -> list[sp.Expr]:
     return [*local.gradient, *local.response, *upper, *local.trained]
 
 
-def _local(name: str, system: Ode, kinds: list[tuple[int, bool]], outputs) -> list[str]:
+def _local(
+    name: str, system: Ode, kinds: list[tuple[int, bool]], outputs: Sequence[Sequence[sp.Expr]], of_cluster: Sequence[int]
+) -> list[str]:
     """One function for each distinct label, and `{name}` which maps them over the clusters."""
     texts = []
-    for index, local in enumerate(system.local):
-        texts += _closed(f"_{name}_{index}", system, outputs(local), kinds)
-    groups = [[k for k, group in enumerate(system.of_cluster) if group == index] for index in range(len(system.local))]
+    for index, group in enumerate(outputs):
+        texts += _closed(f"_{name}_{index}", system, group, kinds)
+    groups = [[k for k, group in enumerate(of_cluster) if group == index] for index in range(len(outputs))]
     order = [k for group in groups for k in group]
     back = [order.index(k) for k in range(system.clusters)]
     lines = [

@@ -79,14 +79,17 @@ def effective(problem: Problem) -> Ode:
     flow = flow_equations(increments)
     reduced = stein_equations(bool(problem.teacher))
     law = _law(problem)
-    kept, groups, of_cluster = _groups(problem, law)
+    used = [y for y in symbols.labels(problem.data.label_size) if loss.expr.has(y)]
+    shared = all(f.is_polynomial(*used) for f in (loss.value, *loss.gradient, *_trained_gradient(problem))) if used else True
+    groups, of_cluster = _groups(problem, law, shared)
+    tested, tested_of_cluster = _groups(problem, law, shared and problem.decision is None)
     response, local = _local_means(problem, law, groups)
     return Ode(
         name=f"{loss.name}_online",
         problem=problem,
         fields=loss.fields,
         teachers=loss.teachers,
-        labels=kept,
+        labels=tuple(used),
         trained=trained,
         parameters=problem.local_parameters,
         clusters=problem.data.clusters,
@@ -98,6 +101,8 @@ def effective(problem: Problem) -> Ode:
         response=response,
         local=local,
         of_cluster=of_cluster,
+        tested=tuple(_tested(problem, law, group) for group in tested),
+        tested_of_cluster=tested_of_cluster,
         gradient=loss.gradient,
         trained_gradient=_trained_gradient(problem),
         schedule=schedule,
@@ -225,17 +230,13 @@ def _law(problem: Problem) -> S.Law:
     return S.Law(mean, sp.ImmutableDenseMatrix(cov))
 
 
-def _groups(problem: Problem, law: S.Law) -> tuple[tuple[sp.Symbol, ...], list[dict[sp.Symbol, sp.Expr]], tuple[int, ...]]:
-    """(label symbols that stay, substitutions one a group, group of each cluster).
+def _groups(problem: Problem, law: S.Law, shared: bool) -> tuple[list[dict[sp.Symbol, sp.Expr]], tuple[int, ...]]:
+    """(substitutions, one a group; group of each cluster).
 
-    Clusters of one label share their means; all labels do where the loss is a polynomial in them and no class is predicted. A cluster
-    whose mean is zero has fields of mean zero, which closes more.
+    Clusters of one label share their means, and clusters of all labels if `shared`: the label then stays a symbol. A cluster whose mean
+    is zero has fields of mean zero, which closes more.
     """
-    loss, labels = problem.loss, symbols.labels(problem.data.label_size)
-    used = [y for y in labels if loss.expr.has(y)]
-    shared = problem.decision is None and bool(used) and all(f.is_polynomial(*used) for f in (loss.value, *loss.gradient))
-    if not used and problem.decision is None:
-        shared = True
+    labels = symbols.labels(problem.data.label_size)
     centred = dict.fromkeys(law.mean, sp.S.Zero)
     found = []
     for cluster, label in enumerate(problem.data.labels):
@@ -243,7 +244,7 @@ def _groups(problem: Problem, law: S.Law) -> tuple[tuple[sp.Symbol, ...], list[d
         at_label = {} if shared else dict(zip(labels, label, strict=True))
         found.append(at_label | (centred if all(x == 0 for x in overlaps) else {}))
     distinct = [group for index, group in enumerate(found) if group not in found[:index]]
-    return tuple(used) if shared else (), distinct, tuple(map(distinct.index, found))
+    return distinct, tuple(map(distinct.index, found))
 
 
 def _teacher_column(problem: Problem, cluster: int) -> list[sp.Expr]:
@@ -293,17 +294,22 @@ def _reduced(problem: Problem, law: S.Law, label: dict[sp.Symbol, sp.Expr], resp
         response=sp.ImmutableDenseMatrix(rows),
         square=sp.ImmutableDenseMatrix(square),
         trained=tuple(mean(g.xreplace(label)) for g in _trained_gradient(problem)),
-        test_loss=mean(loss.value.xreplace(label)),
-        test_error=_test_error(problem, label, mean),
     )
 
 
-def _test_error(problem: Problem, label, mean) -> sp.Expr | None:
+def _tested(problem: Problem, law: S.Law, label: dict[sp.Symbol, sp.Expr]) -> S.Tested:
+    location = [x.xreplace(label) for x in law.mean]
+    xs = (*problem.loss.fields, *problem.loss.teachers)
+
+    def mean(f: sp.Expr) -> sp.Expr:
+        return expectation(f, xs, location, law.covariance)
+
+    error = None
     if problem.decision == "sign":
         (y,) = symbols.labels(1)
-        return mean(sp.Heaviside(-label[y] * problem.loss.readout))
-    if problem.decision == "argmax":
+        error = mean(sp.Heaviside(-label[y] * problem.loss.readout))
+    elif problem.decision == "argmax":
         fields = problem.loss.fields
         best = next(i for i, y in enumerate(symbols.labels(problem.data.label_size)) if label[y] == 1)
-        return 1 - mean(sp.Mul(*(sp.Heaviside(fields[best] - f) for f in fields if f != fields[best])))
-    return None
+        error = 1 - mean(sp.Mul(*(sp.Heaviside(fields[best] - f) for f in fields if f != fields[best])))
+    return S.Tested(mean(problem.loss.value.xreplace(label)), error)

@@ -65,8 +65,13 @@ class Local(NamedTuple):
     response: sp.ImmutableDenseMatrix  # E[da/d(h, tau)], or E[a (h, tau)^T] centred where a derivative has no quadrature, (C, C + T)
     square: sp.ImmutableDenseMatrix  # E[a a^T], (C, C)
     trained: tuple[sp.Expr, ...]  # E[dl/dv], (P,)
-    test_loss: sp.Expr
-    test_error: sp.Expr | None
+
+
+class Tested(NamedTuple):
+    """Loss, and probability of a wrong prediction if there is one, of a fresh sample of a cluster."""
+
+    loss: sp.Expr
+    error: sp.Expr | None
 
 
 @final
@@ -94,6 +99,8 @@ class Ode(AbstractSystem):
     response: Response
     local: tuple[Local, ...]
     of_cluster: tuple[int, ...]  # which entry of `local` belongs to each cluster, (K,)
+    tested: tuple[Tested, ...]
+    tested_of_cluster: tuple[int, ...]  # which entry of `tested` belongs to each cluster, (K,)
     gradient: tuple[sp.Expr, ...]  # a, (C,)
     trained_gradient: tuple[sp.Expr, ...]  # b, (P,)
     schedule: sp.Expr  # rate rho(t) in the clock and parameters
@@ -161,13 +168,14 @@ class Ode(AbstractSystem):
         return f"Ode({self.name!r}, {sizes}, signature={self.signature!r})"
 
     def identity(self) -> tuple[sp.Basic, ...]:
-        parts: list[sp.Basic] = [sp.Symbol(self.response), self.schedule, sp.Tuple(*map(sp.Integer, self.of_cluster))]
+        parts: list[sp.Basic] = [sp.Symbol(self.response), self.schedule]
+        parts += [sp.Tuple(*map(sp.Integer, which)) for which in (self.of_cluster, self.tested_of_cluster)]
         parts += [sp.Tuple(*group) for group in (self.fields, self.teachers, self.labels, self.trained, self.parameters)]
         parts += [sp.Tuple(*self.gradient), sp.Tuple(*self.trained_gradient)]
         parts += [sp.Tuple(e.lhs, e.rhs) for e in (*self.drift, *self.increments)]
         for local in self.local:
-            parts += [sp.Tuple(*local.gradient), local.response, local.square, sp.Tuple(*local.trained), local.test_loss]
-            parts += [] if local.test_error is None else [local.test_error]
+            parts += [sp.Tuple(*local.gradient), local.response, local.square, sp.Tuple(*local.trained)]
+        parts += [x for tested in self.tested for x in tested if x is not None]
         return tuple(parts)
 
 
