@@ -23,12 +23,16 @@ from gmsym.problem.parser import parse as parse
 if TYPE_CHECKING:
     from gmsym import derive as derive
     from gmsym.comparison import compare as compare
+    from gmsym.comparison import measured_fluctuations as measured_fluctuations
+    from gmsym.pipeline import crossing_time as crossing_time
     from gmsym.pipeline import effective as effective
+    from gmsym.pipeline import fluctuations as fluctuations
     from gmsym.pipeline import kernels as kernels
     from gmsym.pipeline import simulate as simulate
     from gmsym.pipeline import simulate_online as simulate_online
     from gmsym.pipeline import solve as solve
     from gmsym.pipeline import surrogate as surrogate
+    from gmsym.pipeline import tune as tune
     from gmsym.plotting import learning_curve as learning_curve
     from gmsym.plotting import overlay as overlay
     from gmsym.problem.file import read as read
@@ -42,6 +46,10 @@ _LAZY = {
     "simulate": ("gmsym.pipeline", "simulate"),
     "surrogate": ("gmsym.pipeline", "surrogate"),
     "effective": ("gmsym.pipeline", "effective"),
+    "fluctuations": ("gmsym.pipeline", "fluctuations"),
+    "crossing_time": ("gmsym.pipeline", "crossing_time"),
+    "tune": ("gmsym.pipeline", "tune"),
+    "measured_fluctuations": ("gmsym.comparison", "measured_fluctuations"),
     "simulate_online": ("gmsym.pipeline", "simulate_online"),
     "compare": ("gmsym.comparison", "compare"),
     "overlay": ("gmsym.plotting", "overlay"),

@@ -39,7 +39,8 @@ VARIABLES = {
     "test_error": Variable(("time",), "test error", r"\varepsilon_{\mathrm{test}}"),  # misclassified fraction; absent without a readout
 }
 OPTIONAL = frozenset({"test_error", "M", "trained"})
-OFFLINE = frozenset({"train_loss"})  # absent from online SGD
+FULL_BATCH = tuple(name for name in VARIABLES if name not in ("M", "trained"))  # variables of full-batch training
+ONLINE = tuple(name for name in VARIABLES if name != "train_loss")  # and of online SGD
 ATTRIBUTES = {"theory": ("problem", "alpha", "parameters"), "simulation": ("problem", "alpha", "parameters", "n", "d", "replicates")}
 ONLINE_ATTRIBUTES = {"theory": ("problem", "step", "parameters"), "simulation": ("problem", "step", "parameters", "d", "replicates")}
 RECORD = ("m", "Q", "Q_k", "train_loss", "test_error")  # what `last` reports
@@ -84,8 +85,8 @@ def to_dataset(
         values = {name: value for name, value in values.items() if value.size}
         runs = {name: run for name, run in (runs or {}).items() if name in values}
         errors = {name: error for name, error in errors.items() if name in values}
-    allowed = {name: None for name in VARIABLES if times is None or name not in OFFLINE}
-    _check_names("values", values, allowed.keys() - OPTIONAL, allowed)
+    allowed = FULL_BATCH if times is None else ONLINE
+    _check_names("values", values, set(allowed) - OPTIONAL, allowed)
     _check_names("errors", errors, values.keys(), values.keys())
     _check_names("runs", runs or {}, (), values.keys())
     if values["m"].ndim != 3 or not values["m"].size:

@@ -18,8 +18,9 @@ from gmsym.calculus.kernels import Transposed
 from gmsym.errors import InputError
 from gmsym.functions import heaviside_form
 from gmsym.problem import Problem
-from gmsym.system import Equation, Equations, Ode
+from gmsym.system import Equation, Equations, Ode, Sde
 from gmsym.system import ode as S
+from gmsym.system import sde as F
 from gmsym.system.causal_kernels import Mean
 from gmsym.system.ode import (
     A,
@@ -55,6 +56,7 @@ from gmsym.system.ode import (
 SOURCE = "theory.md (6.1); Ben Arous, Gheissari, Jagannath 2022"
 _X, _Y, _mu, _direction = (sp.Symbol(name, commutative=False) for name in (r"x", "Y", r"\mu_l", r"\vartheta_s"))
 _a, _h = (sp.Symbol(name, commutative=False) for name in ("a", "h"))
+_phi = F.phi()
 _delta = sp.Symbol("delta", positive=True)
 
 
@@ -110,6 +112,34 @@ def effective(problem: Problem) -> Ode:
     )
 
 
+def fluctuations(system: Ode | Problem) -> Sde:
+    """Fluctuations of online SGD around its effective dynamics, of order 1/sqrt(d), with the full volatility.
+
+    Around a fixed point with a flat direction, such as zero overlap of a network with a mixture of XOR type, the same equation is the
+    critical diffusion of sqrt(d) times the overlap.
+
+    Raises:
+        InputError: as `effective`.
+    """
+    ode = effective(system) if isinstance(system, Problem) else system
+    if not isinstance(ode, Ode):
+        raise InputError(f"system = {system!r}: effective dynamics (derive.effective) or a Problem are needed")
+    volatility = sp.Sum(p(k) * Mean(_phi * Transposed(_phi), k), (k, 1, K)) - F.F(t) * Transposed(F.F(t))
+    lyapunov = F.DF(t) * F.P(t) + F.P(t) * Transposed(F.DF(t)) + c * F.Sigma(t)
+    source = "theory.md 6; Ben Arous, Gheissari, Jagannath 2022"
+    # The increment is of order delta and there are dt/delta samples in dt: variance delta Sigma dt = (c/d) Sigma dt.
+    return Sde(
+        ode,
+        Equations(
+            (
+                Equation(F.d_xi(t), F.DF(t) * F.xi(t) * F.dt + F.Root(t) * F.dB(t), "fluctuation", source, "theorem"),
+                Equation(sp.Derivative(F.P(t), t), lyapunov, "covariance of the fluctuation", source, "theorem"),
+                Equation(F.Sigma(t), volatility, "covariance of one sample's increment phi", source, "theorem"),
+            )
+        ),
+    )
+
+
 def rate_of(problem: Problem) -> sp.Expr:
     """rho(t) of an optimizer theta - c rho(t) g, where eta stands for c.
 
@@ -150,25 +180,36 @@ def increment_equations(problem: Problem, schedule: sp.Expr) -> Equations:
         return sp.expand(expanded - old).coeff(_delta, 1)
 
     found = [
-        Equation(S.Q(t), first_order(Transposed(new) * new, Q(t)), "increment of Q", SOURCE, "theorem"),
+        Equation(S.phi_Q(t), first_order(Transposed(new) * new, Q(t)), "increment of Q", SOURCE, "theorem"),
         Equation(
-            S.m(l, t), first_order(Transposed(new) * _mu, m(l, t)), "increment of the overlap with the mean of cluster l", SOURCE, "theorem"
+            S.phi_m(l, t),
+            first_order(Transposed(new) * _mu, m(l, t)),
+            "increment of the overlap with the mean of cluster l",
+            SOURCE,
+            "theorem",
         ),
     ]
     if problem.teacher is not None:
         rhs = first_order(Transposed(new) * _direction, M(s, t))
-        found.append(Equation(S.M(s, t), rhs, "increment of the overlap with teacher direction s", SOURCE, "theorem"))
+        found.append(Equation(S.phi_M(s, t), rhs, "increment of the overlap with teacher direction s", SOURCE, "theorem"))
     if problem.trained is not None:
         slow = step * S.c_v / c  # step c_v/d
         rhs = sp.expand(-slow * (b(t) + S.beta_v * v(t))).coeff(_delta, 1)
-        found.append(Equation(v(t), rhs, "increment of the trained parameters", SOURCE, "theorem"))
+        found.append(Equation(S.phi_v(t), rhs, "increment of the trained parameters", SOURCE, "theorem"))
     return Equations(found)
 
 
 def flow_equations(increments: Equations) -> Equations:
     """d/dt of each statistic: the mean of its increment over a fresh sample."""
+    statistic = {S.phi_Q: Q, S.phi_m: m, S.phi_M: M, S.phi_v: v}
     return Equations(
-        Equation(sp.Derivative(e.lhs, t), _mean_over_mixture(e.rhs), e.meaning.replace("increment", "drift"), e.source, e.status)
+        Equation(
+            sp.Derivative(statistic[type(e.lhs)](*e.lhs.args), t),
+            _mean_over_mixture(e.rhs),
+            e.meaning.replace("increment", "drift"),
+            e.source,
+            e.status,
+        )
         for e in increments
     )
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optimistix
 from jaxtyping import Array
+from scipy.optimize import minimize
 
 from gmsym.errors import ComputationError, InputError
 from gmsym.runtime import nodes as quadrature
@@ -195,8 +196,8 @@ def crossing(
         ComputationError: as `solve_ode`.
     """
     check_solver(solver)
-    shape = getattr(start, variable).shape if variable in State._fields else None
-    if shape is None or len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
+    shape = getattr(start, variable).shape if variable in State._fields else ()
+    if not shape or len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
         raise InputError(
             f"{variable}{list(index)} is no order parameter here; {', '.join(f'{x} {getattr(start, x).shape}' for x in State._fields)}"
         )
@@ -205,7 +206,7 @@ def crossing(
     nodes = tuple(quadrature.rule(*kind, level) for kind in module.NODES)
     solution = _cross(module, solver, numbers, start, jnp.array([0.0, time]), nodes, _SAFETY * tolerance, variable, index, value)
     if diffrax.is_event(solution.result):
-        return float(solution.ts[-1])
+        return float(jnp.asarray(solution.ts)[-1])
     if not diffrax.is_successful(solution.result):
         raise ComputationError(f"the effective dynamics could not be followed to time {time:.6g} while looking for {variable} = {value}")
     return None
@@ -230,3 +231,97 @@ def _cross(module, solver, numbers, start, ts, nodes, tolerance, variable, index
         throw=False,
         event=diffrax.Event(condition, optimistix.Newton(rtol=tolerance, atol=tolerance)),
     )
+
+
+Objective = Literal["test_loss", "test_error"]
+
+
+def tune(
+    module: OdeModule,
+    numbers: Numbers,
+    start: State,
+    samples: float,
+    names: Sequence[str],
+    *,
+    objective: Objective = "test_loss",
+    tolerance: float = 1e-6,
+    solver: Solver = "tsit5",
+    report: Callable[[float], None] | None = None,
+) -> tuple[dict[str, float], list[float]]:
+    """Minimise the loss or error after a given number of samples over positive hyperparameters, by BFGS on gradients through the solve.
+
+    Args:
+        samples: for each dimension; the final time is samples * c.
+        names: among the module's PARAMETERS, "step" (c) and "ridge"; they start at their values in `numbers`.
+        objective: what is minimised.
+        tolerance: of the solve, and of the logarithms of the parameters and the objective.
+        report: called with the completed fraction.
+
+    Returns:
+        The best values by name, and the objective at the start and at each improvement.
+
+    Raises:
+        InputError: a name or an objective that there is not, or a start that is not positive.
+        ComputationError: the objective is not finite at the start.
+    """
+    check_solver(solver)
+    known = [*module.PARAMETERS, "step", "ridge"]
+    for name in names:
+        if name not in known:
+            raise InputError(f"names holds {name!r}; hyperparameters here are {', '.join(known)}")
+    if objective not in ("test_loss", "test_error"):
+        raise InputError(f"objective = {objective!r}; allowed are test_loss, test_error")
+    values = [_hyperparameter(module, numbers, name) for name in names]
+    if not names or min(values) <= 0:
+        raise InputError(
+            f"start = {dict(zip(names, values, strict=True))}: at least one hyperparameter, each with a positive start, is needed"
+        )
+    mean, V = law(start, numbers)
+    level = quadrature.level_of(float(jnp.sqrt(jnp.max(jnp.diagonal(V, axis1=1, axis2=2))))) + 1
+    sets = _both_sets(module, level, 0)
+
+    @eqx.filter_jit
+    def value_and_slope(logarithms):
+        return jax.value_and_grad(final)(logarithms)
+
+    def final(logarithms):
+        changed = numbers
+        for name, value in zip(names, jnp.exp(logarithms), strict=True):
+            changed = _with_hyperparameter(module, changed, name, value)
+        solution = integrate(module, solver, changed, start, jnp.stack([0.0, samples * changed.step]), sets[0], tolerance)
+        found = observables(module, solution.ys, changed, sets[1])
+        if objective not in found:
+            raise InputError(f"objective = {objective!r}: the problem has no prediction")
+        return found[objective][-1]
+
+    history: list[float] = []
+
+    def recorded(logarithms):
+        value, slope = value_and_slope(jnp.asarray(logarithms))
+        value, slope = float(value), np.asarray(slope)
+        if not (np.isfinite(value) and np.isfinite(slope).all()):
+            if not history:
+                raise ComputationError(f"{objective} is {value} at the start; take a smaller step or a shorter time")
+            return 1e10, np.zeros_like(slope)  # the line search steps back
+        if not history or value < history[-1]:
+            history.append(value)
+        if report is not None:
+            report(min(0.99, len(history) / 50))
+        return value, slope
+
+    found = minimize(recorded, np.log(values), jac=True, method="BFGS", options={"gtol": tolerance, "maxiter": 100})
+    return dict(zip(names, np.exp(found.x).tolist(), strict=True)), history
+
+
+def _hyperparameter(module: OdeModule, numbers: Numbers, name: str) -> float:
+    if name in ("step", "ridge"):
+        return float(getattr(numbers, name))
+    return float(numbers.parameters[module.PARAMETERS.index(name)])
+
+
+def _with_hyperparameter(module: OdeModule, numbers: Numbers, name: str, value: Array) -> Numbers:
+    if name == "step" and "eta" in module.PARAMETERS:
+        numbers = _with_hyperparameter(module, numbers, "eta", value)
+    if name in ("step", "ridge"):
+        return numbers._replace(**{name: value})
+    return numbers._replace(parameters=numbers.parameters.at[module.PARAMETERS.index(name)].set(value))

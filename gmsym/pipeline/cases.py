@@ -13,7 +13,7 @@ from gmsym.problem import Problem
 
 
 def load_case(folder: Path) -> ModuleType:
-    """The `problem.py` of a case: a module that declares PROBLEM, VALUES, ALPHA, STEPS and SIMULATION.
+    """The `problem.py` of a case: a module that declares PROBLEM, VALUES, ALPHA, STEPS and SIMULATION; or TIME and STEP for online SGD.
 
     Raises:
         InputError: there is no such file, or it declares no PROBLEM.
@@ -36,9 +36,12 @@ def build(folder: Path) -> list[Path]:
     Returns:
         the files that changed.
     """
-    system = derive.dmf(load_case(folder).PROBLEM)
-    manifest = {"kind": type(system).__name__, "signature": system.signature, "sympy": sp.__version__, "module": "generated/dmf.py"}
-    texts = {folder / "generated" / "dmf.py": system.source(), folder / "manifest.json": json.dumps(manifest, indent=2) + "\n"}
+    case = load_case(folder)
+    theory = "effective" if hasattr(case, "STEP") else "dmf"
+    system = getattr(derive, theory)(case.PROBLEM)
+    module = f"generated/{theory}.py"
+    manifest = {"kind": type(system).__name__, "signature": system.signature, "sympy": sp.__version__, "module": module}
+    texts = {folder / module: system.source(), folder / "manifest.json": json.dumps(manifest, indent=2) + "\n"}
     changed = [path for path, text in texts.items() if not path.is_file() or path.read_text() != text]
     for path in changed:
         path.parent.mkdir(exist_ok=True)

@@ -1,6 +1,7 @@
 """Effective dynamics of online SGD, and the two simulations beside it. Source: theory.md 6."""
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from gmsym.errors import InputError
 from gmsym.pipeline._stages import load, progress_bar
 from gmsym.problem import Problem
 from gmsym.problem.online import OnlineInstance, online
-from gmsym.system import AbstractSystem, Ode
+from gmsym.system import AbstractSystem, Ode, Sde
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -115,6 +116,121 @@ def simulate_online(
     run = run_online if sampler == "online" else run_chain
     with progress_bar("online SGD", progress) as report:
         return run(problem, d=d, time=time, step=step, replicates=replicates, points=points, seed=seed, report=report, **parameters)
+
+
+def fluctuations(
+    system: Sde | Ode | Problem,
+    *,
+    time: float | Sequence[float],
+    step: float,
+    initial: Any = None,
+    paths: int = 0,
+    seed: int = 0,
+    progress: bool | None = None,
+    **parameters: float,
+) -> "xr.Dataset":
+    """Law of sqrt(d) (u - ubar) for the statistics u = (Q, m, M, trained) of online SGD, Gaussian as d -> infinity.
+
+    Args:
+        system: fluctuations from `derive.fluctuations`, effective dynamics, or a problem, which is derived first.
+        time, step, progress, parameters: as `effective`.
+        initial: covariance at time 0, (n, n) in the order of the coordinate `statistic`; default 0, an exact initial Gram matrix.
+        paths: how many paths of the stochastic differential equation to draw, by its own solver.
+        seed: of the paths.
+
+    Returns:
+        Dataset with mean (time, statistic), covariance (time, statistic, statistic_b), covariance_error (its change under other
+        quadrature nodes), two_time (time, time_b, statistic, statistic_b) and perhaps paths (path, time, statistic).
+
+    Raises:
+        InputError, ComputationError: as `effective`.
+    """
+    ode = system.ode if isinstance(system, Sde) else system
+    ode, problem = _system(ode)
+    ts = times_from(time)
+    given = online(problem, step, parameters)
+    import xarray as xr
+
+    from gmsym.engine.sde import labels, sample_paths, solve_fluctuations
+
+    module = load(ode)
+    numbers, start = arrays(given)
+    with progress_bar("solving the fluctuations", progress) as report:
+        found = solve_fluctuations(module, numbers, start, ts, initial=initial)
+        report(0.8)
+        drawn = sample_paths(found, ts, paths=paths, seed=seed, initial=initial) if paths else None
+    square = ("time", "statistic", "statistic_b")
+    variables = {
+        "mean": (square[:2], found.mean),
+        "covariance": (square, found.covariance),
+        "covariance_error": (square, found.covariance_error),
+        "two_time": (("time", "time_b", *square[1:]), found.two_time),
+    }
+    if drawn is not None:
+        variables["paths"] = (("path", *square[:2]), drawn)
+    names = labels(module)
+    coordinates = {"time": ts, "time_b": ts, "statistic": names, "statistic_b": names}
+    about = {"kind": "fluctuations", "problem": f"{problem.loss.name} / online", "step": given.step, "signature": ode.signature}
+    return xr.Dataset(variables, coordinates, about)
+
+
+def crossing_time(
+    system: Ode | Problem, variable: str, index: Sequence[int], value: float, *, time: float, step: float, **parameters: float
+) -> float | None:
+    """First time at which an order parameter crosses a value, by the solver's event location; None if not up to `time`.
+
+    Args:
+        system, step, parameters: as `effective`.
+        variable, index: "Q" (field, field), "m" (cluster, field), "M" (teacher, field) or "trained" (parameter,).
+        value: what it crosses.
+        time: the last time looked at.
+
+    Raises:
+        InputError, ComputationError: as `effective`.
+    """
+    system, problem = _system(system)
+    final = float(times_from(time)[-1])
+    given = online(problem, step, parameters)
+    from gmsym.engine.ode import crossing
+
+    numbers, start = arrays(given)
+    name = "v" if variable == "trained" else variable
+    return crossing(load(system), numbers, start, final, name, tuple(index), float(value))
+
+
+def tune(
+    system: Ode | Problem,
+    names: Sequence[str],
+    *,
+    samples: float,
+    step: float,
+    objective: str = "test_loss",
+    progress: bool | None = None,
+    **parameters: float,
+) -> tuple[dict[str, float], list[float]]:
+    """Hyperparameters that minimise the test loss or error after a given number of samples, by gradients through the solve.
+
+    Args:
+        system, step, progress, parameters: as `effective`; the numbers are where the search starts.
+        names: which of the loss's and the schedule's parameters, `step` and `ridge` to change; positive numbers.
+        samples: number of samples for each dimension, that is steps/d; the final time is samples * c.
+        objective: "test_loss" or "test_error".
+
+    Returns:
+        The best values by name, and the objective at the start and at each improvement.
+
+    Raises:
+        InputError, ComputationError: as `effective`.
+    """
+    system, problem = _system(system)
+    if isinstance(samples, bool) or not isinstance(samples, Real) or not 0 < samples < float("inf"):
+        raise InputError(f"samples = {samples!r}: a positive number, samples for each dimension, is needed")
+    given = online(problem, step, parameters)
+    from gmsym.engine.ode import tune as search
+
+    numbers, start = arrays(given)
+    with progress_bar("tuning", progress) as report:
+        return search(load(system), numbers, start, float(samples), list(names), objective=objective, report=report)
 
 
 def _system(system: Any) -> tuple[Ode, Problem]:

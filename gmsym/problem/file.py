@@ -267,9 +267,9 @@ def _problem_file(document: dict[str, Any], settings: Mapping[str, Any]) -> Prob
     with _naming("[simulation]"):
         simulation = Simulation(**tables["simulation"])
     with _naming("[teacher]"):
-        teacher = _teacher(tables["teacher"])
+        teacher = _teacher(tables["teacher"]) if "teacher" in document else None
     with _naming("[trained]"):
-        trained = _trained(tables["trained"])
+        trained = _trained(tables["trained"]) if "trained" in document else None
     with _naming("[loss]"):
         loss, values = _loss(tables["loss"], () if trained is None else [x.name for x in trained.names])
     with _naming("[optimizer]"):
@@ -445,17 +445,13 @@ def _loss(table: Mapping[str, Any], trained: Sequence[str]) -> tuple[Loss, dict[
     return Loss("custom", expr, score), values
 
 
-def _teacher(table: Mapping[str, Any]) -> Teacher | None:
-    if not table:
-        return None
+def _teacher(table: Mapping[str, Any]) -> Teacher:
     if "gram" not in table:
         raise InputError("gram is missing: the Gram matrix of the teacher directions, one row each")
     return Teacher(table["gram"], table.get("overlap"), table.get("means_overlap"))
 
 
-def _trained(table: Mapping[str, Any]) -> Trained | None:
-    if not table:
-        return None
+def _trained(table: Mapping[str, Any]) -> Trained:
     initial = table.get("initial")
     if not isinstance(initial, dict):
         raise InputError(f"initial = {initial!r}: initial values by name are needed, such as {{ v0 = 0.5, bias = 0.0 }}")

@@ -124,7 +124,7 @@ def parse_loss(text: str, parameters: Iterable[str] = (), *, what: str = "loss")
     numbered = [f"{letter}{i}" for letter in "hyt" for i in range(_FIELDS)]
     names = {name: symbols.symbol(name) for name in ["h", "y", *numbered, *own]}
     listed = (
-        ", ".join(["h or h0, h1, ...", "y or y0, y1, ...", "t0, t1, ... with a teacher", *CONSTANTS, *own])
+        ", ".join(["h or h0, h1, ...", "y or y0, y1, ...", "t0, t1, ...", *CONSTANTS, *own])
         + "; a parameter is declared by giving it a number"
     )
     return _Reader(text, names, listed, what).read()

@@ -123,7 +123,7 @@ class Problem:
         object.__setattr__(self, "teacher", teacher)
         object.__setattr__(self, "trained", trained)
         if teacher is not None:
-            teacher.overlap_with(columns), teacher.overlap_with_means(clusters)
+            _ = teacher.overlap_with(columns), teacher.overlap_with_means(clusters)  # their shapes
         names = {s.name for s in self.parameters}
         clash = sorted(names & {s.name for s in optimizer.state})
         if clash:

@@ -52,6 +52,7 @@ class OdeModule(Protocol):
     RESPONSE: str  # "derivative" or "regression"
     NODES: tuple[tuple[int, bool], ...]
     TEST_NODES: tuple[tuple[int, bool], ...]
+    SAMPLE_NODES: tuple[int, bool]
 
     def means(self, mean, V, label, trained, parameters, nodes) -> Float[Array, "k outputs"]:
         """E[a] (C), the response (C, C + T) by rows, the upper triangle of E[a a^T], E[dl/dv] (P), for each cluster."""

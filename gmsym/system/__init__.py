@@ -7,3 +7,4 @@ from gmsym.system.causal_kernels import CausalKernels as CausalKernels
 from gmsym.system.integro_differential import IntegroDifferential as IntegroDifferential
 from gmsym.system.ode import Ode as Ode
 from gmsym.system.recursion import Recursion as Recursion
+from gmsym.system.sde import Sde as Sde

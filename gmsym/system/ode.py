@@ -41,6 +41,12 @@ b = kernel("b", "b", value="p")
 tau = kernel("tau", r"\tau", subscripts=1)
 u = kernel("u", "u", subscripts=1)
 
+# What it adds to the statistics, divided by delta.
+phi_Q = kernel("phi_Q", r"\varphi^{Q}", value="cd")
+phi_m = kernel("phi_m", r"\varphi^{m}", subscripts=1, value="c")
+phi_M = kernel("phi_M", r"\varphi^{M}", subscripts=1, value="c")
+phi_v = kernel("phi_v", r"\varphi^{v}", value="p")
+
 # Means over it.
 abar = kernel("abar", r"\bar a", subscripts=1, value="c")
 A = kernel("A", r"\bar A", subscripts=1, value="cd")
