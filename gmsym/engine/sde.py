@@ -94,7 +94,7 @@ def volatility(module: OdeModule, t: Array, state: State, numbers: Numbers, node
         rest = sigma2 * numbers.gram - gain @ beside.T
 
         def increment(h, tau, u, a, b):
-            arrays = {**shared, "sigma2": sigma2[None], "h": h, "tau": tau, "u": u, "a": a, "b": b}
+            arrays = {**shared, "sigma2": numbers.corrector * sigma2[None], "h": h, "tau": tau, "u": u, "a": a, "b": b}
             return State(*(call(module, "increment", name, arrays, getattr(state, name)) for name in State._fields))
 
         def one(h, tau, u, a, b):
