@@ -14,6 +14,8 @@ from gmsym.problem import GaussianMixture as GaussianMixture
 from gmsym.problem import Loss as Loss
 from gmsym.problem import Optimizer as Optimizer
 from gmsym.problem import Problem as Problem
+from gmsym.problem import Teacher as Teacher
+from gmsym.problem import Trained as Trained
 from gmsym.problem import losses as losses
 from gmsym.problem import optimizers as optimizers
 from gmsym.problem.parser import parse as parse
@@ -22,13 +24,19 @@ if TYPE_CHECKING:
     from gmsym import derive as derive
     from gmsym.comparison import compare as compare
     from gmsym.comparison import fit_order as fit_order
+    from gmsym.comparison import measured_fluctuations as measured_fluctuations
     from gmsym.pipeline import at_size as at_size
+    from gmsym.pipeline import crossing_time as crossing_time
+    from gmsym.pipeline import effective as effective
     from gmsym.pipeline import finite_size as finite_size
+    from gmsym.pipeline import fluctuations as fluctuations
     from gmsym.pipeline import kernels as kernels
     from gmsym.pipeline import refinement as refinement
     from gmsym.pipeline import simulate as simulate
+    from gmsym.pipeline import simulate_online as simulate_online
     from gmsym.pipeline import solve as solve
     from gmsym.pipeline import surrogate as surrogate
+    from gmsym.pipeline import tune as tune
     from gmsym.plotting import bands as bands
     from gmsym.plotting import learning_curve as learning_curve
     from gmsym.plotting import overlay as overlay
@@ -45,6 +53,12 @@ _LAZY = {
     "finite_size": ("gmsym.pipeline", "finite_size"),
     "at_size": ("gmsym.pipeline", "at_size"),
     "refinement": ("gmsym.pipeline", "refinement"),
+    "effective": ("gmsym.pipeline", "effective"),
+    "fluctuations": ("gmsym.pipeline", "fluctuations"),
+    "crossing_time": ("gmsym.pipeline", "crossing_time"),
+    "tune": ("gmsym.pipeline", "tune"),
+    "measured_fluctuations": ("gmsym.comparison", "measured_fluctuations"),
+    "simulate_online": ("gmsym.pipeline", "simulate_online"),
     "compare": ("gmsym.comparison", "compare"),
     "fit_order": ("gmsym.comparison", "fit_order"),
     "bands": ("gmsym.plotting", "bands"),

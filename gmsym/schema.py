@@ -2,12 +2,14 @@
 
 Dimensions: `time` (0 is the initial state), `cluster`, `field`, `field_b` (the second field of a matrix), `replicate`. T times, K clusters,
 C fields, R replicates. For each variable X there is `X_error`, its standard error, and optionally `X_runs`, one value a replicate.
-Everything is dimensionless and O(1) as d -> infinity; the unit of time is one update.
+Everything is dimensionless and O(1) as d -> infinity; the unit of time is one update. In online SGD time is a real number,
+steps * c/d; there are no training samples, hence no training loss, but perhaps teacher directions (`teacher`, T) and trained
+parameters of the loss (`parameter`, P, by name).
 """
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -30,12 +32,17 @@ VARIABLES = {
     "m": Variable(("time", "cluster", "field"), "overlap with cluster mean", r"m_k"),  # Theta_t^T mu_k
     "Q": Variable(("time", "field", "field_b"), "self-overlap of the weights", r"Q"),  # Theta_t^T Theta_t
     "Q_k": Variable(("time", "cluster", "field", "field_b"), "variance of the local field", r"Q_k"),  # Theta_t^T Sigma_k Theta_t
+    "M": Variable(("time", "teacher", "field"), "overlap with teacher", r"M"),  # theta*_s^T Theta_t
+    "trained": Variable(("time", "parameter"), "trained parameter", r"v"),
     "train_loss": Variable(("time",), "training loss", r"\ell_{\mathrm{train}}"),  # mean over the training samples, without the ridge term
     "test_loss": Variable(("time",), "test loss", r"\ell_{\mathrm{test}}"),  # mean over a fresh sample
     "test_error": Variable(("time",), "test error", r"\varepsilon_{\mathrm{test}}"),  # misclassified fraction; absent without a readout
 }
-OPTIONAL = frozenset({"test_error"})
+OPTIONAL = frozenset({"test_error", "M", "trained"})
+FULL_BATCH = tuple(name for name in VARIABLES if name not in ("M", "trained"))  # variables of full-batch training
+ONLINE = tuple(name for name in VARIABLES if name != "train_loss")  # and of online SGD
 ATTRIBUTES = {"theory": ("problem", "alpha", "parameters"), "simulation": ("problem", "alpha", "parameters", "n", "d", "replicates")}
+ONLINE_ATTRIBUTES = {"theory": ("problem", "step", "parameters"), "simulation": ("problem", "step", "parameters", "d", "replicates")}
 RECORD = ("m", "Q", "Q_k", "train_loss", "test_error")  # what `last` reports
 
 
@@ -45,17 +52,22 @@ def to_dataset(
     errors: Mapping[str, np.ndarray],
     attributes: Mapping[str, Any],
     runs: Mapping[str, np.ndarray] | None = None,
+    *,
+    times: np.ndarray | None = None,
+    parameters: Sequence[str] = (),
 ) -> "xr.Dataset":
     """Label a result.
 
     Args:
         kind: where it comes from.
         values: m (T, K, C), Q (T, C, C), Q_k (T, K, C, C), train_loss (T,), test_loss (T,) and, if there is a readout,
-            test_error (T,).
+            test_error (T,). Online: no train_loss; M (T, S, C) and trained (T, P) where there are teachers and trained parameters.
         errors: the standard error of each of `values`, of its shape; NaN where it is not known (a single replicate).
         attributes: `problem` (its name), `alpha`, `parameters` (by name), for a simulation `n`, `d`, `replicates`, and whatever else
             says how the result was made. Text and numbers are kept, the rest becomes JSON text, so that netCDF can hold it.
         runs: the same variables for each replicate, with a leading axis (R, ...).
+        times: real times of online SGD, (T,); default, the steps 0..T-1 of full-batch training.
+        parameters: names of the trained parameters, (P,).
 
     Raises:
         InputError: a variable or attribute is missing, a variable is unknown, has the wrong shape or is not finite; a negative error.
@@ -64,17 +76,32 @@ def to_dataset(
 
     if kind not in ("theory", "simulation"):
         raise InputError(f"kind = {kind!r}: 'theory' or 'simulation' is needed")
-    for name in ATTRIBUTES[kind]:
+    needed = (ATTRIBUTES if times is None else ONLINE_ATTRIBUTES)[kind]
+    for name in needed:
         if name not in attributes:
-            raise InputError(f"attributes lacks {name!r}; a {kind} has {', '.join(ATTRIBUTES[kind])}")
+            raise InputError(f"attributes lacks {name!r}; a {kind} has {', '.join(needed)}")
     values = {name: np.asarray(value, dtype=float) for name, value in values.items()}
-    _check_names("values", values, VARIABLES.keys() - OPTIONAL, VARIABLES.keys())
+    if times is not None:  # without teachers or trained parameters their arrays are empty
+        values = {name: value for name, value in values.items() if value.size}
+        runs = {name: run for name, run in (runs or {}).items() if name in values}
+        errors = {name: error for name, error in errors.items() if name in values}
+    allowed = FULL_BATCH if times is None else ONLINE
+    _check_names("values", values, set(allowed) - OPTIONAL, allowed)
     _check_names("errors", errors, values.keys(), values.keys())
     _check_names("runs", runs or {}, (), values.keys())
     if values["m"].ndim != 3 or not values["m"].size:
         raise InputError(f"values['m'] has shape {values['m'].shape}; (times, clusters, fields) is needed, none of them 0")
-    times, clusters, fields = values["m"].shape
-    sizes = {"time": times, "cluster": clusters, "field": fields, "field_b": fields}
+    count, clusters, fields = values["m"].shape
+    sizes = {"time": count, "cluster": clusters, "field": fields, "field_b": fields}
+    for name, dimension in (("M", "teacher"), ("trained", "parameter")):
+        if name in values:
+            sizes[dimension] = values[name].shape[1] if values[name].ndim > 1 else 0
+    if times is not None and np.shape(times) != (count,):
+        raise InputError(f"times has shape {np.shape(times)}; ({count},) is needed")
+    if len(parameters) != sizes.get("parameter", 0):
+        raise InputError(
+            f"parameters = {list(parameters)}: a name for each of the {sizes.get('parameter', 0)} trained parameters is needed"
+        )
     replicates = len(next(iter(runs.values()))) if runs else 0
 
     variables = {}
@@ -93,8 +120,12 @@ def to_dataset(
             variables[f"{name}_runs"] = (("replicate", *dims), run, {"long_name": f"{long_name}, each replicate", "latex": latex})
 
     coordinates = {d: np.arange(size) for d, size in sizes.items()} | ({"replicate": np.arange(replicates)} if runs else {})
+    if times is not None:
+        coordinates["time"] = np.asarray(times, dtype=float)
+    if parameters:
+        coordinates["parameter"] = list(parameters)
     dataset = xr.Dataset(variables, coordinates, {"kind": kind, **{name: _attribute(value) for name, value in attributes.items()}})
-    dataset["time"].attrs = {"long_name": "time", "latex": "t", "units": "steps"}
+    dataset["time"].attrs = {"long_name": "time", "latex": "t", "units": "steps" if times is None else r"$d/c$ steps"}
     return dataset
 
 
@@ -103,6 +134,7 @@ def last(dataset: "xr.Dataset") -> dict[str, Any]:
 
     `{"time", "m", "Q", "Q_k", "train_loss", "test_error", "error": {the same variables}}`. With one field the field axes are dropped: m and
     Q_k are lists over clusters, Q is a number. What is not known is None: test_error without a readout, errors of a single replicate.
+    A result of online SGD also has "M", a list over teachers, and "trained", by name, where there are such.
     """
     final = dataset.isel(time=-1)
     if final.sizes["field"] == 1:
@@ -111,11 +143,13 @@ def last(dataset: "xr.Dataset") -> dict[str, Any]:
     def plain(name: str) -> Any:
         return _json(final[name].values.tolist()) if name in final else None
 
-    return {
-        "time": int(final["time"]),
-        **{name: plain(name) for name in RECORD},
-        "error": {name: plain(f"{name}_error") for name in RECORD},
-    }
+    names = [*RECORD, *(name for name in ("M", "trained") if name in final)]
+    record = {name: plain(name) for name in names}
+    errors = {name: plain(f"{name}_error") for name in names}
+    if "trained" in final:
+        keys = final["parameter"].values.tolist()
+        record["trained"], errors["trained"] = (dict(zip(keys, x["trained"], strict=True)) for x in (record, errors))
+    return {"time": final["time"].item(), **record, "error": errors}
 
 
 def last_deviation(dataset: "xr.Dataset") -> dict[str, Any]:

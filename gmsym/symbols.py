@@ -29,6 +29,7 @@ mu_norm = sp.Symbol("mu_norm", nonnegative=True)  # norm of a cluster mean
 _ALPHABET = {s.name: s for s in (h, y, theta, g, t, alpha, eta, momentum, ridge, sigma, mu_norm)}
 _FIELD = re.compile(r"h(\d*)")
 _LABEL = re.compile(r"y(\d*)")
+_TEACHER = re.compile(r"t\d+")
 
 
 def symbol(name: str) -> sp.Symbol:
@@ -46,6 +47,11 @@ def labels(count: int) -> tuple[sp.Symbol, ...]:
     return (y,) if count == 1 else tuple(symbol(f"y{c}") for c in range(count))
 
 
+def teachers(count: int) -> tuple[sp.Symbol, ...]:
+    """Teacher fields `(t0, ..., t{count-1})`; one of them is still t0, since t is the step counter."""
+    return tuple(symbol(f"t{s}") for s in range(count))
+
+
 def is_field(name: str) -> bool:
     """Whether `name` denotes a local field: `h`, `h0`, `h1`, ..."""
     return _FIELD.fullmatch(name) is not None
@@ -54,6 +60,11 @@ def is_field(name: str) -> bool:
 def is_label(name: str) -> bool:
     """Whether `name` denotes a label or one of its components: `y`, `y0`, `y1`, ..."""
     return _LABEL.fullmatch(name) is not None
+
+
+def is_teacher(name: str) -> bool:
+    """Whether `name` denotes a teacher field: `t0`, `t1`, ..."""
+    return _TEACHER.fullmatch(name) is not None
 
 
 def canonical(expr: sp.Expr) -> sp.Expr:

@@ -11,6 +11,7 @@ from gmsym import cli, pipeline
 from gmsym.errors import ComputationError, UnprintableError
 
 LOGISTIC = ["--loss", "log(1 + exp(-y*h))", "--set", "eta=1"]
+ONLINE = ["--loss", "log(1 + exp(-y*h))", "--set", "time=2", "--set", "step=1.5"]
 SMALL = ["--loss", "squared", "--set", "eta=0.1", "--set", "steps=4", "--set", "d=40", "--set", "alpha=1.5"]
 
 
@@ -85,7 +86,12 @@ def test_light_until_the_input_is_checked(arguments):
         (["compare", "--loss", "logistic"], "no value for the parameter 'eta'"),
         (["solve", "--loss", "logitic"], "did you mean 'logistic'"),
         (["derive", "--loss", "logistic", "--optimizer", "heavyball"], "did you mean 'heavy_ball'"),
-        (["solve", *LOGISTIC, "--set", "step=3"], "unknown setting 'step'; did you mean 'steps'"),
+        (["solve", *LOGISTIC, "--set", "stepps=3"], "unknown setting 'stepps'; did you mean 'steps'"),
+        (["solve", *LOGISTIC, "--set", "step=3"], "online SGD needs both time"),
+        (["solve", *ONLINE], "which `gmsym effective` solves"),
+        (["effective", *LOGISTIC], "[run] time and step are missing"),
+        (["effective", *ONLINE, "--optimizer", "heavy_ball", "--set", "momentum=0.5"], "online SGD is available for gradient descent"),
+        (["effective", *ONLINE, "--set", "eta=3"], "in online SGD eta is the step c"),
         (["solve", *LOGISTIC, "--set", "steps"], "key=value"),
         (["solve", *LOGISTIC, "--set", "samples=1000"], "a power of two"),
         (["solve", *LOGISTIC, "--output", "result.txt"], "ends in .nc"),

@@ -7,14 +7,20 @@ import pytest
 import xarray as xr
 
 from gmsym.errors import InputError
-from gmsym.schema import VARIABLES, last, to_dataset
+from gmsym.schema import FULL_BATCH, ONLINE, VARIABLES, last, to_dataset
 
 ABOUT = {"problem": "logistic / gd", "alpha": 0.5, "parameters": {"eta": 1.0}, "n": 10, "d": 20, "replicates": 3, "seed": 7}
 
 
-def arrays(times=3, clusters=2, fields=1, fill=1.0):
-    sizes = {"time": times, "cluster": clusters, "field": fields, "field_b": fields}
-    return {name: np.full([sizes[d] for d in about.dims], fill) for name, about in VARIABLES.items()}
+def arrays(times=3, clusters=2, fields=1, fill=1.0, names=FULL_BATCH, teachers=2, parameters=3):
+    sizes = {"time": times, "cluster": clusters, "field": fields, "field_b": fields, "teacher": teachers, "parameter": parameters}
+    return {name: np.full([sizes[d] for d in VARIABLES[name].dims], fill) for name in names}
+
+
+def online(**sizes):
+    about = {name: value for name, value in ABOUT.items() if name not in ("alpha", "n")} | {"step": 1.5}
+    values, errors = arrays(names=ONLINE, **sizes), arrays(names=ONLINE, fill=0.1, **sizes)
+    return to_dataset("simulation", values, errors, about, times=np.array([0.0, 0.5, 1.25]), parameters=["v0", "v1", "bias"])
 
 
 def test_dimensions_coordinates_and_labels():
@@ -23,7 +29,7 @@ def test_dimensions_coordinates_and_labels():
     assert dict(result.sizes) == {"time": 4, "cluster": 3, "field": 2, "field_b": 2, "replicate": 3}
     assert result["time"].values.tolist() == [0, 1, 2, 3]
     assert result["Q_k_runs"].dims == ("replicate", "time", "cluster", "field", "field_b")
-    assert {*result.data_vars} == {name + suffix for name in VARIABLES for suffix in ("", "_error", "_runs")}
+    assert {*result.data_vars} == {name + suffix for name in FULL_BATCH for suffix in ("", "_error", "_runs")}
     assert all(result[name].attrs["long_name"] and result[name].attrs["latex"] for name in result.data_vars)
     assert result.attrs["kind"] == "simulation"
     assert json.loads(result.attrs["parameters"]) == {"eta": 1.0}
@@ -35,6 +41,28 @@ def test_netcdf_round_trip(tmp_path, made_up):
         again = xr.load_dataset(tmp_path / "result.nc")
         assert again.identical(result)
         assert last(again) == last(result)
+
+
+def test_a_result_of_online_sgd_has_real_times_teachers_and_trained_parameters(tmp_path):
+    result = online()
+    assert result["time"].values.tolist() == [0.0, 0.5, 1.25]
+    assert result["M"].dims == ("time", "teacher", "field")
+    assert result["trained"].sel(parameter="bias").dims == ("time",)
+    assert "train_loss" not in result
+    record = last(result)
+    assert record["time"] == 1.25 and record["M"] == [1.0, 1.0] and record["trained"] == {"v0": 1.0, "v1": 1.0, "bias": 1.0}
+    assert record["train_loss"] is None and record["error"]["trained"]["v1"] == 0.1
+    result.to_netcdf(tmp_path / "online.nc")
+    assert last(xr.load_dataset(tmp_path / "online.nc")) == record
+
+
+def test_online_results_refuse_what_does_not_fit():
+    with pytest.raises(InputError, match="a name for each of the 2 trained parameters"):
+        online(parameters=2)
+    with pytest.raises(InputError, match=r"times has shape \(3,\); \(4,\) is needed"):
+        online(times=4)
+    with pytest.raises(InputError, match="attributes lacks 'step'"):
+        to_dataset("theory", arrays(names=ONLINE), arrays(names=ONLINE), ABOUT, times=np.arange(3.0), parameters=list("abc"))
 
 
 def test_last_record_of_one_field():

@@ -40,11 +40,11 @@ def report(result: "xr.Dataset", json_target: str | None, quiet: bool) -> None:
 
         write_json(schema.last(result), json_target)
     elif not quiet:
-        from gmsym.comparison import entries
+        from gmsym.comparison import entries, setting
 
         last = result.isel(time=-1)
         rows = [[entry.label, f"{float(entry.of(last)):.6f}", f"{float(entry.of(last, '_error')):.1e}"] for entry in entries(result)]
-        title = f"{result.attrs['problem']}, {result.attrs['kind']}, alpha = {result.attrs['alpha']:.6g}, time {int(last['time'])}"
+        title = f"{setting(result)}, {result.attrs['kind']}, time {last['time'].item():.6g}"
         print_table(title, ["", "value", "standard error"], rows)
 
 
@@ -69,9 +69,11 @@ def print_comparison(comparison: "Comparison") -> None:
         last = curve[-1]
         values = (last.theory, last.simulation, last.standard_error)
         rows.append([last.entry, *(f"{value:.5f}" for value in values), *(f"{row.z:.1f}" for row in curve)])
+    from gmsym.comparison import size
+
     about = comparison.runs.attrs
-    title = f"{about['problem']}, n = {about['n']}, d = {about['d']}, {about['replicates']} replicates, time {times[-1]}"
-    print_table(title, ["", "theory", "simulation", "error", *(f"z({time})" for time in times)], rows)
+    title = f"{about['problem']}, {size(comparison.runs)}, {about['replicates']} replicates, time {times[-1]:.6g}"
+    print_table(title, ["", "theory", "simulation", "error", *(f"z({time:.6g})" for time in times)], rows)
     verdict = "agree" if comparison.agrees() else "DISAGREE"
     print(f"max |z| = {comparison.max_abs_z:.2f}, allowed {comparison.threshold():.2f}; rms z = {comparison.rms_z:.2f}: they {verdict}")
 

@@ -18,6 +18,7 @@ from gmsym.cli._app import (
 )
 from gmsym.cli._input import check_target, progress, read
 from gmsym.cli._output import comparison_record, draw, equation_text, exit_unless, print_comparison, report, write, write_json
+from gmsym.cli.effective import simulate_online, solve_online
 from gmsym.errors import InputError
 from gmsym.problem._suggest import unknown
 from gmsym.problem.file import ProblemFile
@@ -25,10 +26,11 @@ from gmsym.problem.file import ProblemFile
 if TYPE_CHECKING:
     import xarray as xr
 
-    from gmsym.problem import Problem
     from gmsym.system import AbstractSystem
 
-TheoryOption = Annotated[str, typer.Option("--theory", help="dmf, or surrogate: the exact finite-size program.")]
+TheoryOption = Annotated[
+    str | None, typer.Option("--theory", help="dmf, surrogate (exact at finite size) or effective (online SGD).")
+]
 
 
 @app.command()
@@ -37,16 +39,16 @@ def derive(
     loss: LossOption = None,
     optimizer: OptimizerOption = None,
     settings: SetOption = None,
-    theory: TheoryOption = "dmf",
+    theory: TheoryOption = None,
     style: Annotated[str, typer.Option("--format", help="latex or text.")] = "text",
     output: TextOption = None,
 ) -> None:
-    """Print the equations of a problem: DMF, or the finite-size surrogate."""
+    """Print the equations of a problem: by default DMF, or the effective dynamics if it is one of online SGD."""
     if style not in ("latex", "text"):
         raise InputError(f"--format: {unknown('format', style, ['latex', 'text'])}")
-    problem = read(file, loss, optimizer, settings).problem
+    given = read(file, loss, optimizer, settings)
     check_target("--output", output)
-    system = _derived(problem, theory)
+    system = _derived(given, theory)
     write(system.latex() if style == "latex" else "\n\n".join(map(equation_text, system.equations())), output)
 
 
@@ -56,13 +58,13 @@ def codegen(
     loss: LossOption = None,
     optimizer: OptimizerOption = None,
     settings: SetOption = None,
-    theory: TheoryOption = "dmf",
+    theory: TheoryOption = None,
     output: TextOption = None,
 ) -> None:
     """Print the generated JAX module of a problem."""
-    problem = read(file, loss, optimizer, settings).problem
+    given = read(file, loss, optimizer, settings)
     check_target("--output", output, ".py")
-    write(_derived(problem, theory).source().rstrip("\n"), output)
+    write(_derived(given, theory).source().rstrip("\n"), output)
 
 
 @app.command()
@@ -77,6 +79,10 @@ def solve(
 ) -> None:
     """Solve the DMF equations: order parameters in the limit of large n and d."""
     given = read(file, loss, optimizer, settings)
+    if given.is_online:
+        raise InputError(
+            "[run] time and step ask for online SGD, which `gmsym effective` solves; give `alpha` and `steps` for full batches"
+        )
     _ = given.instance
     check_target("--json", json_target)
     check_target("--output", output, ".nc")
@@ -96,7 +102,7 @@ def simulate(
     output: DatasetOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Train on generated data of n = alpha*d samples in d dimensions."""
+    """Train on generated data of n = alpha*d samples in d dimensions, or online on fresh samples."""
     given = read(file, loss, optimizer, settings)
     _ = given.instance
     check_target("--json", json_target)
@@ -126,8 +132,12 @@ def compare(
     check_target("--figure", figure, ".png", ".svg", ".pdf")
     from gmsym import pipeline
 
-    theory = _solve(given, given.n / given.simulation.d, quiet)  # the simulation's n/d: alpha*d may not be an integer
-    runs = _simulate(given, quiet)
+    if given.is_online:
+        runs = _simulate(given, quiet)
+        theory = solve_online(given, runs["time"].values, quiet)
+    else:
+        theory = _solve(given, given.n / given.simulation.d, quiet)  # the simulation's n/d: alpha*d may not be an integer
+        runs = _simulate(given, quiet)
     comparison = pipeline.compare(theory, runs)
     if output is not None:
         theory.to_netcdf(output, group="theory")
@@ -141,12 +151,13 @@ def compare(
     exit_unless(comparison.agrees())
 
 
-def _derived(problem: "Problem", theory: str) -> "AbstractSystem":
+def _derived(given: ProblemFile, theory: str | None) -> "AbstractSystem":
     from gmsym import pipeline
 
-    if theory not in pipeline.THEORIES:
-        raise InputError(f"--theory: {unknown('theory', theory, list(pipeline.THEORIES))}")
-    return pipeline.THEORIES[theory](problem)
+    chosen = theory or ("effective" if given.is_online else "dmf")
+    if chosen not in pipeline.THEORIES:
+        raise InputError(f"--theory: {unknown('theory', chosen, list(pipeline.THEORIES))}")
+    return pipeline.THEORIES[chosen](given.problem)
 
 
 def _solve(given: ProblemFile, alpha: float, quiet: bool) -> "xr.Dataset":
@@ -166,6 +177,8 @@ def _solve(given: ProblemFile, alpha: float, quiet: bool) -> "xr.Dataset":
 
 
 def _simulate(given: ProblemFile, quiet: bool) -> "xr.Dataset":
+    if given.is_online:
+        return simulate_online(given, quiet)
     from gmsym import pipeline
 
     return pipeline.simulate(

@@ -3,7 +3,10 @@
 from gmsym.comparison.compare import Comparison as Comparison
 from gmsym.comparison.compare import Row as Row
 from gmsym.comparison.compare import compare as compare
+from gmsym.comparison.compare import setting as setting
+from gmsym.comparison.compare import size as size
 from gmsym.comparison.entries import Entry as Entry
 from gmsym.comparison.entries import entries as entries
+from gmsym.comparison.fluctuations import measured_fluctuations as measured_fluctuations
 from gmsym.comparison.order import Order as Order
 from gmsym.comparison.order import fit_order as fit_order

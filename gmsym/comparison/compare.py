@@ -24,7 +24,7 @@ class Row(NamedTuple):
     """One curve at one time; gap = simulation - theory."""
 
     entry: str
-    time: int
+    time: float  # a step, or the real time of online SGD
     theory: float
     simulation: float
     gap: float
@@ -51,9 +51,9 @@ class Comparison:
     gap: xr.Dataset
     standard_error: xr.Dataset
     z: xr.Dataset
-    times: tuple[int, ...]
+    times: tuple[float, ...]
 
-    def table(self, times: Sequence[int] | None = None) -> list[Row]:
+    def table(self, times: Sequence[float] | None = None) -> list[Row]:
         """All curves at `times` (default: the times of the verdict), curve by curve.
 
         Raises:
@@ -107,15 +107,13 @@ class Comparison:
 
     def _title(self) -> str:
         about = self.runs.attrs
-        return (
-            f"{about['problem']}, alpha = {self.theory.attrs['alpha']:.6g}; simulation with n = {about['n']}, d = {about['d']}, "
-            f"{about['replicates']} replicates"
-        )
+        return f"{setting(self.theory)}; simulation with {size(self.runs)}, {about['replicates']} replicates"
 
     def _cells(self) -> list[list[str]]:
         """One line a curve: its values at the last of the times, then its z at each of them."""
         table, count = self.table(), len(self.times)
-        lines = [["", f"theory({self.times[-1]})", f"simulation({self.times[-1]})", "error", *(f"z({time})" for time in self.times)]]
+        shown = [f"{time:.6g}" for time in self.times]
+        lines = [["", f"theory({shown[-1]})", f"simulation({shown[-1]})", "error", *(f"z({time})" for time in shown)]]
         for rows in (table[i : i + count] for i in range(0, len(table), count)):
             final = rows[-1]
             values = f"{final.theory:.5f}", f"{final.simulation:.5f}", f"{final.standard_error:.5f}"
@@ -125,8 +123,8 @@ class Comparison:
     def _summary(self) -> str:
         worst = self.worst
         return (
-            f"max |z| = {abs(worst.z):.2f} ({worst.entry} at time {worst.time}), allowed {self.threshold():.2f}; rms z = {self.rms_z:.2f}: "
-            f"theory and simulation {'agree' if self.agrees() else 'DISAGREE'} at level {LEVEL}"
+            f"max |z| = {abs(worst.z):.2f} ({worst.entry} at time {worst.time:.6g}), allowed {self.threshold():.2f}; "
+            f"rms z = {self.rms_z:.2f}: theory and simulation {'agree' if self.agrees() else 'DISAGREE'} at level {LEVEL}"
         )
 
     def __repr__(self) -> str:
@@ -144,7 +142,7 @@ class Comparison:
         )
 
 
-def compare(theory: xr.Dataset, runs: xr.Dataset, *, times: Sequence[int] | None = None) -> Comparison:
+def compare(theory: xr.Dataset, runs: xr.Dataset, *, times: Sequence[float] | None = None) -> Comparison:
     """Compare a theory with a simulation of the same problem.
 
     Args:
@@ -162,7 +160,7 @@ def compare(theory: xr.Dataset, runs: xr.Dataset, *, times: Sequence[int] | None
         if found != kind:
             raise InputError(f"{name} is of kind {found!r}; a result of kind {kind!r} is needed: compare(theory, runs)")
     _check_same_problem(theory, runs)
-    theory, runs = xr.align(theory, runs, join="inner", exclude=("cluster", "field", "field_b", "replicate"))
+    theory, runs = xr.align(theory, runs, join="inner", exclude=("cluster", "field", "field_b", "teacher", "parameter", "replicate"))
     if not theory.sizes["time"]:
         raise InputError("theory and runs have no time in common")
 
@@ -221,27 +219,42 @@ def _check_same_problem(theory: xr.Dataset, runs: xr.Dataset) -> None:
     for name in sorted(ours.keys() | theirs.keys()):
         if not _same_number(ours.get(name), theirs.get(name)):
             refuse(f"the parameter {name!r}", ours.get(name), theirs.get(name))
-    if abs(about["alpha"] - of["alpha"]) > about["alpha"] / of["n"]:
+    if "step" in about or "step" in of:
+        if not _same_number(about.get("step"), of.get("step")):
+            refuse("the step of online SGD", about.get("step"), of.get("step"))
+    elif abs(about["alpha"] - of["alpha"]) > about["alpha"] / of["n"]:
         refuse("alpha", about["alpha"], of["alpha"])
-    for dimension in ("cluster", "field"):
-        if theory.sizes[dimension] != runs.sizes[dimension]:
-            refuse(f"the size of {dimension!r}", theory.sizes[dimension], runs.sizes[dimension])
+    for dimension in ("cluster", "field", "teacher", "parameter"):
+        if theory.sizes.get(dimension) != runs.sizes.get(dimension):
+            refuse(f"the size of {dimension!r}", theory.sizes.get(dimension), runs.sizes.get(dimension))
 
 
 def _same_number(a: float | None, b: float | None) -> bool:
     return a is not None and b is not None and math.isclose(a, b, rel_tol=1e-12)
 
 
-def _default_times(common: np.ndarray) -> tuple[int, ...]:
+def _default_times(common: np.ndarray) -> tuple[float, ...]:
     positions = np.geomspace(1, max(1, len(common) - 1), 5).round().astype(int)
-    return tuple(int(common[p]) for p in sorted({0, *positions.tolist()}) if p < len(common))
+    return tuple(common[p].item() for p in sorted({0, *positions.tolist()}) if p < len(common))
 
 
-def _checked_times(times: Sequence[int], dataset: xr.Dataset) -> tuple[int, ...]:
+def _checked_times(times: Sequence[float], dataset: xr.Dataset) -> tuple[float, ...]:
     common = dataset["time"].values.tolist()
     for time in times:
         if time not in common:
             raise InputError(f"times holds {time!r}; theory and runs have {len(common)} times in common, from {common[0]} to {common[-1]}")
     if not len(times):
         raise InputError("times is empty; at least one time is needed")
-    return tuple(int(time) for time in times)
+    return tuple(type(common[0])(time) for time in times)
+
+
+def setting(result: xr.Dataset) -> str:
+    """The problem's name and the number that sets its limit."""
+    about = result.attrs
+    return f"{about['problem']}, " + (f"step = {about['step']:.6g}" if "step" in about else f"alpha = {about['alpha']:.6g}")
+
+
+def size(runs: xr.Dataset) -> str:
+    """The finite size of a simulation."""
+    about = runs.attrs
+    return f"n = {about['n']}, d = {about['d']}" if "n" in about else f"d = {about['d']}"

@@ -20,17 +20,22 @@ class Entry:
     cluster: int | None
     fields: tuple[int, ...]
     several_fields: bool
+    part: tuple[str, int, str] | None = None  # dimension, position and name of a teacher or of a trained parameter
 
     @property
     def index(self) -> dict[str, int]:
         """Position along the dimensions other than time, for `isel`."""
         cluster = {} if self.cluster is None else {"cluster": self.cluster}
+        if self.part is not None:
+            cluster = {self.part[0]: self.part[1]}
         return cluster | dict(zip(("field", "field_b"), self.fields, strict=False))
 
     @property
     def label(self) -> str:
         """As typed: `Q_k[1]`, or `Q_k[1;0,2]` for cluster 1 and fields 0 and 2."""
         cluster = "" if self.cluster is None else str(self.cluster)
+        if self.part is not None:
+            cluster = self.part[2]
         fields = ",".join(map(str, self.fields)) if self.several_fields else ""
         inside = ";".join(filter(None, (cluster, fields)))
         return f"{self.variable}[{inside}]" if inside else self.variable
@@ -39,10 +44,13 @@ class Entry:
     def latex(self) -> str:
         """As printed, without dollars: `Q_{1}`, or `(Q_{1})_{0,2}`."""
         base = VARIABLES[self.variable].latex.removesuffix("_k")
-        if self.cluster is not None:
-            base = f"{base}_{{{self.cluster}}}"
+        if self.part is not None and self.part[0] == "parameter":
+            return rf"\mathrm{{{self.part[2]}}}".replace("_", r"\_")
+        index = self.cluster if self.part is None else self.part[1]
+        if index is not None:
+            base = f"{base}_{{{index}}}"
         if self.several_fields and self.fields:
-            base = f"{base if self.cluster is None else f'({base})'}_{{{','.join(map(str, self.fields))}}}"
+            base = f"{base if index is None else f'({base})'}_{{{','.join(map(str, self.fields))}}}"
         return base
 
     def of(self, dataset: xr.Dataset, suffix: str = "") -> xr.DataArray:
@@ -66,8 +74,11 @@ def entries(dataset: xr.Dataset, variables: Iterable[str] | None = None) -> tupl
     for name in chosen:
         dims = VARIABLES[name].dims
         clusters = range(dataset.sizes["cluster"]) if "cluster" in dims else (None,)
+        dimension = next((d for d in dims if d in ("teacher", "parameter")), None)
+        labels = [] if dimension is None else dataset[dimension].values.tolist()
+        parts = [(dimension, i, str(label)) for i, label in enumerate(labels)] or [None]
         axes = [range(dataset.sizes["field"]) for d in dims if d.startswith("field")]
-        for cluster, fields in product(clusters, product(*axes)):
+        for cluster, part, fields in product(clusters, parts, product(*axes)):
             if list(fields) == sorted(fields):
-                found.append(Entry(name, cluster, fields, several))
+                found.append(Entry(name, cluster, fields, several, part))
     return tuple(found)

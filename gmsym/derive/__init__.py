@@ -1,6 +1,8 @@
 """Theories: each turns a problem into a symbolic system."""
 
 from gmsym.derive.dmf import dmf as dmf
+from gmsym.derive.effective import effective as effective
+from gmsym.derive.effective import fluctuations as fluctuations
 from gmsym.derive.flow import gradient_flow as gradient_flow
 from gmsym.derive.gordon import gordon as gordon
 from gmsym.derive.surrogate import surrogate as surrogate

@@ -66,6 +66,7 @@ def dmf(problem: Problem) -> CausalKernels:
     """
     if not isinstance(problem, Problem):
         raise InputError(f"problem = {problem!r}: a gmsym Problem is needed")
+    problem.check_full_batch("derive.dmf (full-batch training)")
     optimizer, loss = problem.optimizer, problem.loss
     if not optimizer.is_linear:
         raise InputError(

@@ -27,6 +27,7 @@ def surrogate(problem: Problem) -> Recursion:
     """
     if not isinstance(problem, Problem):
         raise InputError(f"problem = {problem!r}: a gmsym Problem is needed")
+    problem.check_full_batch("derive.surrogate (full-batch training)")
     loss, optimizer = problem.loss, problem.optimizer
     moments, test_loss, test_error = fresh_sample(problem)
     program = program_equations(problem)

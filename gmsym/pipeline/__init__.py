@@ -4,7 +4,7 @@
     problem ------------------------> simulation ------> Dataset
 
 Every intermediate object is kept: a system knows its problem and writes its source, a result knows how it was made. One
-file a theory: `dmf`, `finite_size`; `training` for the simulation, `cases` for the folders of derivations/.
+file a theory: `dmf`, `finite_size`, `effective` (online SGD); `training` for the simulation, `cases` for the folders of derivations/.
 """
 
 from gmsym.comparison import compare as compare
@@ -17,6 +17,11 @@ from gmsym.pipeline.demo import demo as demo
 from gmsym.pipeline.dmf import kernels as kernels
 from gmsym.pipeline.dmf import numbers as numbers
 from gmsym.pipeline.dmf import solve as solve
+from gmsym.pipeline.effective import crossing_time as crossing_time
+from gmsym.pipeline.effective import effective as effective
+from gmsym.pipeline.effective import fluctuations as fluctuations
+from gmsym.pipeline.effective import simulate_online as simulate_online
+from gmsym.pipeline.effective import tune as tune
 from gmsym.pipeline.finite import at_size as at_size
 from gmsym.pipeline.finite import finite_size as finite_size
 from gmsym.pipeline.finite import refinement as refinement

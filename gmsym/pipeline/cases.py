@@ -12,7 +12,7 @@ from gmsym.errors import InputError
 from gmsym.problem import Problem
 from gmsym.system import AbstractSystem
 
-THEORIES = {"dmf": derive.dmf, "surrogate": derive.surrogate}
+THEORIES = {"dmf": derive.dmf, "surrogate": derive.surrogate, "effective": derive.effective}
 
 
 def load_case(folder: Path) -> ModuleType:

@@ -110,7 +110,8 @@ def style(entry: Entry) -> tuple[str, Any, str]:
     """(colour, dashes, marker): colour for the cluster and the rest for its fields; without a cluster, all of them for the fields."""
     row, column = (*entry.fields, 0, 0)[:2]
     fields = column * (column + 1) // 2 + row if len(entry.fields) == 2 else row  # pairs row <= column are numbered column by column
-    colour = fields if entry.cluster is None else entry.cluster
+    place = entry.cluster if entry.part is None else entry.part[1]
+    colour = fields if place is None else place
     return PALETTE[colour % len(PALETTE)], DASHES[fields % len(DASHES)], MARKERS[fields % len(MARKERS)]
 
 

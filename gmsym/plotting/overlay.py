@@ -14,7 +14,7 @@ from gmsym.comparison import Comparison, compare, entries
 from gmsym.errors import InputError
 from gmsym.plotting.curves import ERRORS, MARK, STYLE, draw_curve, label_axes, name_curves, scale_time, style
 
-QUANTITIES = ("m", "Q", "train_loss", "test_error")
+QUANTITIES = ("m", "Q", "M", "trained", "train_loss", "test_error")
 
 
 def overlay(
@@ -31,7 +31,7 @@ def overlay(
     Args:
         theory: a result of kind "theory".
         runs: a result of kind "simulation" of the same problem.
-        quantities: variables of the schema. Default: m, Q, train_loss and, if there is one, test_error.
+        quantities: variables of the schema. Default: m, Q, M, trained, train_loss and test_error, as far as both have them.
         axes: one Axes for each quantity, to draw in. Default: a new figure.
         scores: in a new figure, whether a panel below each shows z (`gmsym.comparison.Comparison`) and, dashed, what is allowed of it.
         log_time: whether time is logarithmic. Default: if there are more than 200 steps.
@@ -124,7 +124,8 @@ def _draw_scores(ax: Axes, comparison: Comparison, quantity: str, log_time: bool
 def _key(runs: xr.Dataset | None = None) -> list[Line2D]:
     """What is a line, what is a marker; with `runs`, of which size and with what bars."""
     about = runs.attrs if runs is not None else {}
-    sizes = rf", $n = {about['n']}$, $d = {about['d']}$, {about['replicates']} runs, $\pm {ERRORS}$ s.e." if about else ""
+    samples = rf", $n = {about['n']}$" if "n" in about else ""
+    sizes = rf"{samples}, $d = {about['d']}$, {about['replicates']} runs, $\pm {ERRORS}$ s.e." if about else ""
     return [
         Line2D([], [], color="0.3", linewidth=1.4, label="theory"),
         Line2D([], [], color="0.3", linestyle="", marker="o", label=f"simulation{sizes}", **MARK),

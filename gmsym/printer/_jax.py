@@ -15,7 +15,7 @@ from gmsym.printer._table import FUNCTIONS
 
 RESERVED = frozenset({"jax", "jnp", "rt"})
 _TWICE = "two different symbols are named {!r}; take symbols from gmsym.symbols, which makes each of them once"
-_ROUGH = (sp.Heaviside, sp.sign, sp.Abs, sp.Max, sp.Min, sp.Piecewise)  # kinks and jumps, for which smooth quadrature is wrong
+ROUGH = (sp.Heaviside, sp.sign, sp.Abs, sp.Max, sp.Min, sp.Piecewise)  # kinks and jumps, for which smooth quadrature is wrong
 _LARGEST_INTEGER = 2**31  # a larger literal overflows JAX's integers
 
 
@@ -61,7 +61,7 @@ class JaxPrinter(Printer):
         rows = cov.tolist() if isinstance(cov, sp.MatrixBase) else cov
         means = ", ".join(map(self._print, mean))
         covariances = ", ".join(f"[{', '.join(map(self._print, row))}]" for row in rows)
-        rough = ", smooth=False" if function.expr.has(*_ROUGH) else ""
+        rough = ", smooth=False" if function.expr.has(*ROUGH) else ""
         return f"rt.gaussian_mean(lambda {', '.join(variables.values())}: {body}, [{means}], [{covariances}]{rough})"
 
     def taken(self) -> set[str]:

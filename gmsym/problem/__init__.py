@@ -8,3 +8,5 @@ from gmsym.problem.mixture import GaussianMixture as GaussianMixture
 from gmsym.problem.optimizer import Optimizer as Optimizer
 from gmsym.problem.problem import Instance as Instance
 from gmsym.problem.problem import Problem as Problem
+from gmsym.problem.teacher import Teacher as Teacher
+from gmsym.problem.trained import Trained as Trained

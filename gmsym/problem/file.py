@@ -9,7 +9,10 @@ Tables and keys (everything but the loss has a default or is asked for when it i
 - `[optimizer]`: `name` of the catalog (default gd), or `update`, one rule a variable; the numbers of its parameters; `ridge` (default 0).
   `eta` may be a text: a schedule, an expression of the step counter t and of parameters.
 - `[initial]`: `norm2` (default 1) and `overlap` (default 0).
-- `[run]` and `[simulation]`: the fields of `Run` and `Simulation`.
+- `[teacher]`: `gram`, `overlap` and `means_overlap` (both default 0) of the directions behind the fields t0, t1, ... of the loss.
+- `[trained]`: parameters of the loss that are trained: `initial = { name = value, ... }`, their `step` (default that of Theta) and `ridge`.
+- `[run]` and `[simulation]`: the fields of `Run` and `Simulation`. `time` and `step` in `[run]`, in place of `alpha` and `steps`, ask for
+  online SGD.
 
 All numbers are dimensionless; scaling as in `Problem`.
 """
@@ -17,7 +20,7 @@ All numbers are dimensionless; scaling as in `Problem`.
 import inspect
 import math
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -32,16 +35,35 @@ from gmsym.problem import losses, optimizers, parser
 from gmsym.problem._suggest import unknown
 from gmsym.problem.loss import Loss
 from gmsym.problem.mixture import GaussianMixture
+from gmsym.problem.online import online
 from gmsym.problem.optimizer import Optimizer
 from gmsym.problem.problem import Instance, Problem
+from gmsym.problem.teacher import Teacher
+from gmsym.problem.trained import Trained
 
-_TABLES = ("mixture", "loss", "optimizer", "initial", "run", "simulation")
+_TABLES = ("mixture", "loss", "optimizer", "initial", "teacher", "trained", "run", "simulation")
 _ABSENT_TABLES = {
-    "teacher": "labels from teacher fields are not available in this version",
     "sampling": "stochastic gradients are not available in this version; every step uses all samples",
 }
-_ABSENT_RUN = ("time", "step")  # of online SGD
-_RESERVED = ("problem", "system", "alpha", "steps", "samples", "scrambles", "seed", "n", "d", "replicates", "progress", "report")
+_BY_FILE = ("teacher", "trained")  # tables whose keys no setting reaches: their names mean something else elsewhere
+_FULL_BATCH = ("alpha", "steps")  # what `time` and `step` stand in place of
+_RESERVED = (
+    "problem",
+    "system",
+    "alpha",
+    "steps",
+    "samples",
+    "scrambles",
+    "seed",
+    "n",
+    "d",
+    "replicates",
+    "progress",
+    "report",
+    "time",
+    "step",
+    "points",
+)
 _ARRAYS = ("probabilities", "labels", "means_gram", "variance", "blocks")
 _SYMMETRIC = {"mu_norm": 1.0, "sigma": 1.0}
 _COMPONENTS = 64
@@ -52,6 +74,8 @@ _COMPONENTS = 64
 class Run:
     """How the theory is solved. `alpha` = n/d and `steps` also set the size and the length of the simulation.
 
+    Online SGD has the final `time` t = steps * c/d and the `step` c instead.
+
     Raises:
         InputError: a wrong type or a value out of range.
     """
@@ -61,8 +85,18 @@ class Run:
     samples: int = 8192  # quasi-Monte-Carlo points a cluster, a power of two
     scrambles: int = 4  # independent randomizations, at least 2: their spread is the error estimate
     seed: int = 0
+    time: float | None = None  # of online SGD, positive
+    step: float | None = None  # c of online SGD, positive
 
     def __post_init__(self):
+        if (self.time is None) != (self.step is None):
+            missing = "time" if self.time is None else "step"
+            raise InputError(f"{missing} is missing: online SGD needs both time (t = steps * c/d) and step (c)")
+        for name in ("time", "step"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _number(name, getattr(self, name)))
+                if getattr(self, name) <= 0:
+                    raise InputError(f"{name} = {getattr(self, name)}: a positive number is needed")
         object.__setattr__(self, "alpha", _number("alpha", self.alpha))
         if self.alpha <= 0:
             raise InputError(f"alpha = {self.alpha}: a positive number is needed, samples per dimension")
@@ -107,7 +141,14 @@ class ProblemFile:
         Raises:
             InputError: a parameter without a number, or a number out of range.
         """
+        if self.is_online:
+            return online(self.problem, self.run.step, dict(self.values)).instance
         return self.problem.at(**self.values)
+
+    @property
+    def is_online(self) -> bool:
+        """Whether the file asks for online SGD."""
+        return self.run.time is not None
 
     @property
     def n(self) -> int:
@@ -214,17 +255,23 @@ def _problem_file(document: dict[str, Any], settings: Mapping[str, Any]) -> Prob
     tables = _with_settings(tables, settings)
     for name, table in tables.items():
         for key in table:
-            if name == "run" and key in _ABSENT_RUN:
-                raise InputError(f"[run] {key}: online SGD is not available in this version; give `alpha` and `steps`")
             if key not in _allowed(name, table):
                 raise InputError(unknown(f"key in [{name}]", key, _allowed(name, table)))
+
+    given = [key for key in _FULL_BATCH if key in tables["run"]]
+    if given and {"time", "step"} & tables["run"].keys():
+        raise InputError(f"[run] {given[0]}: online SGD takes `time` and `step` in place of `alpha` and `steps`; give one pair only")
 
     with _naming("[run]"):
         run = Run(**tables["run"])
     with _naming("[simulation]"):
         simulation = Simulation(**tables["simulation"])
+    with _naming("[teacher]"):
+        teacher = _teacher(tables["teacher"]) if "teacher" in document else None
+    with _naming("[trained]"):
+        trained = _trained(tables["trained"]) if "trained" in document else None
     with _naming("[loss]"):
-        loss, values = _loss(tables["loss"])
+        loss, values = _loss(tables["loss"], () if trained is None else [x.name for x in trained.names])
     with _naming("[optimizer]"):
         optimizer = _optimizer(tables["optimizer"])
         values = _joined(values, _numbers(tables["optimizer"], {"name", "update", "order"}))
@@ -233,12 +280,12 @@ def _problem_file(document: dict[str, Any], settings: Mapping[str, Any]) -> Prob
         if not _is_explicit(tables["mixture"]):
             values = _joined(values, {key: _number(key, tables["mixture"].get(key, default)) for key, default in _SYMMETRIC.items()})
     with _naming("[initial]"):
-        problem = Problem(data, loss, optimizer, **tables["initial"])
+        problem = Problem(data, loss, optimizer, teacher=teacher, trained=trained, **tables["initial"])
     for name in values:
         if name in _RESERVED:
             raise InputError(f"{name} is the name of a setting and cannot be a parameter; allowed is any other name")
     file = ProblemFile(problem, values, run, simulation)
-    if file.n < 1:
+    if not file.is_online and file.n < 1:
         raise InputError(
             f"[run] alpha = {run.alpha} with [simulation] d = {simulation.d} leaves no sample; alpha*d of at least 1 is needed"
         )
@@ -281,7 +328,7 @@ def _with_settings(tables: dict[str, dict[str, Any]], settings: Mapping[str, Any
     fixed = ("name", "expression", "update")
     allowed = {name: [key for key in _allowed(name, table) if key not in fixed] for name, table in tables.items()}
     for key, value in settings.items():
-        places = [name for name in _TABLES if key in allowed[name]]
+        places = [name for name in _TABLES if key in allowed[name] and name not in _BY_FILE]
         if not places:
             raise InputError(unknown("setting", key, dict.fromkeys(k for keys in allowed.values() for k in keys)))
         for name in places:
@@ -295,6 +342,10 @@ def _allowed(name: str, table: Mapping[str, Any]) -> list[str]:
         return list(_ARRAYS if _is_explicit(table) else _SYMMETRIC)
     if name == "initial":
         return ["norm2", "overlap"]
+    if name == "teacher":
+        return ["gram", "overlap", "means_overlap"]
+    if name == "trained":
+        return ["initial", "step", "ridge"]
     if name in ("run", "simulation"):
         return [f.name for f in fields(Run if name == "run" else Simulation)]
     if name == "loss":
@@ -303,7 +354,7 @@ def _allowed(name: str, table: Mapping[str, Any]) -> list[str]:
         if "expression" not in table:
             return ["name", *_arguments(losses.CATALOG, "loss", table)]
         used = _names_in(table["expression"], table.get("readout"))
-        return ["expression", "readout", *(n for n in used if not symbols.is_field(n) and not symbols.is_label(n))]
+        return ["expression", "readout", *(n for n in used if not (symbols.is_field(n) or symbols.is_label(n) or symbols.is_teacher(n)))]
     schedule = [n for n in _names_in(table.get("eta")) if n != "t"]
     if "update" not in table:
         arguments = [a for a in _arguments(optimizers.CATALOG, "optimizer", table) if a != "step"]
@@ -378,16 +429,35 @@ def _joined(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str
 # --- the parts of a problem -------------------------------------------------------------------------------------------
 
 
-def _loss(table: Mapping[str, Any]) -> tuple[Loss, dict[str, float]]:
-    """The loss and the numbers of its parameters."""
+def _loss(table: Mapping[str, Any], trained: Sequence[str]) -> tuple[Loss, dict[str, float]]:
+    """The loss and the numbers of its parameters, those in `trained` apart."""
     if "expression" not in table:
         arguments = _arguments(losses.CATALOG, "loss", table)
         given = {k: _argument(k, v, arguments[k]) for k, v in table.items() if k != "name"}
         return losses.CATALOG[table["name"]](**given), {}
     values = _numbers(table, {"expression", "readout"})
-    expr = parser.parse_loss(table["expression"], values, what="[loss] expression")
+    for name in trained:
+        if name in values:
+            raise InputError(f"{name} = {values[name]}: {name} is trained; its initial value stands in [trained] initial")
+    expr = parser.parse_loss(table["expression"], [*values, *trained], what="[loss] expression")
     readout = table.get("readout")
-    return Loss("custom", expr, None if readout is None else parser.parse_loss(readout, values, what="[loss] readout")), values
+    score = None if readout is None else parser.parse_loss(readout, [*values, *trained], what="[loss] readout")
+    return Loss("custom", expr, score), values
+
+
+def _teacher(table: Mapping[str, Any]) -> Teacher:
+    if "gram" not in table:
+        raise InputError("gram is missing: the Gram matrix of the teacher directions, one row each")
+    return Teacher(table["gram"], table.get("overlap"), table.get("means_overlap"))
+
+
+def _trained(table: Mapping[str, Any]) -> Trained:
+    initial = table.get("initial")
+    if not isinstance(initial, dict):
+        raise InputError(f"initial = {initial!r}: initial values by name are needed, such as {{ v0 = 0.5, bias = 0.0 }}")
+    values = {name: _number(f"initial {name}", value) for name, value in initial.items()}
+    step = None if "step" not in table else _number("step", table["step"])
+    return Trained(values, step=step, ridge=_number("ridge", table.get("ridge", 0)))
 
 
 def _argument(key: str, value: Any, argument: inspect.Parameter) -> Any:

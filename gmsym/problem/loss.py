@@ -36,6 +36,8 @@ class Kink:
 class Loss:
     """l(h, y): any real SymPy expression of the fields `h` (or `h0, h1, ...`) and the label `y` (or `y0, y1, ...`).
 
+    A target may also depend on teacher fields `t0, t1, ...` (`Teacher`).
+
     Further symbols are parameters of the loss and get their numbers when the problem is solved. Kinks are found from
     Abs, Max, Min, sign, Heaviside and Piecewise in the expression.
 
@@ -44,7 +46,7 @@ class Loss:
         expr: the loss.
         readout: the classifier's score f(h), which predicts sign(f). Default: h for one field; with several fields the
             prediction is the largest of them if the label is a vector of their number, and there is no test error
-            otherwise.
+            otherwise. It may use the parameters of the loss.
 
     Raises:
         InputError: `expr` does not depend on a field, is not continuous, uses a reserved name, or has a condition other than
@@ -65,10 +67,11 @@ class Loss:
             readout = symbols.h
         if readout is not None:
             readout = _fields_from_zero(_checked(readout, "readout")) if readout != symbols.h else readout
-            stray = readout.free_symbols - set(self.fields)
+            stray = readout.free_symbols - set(self.fields) - self.parameters
             if stray:
                 raise InputError(
-                    f"readout = {readout}: only the fields {list(map(str, self.fields))} may appear, not {sorted(map(str, stray))}"
+                    f"readout = {readout}: only the fields {list(map(str, self.fields))} and the parameters of the loss may appear, "
+                    f"not {sorted(map(str, stray))}"
                 )
         object.__setattr__(self, "readout", readout)
         _ = self.gradient  # a discontinuous loss is refused here
@@ -88,9 +91,16 @@ class Loss:
         return symbols.labels(1 if names == ["y"] else max(int(n[1:]) for n in names) + 1)
 
     @cached_property
+    def teachers(self) -> tuple[sp.Symbol, ...]:
+        """The teacher fields that the loss uses, up to the highest; empty when it uses none."""
+        indices = [int(s.name[1:]) for s in self.expr.free_symbols if symbols.is_teacher(s.name)]
+        return symbols.teachers(max(indices) + 1 if indices else 0)
+
+    @cached_property
     def parameters(self) -> frozenset[sp.Symbol]:
         """Symbols that need a number."""
-        return frozenset(s for s in self.expr.free_symbols if not symbols.is_field(s.name) and not symbols.is_label(s.name))
+        kinds = symbols.is_field, symbols.is_label, symbols.is_teacher
+        return frozenset(s for s in self.expr.free_symbols if not any(is_kind(s.name) for is_kind in kinds))
 
     @cached_property
     def value(self) -> sp.Expr:

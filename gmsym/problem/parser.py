@@ -115,15 +115,18 @@ def parse(text: str, names: Mapping[str, sp.Expr] | None = None, *, what: str = 
 
 
 def parse_loss(text: str, parameters: Iterable[str] = (), *, what: str = "loss") -> sp.Expr:
-    """Read a loss: fields `h` or `h0, h1, ...`, labels `y` or `y0, y1, ...`, and the names in `parameters`.
+    """Read a loss: fields `h` or `h0, h1, ...`, labels `y` or `y0, y1, ...`, teacher fields `t0, t1, ...`, and the names in `parameters`.
 
     Raises:
         ParseError: see `parse`; a name that is none of these.
     """
     own = sorted(parameters)
-    numbered = [f"{letter}{i}" for letter in "hy" for i in range(_FIELDS)]
+    numbered = [f"{letter}{i}" for letter in "hyt" for i in range(_FIELDS)]
     names = {name: symbols.symbol(name) for name in ["h", "y", *numbered, *own]}
-    listed = ", ".join(["h or h0, h1, ...", "y or y0, y1, ...", *CONSTANTS, *own]) + "; a parameter is declared by giving it a number"
+    listed = (
+        ", ".join(["h or h0, h1, ...", "y or y0, y1, ...", "t0, t1, ...", *CONSTANTS, *own])
+        + "; a parameter is declared by giving it a number"
+    )
     return _Reader(text, names, listed, what).read()
 
 

@@ -16,6 +16,8 @@ from gmsym.problem import _numbers as numbers
 from gmsym.problem.loss import Loss
 from gmsym.problem.mixture import GaussianMixture, check_positive_semidefinite
 from gmsym.problem.optimizer import Optimizer
+from gmsym.problem.teacher import Teacher
+from gmsym.problem.trained import Trained
 
 DEFAULTS = {"ridge": 0.0}
 _SETTINGS = {"n", "d", "steps", "samples", "scrambles", "seed", "replicates", "progress"}  # arguments of the verbs
@@ -37,6 +39,19 @@ class Instance:
     ridge: float
     parameters: dict[str, float]  # of loss and optimizer, by name
     values: dict[str, float]  # of the whole problem, by name, defaults included
+    teacher_gram: np.ndarray  # theta*_s . theta*_r, (T, T); T = 0 without a teacher
+    teacher_overlap: np.ndarray  # Theta_0 . theta*_s, (C, T)
+    teacher_means: np.ndarray  # theta*_s . mu_k, (T, K)
+    trained: np.ndarray  # initial values of the trained parameters of the loss, (P,)
+    trained_step: float | None  # None: that of Theta
+    trained_ridge: float
+
+    @property
+    def gram(self) -> np.ndarray:
+        """Gram matrix of (Theta_0, means, teacher directions), (C + K + T, C + K + T)."""
+        first = [self.initial_gram, self.initial_overlap, self.teacher_overlap]
+        second = [self.initial_overlap.T, self.means_gram, self.teacher_means.T]
+        return np.block([first, second, [self.teacher_overlap.T, self.teacher_means, self.teacher_gram]])
 
 
 @final
@@ -51,6 +66,8 @@ class Problem:
         norm2: |Theta_0|^2; for C > 1 the Gram matrix (C, C) of the columns, or one number for orthogonal columns.
         overlap: Theta_0^T mu_k, (K,), or (C, K) for C > 1. Default: orthogonal to all means.
         ridge: lambda; default the parameter `ridge`, which is 0 unless given.
+        teacher: directions behind the teacher fields `t0, t1, ...` of the loss.
+        trained: parameters of the loss that are trained beside Theta.
 
     Raises:
         InputError: shapes that do not fit together.
@@ -62,9 +79,20 @@ class Problem:
     norm2: sp.ImmutableDenseMatrix = field()
     overlap: sp.ImmutableDenseMatrix = field()
     ridge: sp.Expr = field()
+    teacher: Teacher | None = field()
+    trained: Trained | None = field()
 
     def __init__(
-        self, data: GaussianMixture, loss: Loss, optimizer: Optimizer, *, norm2: Any = 1, overlap: Any = None, ridge: Any = symbols.ridge
+        self,
+        data: GaussianMixture,
+        loss: Loss,
+        optimizer: Optimizer,
+        *,
+        norm2: Any = 1,
+        overlap: Any = None,
+        ridge: Any = symbols.ridge,
+        teacher: Teacher | None = None,
+        trained: Trained | None = None,
     ):
         for name, value, kind in (("data", data, GaussianMixture), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
             if not isinstance(value, kind):
@@ -75,12 +103,27 @@ class Problem:
                 f"labels have {data.label_size} component(s) but the loss uses {', '.join(map(str, loss.labels))}; "
                 "give every cluster a label with the components that the loss uses"
             )
+        for name, value, kind in (("teacher", teacher, Teacher), ("trained", trained, Trained)):
+            if value is not None and not isinstance(value, kind):
+                raise InputError(f"{name} = {value!r}: a {kind.__name__} is needed")
+        if len(loss.teachers) != (0 if teacher is None else teacher.count):
+            raise InputError(
+                f"the loss uses {len(loss.teachers)} teacher field(s) ({', '.join(map(str, loss.teachers)) or 'none'}) but there are "
+                f"{0 if teacher is None else teacher.count} teacher direction(s); give teacher = Teacher(gram, ...), a row for each field"
+            )
+        unused = [] if trained is None else [v.name for v in trained.names if v not in loss.parameters]
+        if unused:
+            raise InputError(f"trained: {unused[0]} is not in the loss {loss.expr}; train parameters that the loss uses")
         object.__setattr__(self, "data", data)
         object.__setattr__(self, "loss", loss)
         object.__setattr__(self, "optimizer", optimizer)
         object.__setattr__(self, "norm2", _gram(norm2, columns))
         object.__setattr__(self, "overlap", _overlap(overlap, columns, clusters))
         object.__setattr__(self, "ridge", numbers.scalar(ridge, "ridge"))
+        object.__setattr__(self, "teacher", teacher)
+        object.__setattr__(self, "trained", trained)
+        if teacher is not None:
+            _ = teacher.overlap_with(columns), teacher.overlap_with_means(clusters)  # their shapes
         names = {s.name for s in self.parameters}
         clash = sorted(names & {s.name for s in optimizer.state})
         if clash:
@@ -94,9 +137,22 @@ class Problem:
         """C, columns of Theta."""
         return len(self.loss.fields)
 
+    @property
+    def trained_parameters(self) -> tuple[sp.Symbol, ...]:
+        """P parameters of the loss that are trained, in order."""
+        return () if self.trained is None else self.trained.names
+
+    def check_full_batch(self, what: str) -> None:
+        """Raises InputError if the problem has parts that `what`, which is about Theta and full batches only, cannot treat."""
+        for part, present in (("teacher fields", self.teacher is not None), ("trained parameters of the loss", self.trained is not None)):
+            if present:
+                raise InputError(f"{what} does not treat {part}; they are part of online SGD: gm.effective, gm.simulate_online")
+
     @cached_property
     def decision(self) -> Literal["sign", "argmax"] | None:
         """How a fresh sample is classified: the sign of the readout (labels +-1), the largest field (vector labels), or not at all."""
+        if self.teacher is not None:  # the target is not the cluster's label
+            return None
         if self.data.label_size == 1:
             binary = all(abs(label) == 1 for (label,) in self.data.labels)
             return "sign" if binary and self.loss.readout is not None else None
@@ -122,17 +178,27 @@ class Problem:
             data.variance,
             sp.Tuple(*data.fractions),
         ]
+        if self.teacher is not None:
+            parts += [self.teacher.gram, self.teacher.overlap_with(self.fields), self.teacher.overlap_with_means(data.clusters)]
+        if self.trained is not None:
+            parts += [sp.Tuple(*self.trained.names), sp.Tuple(*self.trained.expressions)]
         return hashlib.sha256("\n".join(map(sp.srepr, parts)).encode()).hexdigest()[:12]
 
     @cached_property
     def local_parameters(self) -> tuple[sp.Symbol, ...]:
         """Parameters of the loss and the optimizer, in alphabetical order."""
-        return tuple(sorted(self.loss.parameters | self.optimizer.parameters, key=lambda s: s.name))
+        own = (self.loss.parameters | self.optimizer.parameters) - set(self.trained_parameters)
+        return tuple(sorted(own, key=lambda s: s.name))
 
     @cached_property
     def parameters(self) -> tuple[sp.Symbol, ...]:
         """All symbols that need a number, in alphabetical order."""
         everything = {*self.local_parameters, *self.data.parameters, *numbers.parameters(self.norm2, self.overlap, self.ridge)}
+        if self.teacher is not None:
+            overlaps = self.teacher.overlap_with(self.fields), self.teacher.overlap_with_means(self.data.clusters)
+            everything |= numbers.parameters(self.teacher.gram, *overlaps)
+        if self.trained is not None:
+            everything |= numbers.parameters(*self.trained.expressions)
         return tuple(sorted(everything, key=lambda s: s.name))
 
     def at(self, **values: float) -> Instance:
@@ -164,14 +230,43 @@ class Problem:
         overlap = numbers.numeric(self.overlap, bound, (columns, clusters))
         check_positive_semidefinite(gram, "norm2")
         check_positive_semidefinite(np.block([[gram, overlap], [overlap.T, arrays["means_gram"]]]), "the Gram matrix of (Theta_0, means)")
-        return Instance(
+        instance = Instance(
             **arrays,
             initial_gram=gram,
             initial_overlap=overlap,
             ridge=float(self.ridge.subs(bound)),
             parameters={s.name: float(values[s.name]) for s in self.local_parameters},
             values={name: float(values[name]) for name in known},
+            **self._teacher_at(bound),
+            **self._trained_at(bound),
         )
+        if self.teacher is not None:
+            check_positive_semidefinite(instance.teacher_gram, "teacher gram")
+            check_positive_semidefinite(instance.gram, "the Gram matrix of (Theta_0, means, teacher)")
+        return instance
+
+    def _teacher_at(self, bound: dict[sp.Symbol, sp.Float]) -> dict[str, np.ndarray]:
+        columns, clusters = self.fields, self.data.clusters
+        if self.teacher is None:
+            shapes = {"teacher_gram": (0, 0), "teacher_overlap": (columns, 0), "teacher_means": (0, clusters)}
+            return {name: np.zeros(shape) for name, shape in shapes.items()}
+        count = self.teacher.count
+        return {
+            "teacher_gram": numbers.numeric(self.teacher.gram, bound, (count, count)),
+            "teacher_overlap": numbers.numeric(self.teacher.overlap_with(columns), bound, (columns, count)),
+            "teacher_means": numbers.numeric(self.teacher.overlap_with_means(clusters), bound, (count, clusters)),
+        }
+
+    def _trained_at(self, bound: dict[sp.Symbol, sp.Float]) -> dict[str, Any]:
+        if self.trained is None:
+            return {"trained": np.zeros(0), "trained_step": None, "trained_ridge": 0.0}
+        step = None if self.trained.step is None else float(self.trained.step.subs(bound))
+        ridge = float(self.trained.ridge.subs(bound))
+        for name, value in (("step", step or 0.0), ("ridge", ridge)):
+            if value < 0:
+                raise InputError(f"trained {name} = {value}: a non-negative number is needed")
+        initial = numbers.numeric(self.trained.initial, bound, (len(self.trained.names),))
+        return {"trained": initial, "trained_step": step, "trained_ridge": ridge}
 
 
 def _gram(norm2: Any, columns: int) -> sp.ImmutableDenseMatrix:

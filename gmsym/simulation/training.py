@@ -13,13 +13,11 @@ from gmsym import printer, runtime, schema, symbols
 from gmsym.errors import ComputationError, InputError
 from gmsym.problem import Instance, Problem
 from gmsym.problem.design import Design, design
-from gmsym.runtime import points
 from gmsym.runtime.quadrature import square_root
 from gmsym.simulation.data import Data, generate
+from gmsym.simulation.fresh import TEST_POINTS, TEST_SHIFTS, fresh_fields
 
 _MEMORY = 2**30  # bytes of training data held at a time
-_TEST_POINTS = 512
-_TEST_SHIFTS = 16  # enough for errors that are nearly normal: those of a single shift come from the tails and are skewed
 _LARGEST_NORM2 = 1e12  # |Theta|^2 beyond this counts as divergence
 
 
@@ -61,6 +59,7 @@ def train(
         InputError: a number out of range; a cluster without samples; a block too small.
         ComputationError: training diverged: a quantity is not finite, or |Theta|^2 > 1e12.
     """
+    problem.check_full_batch("simulate (full-batch training)")
     for name, value, least in (("n", n, 1), ("d", d, 1), ("steps", steps, 1), ("replicates", replicates, 2), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
             raise InputError(f"{name} = {value!r}: an integer of at least {least} is needed")
@@ -71,11 +70,11 @@ def train(
     instance = problem.at(**parameters)
     plan = design(instance, n, d)
     code = runtime.load(source(problem), f"gmsym_training_{problem.loss.name}_{problem.optimizer.name}")
-    fresh_fields = _fresh_fields(problem.fields)
-    replicate = jax.jit(jax.vmap(lambda key: _trajectory(problem, code, plan, generate(plan, key), fresh_fields(key), steps)))
+    points_of = fresh_fields(problem.fields)
+    replicate = jax.jit(jax.vmap(lambda key: _trajectory(problem, code, plan, generate(plan, key), points_of(key), steps)))
 
     keys = jax.vmap(lambda r: jax.random.fold_in(jax.random.key(seed), r))(jnp.arange(replicates))
-    tested = 4 * len(problem.data.probabilities) * problem.fields * _TEST_POINTS * _TEST_SHIFTS  # fields of the test points, and copies
+    tested = 4 * len(problem.data.probabilities) * problem.fields * TEST_POINTS * TEST_SHIFTS  # fields of the test points, and copies
     batch = max(1, min(replicates, _MEMORY // (8 * (n * d + tested))))
     parts = []
     for start in range(0, replicates, batch):
@@ -115,7 +114,8 @@ def source(problem: Problem) -> str:
         ),
     ]
     if loss.readout is not None:
-        definitions.append(printer.function("readout", {"fields": loss.fields}, "Score whose sign is predicted.", loss.readout))
+        given = {"fields": loss.fields, "parameters": parameters}
+        definitions.append(printer.function("readout", given, "Score whose sign is predicted.", loss.readout))
     return printer.module(f"loss and update rule of {loss.name} / {optimizer.name}.", *definitions)
 
 
@@ -144,20 +144,6 @@ def _trajectory(problem: Problem, code: ModuleType, plan: Design, data: Data, st
     return observed
 
 
-def _fresh_fields(fields: int) -> Callable[[jax.Array], jax.Array]:
-    """The function key -> points (C, N) of N(0, I): Sobol points, several times shifted at random, whitened together."""
-    uniform = jax.scipy.special.ndtr(jnp.asarray(points.sobol(_TEST_POINTS, fields, seed=0)))
-
-    def shifted(key: jax.Array) -> jax.Array:
-        shift = jax.random.uniform(jax.random.fold_in(key, _TEST_POINTS), (fields, _TEST_SHIFTS, 1))
-        normal = jax.scipy.special.ndtri(jnp.clip((uniform[:, None] + shift) % 1.0, 1e-15, 1 - 1e-15)).reshape(fields, -1)
-        centred = normal - normal.mean(axis=1, keepdims=True)
-        root = jnp.linalg.cholesky(centred @ centred.T / centred.shape[1])
-        return jax.scipy.linalg.solve_triangular(root, centred, lower=True)
-
-    return shifted
-
-
 def _test_performance(
     problem: Problem, code: ModuleType, instance: Instance, standard: jax.Array
 ) -> Callable[[jax.Array, jax.Array], dict[str, jax.Array]]:
@@ -169,7 +155,7 @@ def _test_performance(
         h = m[:, None] + square_root(covariance) @ standard
         observed = {"test_loss": jnp.mean(code.loss(h, loss_label, parameters))}
         if problem.decision == "sign":
-            observed["test_error"] = jnp.mean((1 - jnp.sign(code.readout(h)) * jnp.sign(label[0])) / 2)
+            observed["test_error"] = jnp.mean((1 - jnp.sign(code.readout(h, parameters)) * jnp.sign(label[0])) / 2)
         if problem.decision == "argmax":
             best = h == h.max(axis=0)
             observed["test_error"] = 1 - jnp.mean(best[jnp.argmax(label)] / best.sum(axis=0))

@@ -284,7 +284,7 @@ def test_loss_names():
         (
             "log(1 + exp(-y*hh))",
             [],
-            "unknown name 'hh'; did you mean 'h'.*h or h0, h1, ..., y or y0, y1, ..., pi, E; a parameter is declared",
+            "unknown name 'hh'; did you mean 'h'.*h or h0, h1, ..., y or y0, y1, ..., t0, t1, ..., pi, E; a parameter is declared",
         ),
         ("b*h", [], "unknown name 'b'"),
         ("sharpnes*h", ["sharpness"], "did you mean 'sharpness'.*pi, E, sharpness"),

@@ -1,0 +1,24 @@
+"""Logistic regression by online SGD on two clusters of unequal noise, means +mu and -mu."""
+
+import sympy as sp
+
+from gmsym import GaussianMixture, Problem, losses, optimizers, symbols
+
+_rho = symbols.mu_norm**2
+
+PROBLEM = Problem(
+    data=GaussianMixture(
+        probabilities=[sp.Rational(1, 2), sp.Rational(1, 2)],
+        labels=[1, -1],
+        means_gram=[[_rho, -_rho], [-_rho, _rho]],
+        variance=[1, sp.Rational(49, 100)],
+    ),
+    loss=losses.logistic(),
+    optimizer=optimizers.gd(),
+    overlap=[sp.Rational(1, 10), -sp.Rational(1, 10)],
+)
+VALUES = {"mu_norm": 1.2, "ridge": 0.05}
+THEORY = "effective"
+TIME = 8.0
+STEP = 1.5
+SIMULATION = {"d": 1000, "replicates": 32, "seed": 1}

@@ -1,0 +1,58 @@
+"""Verbs of online SGD."""
+
+from typing import TYPE_CHECKING, Any
+
+from gmsym.cli._app import DatasetOption, FileArgument, JsonOption, LossOption, OptimizerOption, QuietOption, SetOption, app
+from gmsym.cli._input import check_target, progress, read
+from gmsym.cli._output import report
+from gmsym.errors import InputError
+from gmsym.problem.file import ProblemFile
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@app.command()
+def effective(
+    file: FileArgument = None,
+    loss: LossOption = None,
+    optimizer: OptimizerOption = None,
+    settings: SetOption = None,
+    json_target: JsonOption = None,
+    output: DatasetOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Solve the effective dynamics of online SGD: order parameters in the limit of large d at the time of the problem."""
+    given = read(file, loss, optimizer, settings)
+    if not given.is_online:
+        raise InputError("[run] time and step are missing: online SGD needs the final time (t = steps * c/d) and the step c")
+    _ = given.instance
+    check_target("--json", json_target)
+    check_target("--output", output, ".nc")
+    result = solve_online(given, given.run.time, quiet)
+    if output is not None:
+        result.to_netcdf(output)
+    report(result, json_target, quiet)
+
+
+def solve_online(given: ProblemFile, time: Any, quiet: bool) -> "xr.Dataset":
+    """The effective dynamics of a problem file, recorded as `gm.effective` does for `time`."""
+    from gmsym import pipeline
+
+    return pipeline.effective(given.problem, time=time, step=given.run.step, progress=progress(quiet), **given.values)
+
+
+def simulate_online(given: ProblemFile, quiet: bool) -> "xr.Dataset":
+    """Online SGD of a problem file."""
+    from gmsym import pipeline
+
+    return pipeline.simulate_online(
+        given.problem,
+        d=given.simulation.d,
+        time=given.run.time,
+        step=given.run.step,
+        replicates=given.simulation.replicates,
+        seed=given.run.seed,
+        progress=progress(quiet),
+        **given.values,
+    )

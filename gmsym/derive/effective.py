@@ -1,0 +1,356 @@
+"""Effective dynamics of online SGD: the summary statistics' equations as d -> infinity at step c/d. Source: theory.md 6.
+
+One step on a fresh sample Y is x' = x - delta (Y a^T + beta x). The Gram matrix of x' with itself, the means and the teacher
+directions is expanded in delta, |Y|^2 is replaced by sigma_k^2 d with d = c/delta, and the order delta is kept: its mean over Y
+is the drift. Stein's lemma writes every mean of a times a field linear in Y by E[a] and E[da/d(h, tau)], so that only means over
+the C + T fields (h, tau) remain, which the Gaussian calculus closes or reduces. Ben Arous, Gheissari, Jagannath 2022
+(arXiv 2206.04030); Saad and Solla 1995 for erf committees.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+
+import sympy as sp
+
+from gmsym import symbols
+from gmsym.calculus import expectation
+from gmsym.calculus.kernels import Transposed
+from gmsym.errors import InputError
+from gmsym.functions import heaviside_form
+from gmsym.problem import Problem
+from gmsym.system import Equation, Equations, Ode, Sde
+from gmsym.system import ode as S
+from gmsym.system import sde as F
+from gmsym.system.causal_kernels import Mean
+from gmsym.system.ode import (
+    A,
+    B,
+    K,
+    M,
+    Q,
+    T,
+    a,
+    abar,
+    b,
+    bbar,
+    beta,
+    c,
+    gram,
+    h,
+    k,
+    l,
+    m,
+    p,
+    r,
+    rate,
+    s,
+    sigma2,
+    t,
+    tau,
+    tau_gram,
+    tau_mean,
+    u,
+    v,
+)
+
+SOURCE = "theory.md (6.1); Ben Arous, Gheissari, Jagannath 2022"
+_X, _Y, _mu, _direction = (sp.Symbol(name, commutative=False) for name in (r"x", "Y", r"\mu_l", r"\vartheta_s"))
+_a, _h = (sp.Symbol(name, commutative=False) for name in ("a", "h"))
+_phi = F.phi()
+_delta = sp.Symbol("delta", positive=True)
+
+
+def effective(problem: Problem) -> Ode:
+    """Equations of (Q, m, M, v) for online SGD on `problem`, for any K, C, loss, teacher and trained parameters.
+
+    The optimizer is gradient descent, with a schedule if its step is an expression of t, here the time steps * c/d.
+
+    Raises:
+        InputError: `problem` is not a Problem; its clusters are not isotropic; its optimizer is not gradient descent.
+    """
+    if not isinstance(problem, Problem):
+        raise InputError(f"problem = {problem!r}: a gmsym Problem is needed")
+    if problem.data.blocks > 1:
+        raise InputError(
+            f"variance has {problem.data.blocks} blocks; online SGD is available for isotropic clusters, variance = [sigma_k^2, ...] "
+            "without blocks (each cluster may have its own)"
+        )
+    schedule = rate_of(problem)
+    loss, trained = problem.loss, problem.trained_parameters
+    increments = increment_equations(problem, schedule)
+    flow = flow_equations(increments)
+    reduced = stein_equations(bool(problem.teacher))
+    law = _law(problem)
+    used = [y for y in symbols.labels(problem.data.label_size) if loss.expr.has(y)]
+    shared = all(f.is_polynomial(*used) for f in (loss.value, *loss.gradient, *_trained_gradient(problem))) if used else True
+    groups, of_cluster = _groups(problem, law, shared)
+    tested, tested_of_cluster = _groups(problem, law, shared and problem.decision is None)
+    response, local = _local_means(problem, law, groups)
+    return Ode(
+        name=f"{loss.name}_online",
+        problem=problem,
+        fields=loss.fields,
+        teachers=loss.teachers,
+        labels=tuple(used),
+        trained=trained,
+        parameters=problem.local_parameters,
+        clusters=problem.data.clusters,
+        flow=flow,
+        reduced=reduced,
+        drift=drift_equations(flow, reduced),
+        increments=increments,
+        law=law,
+        response=response,
+        local=local,
+        of_cluster=of_cluster,
+        tested=tuple(_tested(problem, law, group) for group in tested),
+        tested_of_cluster=tested_of_cluster,
+        gradient=loss.gradient,
+        trained_gradient=_trained_gradient(problem),
+        schedule=schedule,
+        clock=symbols.t,
+    )
+
+
+def fluctuations(system: Ode | Problem) -> Sde:
+    """Fluctuations of online SGD around its effective dynamics, of order 1/sqrt(d), with the full volatility.
+
+    Around a fixed point with a flat direction, such as zero overlap of a network with a mixture of XOR type, the same equation is the
+    critical diffusion of sqrt(d) times the overlap.
+
+    Raises:
+        InputError: as `effective`.
+    """
+    ode = effective(system) if isinstance(system, Problem) else system
+    if not isinstance(ode, Ode):
+        raise InputError(f"system = {system!r}: effective dynamics (derive.effective) or a Problem are needed")
+    volatility = sp.Sum(p(k) * Mean(_phi * Transposed(_phi), k), (k, 1, K)) - F.F(t) * Transposed(F.F(t))
+    lyapunov = F.DF(t) * F.P(t) + F.P(t) * Transposed(F.DF(t)) + c * F.Sigma(t)
+    source = "theory.md 6; Ben Arous, Gheissari, Jagannath 2022"
+    # The increment is of order delta and there are dt/delta samples in dt: variance delta Sigma dt = (c/d) Sigma dt.
+    return Sde(
+        ode,
+        Equations(
+            (
+                Equation(F.d_xi(t), F.DF(t) * F.xi(t) * F.dt + F.Root(t) * F.dB(t), "fluctuation", source, "theorem"),
+                Equation(sp.Derivative(F.P(t), t), lyapunov, "covariance of the fluctuation", source, "theorem"),
+                Equation(F.Sigma(t), volatility, "covariance of one sample's increment phi", source, "theorem"),
+            )
+        ),
+    )
+
+
+def rate_of(problem: Problem) -> sp.Expr:
+    """rho(t) of an optimizer theta - c rho(t) g, where eta stands for c.
+
+    Raises:
+        InputError: another optimizer.
+    """
+    optimizer = problem.optimizer
+    row = optimizer.jacobian
+    if optimizer.state or not optimizer.is_linear or sp.simplify(row[0, 0] - 1) != 0:
+        raise InputError(
+            f"optimizer {optimizer.name!r}: online SGD is available for gradient descent, theta - step*g, where step may be a "
+            "schedule; ridge is a parameter of the problem"
+        )
+    return sp.simplify(-row[0, 1] / symbols.eta)
+
+
+def increment_equations(problem: Problem, schedule: sp.Expr) -> Equations:
+    """What one sample adds to each statistic, divided by delta, to leading order."""
+    step = _delta * (rate(t) if schedule != 1 else sp.S.One)
+    new = _X - step * (_Y * Transposed(_a) + beta * _X)
+    norm2 = sigma2(k) * c / _delta  # |Y|^2 = sigma_k^2 d (1 + o(1))
+    products = {
+        Transposed(_X) * _X: Q(t),
+        Transposed(_X) * _Y: h(t),
+        Transposed(_Y) * _X: Transposed(h(t)),
+        Transposed(_Y) * _Y: norm2,
+        Transposed(_X) * _mu: m(l, t),
+        Transposed(_Y) * _mu: u(l),
+        Transposed(_X) * _direction: M(s, t),
+        Transposed(_Y) * _direction: tau(s),
+        _a: a(t),
+    }
+
+    def first_order(form: sp.Expr, old: sp.Expr) -> sp.Expr:
+        expanded = sp.expand(form)
+        for product, value in products.items():
+            expanded = sp.expand(expanded.subs(product, value))
+        return sp.expand(expanded - old).coeff(_delta, 1)
+
+    found = [
+        Equation(S.phi_Q(t), first_order(Transposed(new) * new, Q(t)), "increment of Q", SOURCE, "theorem"),
+        Equation(
+            S.phi_m(l, t),
+            first_order(Transposed(new) * _mu, m(l, t)),
+            "increment of the overlap with the mean of cluster l",
+            SOURCE,
+            "theorem",
+        ),
+    ]
+    if problem.teacher is not None:
+        rhs = first_order(Transposed(new) * _direction, M(s, t))
+        found.append(Equation(S.phi_M(s, t), rhs, "increment of the overlap with teacher direction s", SOURCE, "theorem"))
+    if problem.trained is not None:
+        slow = step * S.c_v / c  # step c_v/d
+        rhs = sp.expand(-slow * (b(t) + S.beta_v * v(t))).coeff(_delta, 1)
+        found.append(Equation(S.phi_v(t), rhs, "increment of the trained parameters", SOURCE, "theorem"))
+    return Equations(found)
+
+
+def flow_equations(increments: Equations) -> Equations:
+    """d/dt of each statistic: the mean of its increment over a fresh sample."""
+    statistic = {S.phi_Q: Q, S.phi_m: m, S.phi_M: M, S.phi_v: v}
+    return Equations(
+        Equation(
+            sp.Derivative(statistic[type(e.lhs)](*e.lhs.args), t),
+            _mean_over_mixture(e.rhs),
+            e.meaning.replace("increment", "drift"),
+            e.source,
+            e.status,
+        )
+        for e in increments
+    )
+
+
+def _mean_over_mixture(expr: sp.Expr) -> sp.Expr:
+    total = sp.S.Zero
+    for term in sp.Add.make_args(expr):
+        random = [x for x in term.args if x.has(h, a, b, u, tau)] if term.is_Mul else [term] if term.has(b) else []
+        if not random:
+            total += term
+            continue
+        rest = sp.Mul(*(x for x in term.args if x not in random)) if term.is_Mul else sp.S.One
+        number, other = rest.as_independent(p, sigma2, as_Add=False)
+        total += number * sp.Sum(p(k) * other * Mean(sp.Mul(*random), k), (k, 1, K))
+    return total
+
+
+def stein_equations(teacher: bool) -> Equations:
+    """Means of a times a field w.Y, w fixed: E_k[a w.Y] = E_k[a] w.mu_k + sigma_k^2 (E_k[da/dh] x^T w + sum_s E_k[da/dtau_s] theta_s.w)."""
+
+    def rule(mean: sp.Expr, with_x: sp.Expr, with_teacher: sp.Expr) -> sp.Expr:
+        response = sigma2(k) * A(k, t) * with_x
+        return mean + response + (sp.Sum(sigma2(k) * B(k, r, t) * with_teacher, (r, 1, T)) if teacher else 0)
+
+    source = "Stein's lemma; theory.md 6"
+    found = [
+        Equation(
+            Mean(a(t) * Transposed(h(t)), k),
+            rule(abar(k, t) * Transposed(m(k, t)), Q(t), Transposed(M(r, t))),
+            "gradient times field",
+            source,
+            "theorem",
+        ),
+        Equation(
+            Mean(a(t) * u(l), k), rule(abar(k, t) * gram(k, l), m(l, t), tau_mean(r, l)), "gradient times mean's field", source, "theorem"
+        ),
+    ]
+    if teacher:
+        rhs = rule(abar(k, t) * tau_mean(s, k), M(s, t), tau_gram(r, s))
+        found.append(Equation(Mean(a(t) * tau(s), k), rhs, "gradient times teacher's field", source, "theorem"))
+    return Equations(found)
+
+
+def drift_equations(flow: Equations, reduced: Equations) -> Equations:
+    """The flow with Stein's lemma put in: what is left are means over (h, tau)."""
+    rule = {e.lhs: e.rhs for e in reduced}
+    rule |= {Mean(h(t) * Transposed(a(t)), k): Transposed(rule[Mean(a(t) * Transposed(h(t)), k)])}
+    rule |= {Mean(a(t) * Transposed(a(t)), k): S.S(k, t), Mean(b(t), k): bbar(k, t)}
+    return Equations(Equation(e.lhs, e.rhs.xreplace(rule), e.meaning, e.source, e.status) for e in flow)
+
+
+# --- means over (h, tau) ----------------------------------------------------------------------------------------------
+
+
+def _law(problem: Problem) -> S.Law:
+    size = problem.fields + len(problem.loss.teachers)
+    mean = tuple(sp.Symbol(f"m_{i}", real=True) for i in range(size))
+    cov = sp.Matrix(size, size, lambda i, j: sp.Symbol(f"V_{min(i, j)}_{max(i, j)}", **({"positive": True} if i == j else {"real": True})))
+    return S.Law(mean, sp.ImmutableDenseMatrix(cov))
+
+
+def _groups(problem: Problem, law: S.Law, shared: bool) -> tuple[list[dict[sp.Symbol, sp.Expr]], tuple[int, ...]]:
+    """(substitutions, one a group; group of each cluster).
+
+    Clusters of one label share their means, and clusters of all labels if `shared`: the label then stays a symbol. A cluster whose mean
+    is zero has fields of mean zero, which closes more.
+    """
+    labels = symbols.labels(problem.data.label_size)
+    centred = dict.fromkeys(law.mean, sp.S.Zero)
+    found = []
+    for cluster, label in enumerate(problem.data.labels):
+        overlaps = problem.data.means_gram[cluster, cluster], *_teacher_column(problem, cluster)
+        at_label = {} if shared else dict(zip(labels, label, strict=True))
+        found.append(at_label | (centred if all(x == 0 for x in overlaps) else {}))
+    distinct = [group for index, group in enumerate(found) if group not in found[:index]]
+    return distinct, tuple(map(distinct.index, found))
+
+
+def _teacher_column(problem: Problem, cluster: int) -> list[sp.Expr]:
+    """theta*_s . mu_k of a cluster."""
+    return [] if problem.teacher is None else list(problem.teacher.overlap_with_means(problem.data.clusters)[:, cluster])
+
+
+def _trained_gradient(problem: Problem) -> tuple[sp.Expr, ...]:
+    value = heaviside_form(problem.loss.value)
+    return tuple(_without_deltas(sp.diff(value, name)) for name in problem.trained_parameters)
+
+
+def _without_deltas(expr: sp.Expr) -> sp.Expr:
+    """A continuous loss has no deltas in its first derivatives: those that appear are multiplied by zero."""
+    return expr.replace(lambda e: isinstance(e, sp.DiracDelta), lambda e: sp.S.Zero)
+
+
+def _local_means(problem: Problem, law: S.Law, groups: Sequence[dict[sp.Symbol, sp.Expr]]) -> tuple[S.Response, tuple[S.Local, ...]]:
+    derivatives = [_reduced(problem, law, group, "derivative") for group in groups]
+    if any(x.has(sp.DiracDelta) for local in derivatives for x in local.response):
+        return "regression", tuple(_reduced(problem, law, group, "regression") for group in groups)
+    return "derivative", tuple(derivatives)
+
+
+def _reduced(problem: Problem, law: S.Law, label: dict[sp.Symbol, sp.Expr], response: S.Response) -> S.Local:
+    """The means of one group; `label` holds its label and, where they vanish, the fields' means."""
+    loss = problem.loss
+    location = [x.xreplace(label) for x in law.mean]
+    xs = (*loss.fields, *loss.teachers)
+    count = range(problem.fields)
+    gradient = [g.xreplace(label) for g in loss.gradient]
+
+    @cache
+    def mean(f: sp.Expr) -> sp.Expr:
+        return expectation(f, xs, location, law.covariance)
+
+    if response == "derivative":
+        rows = [[mean(sp.diff(g, x)) for x in xs] for g in gradient]
+    else:
+        rows = [[mean(g * (x - centre)) for x, centre in zip(xs, location, strict=True)] for g in gradient]
+    square = sp.Matrix(problem.fields, problem.fields, lambda i, j: 0)
+    for i in count:
+        for j in range(i, problem.fields):
+            square[i, j] = square[j, i] = mean(gradient[i] * gradient[j])
+    return S.Local(
+        gradient=tuple(map(mean, gradient)),
+        response=sp.ImmutableDenseMatrix(rows),
+        square=sp.ImmutableDenseMatrix(square),
+        trained=tuple(mean(g.xreplace(label)) for g in _trained_gradient(problem)),
+    )
+
+
+def _tested(problem: Problem, law: S.Law, label: dict[sp.Symbol, sp.Expr]) -> S.Tested:
+    location = [x.xreplace(label) for x in law.mean]
+    xs = (*problem.loss.fields, *problem.loss.teachers)
+
+    def mean(f: sp.Expr) -> sp.Expr:
+        return expectation(f, xs, location, law.covariance)
+
+    error = None
+    if problem.decision == "sign":
+        (y,) = symbols.labels(1)
+        error = mean(sp.Heaviside(-label[y] * problem.loss.readout))
+    elif problem.decision == "argmax":
+        fields = problem.loss.fields
+        best = next(i for i, y in enumerate(symbols.labels(problem.data.label_size)) if label[y] == 1)
+        error = 1 - mean(sp.Mul(*(sp.Heaviside(fields[best] - f) for f in fields if f != fields[best])))
+    return S.Tested(mean(problem.loss.value.xreplace(label)), error)

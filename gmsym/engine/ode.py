@@ -1,0 +1,327 @@
+"""Effective dynamics by adaptive Runge-Kutta methods (diffrax). Source: theory.md 6.
+
+Cost of a call of the drift: O(nodes) a distinct mean, nodes by dimension of the mean and requested accuracy (runtime/nodes.py);
+nothing if all means are closed. Tsit5 takes tens of steps for smooth losses at tolerance 1e-9, hundreds with kinks on fixed nodes.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optimistix
+from jaxtyping import Array
+from scipy.optimize import minimize
+
+from gmsym.errors import ComputationError, InputError
+from gmsym.runtime import nodes as quadrature
+from gmsym.runtime.nodes import Nodes
+from gmsym.runtime.ode import Numbers, OdeModule, State, drift, law
+
+Solver = Literal["tsit5", "kvaerno5"]
+SOLVERS: dict[str, Callable[[], Any]] = {"tsit5": diffrax.Tsit5, "kvaerno5": diffrax.Kvaerno5}  # explicit; implicit, for stiff problems
+MAX_STEPS = 2**14
+_ROUGH_TOLERANCE = 1e-5  # kinks on fixed nodes make the drift piecewise smooth: a finer tolerance follows the pieces
+_ROUGH_LEVEL = 2
+_LEVELS = 6  # refinements of the nodes that are tried
+_SAFETY = 0.1  # tolerance of one step, relative to the tolerance asked for
+
+
+class Solution(NamedTuple):
+    """Order parameters at the recorded times, and what is known of their errors."""
+
+    values: dict[str, np.ndarray]  # Q (N, C, C), m (N, K, C), M (N, T, C), v (N, P), test_loss and perhaps test_error (N,)
+    errors: dict[str, np.ndarray]  # bounds: change of nodes plus change of tolerance
+    quadrature_error: float  # largest change of a state variable, relative to max(1, |value|), when the nodes change
+    solver_error: float  # the same, when the tolerance grows tenfold
+    nodes: int  # in all sets
+    steps: int  # of the solver
+
+
+def solve_ode(
+    module: OdeModule,
+    numbers: Numbers,
+    start: State,
+    times: Sequence[float],
+    *,
+    tolerance: float = 1e-9,
+    solver: Solver = "tsit5",
+    report: Callable[[float], None] | None = None,
+) -> Solution:
+    """Integrate the effective dynamics.
+
+    The nodes are refined until a change of nodes moves no value by more than the tolerance, or the largest rule is reached; what
+    was reached is in the result.
+
+    Args:
+        module: a loaded generated module of kind Ode.
+        numbers: the problem's numbers.
+        start: the state at times[0] = 0.
+        times: (N,) increasing.
+        tolerance: relative to max(1, |value|).
+        solver: "tsit5", or "kvaerno5" for stiff problems.
+        report: called with the completed fraction.
+
+    Raises:
+        InputError: an argument out of range.
+        ComputationError: the solution diverged or the solver did not arrive; names the time reached.
+    """
+    check_solver(solver)
+    if not 1e-13 <= tolerance <= 1e-1:
+        raise InputError(f"tolerance = {tolerance!r}: a number from 1e-13 to 0.1 is needed")
+    ts = jnp.asarray(times, float)
+    step_tolerance = max(_SAFETY * tolerance, _ROUGH_TOLERANCE if any(rough for _, rough in module.NODES) else 0.0)
+    mean, V = law(start, numbers)
+    level = quadrature.level_of(float(jnp.sqrt(jnp.max(jnp.diagonal(V, axis1=1, axis2=2)))))
+    last = max([quadrature.largest_level(*kind) for kind in module.NODES], default=0)
+    level = min(level, last)
+    for attempt in range(_LEVELS):
+        sets = [_both_sets(module, level, variant) for variant in (0, 1)]
+        found, reached = _run(module, solver, numbers, start, ts, sets[0], step_tolerance)
+        check_arrival(found, reached, ts)
+        exact = not module.NODES and not module.TEST_NODES
+        other = found if exact else _run(module, solver, numbers, start, ts, sets[1], step_tolerance)[0]
+        gap = _gap(found, other)
+        if report is not None:
+            report((attempt + 1) / _LEVELS)
+        if gap <= tolerance or level >= last:
+            break
+        level += 1
+    loose, _ = _run(module, solver, numbers, start, ts, sets[0], 10 * step_tolerance)
+    values = {name: np.asarray(value) for name, value in found.items()}
+    errors = {name: np.abs(value - np.asarray(other[name])) + np.abs(value - np.asarray(loose[name])) for name, value in values.items()}
+    return Solution(values, errors, gap, _gap(found, loose), sum(len(x.weights) for x in sets[0][0]), int(reached.steps))
+
+
+def _both_sets(module: OdeModule, level: int, variant: int) -> tuple[tuple[Nodes, ...], tuple[Nodes, ...]]:
+    """Nodes of the drift, and of the test loss and error; jumps gain little from levels, and only the tests have them as a rule."""
+    of_drift = tuple(quadrature.rule(*kind, level, variant) for kind in module.NODES)
+    of_test = tuple(quadrature.rule(*kind, _ROUGH_LEVEL if kind[1] else level, variant) for kind in module.TEST_NODES)
+    return of_drift, of_test
+
+
+class Reached(NamedTuple):
+    """How far a solve came."""
+
+    time: Array
+    steps: Array
+    done: Array
+
+
+@eqx.filter_jit
+def _run(
+    module, solver: str, numbers: Numbers, start: State, ts, sets: tuple[Sequence[Nodes], Sequence[Nodes]], tolerance
+) -> tuple[dict[str, Array], Reached]:
+    solution = integrate(module, solver, numbers, start, ts, sets[0], tolerance)
+    arrived = solution.stats["num_accepted_steps"]
+    return observables(module, solution.ys, numbers, sets[1]), Reached(
+        jnp.max(jnp.where(jnp.isfinite(solution.ys.Q[:, 0, 0]), ts, ts[0])), arrived, diffrax.is_successful(solution.result)
+    )
+
+
+def integrate(module: OdeModule, solver: str, numbers: Numbers, start: State, ts: Array, nodes: Sequence[Nodes], tolerance, **options):
+    """The diffrax solution at `ts`; traceable and differentiable in `numbers`, `start` and `ts`."""
+    term = diffrax.ODETerm(lambda t, y, args: drift(module, t, y, *args))
+    return diffrax.diffeqsolve(
+        term,
+        SOLVERS[solver](),
+        ts[0],
+        ts[-1],
+        None,
+        start,
+        args=(numbers, nodes),
+        saveat=diffrax.SaveAt(ts=ts),
+        stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
+        max_steps=MAX_STEPS,
+        throw=False,
+        **options,
+    )
+
+
+def observables(module: OdeModule, states: State, numbers: Numbers, nodes: Sequence[Nodes]) -> dict[str, Array]:
+    """The states and the mean loss and error of a fresh sample, at each time."""
+
+    def tested(state: State) -> Array:
+        mean, V = law(state, numbers)
+        return numbers.probabilities @ module.test(mean, V, numbers.labels, state.v, numbers.parameters, nodes)
+
+    performance = jax.lax.map(tested, states)
+    names = ("test_loss", "test_error")[: performance.shape[1]]
+    return {**states._asdict(), **{name: performance[:, i] for i, name in enumerate(names)}}
+
+
+def check_solver(solver: str) -> None:
+    if solver not in SOLVERS:
+        raise InputError(f"solver = {solver!r}; allowed are {', '.join(SOLVERS)}")
+
+
+def check_arrival(found: dict[str, Array], reached: Reached, ts: Array) -> None:
+    """Raises ComputationError unless everything is finite up to the last time."""
+    if not bool(reached.done) or not all(bool(jnp.all(jnp.isfinite(x))) for x in found.values()):
+        raise ComputationError(
+            f"the effective dynamics diverged or could not be followed: time {float(reached.time):.6g} of {float(ts[-1]):.6g} was reached "
+            f"in {int(reached.steps)} steps; a smaller step c, or solver = 'kvaerno5', may help"
+        )
+
+
+def _gap(one: dict[str, Array], other: dict[str, Array]) -> float:
+    """Largest difference of the state, relative to max(1, |value|)."""
+    changes = [jnp.abs(one[x] - other[x]) / jnp.maximum(1, jnp.abs(one[x])) for x in State._fields if one[x].size]
+    return max(float(jnp.max(change)) for change in changes)
+
+
+def crossing(
+    module: OdeModule,
+    numbers: Numbers,
+    start: State,
+    time: float,
+    variable: str,
+    index: tuple[int, ...],
+    value: float,
+    *,
+    tolerance: float = 1e-9,
+    solver: Solver = "tsit5",
+) -> float | None:
+    """The first time at which one order parameter crosses a value, to the tolerance; None if it does not up to `time`.
+
+    Args:
+        variable, index: an entry of the state: "Q", "m", "M" or "v" and its position.
+        value: what it crosses.
+
+    Raises:
+        InputError: no such entry.
+        ComputationError: as `solve_ode`.
+    """
+    check_solver(solver)
+    shape = getattr(start, variable).shape if variable in State._fields else ()
+    if not shape or len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
+        raise InputError(
+            f"{variable}{list(index)} is no order parameter here; {', '.join(f'{x} {getattr(start, x).shape}' for x in State._fields)}"
+        )
+    mean, V = law(start, numbers)
+    level = quadrature.level_of(float(jnp.sqrt(jnp.max(jnp.diagonal(V, axis1=1, axis2=2))))) + 1
+    nodes = tuple(quadrature.rule(*kind, level) for kind in module.NODES)
+    solution = _cross(module, solver, numbers, start, jnp.array([0.0, time]), nodes, _SAFETY * tolerance, variable, index, value)
+    if diffrax.is_event(solution.result):
+        return float(jnp.asarray(solution.ts)[-1])
+    if not diffrax.is_successful(solution.result):
+        raise ComputationError(f"the effective dynamics could not be followed to time {time:.6g} while looking for {variable} = {value}")
+    return None
+
+
+@eqx.filter_jit
+def _cross(module, solver, numbers, start, ts, nodes, tolerance, variable, index, value):
+    def condition(t, y, args, **kwargs):
+        return getattr(y, variable)[index] - value
+
+    term = diffrax.ODETerm(lambda t, y, args: drift(module, t, y, *args))
+    return diffrax.diffeqsolve(
+        term,
+        SOLVERS[solver](),
+        ts[0],
+        ts[1],
+        None,
+        start,
+        args=(numbers, nodes),
+        stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
+        max_steps=MAX_STEPS,
+        throw=False,
+        event=diffrax.Event(condition, optimistix.Newton(rtol=tolerance, atol=tolerance)),
+    )
+
+
+Objective = Literal["test_loss", "test_error"]
+
+
+def tune(
+    module: OdeModule,
+    numbers: Numbers,
+    start: State,
+    samples: float,
+    names: Sequence[str],
+    *,
+    objective: Objective = "test_loss",
+    tolerance: float = 1e-6,
+    solver: Solver = "tsit5",
+    report: Callable[[float], None] | None = None,
+) -> tuple[dict[str, float], list[float]]:
+    """Minimise the loss or error after a given number of samples over positive hyperparameters, by BFGS on gradients through the solve.
+
+    Args:
+        samples: for each dimension; the final time is samples * c.
+        names: among the module's PARAMETERS, "step" (c) and "ridge"; they start at their values in `numbers`.
+        objective: what is minimised.
+        tolerance: of the solve, and of the logarithms of the parameters and the objective.
+        report: called with the completed fraction.
+
+    Returns:
+        The best values by name, and the objective at the start and at each improvement.
+
+    Raises:
+        InputError: a name or an objective that there is not, or a start that is not positive.
+        ComputationError: the objective is not finite at the start.
+    """
+    check_solver(solver)
+    known = [*module.PARAMETERS, "step", "ridge"]
+    for name in names:
+        if name not in known:
+            raise InputError(f"names holds {name!r}; hyperparameters here are {', '.join(known)}")
+    if objective not in ("test_loss", "test_error"):
+        raise InputError(f"objective = {objective!r}; allowed are test_loss, test_error")
+    values = [_hyperparameter(module, numbers, name) for name in names]
+    if not names or min(values) <= 0:
+        raise InputError(
+            f"start = {dict(zip(names, values, strict=True))}: at least one hyperparameter, each with a positive start, is needed"
+        )
+    mean, V = law(start, numbers)
+    level = quadrature.level_of(float(jnp.sqrt(jnp.max(jnp.diagonal(V, axis1=1, axis2=2))))) + 1
+    sets = _both_sets(module, level, 0)
+
+    @eqx.filter_jit
+    def value_and_slope(logarithms):
+        return jax.value_and_grad(final)(logarithms)
+
+    def final(logarithms):
+        changed = numbers
+        for name, value in zip(names, jnp.exp(logarithms), strict=True):
+            changed = _with_hyperparameter(module, changed, name, value)
+        solution = integrate(module, solver, changed, start, jnp.stack([0.0, samples * changed.step]), sets[0], tolerance)
+        found = observables(module, solution.ys, changed, sets[1])
+        if objective not in found:
+            raise InputError(f"objective = {objective!r}: the problem has no prediction")
+        return found[objective][-1]
+
+    history: list[float] = []
+
+    def recorded(logarithms):
+        value, slope = value_and_slope(jnp.asarray(logarithms))
+        value, slope = float(value), np.asarray(slope)
+        if not (np.isfinite(value) and np.isfinite(slope).all()):
+            if not history:
+                raise ComputationError(f"{objective} is {value} at the start; take a smaller step or a shorter time")
+            return 1e10, np.zeros_like(slope)  # the line search steps back
+        if not history or value < history[-1]:
+            history.append(value)
+        if report is not None:
+            report(min(0.99, len(history) / 50))
+        return value, slope
+
+    found = minimize(recorded, np.log(values), jac=True, method="BFGS", options={"gtol": tolerance, "maxiter": 100})
+    return dict(zip(names, np.exp(found.x).tolist(), strict=True)), history
+
+
+def _hyperparameter(module: OdeModule, numbers: Numbers, name: str) -> float:
+    if name in ("step", "ridge"):
+        return float(getattr(numbers, name))
+    return float(numbers.parameters[module.PARAMETERS.index(name)])
+
+
+def _with_hyperparameter(module: OdeModule, numbers: Numbers, name: str, value: Array) -> Numbers:
+    if name == "step" and "eta" in module.PARAMETERS:
+        numbers = _with_hyperparameter(module, numbers, "eta", value)
+    if name in ("step", "ridge"):
+        return numbers._replace(**{name: value})
+    return numbers._replace(parameters=numbers.parameters.at[module.PARAMETERS.index(name)].set(value))

@@ -1,0 +1,265 @@
+"""Fluctuations of online SGD: covariance by the Lyapunov equation, paths by a linear SDE (diffrax). Source: theory.md 6.
+
+n statistics: cost of a step O(n^3) and n tangents of the drift, and the quadrature of the volatility over (h, tau); a path afterwards
+costs O(n^2) a step.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from gmsym.engine.ode import MAX_STEPS, SOLVERS, Solver, check_solver
+from gmsym.errors import ComputationError, InputError
+from gmsym.runtime import nodes as quadrature
+from gmsym.runtime.nodes import Nodes
+from gmsym.runtime.ode import Numbers, OdeModule, State, call, drift, law
+from gmsym.runtime.quadrature import square_root
+
+_GRID = 16  # steps of the Euler-Maruyama method between two recorded times, at least
+_LONGEST = 0.02  # and its longest step
+
+
+class Fluctuations(NamedTuple):
+    """The Gaussian law of xi = sqrt(d) (u - ubar) at the recorded times; n statistics."""
+
+    mean: np.ndarray  # ubar, (N, n)
+    covariance: np.ndarray  # P, (N, n, n)
+    two_time: np.ndarray  # E xi(t) xi(s)^T for t >= s, (N, N, n, n); the transposed for t < s
+    jacobian: np.ndarray  # DF, (N, n, n)
+    volatility: np.ndarray  # c Sigma, (N, n, n)
+    covariance_error: np.ndarray  # change of P under a change of nodes, (N, n, n)
+
+
+def labels(module: OdeModule) -> list[str]:
+    """Names of the n statistics, in the order of the vectors here: Q[0,0], Q[0,1], ..., m[k;c], M[s;c], trained[name]."""
+    fields = module.FIELDS
+    several = fields > 1
+
+    def indexed(letter: str, count: int) -> list[str]:
+        return [f"{letter}[{k};{c}]" if several else f"{letter}[{k}]" for k in range(count) for c in range(fields)]
+
+    squares = [f"Q[{i},{j}]" if several else "Q" for i in range(fields) for j in range(i, fields)]
+    return [*squares, *indexed("m", module.CLUSTERS), *indexed("M", module.TEACHERS), *(f"trained[{name}]" for name in module.TRAINED)]
+
+
+def flat(state: State) -> Float[Array, " n"]:
+    """The independent entries of a state."""
+    rows, columns = np.triu_indices(state.Q.shape[-1])
+    return jnp.concatenate([state.Q[rows, columns], state.m.ravel(), state.M.ravel(), state.v])
+
+
+def unflat(vector: Float[Array, " n"], like: State) -> State:
+    """The state of a vector of independent entries."""
+    fields = like.Q.shape[-1]
+    rows, columns = np.triu_indices(fields)
+    ends = np.cumsum([len(rows), like.m.size, like.M.size])
+    upper, m, M, v = jnp.split(vector, ends)
+    Q = jnp.zeros((fields, fields)).at[rows, columns].set(upper).at[columns, rows].set(upper)
+    return State(Q, m.reshape(like.m.shape), M.reshape(like.M.shape), v)
+
+
+def volatility(module: OdeModule, t: Array, state: State, numbers: Numbers, nodes: Nodes) -> Float[Array, "n n"]:
+    """c Sigma, Sigma the covariance of one sample's increment over the mixture.
+
+    Given (h, tau) the fields u of the means are Gaussian: their conditional mean stands in the increment, and their conditional
+    covariance adds to that of the overlaps with the means. No derivative of the gradient is taken.
+    """
+    mean, V = law(state, numbers)
+    fields = module.FIELDS
+    shared = {
+        "c": numbers.step,
+        "c_v": numbers.trained_step,
+        "beta": numbers.ridge,
+        "beta_v": numbers.trained_ridge,
+        "rate": module.rate(t, numbers.step, numbers.parameters),
+        **state._asdict(),
+    }
+
+    def of_cluster(mean, V, label, sigma2, of_means):
+        root = square_root(V)
+        z = jnp.asarray(nodes.points)
+        f = mean[:, None] + root @ z
+        h, tau = f[:fields], f[fields:]
+        a = module.gradient(h, tau, label, state.v, numbers.parameters)
+        b = module.trained_gradient(h, tau, label, state.v, numbers.parameters)
+        beside = sigma2 * jnp.concatenate([state.m, numbers.tau_mean.T], axis=1)  # covariance of u with (h, tau), (K, C + T)
+        gain = beside @ jnp.linalg.pinv(V, hermitian=True)
+        u = of_means[:, None] + gain @ (f - mean[:, None])
+        rest = sigma2 * numbers.gram - gain @ beside.T
+
+        def increment(h, tau, u, a, b):
+            arrays = {**shared, "sigma2": numbers.corrector * sigma2[None], "h": h, "tau": tau, "u": u, "a": a, "b": b}
+            return State(*(call(module, "increment", name, arrays, getattr(state, name)) for name in State._fields))
+
+        def one(h, tau, u, a, b):
+            found = increment(h, tau, u, a, b)
+            slope = increment(h, tau, u + 1, a, b).m - found.m  # of an overlap in its own field u, (K, C)
+            return flat(found), slope
+
+        phi, slope = jax.vmap(one, in_axes=1)(h, tau, u, a, b)
+        second = jnp.einsum("n,ni,nj->ij", nodes.weights, phi, phi)
+        extra = jnp.einsum("n,nkc,nld,kl->kcld", nodes.weights, slope, slope, rest).reshape(state.m.size, state.m.size)
+        first = fields * (fields + 1) // 2
+        inside = slice(first, first + state.m.size)
+        return jnp.einsum("n,ni->i", nodes.weights, phi), second.at[inside, inside].add(extra)
+
+    sets = mean, V, numbers.labels[:, : max(1, numbers.labels.shape[1])], numbers.sigma2, numbers.gram
+    average, second = jax.vmap(of_cluster)(*sets)
+    average = numbers.probabilities @ average
+    return numbers.step * (jnp.einsum("k,kij->ij", numbers.probabilities, second) - jnp.outer(average, average))
+
+
+def solve_fluctuations(
+    module: OdeModule,
+    numbers: Numbers,
+    start: State,
+    times: Sequence[float],
+    *,
+    initial: np.ndarray | None = None,
+    tolerance: float = 1e-6,
+    level: int = 1,
+    solver: Solver = "tsit5",
+) -> Fluctuations:
+    """Mean and covariance of the fluctuations at the recorded times.
+
+    Args:
+        initial: covariance of xi at time 0, (n, n); default 0, an exact initial Gram matrix.
+        tolerance: of the solver, relative and absolute.
+        level: of the quadrature nodes (runtime/nodes.py).
+
+    Raises:
+        InputError: a wrong shape.
+        ComputationError: the solver did not arrive.
+    """
+    check_solver(solver)
+    ts = jnp.asarray(times, float)
+    count = len(flat(start))
+    P = jnp.zeros((count, count)) if initial is None else jnp.asarray(initial, float)
+    if P.shape != (count, count):
+        raise InputError(f"initial has shape {P.shape}; ({count}, {count}) is needed: {', '.join(labels(module))}")
+    found = []
+    for variant in (0, 1):
+        sets = tuple(quadrature.rule(*kind, level, variant) for kind in module.NODES), quadrature.rule(*module.SAMPLE_NODES, level, variant)
+        found.append(_covariances(module, solver, numbers, start, P, ts, sets, tolerance))
+        if not all(bool(jnp.all(jnp.isfinite(x))) for x in found[-1]):
+            raise ComputationError(f"the covariance of the fluctuations could not be followed to time {float(ts[-1]):.6g}")
+    mean, covariance, propagators, jacobian, noise = (np.asarray(x) for x in found[0])
+    error = np.abs(covariance - np.asarray(found[1][1]))
+    return Fluctuations(mean, covariance, _two_time(covariance, propagators), jacobian, noise, error)
+
+
+def _two_time(covariance: np.ndarray, propagators: np.ndarray) -> np.ndarray:
+    """E xi(t) xi(s)^T from P(s) and the propagators between neighbouring times, (N - 1, n, n)."""
+    count, size = covariance.shape[:2]
+    found = np.zeros((count, count, size, size))
+    for s in range(count):
+        found[s, s] = covariance[s]
+        for t in range(s + 1, count):
+            found[t, s] = propagators[t - 1] @ found[t - 1, s]
+            found[s, t] = found[t, s].T
+    return found
+
+
+@eqx.filter_jit
+def _covariances(module, solver, numbers: Numbers, start: State, P, ts, sets: tuple[Sequence[Nodes], Nodes], tolerance):
+    size = len(P)
+
+    def field(t, vector):
+        return flat(drift(module, t, unflat(vector, start), numbers, sets[0]))
+
+    def slope(t, y, args):
+        vector, P, propagator = y
+        jacobian = jax.jacfwd(lambda x: field(t, x))(vector)
+        noise = volatility(module, t, unflat(vector, start), numbers, sets[1])
+        return field(t, vector), jacobian @ P + P @ jacobian.T + noise, jacobian @ propagator
+
+    def interval(y, ends):
+        vector, P = y
+        solution = diffrax.diffeqsolve(
+            diffrax.ODETerm(slope),
+            SOLVERS[solver](),
+            ends[0],
+            ends[1],
+            None,
+            (vector, P, jnp.eye(size)),
+            stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
+            max_steps=MAX_STEPS,
+            throw=False,
+        )
+        vector, P, propagator = (x[-1] for x in solution.ys)
+        return (vector, P), (vector, P, propagator)
+
+    vector = flat(start)
+    _, (vectors, covariances, propagators) = jax.lax.scan(interval, (vector, P), jnp.stack([ts[:-1], ts[1:]], axis=1))
+    mean = jnp.concatenate([vector[None], vectors])
+    covariance = jnp.concatenate([P[None], covariances])
+
+    def at(pair):
+        t, vector = pair
+        return jax.jacfwd(lambda x: field(t, x))(vector), volatility(module, t, unflat(vector, start), numbers, sets[1])
+
+    return mean, covariance, propagators, *jax.lax.map(at, (ts, mean))
+
+
+def sample_paths(
+    fluctuations: Fluctuations, times: Sequence[float], *, paths: int, seed: int = 0, initial: np.ndarray | None = None
+) -> Float[np.ndarray, "paths times n"]:
+    """Paths of d xi = DF xi dt + (c Sigma)^{1/2} dB at the recorded times, by Euler-Maruyama with DF and the root of c Sigma interpolated.
+
+    The error is of order one step (at most 0.02) and of the interpolation between recorded times.
+
+    Args:
+        initial: covariance of xi at time 0; default 0.
+
+    Raises:
+        InputError: an argument out of range.
+    """
+    if isinstance(paths, bool) or not isinstance(paths, int) or paths < 1:
+        raise InputError(f"paths = {paths!r}: an integer of at least 1 is needed")
+    ts = jnp.asarray(times, float)
+    gaps = float(jnp.min(jnp.diff(ts)))
+    step = min(gaps / _GRID, _LONGEST)
+    roots = np.stack([_symmetric_root(x) for x in fluctuations.volatility])
+    size = roots.shape[-1]
+    spread = jnp.zeros((size, size)) if initial is None else jnp.asarray(_symmetric_root(np.asarray(initial)))
+    keys = jax.random.split(jax.random.key(seed), paths)
+    return np.asarray(_paths(jnp.asarray(fluctuations.jacobian), jnp.asarray(roots), spread, ts, keys, step))
+
+
+@eqx.filter_jit
+def _paths(jacobian: Array, roots: Array, spread: Array, ts: Array, keys: Array, step: float) -> Array:
+    slopes, noises = diffrax.LinearInterpolation(ts, jacobian), diffrax.LinearInterpolation(ts, roots)
+    size = roots.shape[-1]
+
+    def path(key):
+        first, second = jax.random.split(key)
+        brownian = diffrax.VirtualBrownianTree(ts[0], ts[-1] + 1e-6, tol=step / 2, shape=(size,), key=second)
+        terms = diffrax.MultiTerm(
+            diffrax.ODETerm(lambda t, y, args: slopes.evaluate(t) @ y),
+            diffrax.ControlTerm(lambda t, y, args: noises.evaluate(t), brownian),
+        )
+        solution = diffrax.diffeqsolve(
+            terms,
+            diffrax.Euler(),
+            ts[0],
+            ts[-1],
+            step,
+            spread @ jax.random.normal(first, (size,)),
+            saveat=diffrax.SaveAt(ts=ts),
+            max_steps=None,
+        )
+        return solution.ys
+
+    return jax.vmap(path)(keys)
+
+
+def _symmetric_root(matrix: np.ndarray) -> np.ndarray:
+    """Square root of a positive semidefinite matrix; negative eigenvalues are rounding."""
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    return (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T

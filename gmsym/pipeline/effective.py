@@ -1,0 +1,289 @@
+"""Effective dynamics of online SGD, and the two simulations beside it. Source: theory.md 6."""
+
+from collections.abc import Sequence
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gmsym import derive, schema
+from gmsym.errors import InputError
+from gmsym.pipeline._stages import load, progress_bar
+from gmsym.problem import Problem
+from gmsym.problem.online import OnlineInstance, online
+from gmsym.system import AbstractSystem, Ode, Sde
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+POINTS = 101  # recorded times where only the last one is given
+
+
+def effective(
+    system: Ode | Problem,
+    *,
+    time: float | Sequence[float],
+    step: float,
+    tolerance: float = 1e-9,
+    solver: str = "tsit5",
+    progress: bool | None = None,
+    **parameters: float,
+) -> "xr.Dataset":
+    """Order parameters of online SGD in the limit d -> infinity, in the time t = steps * c/d.
+
+    Args:
+        system: effective dynamics from `derive.effective`, or a problem, which is derived first.
+        time: the final time, or increasing times from 0 at which to record (`runs["time"].values` of a simulation, say).
+        step: c; each step of online SGD is c/d.
+        tolerance: of each order parameter, relative to max(1, |value|).
+        solver: "tsit5", or "kvaerno5" for stiff problems.
+        progress: show a progress bar on stderr; by default only on a terminal.
+        parameters: a number for each parameter of the problem but `eta`, which is c.
+
+    Returns:
+        Dataset with m (time, cluster, field), Q (time, field, field_b), Q_k, M (time, teacher, field), trained (time, parameter),
+        test_loss, test_error (time), as far as the problem has them, and X_error for each X: how far it moves when the quadrature
+        nodes are exchanged and the solver's tolerance is relaxed tenfold. Attributes quadrature_error and solver_error are the
+        largest such changes.
+
+    Raises:
+        InputError: an argument is unknown, missing or out of range; before anything is computed.
+        ComputationError: the dynamics diverged; names the time.
+    """
+    system, problem = _system(system)
+    ts = times_from(time)
+    given = online(problem, step, parameters)
+
+    from gmsym.engine.ode import solve_ode
+
+    numbers, start = arrays(given)
+    with progress_bar("solving the effective dynamics", progress) as report:
+        solution = solve_ode(load(system), numbers, start, ts, tolerance=tolerance, solver=solver, report=report)
+    attributes = {
+        "problem": f"{problem.loss.name} / online",
+        "problem_signature": problem.signature,
+        "step": given.step,
+        "parameters": given.instance.values,
+        "signature": system.signature,
+        "tolerance": tolerance,
+        "solver": solver,
+        "quadrature_error": solution.quadrature_error,
+        "solver_error": solution.solver_error,
+        "nodes": solution.nodes,
+        "solver_steps": solution.steps,
+    }
+    values, errors = labelled(solution.values, given), labelled(solution.errors, given)
+    return schema.to_dataset("theory", values, errors, attributes, times=ts, parameters=[x.name for x in problem.trained_parameters])
+
+
+def simulate_online(
+    problem: Problem | AbstractSystem,
+    *,
+    d: int,
+    time: float,
+    step: float,
+    replicates: int = 8,
+    points: int = 21,
+    seed: int = 0,
+    sampler: str = "online",
+    progress: bool | None = None,
+    **parameters: float,
+) -> "xr.Dataset":
+    """Online SGD at dimension d: the same variables as `effective`, averaged over replicates.
+
+    Args:
+        problem: the problem (or a system derived from it).
+        d: dimension.
+        time: final time t = steps * c/d.
+        step: c.
+        replicates: independent samples and initial orientations; the standard errors come from their spread.
+        points: number of recorded times.
+        seed: of everything random.
+        sampler: "online", d-dimensional vectors; or "chain", the exact Markov chain of the Gram matrix, whose cost does not grow with d.
+        progress: show a progress bar on stderr; by default only on a terminal.
+        parameters: a number for each parameter of the problem but `eta`, which is c.
+
+    Raises:
+        InputError, ComputationError: as `effective`.
+    """
+    problem = problem.problem if isinstance(problem, AbstractSystem) else problem
+    if not isinstance(problem, Problem):
+        raise InputError(f"problem = {problem!r}: a Problem is needed")
+    if sampler not in ("online", "chain"):
+        raise InputError(f"sampler = {sampler!r}; allowed are online, chain")
+    from gmsym.simulation import run_chain, run_online
+
+    run = run_online if sampler == "online" else run_chain
+    with progress_bar("online SGD", progress) as report:
+        return run(problem, d=d, time=time, step=step, replicates=replicates, points=points, seed=seed, report=report, **parameters)
+
+
+def fluctuations(
+    system: Sde | Ode | Problem,
+    *,
+    time: float | Sequence[float],
+    step: float,
+    initial: Any = None,
+    paths: int = 0,
+    seed: int = 0,
+    progress: bool | None = None,
+    **parameters: float,
+) -> "xr.Dataset":
+    """Law of sqrt(d) (u - ubar) for the statistics u = (Q, m, M, trained) of online SGD, Gaussian as d -> infinity.
+
+    Args:
+        system: fluctuations from `derive.fluctuations`, effective dynamics, or a problem, which is derived first.
+        time, step, progress, parameters: as `effective`.
+        initial: covariance at time 0, (n, n) in the order of the coordinate `statistic`; default 0, an exact initial Gram matrix.
+        paths: how many paths of the stochastic differential equation to draw, by its own solver.
+        seed: of the paths.
+
+    Returns:
+        Dataset with mean (time, statistic), covariance (time, statistic, statistic_b), covariance_error (its change under other
+        quadrature nodes), two_time (time, time_b, statistic, statistic_b) and perhaps paths (path, time, statistic).
+
+    Raises:
+        InputError, ComputationError: as `effective`.
+    """
+    ode = system.ode if isinstance(system, Sde) else system
+    ode, problem = _system(ode)
+    ts = times_from(time)
+    given = online(problem, step, parameters)
+    import xarray as xr
+
+    from gmsym.engine.sde import labels, sample_paths, solve_fluctuations
+
+    module = load(ode)
+    numbers, start = arrays(given)
+    with progress_bar("solving the fluctuations", progress) as report:
+        found = solve_fluctuations(module, numbers, start, ts, initial=initial)
+        report(0.8)
+        drawn = sample_paths(found, ts, paths=paths, seed=seed, initial=initial) if paths else None
+    square = ("time", "statistic", "statistic_b")
+    variables = {
+        "mean": (square[:2], found.mean),
+        "covariance": (square, found.covariance),
+        "covariance_error": (square, found.covariance_error),
+        "two_time": (("time", "time_b", *square[1:]), found.two_time),
+    }
+    if drawn is not None:
+        variables["paths"] = (("path", *square[:2]), drawn)
+    names = labels(module)
+    coordinates = {"time": ts, "time_b": ts, "statistic": names, "statistic_b": names}
+    about = {"kind": "fluctuations", "problem": f"{problem.loss.name} / online", "step": given.step, "signature": ode.signature}
+    return xr.Dataset(variables, coordinates, about)
+
+
+def crossing_time(
+    system: Ode | Problem, variable: str, index: Sequence[int], value: float, *, time: float, step: float, **parameters: float
+) -> float | None:
+    """First time at which an order parameter crosses a value, by the solver's event location; None if not up to `time`.
+
+    Args:
+        system, step, parameters: as `effective`.
+        variable, index: "Q" (field, field), "m" (cluster, field), "M" (teacher, field) or "trained" (parameter,).
+        value: what it crosses.
+        time: the last time looked at.
+
+    Raises:
+        InputError, ComputationError: as `effective`.
+    """
+    system, problem = _system(system)
+    final = float(times_from(time)[-1])
+    given = online(problem, step, parameters)
+    from gmsym.engine.ode import crossing
+
+    numbers, start = arrays(given)
+    name = "v" if variable == "trained" else variable
+    return crossing(load(system), numbers, start, final, name, tuple(index), float(value))
+
+
+def tune(
+    system: Ode | Problem,
+    names: Sequence[str],
+    *,
+    samples: float,
+    step: float,
+    objective: str = "test_loss",
+    progress: bool | None = None,
+    **parameters: float,
+) -> tuple[dict[str, float], list[float]]:
+    """Hyperparameters that minimise the test loss or error after a given number of samples, by gradients through the solve.
+
+    Args:
+        system, step, progress, parameters: as `effective`; the numbers are where the search starts.
+        names: which of the loss's and the schedule's parameters, `step` and `ridge` to change; positive numbers.
+        samples: number of samples for each dimension, that is steps/d; the final time is samples * c.
+        objective: "test_loss" or "test_error".
+
+    Returns:
+        The best values by name, and the objective at the start and at each improvement.
+
+    Raises:
+        InputError, ComputationError: as `effective`.
+    """
+    system, problem = _system(system)
+    if isinstance(samples, bool) or not isinstance(samples, Real) or not 0 < samples < float("inf"):
+        raise InputError(f"samples = {samples!r}: a positive number, samples for each dimension, is needed")
+    given = online(problem, step, parameters)
+    from gmsym.engine.ode import tune as search
+
+    numbers, start = arrays(given)
+    with progress_bar("tuning", progress) as report:
+        return search(load(system), numbers, start, float(samples), list(names), objective=objective, report=report)
+
+
+def _system(system: Any) -> tuple[Ode, Problem]:
+    if isinstance(system, Problem):
+        system = derive.effective(system)
+    if not isinstance(system, Ode):
+        raise InputError(f"system = {system!r}: effective dynamics (derive.effective) or a Problem are needed")
+    return system, system.problem
+
+
+def times_from(time: Any) -> np.ndarray:
+    """The recorded times: evenly spaced to a final one, or as given.
+
+    Raises:
+        InputError: not a positive number, nor increasing times from 0.
+    """
+    try:
+        ts = np.asarray(time, dtype=float)
+    except (TypeError, ValueError):
+        ts = np.array([])
+    if ts.ndim == 0 and np.isfinite(ts) and ts > 0:
+        return np.linspace(0.0, float(ts), POINTS)
+    if ts.ndim != 1 or len(ts) < 2 or ts[0] != 0 or not (np.isfinite(ts).all() and (np.diff(ts) > 0).all()):
+        raise InputError(f"time = {time!r}: a positive final time, or at least two increasing times that start at 0, are needed")
+    return ts
+
+
+def arrays(given: OnlineInstance) -> Any:
+    """(numbers, initial state) of an online problem as the engine takes them."""
+    import jax.numpy as jnp
+
+    from gmsym.runtime.ode import Numbers, State
+
+    instance = given.instance
+    numbers = Numbers(
+        probabilities=instance.probabilities,
+        labels=instance.labels,
+        sigma2=given.sigma2,
+        gram=instance.means_gram,
+        tau_gram=instance.teacher_gram,
+        tau_mean=instance.teacher_means,
+        step=given.step,
+        ridge=instance.ridge,
+        trained_step=given.trained_step,
+        trained_ridge=instance.trained_ridge,
+        parameters=list(instance.parameters.values()),
+        corrector=1.0,
+    )
+    start = State(instance.initial_gram, instance.initial_overlap.T, instance.teacher_overlap.T, instance.trained)
+    return Numbers(*(jnp.asarray(x, float) for x in numbers)), State(*(jnp.asarray(x, float) for x in start))
+
+
+def labelled(found: dict[str, np.ndarray], given: OnlineInstance) -> dict[str, np.ndarray]:
+    """The engine's arrays under the names of the schema."""
+    renamed = {("trained" if name == "v" else name): value for name, value in found.items()}
+    return renamed | {"Q_k": given.sigma2[:, None, None] * found["Q"][:, None]}

@@ -1,0 +1,44 @@
+"""The setting of online SGD on a problem: its step, its numbers, and what it needs of the problem. Source: theory.md 6."""
+
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, final
+
+import numpy as np
+
+from gmsym import symbols
+from gmsym.errors import InputError
+from gmsym.problem.problem import Instance, Problem
+
+
+@final
+@dataclass(frozen=True)
+class OnlineInstance:
+    """An online problem in numbers: fresh samples, step delta = c/d, time t = steps * delta."""
+
+    instance: Instance
+    step: float  # c
+    trained_step: float  # c_v
+    sigma2: np.ndarray  # (K,)
+
+
+def online(problem: Problem, step: Any, parameters: dict[str, float]) -> OnlineInstance:
+    """The problem in numbers for online SGD of step c; `eta`, where its expressions hold it, is c.
+
+    Raises:
+        InputError: not a problem for online SGD, or a number missing or out of range.
+    """
+    if isinstance(step, bool) or not isinstance(step, Real) or not 0 < step < float("inf"):
+        raise InputError(f"step = {step!r}: a positive number c is needed; each step of online SGD is c/d")
+    if problem.data.blocks > 1:
+        raise InputError(f"variance has {problem.data.blocks} blocks; online SGD is available for isotropic clusters")
+    if symbols.alpha in problem.parameters:
+        raise InputError("the problem depends on alpha, samples per dimension, which has no meaning for online SGD")
+    if parameters.get("eta", step) != step:
+        raise InputError(f"eta = {parameters['eta']!r} and step = {step!r}: in online SGD eta is the step c; leave eta out")
+    given = {**parameters, **({"eta": float(step)} if symbols.eta in problem.parameters else {})}
+    if symbols.eta not in problem.parameters:
+        given.pop("eta", None)
+    instance = problem.at(**given)
+    slow = float(step) if instance.trained_step is None else instance.trained_step
+    return OnlineInstance(instance, float(step), slow, instance.variance[:, 0])

@@ -1,0 +1,101 @@
+"""Quadrature nodes as data: a rule is chosen by dimension, smoothness and level, and can be exchanged without recompiling.
+
+Source: theory.md 6: the trapezoid rule in one dimension, with about 16 sd(h) nodes; tensor grids up to four dimensions for smooth
+integrands; scrambled Sobol points for integrands with kinks and beyond.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.special import ndtri
+from scipy.stats import ortho_group
+
+from gmsym.runtime import points
+from gmsym.runtime.quadrature import square_root
+
+_REACH = 8.5  # standard deviations; the Gaussian weight is 2e-16 there
+_TRAPEZOID = {1: (64, 2.0), 2: (32, 1.5)}  # nodes a dimension at level 0, and their growth with the level
+_HERMITE = {3: (12, 1.4), 4: (8, 1.3)}
+_SOBOL = 12  # log2 of the points at level 0
+_NEGLIGIBLE = 1e-17  # of the largest weight
+LARGEST = 2**17  # nodes of one rule
+
+
+class Nodes(NamedTuple):
+    """Points (dimension, N) and weights (N,) for N(0, I)."""
+
+    points: np.ndarray
+    weights: np.ndarray
+
+
+def gaussian_means(
+    integrand: Callable[..., Sequence[jax.Array]], mean: Sequence[jax.Array], cov: Sequence[Sequence[jax.Array]], nodes: Nodes
+) -> tuple[jax.Array, ...]:
+    """Means of several functions of one Gaussian vector.
+
+    Args:
+        integrand: takes d scalars, returns scalars.
+        mean: d scalars.
+        cov: d x d scalars, positive semidefinite, possibly singular.
+        nodes: for N(0, I_d).
+    """
+    root = square_root(jnp.asarray(cov, float))
+    fields = [m + sum(row[j] * nodes.points[j] for j in range(i + 1)) for i, (m, row) in enumerate(zip(mean, root, strict=True))]
+    values = jax.vmap(integrand)(*fields)
+    return tuple(jnp.sum(nodes.weights * value) for value in values)
+
+
+def level_of(deviation: float) -> int:
+    """The level at which the trapezoid rule has 16 nodes for each unit of the field's standard deviation."""
+    count, growth = _TRAPEZOID[1]
+    return max(0, int(np.ceil(np.log(16 * deviation / count) / np.log(growth))))
+
+
+def largest_level(dimension: int, rough: bool) -> int:
+    """The last level whose rule has at most `LARGEST` nodes."""
+    level = 0
+    while _size(dimension, rough, level + 1) <= LARGEST:
+        level += 1
+    return level
+
+
+@cache
+def rule(dimension: int, rough: bool, level: int, variant: int = 0) -> Nodes:
+    """Nodes of a rule; `variant` 1 has as many, other ones: half a step on, in another direction, or of another scramble."""
+    level = min(level, largest_level(dimension, rough))
+    if rough or dimension not in (*_TRAPEZOID, *_HERMITE):
+        count = 2 ** (_SOBOL + level)
+        if dimension == 1:  # equally probable points, in other cells for the variant
+            z = ndtri((np.arange(count) + 0.5) / count) if variant == 0 else points.whitened_sobol(count, 1, seed=0)[0]
+            return Nodes(z[None], np.full(count, 1 / count))
+        return Nodes(points.whitened_sobol(count, dimension, seed=variant), np.full(count, 1 / count))
+    count = _count(dimension, level)
+    if dimension in _TRAPEZOID:
+        step = 2 * _REACH / count
+        z = (np.arange(count) + (0.5 if dimension > 1 or variant == 0 else 1.0)) * step - _REACH
+        weights = np.exp(-(z**2) / 2)
+    else:
+        z, weights = np.polynomial.hermite_e.hermegauss(count)
+    weights = weights / weights.sum()
+    grid = np.stack([g.ravel() for g in np.meshgrid(*[z] * dimension, indexing="ij")])
+    product = np.prod(np.meshgrid(*[weights] * dimension, indexing="ij"), axis=0).ravel()
+    kept = product > _NEGLIGIBLE * product.max()
+    grid, product = grid[:, kept], product[kept] / product[kept].sum()
+    if variant and dimension > 1:
+        grid = ortho_group.rvs(dimension, random_state=np.random.default_rng(variant)) @ grid
+    return Nodes(grid, product)
+
+
+def _count(dimension: int, level: int) -> int:
+    count, growth = (_TRAPEZOID | _HERMITE)[dimension]
+    return round(count * growth**level)
+
+
+def _size(dimension: int, rough: bool, level: int) -> int:
+    if rough or dimension not in (*_TRAPEZOID, *_HERMITE):
+        return 2 ** (_SOBOL + level + 2)  # a kink gains little from more points: two levels less
+    return _count(dimension, level) ** dimension

@@ -1,0 +1,124 @@
+"""Contract of a generated module of kind `Ode`, and the numbers that go with it. Source: theory.md 6.
+
+Axes: k and l clusters (K), c and d fields (C), s and r teacher directions (T), p trained parameters (P).
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import NamedTuple, Protocol
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from gmsym.runtime.nodes import Nodes
+
+
+class Numbers(NamedTuple):
+    """The numbers of an online problem as arrays; everything is O(1)."""
+
+    probabilities: Float[Array, " k"]
+    labels: Float[Array, "k l"]
+    sigma2: Float[Array, " k"]
+    gram: Float[Array, "k l"]
+    tau_gram: Float[Array, "s r"]
+    tau_mean: Float[Array, "s k"]
+    step: Float[Array, ""]  # c
+    ridge: Float[Array, ""]
+    trained_step: Float[Array, ""]  # c_v
+    trained_ridge: Float[Array, ""]
+    parameters: Float[Array, " n"]  # in the order of the module's PARAMETERS
+    corrector: Float[Array, ""]  # 1; 0 drops the second moment of the gradient, to see what it does
+
+
+class State(NamedTuple):
+    """Summary statistics."""
+
+    Q: Float[Array, "c d"]
+    m: Float[Array, "k c"]
+    M: Float[Array, "s c"]
+    v: Float[Array, " p"]
+
+
+class OdeModule(Protocol):
+    """What a generated module of this kind offers, beside the functions `drift_X` and `increment_X` of array algebra."""
+
+    SIGNATURE: str
+    FIELDS: int
+    TEACHERS: int
+    CLUSTERS: int
+    TRAINED: tuple[str, ...]
+    PARAMETERS: tuple[str, ...]
+    RESPONSE: str  # "derivative" or "regression"
+    NODES: tuple[tuple[int, bool], ...]
+    TEST_NODES: tuple[tuple[int, bool], ...]
+    SAMPLE_NODES: tuple[int, bool]
+
+    def means(self, mean, V, label, trained, parameters, nodes) -> Float[Array, "k outputs"]:
+        """E[a] (C), the response (C, C + T) by rows, the upper triangle of E[a a^T], E[dl/dv] (P), for each cluster."""
+        ...
+
+    def test(self, mean, V, label, trained, parameters, nodes) -> Float[Array, "k outputs"]:
+        """Loss and, if there is a prediction, misclassification probability of a fresh sample of each cluster."""
+        ...
+
+    def gradient(self, fields, teacher, label, trained, parameters) -> Float[Array, "c n"]:
+        """Gradient of the loss in the fields."""
+        ...
+
+    def trained_gradient(self, fields, teacher, label, trained, parameters) -> Float[Array, "p n"]:
+        """Gradient of the loss in the trained parameters."""
+        ...
+
+    def rate(self, t, c, parameters) -> Float[Array, ""]:
+        """Rate of the schedule at time t."""
+        ...
+
+
+def law(state: State, numbers: Numbers) -> tuple[Float[Array, "k f"], Float[Array, "k f g"]]:
+    """Mean and covariance of (h, tau) in each cluster, f = C + T."""
+    mean = jnp.concatenate([state.m, numbers.tau_mean.T], axis=1)
+    gram = jnp.block([[state.Q, state.M.T], [state.M, numbers.tau_gram]])
+    tiny = 1e-30 * jnp.eye(len(gram))  # Theta = 0 has no h/sqrt(Q)
+    return mean, numbers.sigma2[:, None, None] * gram + tiny
+
+
+def drift(module: OdeModule, t: Float[Array, ""], state: State, numbers: Numbers, nodes: Sequence[Nodes]) -> State:
+    """d/dt of the state."""
+    mean, V = law(state, numbers)
+    fields, teachers = module.FIELDS, module.TEACHERS
+    found = module.means(mean, V, numbers.labels, state.v, numbers.parameters, nodes)
+    ends = list(accumulate((fields, fields * (fields + teachers), fields * (fields + 1) // 2)))
+    abar, response, upper, bbar = jnp.split(found, ends, axis=1)
+    response = response.reshape(len(found), fields, fields + teachers)
+    if module.RESPONSE == "regression":
+        response = jnp.einsum("kcf,kfg->kcg", response, jnp.linalg.pinv(V, hermitian=True))
+    rows, columns = np.triu_indices(fields)
+    square = jnp.zeros((len(found), fields, fields)).at[:, rows, columns].set(upper).at[:, columns, rows].set(upper)
+    arrays = {
+        "p": numbers.probabilities,
+        "sigma2": numbers.sigma2,
+        "gram": numbers.gram,
+        "tau_gram": numbers.tau_gram,
+        "tau_mean": numbers.tau_mean,
+        "c": numbers.step,
+        "c_v": numbers.trained_step,
+        "beta": numbers.ridge,
+        "beta_v": numbers.trained_ridge,
+        "rate": module.rate(t, numbers.step, numbers.parameters),
+        "abar": abar,
+        "A": response[:, :, :fields],
+        "B": jnp.swapaxes(response[:, :, fields:], 1, 2),
+        "S": numbers.corrector * square,
+        "bbar": bbar,
+        **state._asdict(),
+    }
+    return State(*(call(module, "drift", name, arrays, getattr(state, name)) for name in State._fields))
+
+
+def call(module: OdeModule, kind: str, name: str, arrays: dict, like: Array) -> Array:
+    """A generated function of array algebra with the arguments it names; zero where a statistic is absent from the problem."""
+    function = getattr(module, f"{kind}_{name}", None)
+    if function is None:
+        return jnp.zeros_like(like)
+    return function(**{argument: arrays[argument] for argument in function.__code__.co_varnames[: function.__code__.co_argcount]})

@@ -1,0 +1,145 @@
+"""What the simulations of online SGD share: the printed loss, the steps at which they record, observables, replicates."""
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from gmsym import printer, runtime, schema, symbols
+from gmsym.errors import ComputationError, InputError
+from gmsym.problem import Problem
+from gmsym.problem.online import OnlineInstance
+from gmsym.runtime.quadrature import square_root
+
+_LARGEST = 1e12  # |Theta|^2 beyond this counts as divergence
+_MEMORY = 2**28  # bytes of vectors held at a time
+
+
+def load(problem: Problem) -> ModuleType:
+    """The printed loss of a sample, the schedule's step of a coordinate, and the classifier's score if any."""
+    loss, trained, parameters = problem.loss, problem.trained_parameters, problem.local_parameters
+    optimizer = problem.optimizer
+    if optimizer.state or not optimizer.is_linear or optimizer.jacobian[0, 0] != 1:
+        raise InputError(f"optimizer {optimizer.name!r}: online SGD is available for gradient descent, theta - step*g, with any schedule")
+    given = {"fields": loss.fields, "teacher": loss.teachers, "label": loss.labels, "trained": trained, "parameters": parameters}
+    definitions = [
+        printer.function("loss", given, "Loss of a sample.", loss.value),
+        printer.function("step", {"t": symbols.t, "parameters": parameters}, "Step c(t).", -optimizer.jacobian[0, 1]),
+    ]
+    if problem.decision == "sign":
+        given = {"fields": loss.fields, "trained": trained, "parameters": parameters}
+        definitions.append(printer.function("readout", given, "Score whose sign is predicted.", loss.readout))
+    return runtime.load(printer.module(f"loss and schedule of {loss.name}.", *definitions), f"gmsym_online_{loss.name}")
+
+
+def recorded_steps(time: float, step: float, d: int, points: int) -> np.ndarray:
+    """Numbers of steps after which a run records, (N,): about `points` evenly spaced up to `time`, 0 included.
+
+    Raises:
+        InputError: an argument out of range.
+    """
+    if isinstance(time, bool) or not isinstance(time, Real) or not 0 < time < float("inf"):
+        raise InputError(f"time = {time!r}: a positive number is needed, t = steps * c/d")
+    for name, value, least in (("d", d, 1), ("points", points, 2)):
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            raise InputError(f"{name} = {value!r}: an integer of at least {least} is needed")
+    total = round(time * d / step)
+    if total < 1:
+        raise InputError(f"time = {time!r} is less than half a step c/d = {step / d:.3g}; take it longer")
+    return np.unique(np.linspace(0, total, points).round().astype(int))
+
+
+def performance(problem: Problem, code: ModuleType, online: OnlineInstance, standard: jax.Array) -> Callable[..., dict[str, jax.Array]]:
+    """The function (Q, m (K, C), M (T, C), v) -> test_loss and, if there is a prediction, test_error, on points (C + T, N) of N(0, I)."""
+    instance, size = online.instance, problem.fields
+    parameters = tuple(instance.parameters.values())
+    loss_labels = instance.labels[:, : len(problem.loss.labels)]
+
+    def of_cluster(mean, covariance, loss_label, label, v):
+        fields = mean[:, None] + square_root(covariance) @ standard
+        h = fields[:size]
+        found = {"test_loss": jnp.mean(code.loss(h, fields[size:], loss_label, v, parameters))}
+        if problem.decision == "sign":
+            found["test_error"] = jnp.mean((1 - jnp.sign(code.readout(h, v, parameters)) * jnp.sign(label[0])) / 2)
+        if problem.decision == "argmax":
+            best = h == h.max(axis=0)
+            found["test_error"] = 1 - jnp.mean(best[jnp.argmax(label)] / best.sum(axis=0))
+        return found
+
+    def tested(Q, m, M, v):
+        gram = jnp.block([[Q, M.T], [M, jnp.asarray(instance.teacher_gram)]])
+        mean = jnp.concatenate([m, jnp.asarray(instance.teacher_means).T], axis=1)
+        covariance = jnp.asarray(online.sigma2)[:, None, None] * gram
+        found = jax.vmap(of_cluster, in_axes=(0, 0, 0, 0, None))(mean, covariance, loss_labels, instance.labels, v)
+        return {name: jnp.asarray(instance.probabilities) @ value for name, value in found.items()}
+
+    return tested
+
+
+def replicated(
+    trajectory: Callable[[jax.Array], dict[str, jax.Array]],
+    problem: Problem,
+    online: OnlineInstance,
+    steps: np.ndarray,
+    d: int,
+    replicates: int,
+    seed: int,
+    vectors: int,
+    sampler: str,
+    report: Callable[[float], None] | None,
+) -> xr.Dataset:
+    """Independent trajectories as a result; `vectors` is the size of one's state, which sets how many run at a time.
+
+    Raises:
+        InputError: an argument out of range.
+        ComputationError: a trajectory diverged.
+    """
+    for name, value, least in (("replicates", replicates, 2), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            raise InputError(f"{name} = {value!r}: an integer of at least {least} is needed")
+    keys = jax.vmap(lambda r: jax.random.fold_in(jax.random.key(seed), r))(jnp.arange(replicates))
+    batch = max(1, min(replicates, _MEMORY // (8 * vectors)))
+    run = jax.jit(jax.vmap(trajectory))
+    times = steps * (online.step / d)
+    parts = []
+    for start in range(0, replicates, batch):
+        parts.append(jax.tree.map(np.asarray, run(keys[start : start + batch])))
+        _check_finite(parts[-1], times, start)
+        if report is not None:
+            report(min(start + batch, replicates) / replicates)
+    runs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return schema.to_dataset(
+        "simulation",
+        {name: run.mean(axis=0) for name, run in runs.items()},
+        {name: run.std(axis=0, ddof=1) / np.sqrt(replicates) for name, run in runs.items()},
+        attributes(problem, online) | {"d": d, "replicates": replicates, "seed": seed, "sampler": sampler},
+        runs,
+        times=times,
+        parameters=[x.name for x in problem.trained_parameters],
+    )
+
+
+def attributes(problem: Problem, online: OnlineInstance) -> dict[str, Any]:
+    """What a result of online SGD says about its problem."""
+    return {
+        "problem": f"{problem.loss.name} / online",
+        "problem_signature": problem.signature,
+        "step": online.step,
+        "parameters": online.instance.values,
+    }
+
+
+def _check_finite(observed: dict[str, np.ndarray], times: np.ndarray, first: int) -> None:
+    norm2 = np.trace(observed["Q"], axis1=-2, axis2=-1)
+    bad = np.argwhere(~(norm2 <= _LARGEST).T)
+    if len(bad):
+        time, replicate = bad[0]
+        raise ComputationError(
+            f"online SGD diverged before time {times[time]:.6g}: |Theta|^2 = {norm2[replicate, time]:.3g} in replicate "
+            f"{first + replicate}; a smaller step c may help"
+        )

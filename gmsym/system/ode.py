@@ -1,0 +1,246 @@
+"""Ordinary differential equations of summary statistics: the effective dynamics of online SGD. Source: theory.md 6."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Literal, NamedTuple, final
+
+import sympy as sp
+
+from gmsym.calculus.kernels import kernel
+from gmsym.calculus.matrices import explicit
+from gmsym.system.base import AbstractSystem, Equation, Equations
+
+# Indices: time t = steps * c/d; clusters k and l; teacher directions s and r.
+t = sp.Symbol("t", nonnegative=True)
+k, l = sp.symbols("k l", integer=True, positive=True)  # noqa: E741
+s, r = sp.symbols("s r", integer=True, positive=True)
+K, T = sp.symbols("K T", integer=True, positive=True)
+
+# Numbers of the problem.
+c = sp.Symbol("c", positive=True)  # step of Theta, delta = c/d
+c_v = sp.Symbol("c_v", nonnegative=True)  # step of the trained parameters
+beta = sp.Symbol("beta", nonnegative=True)  # ridge of Theta
+beta_v = sp.Symbol("beta_v", nonnegative=True)  # ridge of the trained parameters
+p = kernel("p", "p", subscripts=1)  # cluster probability
+sigma2 = kernel("sigma2", r"\sigma^2", subscripts=1)
+gram = kernel("gram", r"(\mu^{\top}\mu)", subscripts=2)  # mu_k . mu_l
+tau_gram = kernel("tau_gram", r"(\vartheta^{\top}\vartheta)", subscripts=2)  # teacher directions
+tau_mean = kernel("tau_mean", r"(\vartheta^{\top}\mu)", subscripts=2)  # teacher direction s, cluster k
+rate = kernel("rate", r"\rho")  # of the schedule: the step at time t is rho(t) c/d
+
+# Summary statistics.
+Q = kernel("Q", "Q", value="cd")
+m = kernel("m", "m", subscripts=1, value="c")
+M = kernel("M", "M", subscripts=1, value="c")
+v = kernel("v", "v", value="p")
+
+# A fresh sample of cluster k: fields of students, teachers and means, gradients of the loss.
+h = kernel("h", "h", value="c")
+a = kernel("a", "a", value="c")
+b = kernel("b", "b", value="p")
+tau = kernel("tau", r"\tau", subscripts=1)
+u = kernel("u", "u", subscripts=1)
+
+# What it adds to the statistics, divided by delta.
+phi_Q = kernel("phi_Q", r"\varphi^{Q}", value="cd")
+phi_m = kernel("phi_m", r"\varphi^{m}", subscripts=1, value="c")
+phi_M = kernel("phi_M", r"\varphi^{M}", subscripts=1, value="c")
+phi_v = kernel("phi_v", r"\varphi^{v}", value="p")
+
+# Means over it.
+abar = kernel("abar", r"\bar a", subscripts=1, value="c")
+A = kernel("A", r"\bar A", subscripts=1, value="cd")
+B = kernel("B", r"\bar B", subscripts=2, value="c")
+S = kernel("S", r"\bar S", subscripts=1, value="cd")
+bbar = kernel("bbar", r"\bar b", subscripts=1, value="p")
+
+Response = Literal["derivative", "regression"]
+
+
+class Law(NamedTuple):
+    """Symbols of the Gaussian law of (h, tau) in one cluster."""
+
+    mean: tuple[sp.Symbol, ...]  # (C + T,)
+    covariance: sp.ImmutableDenseMatrix  # (C + T, C + T)
+
+
+class Local(NamedTuple):
+    """Means over a fresh sample of a cluster, reduced by the calculus; functions of `Law` and of the trained parameters."""
+
+    gradient: tuple[sp.Expr, ...]  # E[a], (C,)
+    response: sp.ImmutableDenseMatrix  # E[da/d(h, tau)], or E[a (h, tau)^T] centred where a derivative has no quadrature, (C, C + T)
+    square: sp.ImmutableDenseMatrix  # E[a a^T], (C, C)
+    trained: tuple[sp.Expr, ...]  # E[dl/dv], (P,)
+
+
+class Tested(NamedTuple):
+    """Loss, and probability of a wrong prediction if there is one, of a fresh sample of a cluster."""
+
+    loss: sp.Expr
+    error: sp.Expr | None
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class Ode(AbstractSystem):
+    """d/dt (Q, m, M, v) of online SGD in the limit d -> infinity; all variables are O(1).
+
+    `flow` holds means over a fresh sample, `reduced` writes its products with fields by Stein's lemma, and `local` has the
+    remaining means, over (h, tau) alone, one entry for each distinct label.
+    """
+
+    name: str
+    problem: Any  # the problem it was derived from, opaque here
+    fields: tuple[sp.Symbol, ...]  # C
+    teachers: tuple[sp.Symbol, ...]  # T
+    labels: tuple[sp.Symbol, ...]  # that the means hold; none where a label's numbers are put in
+    trained: tuple[sp.Symbol, ...]  # P
+    parameters: tuple[sp.Symbol, ...]
+    clusters: int
+    flow: Equations
+    reduced: Equations
+    drift: Equations  # d/dt of Q, m, M, v in the means of `local`
+    increments: Equations  # of one sample, divided by delta: their mean is the drift
+    law: Law
+    response: Response
+    local: tuple[Local, ...]
+    of_cluster: tuple[int, ...]  # which entry of `local` belongs to each cluster, (K,)
+    tested: tuple[Tested, ...]
+    tested_of_cluster: tuple[int, ...]  # which entry of `tested` belongs to each cluster, (K,)
+    gradient: tuple[sp.Expr, ...]  # a, (C,)
+    trained_gradient: tuple[sp.Expr, ...]  # b, (P,)
+    schedule: sp.Expr  # rate rho(t) in the clock and parameters
+    clock: sp.Symbol
+    limit: str = "d -> oo, step c/d, t = steps * c/d"
+
+    writer: ClassVar[str] = "gmsym.codegen.ode:source"
+
+    def equations(self) -> Equations:
+        """The flow, its reduction by Stein's lemma, and the means that are left."""
+        return Equations((*self.flow, *self.reduced, *self.means))
+
+    @cached_property
+    def means(self) -> Equations:
+        """The means over a fresh sample, for each distinct label."""
+        found = []
+        for index, local in enumerate(self.local):
+            cluster = sp.Integer(1 + self.of_cluster.index(index)) if len(self.local) > 1 else k
+            pairs = [
+                (abar(cluster, t), sp.ImmutableDenseMatrix(local.gradient), "mean gradient"),
+                (A(cluster, t), local.response[:, : len(self.fields)], "mean Hessian"),
+                (S(cluster, t), local.square, "second moment of the gradient"),
+            ]
+            pairs += [(B(cluster, s + 1, t), local.response[:, len(self.fields) + s], "response to a teacher") for s in range(self.count)]
+            if self.trained:
+                pairs.append((bbar(cluster, t), sp.ImmutableDenseMatrix(local.trained), "mean gradient of the trained parameters"))
+            for lhs, rhs, meaning in pairs:
+                shown = rhs[0] if isinstance(rhs, sp.MatrixBase) and rhs.shape == (1, 1) else rhs
+                found.append(Equation(lhs, shown, f"{meaning}, over N(m, V)", "own; theory.md 9", "own"))
+        return Equations(found)
+
+    @property
+    def count(self) -> int:
+        """T."""
+        return len(self.teachers)
+
+    def closed_drift(self) -> dict[tuple[str, tuple[int, ...]], sp.Expr]:
+        """d/dt of each scalar summary statistic with the means put in: {("Q", (0, 1)): expression, ("m", (k, c)): ..., ...}.
+
+        Symbols: Q_0_0, m_k_c, M_s_c, the trained parameters; p_k, sigma2_k, gram_k_l, tau_gram_s_r, tau_mean_s_k; c, beta, c_v, beta_v.
+
+        Raises:
+            ValueError: the responses are by regression, which has no scalar form.
+        """
+        if self.response != "derivative":
+            raise ValueError(f"{self.name}: responses by regression have no closed drift")
+        table = ScalarTable(self)
+        found: dict[tuple[str, tuple[int, ...]], sp.Expr] = {}
+        for equation in self.drift:
+            state = equation.lhs.args[0]
+            name = type(state).__name__
+            subscripts = [x for x in state.args if x != t]
+            ranges = range(1, (self.clusters if name == "m" else self.count) + 1) if subscripts else (0,)
+            for index in ranges:
+                rule = dict.fromkeys(subscripts, sp.Integer(index))
+                value = explicit(equation.rhs.xreplace(rule), table, {K: self.clusters, T: self.count})
+                for i in range(value.rows):
+                    for j in range(i if name == "Q" else 0, value.cols):
+                        where = (i, j) if name == "Q" else (index - 1, i) if subscripts else (i,)
+                        found[name, where] = value[i, j]
+        return found
+
+    def __repr__(self) -> str:
+        sizes = f"fields={len(self.fields)}, clusters={self.clusters}, teachers={self.count}, trained={len(self.trained)}"
+        return f"Ode({self.name!r}, {sizes}, signature={self.signature!r})"
+
+    def identity(self) -> tuple[sp.Basic, ...]:
+        parts: list[sp.Basic] = [sp.Symbol(self.response), self.schedule]
+        parts += [sp.Tuple(*map(sp.Integer, which)) for which in (self.of_cluster, self.tested_of_cluster)]
+        parts += [sp.Tuple(*group) for group in (self.fields, self.teachers, self.labels, self.trained, self.parameters)]
+        parts += [sp.Tuple(*self.gradient), sp.Tuple(*self.trained_gradient)]
+        parts += [sp.Tuple(e.lhs, e.rhs) for e in (*self.drift, *self.increments)]
+        for local in self.local:
+            parts += [sp.Tuple(*local.gradient), local.response, local.square, sp.Tuple(*local.trained)]
+        parts += [x for tested in self.tested for x in tested if x is not None]
+        return tuple(parts)
+
+
+class ScalarTable:
+    """Kernels as explicit matrices of scalar symbols, for `Ode.closed_drift`."""
+
+    def __init__(self, system: Ode):
+        self.system = system
+
+    def __call__(self, atom: Any) -> sp.MatrixBase | sp.Expr:
+        system, name = self.system, type(atom).__name__
+        fields, indices = range(len(system.fields)), [int(x) - 1 for x in atom.args if x != t]
+        tag = "_".join([name, *map(str, indices)])
+        match name:
+            case "Q":
+                return sp.Matrix(len(fields), len(fields), lambda i, j: _symbol("Q", min(i, j), max(i, j), positive=i == j))
+            case "m" | "M":
+                return sp.Matrix([_symbol(name, *indices, i) for i in fields])
+            case "v":
+                return sp.Matrix(system.trained)
+            case "gram" | "tau_gram":
+                return _symbol(name, *sorted(indices), positive=indices[0] == indices[1])
+            case "p" | "sigma2":
+                return sp.Symbol(tag, positive=True)
+            case "tau_mean":
+                return sp.Symbol(tag, real=True)
+            case "rate":
+                return system.schedule
+        cluster, *rest = indices
+        local = system.local[system.of_cluster[cluster]]
+        found = {
+            "abar": sp.Matrix(local.gradient),
+            "A": local.response[:, : len(fields)],
+            "B": local.response[:, len(fields) + rest[0]] if rest else None,
+            "S": local.square,
+            "bbar": sp.Matrix(local.trained),
+        }[name]
+        return sp.Matrix(found).xreplace(self._law(cluster) | self._label(cluster))
+
+    def _law(self, cluster: int) -> dict[sp.Symbol, sp.Expr]:
+        system = self.system
+        size = len(system.fields)
+        index = cluster + 1
+        mean = [*self(m(index, t)), *(self(tau_mean(x + 1, index)) for x in range(system.count))]
+        cov = sp.zeros(size + system.count)
+        cov[:size, :size] = self(Q(t))
+        for x in range(system.count):
+            cov[size + x, :size] = self(M(x + 1, t)).T
+            cov[:size, size + x] = self(M(x + 1, t))
+            for y in range(system.count):
+                cov[size + x, size + y] = self(tau_gram(x + 1, y + 1))
+        cov = cov * self(sigma2(index))
+        rule = dict(zip(system.law.mean, mean, strict=True))
+        return rule | {system.law.covariance[i, j]: cov[i, j] for i in range(cov.rows) for j in range(i, cov.cols)}
+
+    def _label(self, cluster: int) -> dict[sp.Symbol, sp.Expr]:
+        return dict(zip(self.system.labels, self.system.problem.data.labels[cluster], strict=False))
+
+
+def _symbol(name: str, *indices: int, positive: bool = False) -> sp.Symbol:
+    tag = "_".join([name, *map(str, indices)])
+    return sp.Symbol(tag, positive=True) if positive else sp.Symbol(tag, real=True)

@@ -1,0 +1,87 @@
+"""Online SGD at finite d: the exact chain has its law, both have the initial state asked for, and bad input is named."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+import gmsym as gm
+from tests.engine.test_ode import LOGISTIC, binary, taught, xor
+
+
+def both(problem, d, replicates, **setting):
+    runs = [gm.simulate_online(problem, d=d, time=2.0, replicates=replicates, points=3, seed=seed, sampler=sampler, **setting)
+            for seed, sampler in ((1, "online"), (2, "chain"))]  # fmt: skip
+    names = [f"{name}_runs" for name in ("Q", "m", "M", "trained") if name in runs[0]]
+    return [np.concatenate([r[name].values[:, 1:].reshape(replicates, -1) for name in names], axis=1) for r in runs]
+
+
+def same_law(one, other):
+    """(largest |z| of the means, largest |log| of the ratio of variances in its standard errors, smallest Kolmogorov-Smirnov p)."""
+    kept = one.var(axis=0) > 1e-12
+    one, other = one[:, kept], other[:, kept]
+    z = (one.mean(axis=0) - other.mean(axis=0)) / np.sqrt((one.var(axis=0) + other.var(axis=0)) / len(one))
+    spread = np.log(one.var(axis=0) / other.var(axis=0)) / np.sqrt(4 / len(one))
+    return np.abs(z).max(), np.abs(spread).max(), min(scipy.stats.ks_2samp(a, b).pvalue for a, b in zip(one.T, other.T, strict=True))
+
+
+def test_the_chain_has_the_law_of_online_sgd():
+    """Logistic at d = 60, where corrections to the limit are large."""
+    z, spread, p = same_law(*both(binary(), 60, 800, **LOGISTIC))
+    assert z < 3.6 and spread < 4 and p > 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("build", "setting"), [(binary, LOGISTIC), (taught, {"step": 1.0, "ridge": 0.1}), (xor, {"step": 0.5})])
+def test_the_chain_has_the_law_of_online_sgd_at_200(build, setting):
+    z, spread, p = same_law(*both(build(), 200, 1000, **setting))
+    assert z < 4 and spread < 4 and p > 5e-4
+
+
+def test_the_initial_state_is_the_one_asked_for():
+    for sampler in ("online", "chain"):
+        runs = gm.simulate_online(taught(), d=50, time=0.1, step=1.0, replicates=3, points=2, sampler=sampler, ridge=0.0)
+        assert np.allclose(runs["Q_runs"][:, 0], 1.0) and np.allclose(runs["M_runs"][:, 0], 0.1)
+        assert runs["time"].values.tolist() == [0.0, 0.1]
+    runs = gm.simulate_online(xor(), d=50, time=0.1, step=0.5, replicates=3, points=2)
+    assert np.allclose(runs["trained_runs"][:, 0], [0.5, -0.4, 0.1])
+    assert np.allclose(runs["m"][0], [[0.3, -0.1], [-0.3, 0.1], [0.05, 0.35], [-0.05, -0.35]])
+
+
+def test_one_step_is_the_gradient_step_of_one_sample():
+    """After one step Q changes by -delta (h a^T + a h^T) + delta^2 |Y|^2 a a^T: at d = 1 with m = 0 its mean is known."""
+    problem = gm.Problem(
+        gm.GaussianMixture(probabilities=[1], labels=[0], means_gram=[[0]], variance=[1]), gm.losses.squared(), gm.optimizers.gd()
+    )
+    runs = gm.simulate_online(problem, d=40, time=0.025, step=1.0, replicates=4000, points=2, seed=3)
+    delta, change = 0.025, runs["Q_runs"].values[:, 1, 0, 0] - 1
+    expected = -2 * delta + delta**2 * (40 + 2)  # E h^2 = 1, E |Y|^2 h^2 = d + 2
+    assert abs(change.mean() - expected) < 4 * change.std() / np.sqrt(4000)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"d": 0}, "d = 0: an integer of at least 1"),
+        ({"d": 1}, "d = 1 is less than the rank 2"),
+        ({"time": 0.0}, "time = 0.0: a positive number"),
+        ({"time": 1e-9}, "less than half a step"),
+        ({"replicates": 1}, "replicates = 1"),
+        ({"points": 1}, "points = 1"),
+        ({"sampler": "exact"}, "sampler = 'exact'; allowed are online, chain"),
+        ({"step": "fast"}, "step = 'fast'"),
+    ],
+)
+def test_bad_arguments_are_named(change, message):
+    with pytest.raises(gm.InputError, match=message):
+        gm.simulate_online(binary(), **{"d": 20, "time": 1.0, **LOGISTIC, **change})
+
+
+def test_divergence_is_reported():
+    with pytest.raises(gm.ComputationError, match="online SGD diverged before time"):
+        gm.simulate_online(binary(gm.losses.squared()), d=20, time=400.0, step=20.0, sigma=1.0, mu_norm=1.0, replicates=2)
+
+
+def test_other_optimizers_are_refused():
+    problem = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.heavy_ball())
+    with pytest.raises(gm.InputError, match="online SGD is available for gradient descent"):
+        gm.simulate_online(problem, d=20, time=1.0, step=1.0, sigma=1.0, mu_norm=1.0, momentum=0.5)
