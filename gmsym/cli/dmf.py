@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
     from gmsym.system import AbstractSystem
 
-TheoryOption = Annotated[
-    str | None, typer.Option("--theory", help="dmf, surrogate (exact at finite size) or effective (online SGD).")
-]
+TheoryOption = Annotated[str | None, typer.Option("--theory", help="dmf, surrogate (exact at finite size) or effective (online SGD).")]
 
 
 @app.command()

@@ -102,12 +102,13 @@ def sample_recursion(
     check_steps(design, steps)
     directions = steps * module.FIELDS * module.CLUSTERS
     batch = int(np.clip(_MEMORY // (8 * 3 * directions * (sum(design.sizes) + max(design.counts))), 1, replicates))
-    run = _sampler(module, design, steps, fluctuations)
     keys = replicate_keys(seed, replicates)
     parts = []
     for start in range(0, replicates, batch):
         chosen = jnp.minimum(jnp.arange(start, start + batch), replicates - 1)  # one shape for all batches
-        part = jax.tree.map(lambda x, last=replicates - start: np.asarray(x)[:last], run(keys[chosen]))
+        part = jax.tree.map(
+            lambda x, last=replicates - start: np.asarray(x)[:last], _sample(module, design, steps, fluctuations, keys[chosen])
+        )
         _check_finite(part[0])
         parts.append(part)
         if report is not None:
@@ -128,8 +129,9 @@ def replicate_keys(seed: int, replicates: int) -> Array:
     return jax.vmap(lambda r: jax.random.fold_in(jax.random.key(seed), r))(jnp.arange(replicates))
 
 
-def _sampler(module: RecursionModule, design: Design, steps: int, fluctuations: bool) -> Callable[[Array], tuple[dict, dict]]:
-    """Compiled function keys (R,) -> (order parameters, scalars)."""
+@eqx.filter_jit
+def _sample(module: RecursionModule, design: Design, steps: int, fluctuations: bool, keys: Array) -> tuple[dict, dict]:
+    """(order parameters, scalars) of a run for each key; compiled once for a module, its sizes and its numbers."""
 
     def one(key: Array) -> tuple[dict, dict]:
         done = run_program(module, design, steps, draws(design, key), fluctuations=fluctuations)
@@ -138,7 +140,7 @@ def _sampler(module: RecursionModule, design: Design, steps: int, fluctuations: 
         del families["theta_gram"], families["gradient_gram"]
         return done.order | tested, {"L": done.L, "M": done.M, **families}
 
-    return eqx.filter_jit(jax.vmap(one))
+    return jax.vmap(one)(keys)
 
 
 def no_offsets(module: RecursionModule, steps: int) -> Scalars:
