@@ -2,4 +2,5 @@
 
 from gmsym.derive.dmf import dmf as dmf
 from gmsym.derive.flow import gradient_flow as gradient_flow
+from gmsym.derive.spectrum import spectrum as spectrum
 from gmsym.derive.surrogate import surrogate as surrogate

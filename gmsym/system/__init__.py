@@ -6,3 +6,4 @@ from gmsym.system.base import Equations as Equations
 from gmsym.system.causal_kernels import CausalKernels as CausalKernels
 from gmsym.system.integro_differential import IntegroDifferential as IntegroDifferential
 from gmsym.system.recursion import Recursion as Recursion
+from gmsym.system.spectral import Spectral as Spectral
