@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from gmsym.comparison import compare as compare
     from gmsym.pipeline import kernels as kernels
     from gmsym.pipeline import simulate as simulate
+    from gmsym.pipeline import simulate_spectrum as simulate_spectrum
     from gmsym.pipeline import solve as solve
+    from gmsym.pipeline import spectrum as spectrum
     from gmsym.pipeline import surrogate as surrogate
     from gmsym.plotting import learning_curve as learning_curve
     from gmsym.plotting import overlay as overlay
@@ -40,6 +42,8 @@ _LAZY = {
     "compare": ("gmsym.comparison", "compare"),
     "overlay": ("gmsym.plotting", "overlay"),
     "learning_curve": ("gmsym.plotting", "learning_curve"),
+    "spectrum": ("gmsym.pipeline", "spectrum"),
+    "simulate_spectrum": ("gmsym.pipeline", "simulate_spectrum"),
     "read": ("gmsym.problem.file", "read"),
 }
 

@@ -56,8 +56,12 @@ def source(system: Spectral) -> str:
         _rows("corner", given, "Its entries for two trained parameters, packed.", corner),
         _rows("kinks", given, "Whatever vanishes where A jumps or has a kink.", list(system.kinks)),
         _rows("minors", {"a": entries}, "Minors of A from its packed entries (R, N).", minors),
-        _rows("denominator", {"s": system.stieltjes}, "Coefficient of each minor in det(I + S'A); S' packed (R, N).", list(system.denominator)),
-        _rows("numerator", {"s": system.stieltjes}, "Coefficient of each minor in each entry of X det(I + S'A), entry by entry.", numerator),
+        _rows(
+            "denominator", {"s": system.stieltjes}, "Coefficient of each minor in det(I + S'A); S' packed (R, N).", list(system.denominator)
+        ),
+        _rows(
+            "numerator", {"s": system.stieltjes}, "Coefficient of each minor in each entry of X det(I + S'A), entry by entry.", numerator
+        ),
     ]
     return _TEMPLATE.format(
         name=system.name,

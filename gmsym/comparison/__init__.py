@@ -7,3 +7,6 @@ from gmsym.comparison.entries import Entry as Entry
 from gmsym.comparison.entries import entries as entries
 from gmsym.comparison.order import Order as Order
 from gmsym.comparison.order import fit_order as fit_order
+from gmsym.comparison.spectrum import OutlierRow as OutlierRow
+from gmsym.comparison.spectrum import kolmogorov as kolmogorov
+from gmsym.comparison.spectrum import outlier_table as outlier_table

@@ -225,9 +225,7 @@ def _nonvanishing_minors(A: sp.MatrixBase) -> tuple[Minor, ...]:
     return tuple(minor for minor in minors if not vanishes(*minor))
 
 
-def rational_form(
-    size: int, minors: Sequence[Minor]
-) -> tuple[tuple[sp.Symbol, ...], tuple[sp.Expr, ...], tuple[tuple[sp.Expr, ...], ...]]:
+def rational_form(size: int, minors: Sequence[Minor]) -> tuple[tuple[sp.Symbol, ...], tuple[sp.Expr, ...], tuple[tuple[sp.Expr, ...], ...]]:
     """Entries of S', and the coefficients of the minors of A in det(I + S'A) - 1 and in the entries of X det(I + S'A).
 
     The determinant is linear in the minors (Cauchy-Binet), and X = A (I + S'A)^{-1} is the gradient of its logarithm in S', so that
@@ -239,18 +237,14 @@ def rational_form(
         (1 if rows == columns else 2) * matrix.extract(list(rows), list(columns)).det(method="berkowitz").expand()
         for rows, columns in minors
     )
-    numerator = tuple(
-        tuple(coefficient.diff(entry) / (1 if i == j else 2) for coefficient in denominator) for (i, j), entry in at.items()
-    )
+    numerator = tuple(tuple(coefficient.diff(entry) / (1 if i == j else 2) for coefficient in denominator) for (i, j), entry in at.items())
     return tuple(at.values()), denominator, numerator
 
 
 # --- closed forms -----------------------------------------------------------------------------------------------------
 
 
-def _values(
-    problem: Problem, A: sp.Expr, fields: tuple[sp.Symbol, ...]
-) -> tuple[tuple[sp.Expr, sp.Expr, sp.Expr], ...] | None:
+def _values(problem: Problem, A: sp.Expr, fields: tuple[sp.Symbol, ...]) -> tuple[tuple[sp.Expr, sp.Expr, sp.Expr], ...] | None:
     """(value of A, variance of the cluster, probability) of each value of a scalar A that is constant between its kinks."""
     A = heaviside_form(A)
     steps = sorted((s for s in A.atoms(sp.Heaviside) if s.has_free(*fields)), key=sp.default_sort_key)
@@ -344,11 +338,13 @@ def _equations(
         )
     outer = S.Kron(outlier_form, S.outer)
     equations += [
-        Equation(sym.Q, sp.Sum(p(k) * Mean(outer, k), (k, 1, K)), "the sample's share in the span of Theta and the means", SOURCE, "theorem"),
-        Equation(S.Det(S.z * sp.Symbol("I", commutative=False) - sym.Q), sp.S.Zero, "outliers, z outside the bulk", f"{SOURCE} (7.2)", "theorem"),
         Equation(
-            sym.slope, sym.S**2 + sym.S * sandwich * sym.S, "derivative of the Stieltjes transform", "verified/effective.md 3", "own"
+            sym.Q, sp.Sum(p(k) * Mean(outer, k), (k, 1, K)), "the sample's share in the span of Theta and the means", SOURCE, "theorem"
         ),
+        Equation(
+            S.Det(S.z * sp.Symbol("I", commutative=False) - sym.Q), sp.S.Zero, "outliers, z outside the bulk", f"{SOURCE} (7.2)", "theorem"
+        ),
+        Equation(sym.slope, sym.S**2 + sym.S * sandwich * sym.S, "derivative of the Stieltjes transform", "verified/effective.md 3", "own"),
         Equation(
             S.overlap,
             1 / (1 - sp.Symbol(r"w^{\top} Q'(z) w")),

@@ -14,14 +14,14 @@ from gmsym.errors import ComputationError
 from gmsym.runtime import points
 from gmsym.runtime.spectral import Numbers, SpectralModule
 
-_STEPS = {1: 0.36, 2: 0.52, 3: 0.72}  # of the trapezoid rule, in standard deviations, for fields of deviation up to 1
+_STEPS = {1: 0.36, 2: 0.5, 3: 0.72}  # of the trapezoid rule, in standard deviations, for fields of deviation up to 1
 _REACH = {1: 7.5, 2: 7.0, 3: 6.0}
 _PRUNED = 1e-11  # nodes whose weight is that much below the largest are left out
 _SOBOL, _SOBOL_ROUGH = 2**13, 2**14  # beyond three dimensions, and with kinks in two or more
 _PANEL = 20  # Gauss-Legendre nodes of a panel between kinks
 _RANK = 1e-10  # of Gram matrices, relative to their trace
 _MOST = 2**18
-_PADDING = 32  # node counts are rounded up to multiples, so that compiled functions are reused
+_PADDING = 32  # node counts are rounded up to multiples of at least that, so that compiled functions are reused
 
 
 class Law(NamedTuple):
@@ -40,6 +40,7 @@ class Law(NamedTuple):
     alpha: Float[Array, ""]
     scale: float
     definite: bool  # whether A is positive semidefinite at all nodes
+    floor: float  # smallest modulus of an eigenvalue of A that does not vanish identically
 
 
 class _Basis(NamedTuple):
@@ -51,8 +52,8 @@ class _Basis(NamedTuple):
     rest: np.ndarray  # the other coordinates of the means, (K, q - r)
 
 
-def law(module: SpectralModule, numbers: Numbers, resolution: float = 1.0, other: bool = False) -> Law:
-    """The nodes of all clusters; `other` ones (fewer, reaching further) tell how much depends on the choice.
+def law(module: SpectralModule, numbers: Numbers, resolution: float = 1.0, other: bool = False, least: int = 0) -> Law:
+    """The nodes of all clusters, N of them or `least`; `other` ones (fewer, reaching further) tell how much depends on the choice.
 
     Raises:
         ComputationError: A is not finite at a node; or the fields are so large that the nodes would be too many.
@@ -80,20 +81,24 @@ def law(module: SpectralModule, numbers: Numbers, resolution: float = 1.0, other
         parts.append((a, mixed, corner, probability * weights, mean, np.full(len(weights), deviation**2)))
     a, mixed, corner = (np.concatenate([part[i] for part in parts], axis=1) for i in range(3))
     weights, mean, variance = (np.concatenate([part[i] for part in parts]) for i in range(3, 6))
-    return _assembled(module, numbers.alpha, a, mixed, corner, weights, mean, variance, basis.seen.shape[1])
+    return _assembled(module, numbers.alpha, a, mixed, corner, weights, mean, variance, basis.seen.shape[1], least)
 
 
-def _assembled(module, alpha, a, mixed, corner, weights, mean, variance, seen: int) -> Law:
+def _assembled(module, alpha, a, mixed, corner, weights, mean, variance, seen: int, least: int) -> Law:
     size, count = module.SIZE, mean.shape[1]
-    padding = -len(weights) % _PADDING
+    padding = -len(weights) % max(_PADDING, 2 ** (len(weights).bit_length() - 3))
+    padding = max(padding, least - len(weights))
     a, mixed, corner = (np.pad(array, ((0, 0), (0, padding))) for array in (a, mixed, corner))
     weights, variance = np.pad(weights, (0, padding)), np.pad(variance, (0, padding))
     mean = np.pad(mean, ((0, padding), (0, 0)))
     full = unpacked(a, size)
+    eigenvalues = np.linalg.eigvalsh(np.moveaxis(full[..., : len(weights) - padding], -1, 0))
     scale = float(np.sqrt(np.sum(weights * variance**2 * (full**2).sum((0, 1))) / size))
     if not scale > 0:
         raise ComputationError("the matrix vanishes at all nodes: at this state every sample is beyond the loss's kinks")
-    definite = bool((np.linalg.eigvalsh(np.moveaxis(full, -1, 0))[:, 0] >= -1e-12 * scale).all())
+    definite = bool((eigenvalues[:, 0] >= -1e-12 * scale).all())
+    sizes = np.sort(np.abs(eigenvalues), axis=1)[:, size - max(module.DEGREES)]
+    floor = float(sizes[sizes > 1e-12 * scale].min(initial=scale)) / scale
     minors = np.asarray(module.minors(jnp.asarray(a / scale)))
     degrees = np.asarray(module.DEGREES)[:, None]
     numerator = variance ** (degrees - 1) * minors
@@ -104,7 +109,7 @@ def _assembled(module, alpha, a, mixed, corner, weights, mean, variance, seen: i
     outer = weights[:, None, None] * (mean[:, :, None] * mean[:, None, :] + variance[:, None, None] * unseen)
     arrays = variance * numerator, numerator, weights * variance * numerator, second, weights, outer.reshape(len(weights), -1)
     rest = weights[:, None] * mean, variance, mixed / scale, corner / scale, alpha
-    return Law(*(jnp.asarray(array) for array in (*arrays, *rest)), scale=scale, definite=definite)
+    return Law(*(jnp.asarray(array) for array in (*arrays, *rest)), scale=scale, definite=definite, floor=floor)
 
 
 def unpacked(packed: np.ndarray, size: int) -> np.ndarray:

@@ -37,9 +37,12 @@ class Stieltjes(NamedTuple):
 
     transform: Callable[..., tuple[Complex[Array, "r p"], Float[Array, " p"]]]  # (law, x, etas) -> S, residual
     correction: Callable[..., Complex[Array, "r p"]]  # (law, x + i eta, S) -> the step of Newton's method in S
+    residual: Callable[..., Float[Array, " p"]]  # (law, x + i eta, S) -> |Phi(S) - S|/|S|
     share: Callable[..., Float[Array, "r N p"]]  # (law, real S) -> X at each node
     slope: Callable[..., Float[Array, "r p"]]  # (law, real S) -> dS/dz
-    fold: Callable[..., tuple[Float[Array, " edges"], Float[Array, " edges"]]]  # (law, S, z) -> z where dz/dS is singular, residual
+    fold: Callable[
+        ..., tuple[Float[Array, "edges r"], Float[Array, " edges"], Float[Array, " edges"]]
+    ]  # (law, S, z) -> S and z where dz/dS is singular, residual
 
 
 def levels(smallest: float) -> np.ndarray:
@@ -119,6 +122,10 @@ def stieltjes(module: SpectralModule) -> Stieltjes:
         return newton(law, z, s)[0] - s
 
     @jax.jit
+    def residual(law: Law, z: Array, s: Array) -> Array:
+        return guarded(law, z, s)[1]
+
+    @jax.jit
     def slope(law: Law, s: Array) -> Array:
         around = conjugation(s)
         response = jnp.einsum("rtp,tup->rup", around, sandwich(averages(law, s).XX))
@@ -129,7 +136,7 @@ def stieltjes(module: SpectralModule) -> Stieltjes:
         return (averages(law, s[:, None]).X - _inverse(s[:, None], size))[:, 0]
 
     @jax.jit
-    def fold(law: Law, s: Array, z: Array) -> tuple[Array, Array]:
+    def fold(law: Law, s: Array, z: Array) -> tuple[Array, Array, Array]:
         """Newton's method for (S, v, z): S solves the equation at z, and its linearisation has the null vector v."""
 
         def system(unknown):
@@ -143,11 +150,11 @@ def stieltjes(module: SpectralModule) -> Stieltjes:
             start = jnp.concatenate([s, v, z[None]])
             body = lambda _, u: u - jnp.linalg.solve(jax.jacfwd(system)(u), system(u))  # noqa: E731
             end = jax.lax.fori_loop(0, 12, body, start)
-            return end[-1], jnp.abs(system(end)).max() / (1 + jnp.abs(end).max())
+            return end[:count], end[-1], jnp.abs(system(end)).max() / (1 + jnp.abs(end).max())
 
         return jax.lax.map(lambda pair: one(*pair), (s.T, z))
 
-    return Stieltjes(transform, correction, jax.jit(share), slope, fold)
+    return Stieltjes(transform, correction, residual, jax.jit(share), slope, fold)
 
 
 def _index(size: int) -> np.ndarray:

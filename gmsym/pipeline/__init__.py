@@ -4,7 +4,7 @@
     problem ------------------------> simulation ------> Dataset
 
 Every intermediate object is kept: a system knows its problem and writes its source, a result knows how it was made. One
-file a theory: `dmf`, `finite_size`; `training` for the simulation, `cases` for the folders of derivations/.
+file a theory: `dmf`, `finite_size`, `spectrum`; `training` for the simulation, `cases` for the folders of derivations/.
 """
 
 from gmsym.comparison import compare as compare
@@ -16,4 +16,6 @@ from gmsym.pipeline.dmf import kernels as kernels
 from gmsym.pipeline.dmf import numbers as numbers
 from gmsym.pipeline.dmf import solve as solve
 from gmsym.pipeline.finite_size import surrogate as surrogate
+from gmsym.pipeline.spectrum import simulate_spectrum as simulate_spectrum
+from gmsym.pipeline.spectrum import spectrum as spectrum
 from gmsym.pipeline.training import simulate as simulate
