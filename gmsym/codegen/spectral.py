@@ -50,18 +50,15 @@ def source(system: Spectral) -> str:
     minors = [matrix.extract(list(rows), list(columns)).det(method="berkowitz") for rows, columns in system.minors]
     corner = [system.corner[i, j] for i in range(extra) for j in range(i, extra)]
     numerator = [entry for row in system.numerator for entry in row]
+    transform = {"s": system.stieltjes}
     functions = [
         _rows("matrix", given, "A of each sample, packed (R, N); fields (F, N), label (L,).", [system.A[i, j] for i, j in packed]),
         _rows("mixed", given, "Its entries for a column and a trained parameter, (m p, N), by rows.", list(system.mixed)),
         _rows("corner", given, "Its entries for two trained parameters, packed.", corner),
         _rows("kinks", given, "Whatever vanishes where A jumps or has a kink.", list(system.kinks)),
         _rows("minors", {"a": entries}, "Minors of A from its packed entries (R, N).", minors),
-        _rows(
-            "denominator", {"s": system.stieltjes}, "Coefficient of each minor in det(I + S'A); S' packed (R, N).", list(system.denominator)
-        ),
-        _rows(
-            "numerator", {"s": system.stieltjes}, "Coefficient of each minor in each entry of X det(I + S'A), entry by entry.", numerator
-        ),
+        _rows("denominator", transform, "Coefficient of each minor in det(I + S'A); S' packed (R, N).", list(system.denominator)),
+        _rows("numerator", transform, "Coefficient of each minor in each entry of X det(I + S'A), entry by entry.", numerator),
     ]
     return _TEMPLATE.format(
         name=system.name,
@@ -90,7 +87,8 @@ def _rows(name: str, given: dict[str, Sequence[sp.Symbol]], docstring: str, entr
         return printer.function(name, given, docstring, Stacked(given[first][0], *entries))
     body = printer.function(name, given, docstring, list(entries))  # A depends on no field: numbers, for every sample
     head, _, result = body.rpartition("    return ")
-    return f"{head}    rows = {result.strip()}\n    return jnp.stack([jnp.broadcast_to(jnp.asarray(e, {first}.dtype), {first}.shape[1:]) for e in rows])\n"
+    stacked = f"jnp.stack([jnp.broadcast_to(jnp.asarray(e, {first}.dtype), {first}.shape[1:]) for e in rows])"
+    return f"{head}    rows = {result.strip()}\n    return {stacked}\n"
 
 
 def _numbers(array: sp.MatrixBase) -> tuple[tuple[float, ...], ...]:

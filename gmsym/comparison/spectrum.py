@@ -65,9 +65,8 @@ def outlier_table(theory: xr.Dataset, runs: xr.Dataset) -> list[OutlierRow]:
     rows = []
     for gap in np.unique(gaps):
         chosen = np.flatnonzero(gaps == gap)
-        found = [
-            _counterparts(v, o, len(chosen), edges, gap) for v, o in zip(runs["eigenvalue"].values, runs["overlap"].values, strict=True)
-        ]
+        pairs = zip(runs["eigenvalue"].values, runs["overlap"].values, strict=True)
+        found = [_counterparts(v, o, len(chosen), edges, gap) for v, o in pairs]
         values, overlaps = (np.array([pair[i] for pair in found]) for i in (0, 1))
         side = "left" if gap == 0 else "right" if gap == len(edges) else "gap"
         for rank, index in enumerate(chosen):

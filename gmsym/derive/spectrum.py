@@ -1,4 +1,7 @@
-"""Hessian and information matrices of a loss: the equations of their spectrum. Source: theory.md 7, Ben Arous et al. 2025 (arXiv 2502.15655)."""
+"""Hessian and information matrices of a loss: the equations of their spectrum.
+
+Source: theory.md 7; Ben Arous, Gheissari, Huang, Jagannath 2025 (arXiv 2502.15655).
+"""
 
 from collections.abc import Sequence
 from itertools import combinations, product
@@ -317,7 +320,7 @@ def _equations(
         Equation(sym.S, (-S.z * sym.identity + mean) ** -1, "Stieltjes transform of the bulk", f"{SOURCE} (7.1)", "theorem"),
         Equation(
             S.density(S.x),
-            sp.im((sym.S if size == 1 else S.Trace(sym.S))) / (sp.pi * size),
+            sp.im(sym.S if size == 1 else S.Trace(sym.S)) / (sp.pi * size),
             "density of the bulk, at z = x + i0",
             SOURCE,
             "theorem",
@@ -336,14 +339,10 @@ def _equations(
                 "own",
             )
         )
-    outer = S.Kron(outlier_form, S.outer)
+    outer, identity = S.Kron(outlier_form, S.outer), sp.Symbol("I", commutative=False)
     equations += [
-        Equation(
-            sym.Q, sp.Sum(p(k) * Mean(outer, k), (k, 1, K)), "the sample's share in the span of Theta and the means", SOURCE, "theorem"
-        ),
-        Equation(
-            S.Det(S.z * sp.Symbol("I", commutative=False) - sym.Q), sp.S.Zero, "outliers, z outside the bulk", f"{SOURCE} (7.2)", "theorem"
-        ),
+        Equation(sym.Q, sp.Sum(p(k) * Mean(outer, k), (k, 1, K)), "its share in the span of Theta and the means", SOURCE, "theorem"),
+        Equation(S.Det(S.z * identity - sym.Q), sp.S.Zero, "outliers, z outside the bulk", f"{SOURCE} (7.2)", "theorem"),
         Equation(sym.slope, sym.S**2 + sym.S * sandwich * sym.S, "derivative of the Stieltjes transform", "verified/effective.md 3", "own"),
         Equation(
             S.overlap,

@@ -38,6 +38,7 @@ class Law(NamedTuple):
     mixed: Float[Array, "mp N"]
     corner: Float[Array, "pp N"]
     alpha: Float[Array, ""]
+    centres: Float[Array, " m"]  # eigenvalues of E sigma^2 A, around which the bulk is for large alpha
     scale: float
     definite: bool  # whether A is positive semidefinite at all nodes
     floor: float  # smallest modulus of an eigenvalue of A that does not vanish identically
@@ -97,6 +98,7 @@ def _assembled(module, alpha, a, mixed, corner, weights, mean, variance, seen: i
     if not scale > 0:
         raise ComputationError("the matrix vanishes at all nodes: at this state every sample is beyond the loss's kinks")
     definite = bool((eigenvalues[:, 0] >= -1e-12 * scale).all())
+    centres = np.linalg.eigvalsh((weights * variance * full).sum(-1)) / scale
     sizes = np.sort(np.abs(eigenvalues), axis=1)[:, size - max(module.DEGREES)]
     floor = float(sizes[sizes > 1e-12 * scale].min(initial=scale)) / scale
     minors = np.asarray(module.minors(jnp.asarray(a / scale)))
@@ -109,7 +111,7 @@ def _assembled(module, alpha, a, mixed, corner, weights, mean, variance, seen: i
     outer = weights[:, None, None] * (mean[:, :, None] * mean[:, None, :] + variance[:, None, None] * unseen)
     arrays = variance * numerator, numerator, weights * variance * numerator, second, weights, outer.reshape(len(weights), -1)
     rest = weights[:, None] * mean, variance, mixed / scale, corner / scale, alpha
-    return Law(*(jnp.asarray(array) for array in (*arrays, *rest)), scale=scale, definite=definite, floor=floor)
+    return Law(*(jnp.asarray(array) for array in (*arrays, *rest)), centres=centres, scale=scale, definite=definite, floor=floor)
 
 
 def unpacked(packed: np.ndarray, size: int) -> np.ndarray:

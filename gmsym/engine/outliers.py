@@ -21,7 +21,7 @@ from gmsym.runtime.spectral import SpectralModule
 SMALLEST = 1e-10  # imaginary part of z where real z outside the bulk is meant
 _BATCH, _MANY = 8, 100
 _MARGIN = 1e-7  # from the edges, in units of the bulk's width
-_TOLERANCE, _ROUNDS = 1e-11, 100
+_TOLERANCE, _ROUNDS = 1e-10, 100
 
 
 class Outliers(NamedTuple):
@@ -135,26 +135,28 @@ def find(module: SpectralModule, law: Law, other: Law, gaps: list[tuple[float, f
         values, vectors = np.linalg.eigh(z[:, None, None] * np.eye(q.shape[1]) - q)
         return values, vectors, slope
 
-    inner = [(a + _MARGIN * width if np.isfinite(a) else None, b - _MARGIN * width if np.isfinite(b) else None) for a, b in gaps]
-    finite = np.array([end for pair in inner for end in pair if end is not None])
-    if not len(finite):
-        return Outliers(*(np.zeros(0) for _ in range(5)), gap=np.zeros(0, dtype=int))
-    q, _ = at(law, finite)
-    branches = np.linalg.eigvalsh(finite[:, None, None] * np.eye(q.shape[1]) - q)
-    ends = iter(zip(finite, branches, strict=True))
+    none = Outliers(*(np.zeros(0) for _ in range(5)), gap=np.zeros(0, dtype=int))
+    ends = [end for a, b in gaps for end in (a + _MARGIN * width, b - _MARGIN * width) if np.isfinite(end)]
+    if not ends:
+        return none
+    q, _ = at(law, np.array(ends))
+    branches = dict(zip(ends, np.linalg.eigvalsh(np.array(ends)[:, None, None] * np.eye(q.shape[1]) - q), strict=True))
     low, high, index, gap = [], [], [], []
-    for number, (a, b) in enumerate(inner):
-        at_a, at_b = (next(ends) if end is not None else None for end in (a, b))
-        first = int((at_b[1] < 0).sum()) if at_b is not None else 0
-        last = int((at_a[1] < 0).sum()) if at_a is not None else q.shape[1]
-        # Q decreases: beyond the eigenvalues that it has at the edge there is no root.
-        a = a if a is not None else at_b[0] - max(0.0, at_b[1].max()) - width
-        b = b if b is not None else at_a[0] + max(0.0, -at_a[1].min()) + width
-        for k in range(first, last):
-            low.append(a), high.append(b), index.append(k), gap.append(number)
+    for number, (a, b) in enumerate(gaps):
+        a, b = a + _MARGIN * width, b - _MARGIN * width
+        first = int((branches[b] < 0).sum()) if b in branches else 0
+        last = int((branches[a] < 0).sum()) if a in branches else q.shape[1]
+        # Q decreases: there is no root beyond the eigenvalues that it has at the edge.
+        lowest = a if a in branches else b - max(0.0, branches[b].max()) - width
+        highest = b if b in branches else a + max(0.0, -branches[a].min()) + width
+        chosen = range(first, last)
+        low += [lowest for _ in chosen]
+        high += [highest for _ in chosen]
+        index += chosen
+        gap += [number for _ in chosen]
+    if not index:
+        return none
     low, high, index = np.array(low), np.array(high), np.array(index, dtype=int)
-    if not len(index):
-        return Outliers(*(np.zeros(0) for _ in range(5)), gap=np.zeros(0, dtype=int))
     roots, every = (low + high) / 2, np.arange(len(index))
     for _ in range(_ROUNDS):
         values, vectors, slope = eigen(roots)

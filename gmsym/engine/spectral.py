@@ -88,9 +88,7 @@ def solve_spectrum(module: SpectralModule, numbers: Numbers, *, points: int = 40
             break
         resolution *= 1.5
     if abs(weights @ density + atom - 1) > _LOST_MASS:
-        raise ComputationError(
-            f"the bulk has mass {weights @ density:.4f} and the atom at 0 {atom:.4f}, which do not make 1: a band was missed"
-        )
+        raise ComputationError(f"the bulk has mass {weights @ density:.4f} and the atom {atom:.4f}, which do not make 1: a band was missed")
     if grid is not None:
         x, weights = np.asarray(grid, dtype=float) / nodes.scale, np.zeros(len(grid))
         density, error, residual = _density(functions, nodes, other, x, module.SIZE)
@@ -151,8 +149,7 @@ def find_edges(module: SpectralModule, nodes: Law, other: Law) -> list[Edge]:
 def _scan(functions: Stieltjes, nodes: Law, size: int) -> tuple[np.ndarray, np.ndarray]:
     """(points, whether each is outside), over all scales and then evenly over the range of the bulk."""
     positive = 10.0 ** np.linspace(*_DECADES, _PER_DECADE * (_DECADES[1] - _DECADES[0]) + 1)
-    centres = np.linalg.eigvalsh(unpacked(np.asarray(nodes.first.sum(1)), size) if size == 1 else _mean_matrix(nodes, size))
-    around = (centres[:, None] + np.linspace(-4, 4, 24) / np.sqrt(float(nodes.alpha))).ravel()
+    around = (np.asarray(nodes.centres)[:, None] + np.linspace(-4, 4, 24) / np.sqrt(float(nodes.alpha))).ravel()
     x = np.unique(np.concatenate([positive, around] if nodes.definite else [-positive, positive, around]))
     x = x[x > 1e-6] if nodes.definite else x[np.abs(x) > 1e-6]
     free = outside(transform(functions, nodes, x), size)
@@ -165,11 +162,6 @@ def _scan(functions: Stieltjes, nodes: Law, size: int) -> tuple[np.ndarray, np.n
     flags = np.concatenate([free, outside(transform(functions, nodes, more), size)])
     order = np.argsort(both)
     return both[order], flags[order]
-
-
-def _mean_matrix(nodes: Law, size: int) -> np.ndarray:
-    """E sigma^2 A: the first minors are the entries of A, those that do not vanish."""
-    return unpacked(np.asarray(nodes.first.sum(1))[: size * (size + 1) // 2], size)
 
 
 def _narrowed(functions, nodes: Law, size: int, low, high, right, rounds: int) -> tuple[np.ndarray, np.ndarray]:

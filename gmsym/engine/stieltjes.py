@@ -1,4 +1,4 @@
-"""The operator-valued Stieltjes transform: Newton's method in its inverse, all points at once. Source: theory.md 7, verified/effective.md 3.
+"""The operator-valued Stieltjes transform by Newton's method in its inverse. Source: theory.md 7, verified/effective.md 3.
 
 With W = S^{-1} the equation is W = -z + E X. Newton in S itself fails near atoms; here the imaginary part of z falls from 2 to its
 final value by factors of 10, and a step that would leave Im S >= 0 is replaced by half a fixed-point step. X is a rational function
@@ -40,9 +40,8 @@ class Stieltjes(NamedTuple):
     residual: Callable[..., Float[Array, " p"]]  # (law, x + i eta, S) -> |Phi(S) - S|/|S|
     share: Callable[..., Float[Array, "r N p"]]  # (law, real S) -> X at each node
     slope: Callable[..., Float[Array, "r p"]]  # (law, real S) -> dS/dz
-    fold: Callable[
-        ..., tuple[Float[Array, "edges r"], Float[Array, " edges"], Float[Array, " edges"]]
-    ]  # (law, S, z) -> S and z where dz/dS is singular, residual
+    # (law, S, z) -> S and z where dz/dS is singular, residual
+    fold: Callable[..., tuple[Float[Array, "edges r"], Float[Array, " edges"], Float[Array, " edges"]]]
 
 
 def levels(smallest: float) -> np.ndarray:
