@@ -1,4 +1,4 @@
-"""Binary logistic regression by one-pass SGD in the limit, integrated by SciPy: states for spectra. Source: theory.md (6.1), K = 2, +-mu."""
+"""Binary logistic regression by one-pass SGD in the limit, integrated by SciPy: states for spectra. Source: theory.md (6.1)."""
 
 import numpy as np
 import xarray as xr

@@ -36,7 +36,12 @@ class Outliers(NamedTuple):
 
 
 def transform(functions: Stieltjes, law: Law, x: np.ndarray, smallest: float = SMALLEST) -> np.ndarray:
-    """S at x + i smallest, (R, P); points go in batches of two shapes, so that little is compiled.
+    """S at x + i smallest, (R, P); see `solved`."""
+    return solved(functions, law, x, smallest)[0]
+
+
+def solved(functions: Stieltjes, law: Law, x: np.ndarray, smallest: float = SMALLEST) -> tuple[np.ndarray, np.ndarray]:
+    """S at x + i smallest, (R, P), and its residuals (P,); points go in batches of two shapes, so that little is compiled.
 
     Raises:
         ComputationError: Newton's method did not converge at some point.
@@ -53,7 +58,7 @@ def transform(functions: Stieltjes, law: Law, x: np.ndarray, smallest: float = S
         raise ComputationError(
             f"the Stieltjes transform did not converge at z = {padded[worst] * law.scale:.6g}: residual {residual[worst]:.2g}"
         )
-    return s[:, : len(x)]
+    return s[:, : len(x)], residual[: len(x)]
 
 
 def compressed(module: SpectralModule, law: Law, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,12 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from gmsym.engine.nodes import Law, law, unpacked
-from gmsym.engine.outliers import SMALLEST, Outliers, edge_eigenvalues, find, transform
+from gmsym.engine.outliers import SMALLEST, Outliers, edge_eigenvalues, find, solved, transform
 from gmsym.engine.stieltjes import Stieltjes, stieltjes
 from gmsym.errors import ComputationError
 from gmsym.runtime.spectral import Numbers, SpectralModule
 
-_DENSITY_IMAGINARY = 1e-8
 _DECADES, _PER_DECADE = (-6, 4), 7  # of the first scan, in the unit of the matrix
 _SCAN = 300
 _SECTIONS = 7
@@ -267,14 +266,13 @@ def _points(bands: list[tuple[float, float]], reach: tuple[float, float], points
 
 def _density(functions: Stieltjes, nodes: Law, other: Law, x: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, float]:
     """(density, its change under other nodes to first order, residual)."""
-    s = transform(functions, nodes, x, _DENSITY_IMAGINARY)
+    s, residual = solved(functions, nodes, x)
     ratio = nodes.scale / other.scale
-    z = (x + 1j * _DENSITY_IMAGINARY) * ratio
+    z = (x + 1j * SMALLEST) * ratio
     change = np.asarray(functions.correction(other, jnp.asarray(z), jnp.asarray(s / ratio))) * ratio
-    plain = np.asarray(functions.residual(nodes, x + 1j * _DENSITY_IMAGINARY, s))
     trace, moved = (np.trace(unpacked(v, size).imag) / (np.pi * size) for v in (s, change))
     error = np.minimum(np.abs(moved), trace)  # first order overshoots at an edge
-    return trace, error, float(plain.max())
+    return trace, error, float(residual.max())
 
 
 def _atom(functions: Stieltjes, nodes: Law, size: int) -> float:

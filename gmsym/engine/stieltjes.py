@@ -37,7 +37,6 @@ class Stieltjes(NamedTuple):
 
     transform: Callable[..., tuple[Complex[Array, "r p"], Float[Array, " p"]]]  # (law, x, etas) -> S, residual
     correction: Callable[..., Complex[Array, "r p"]]  # (law, x + i eta, S) -> the step of Newton's method in S
-    residual: Callable[..., Float[Array, " p"]]  # (law, x + i eta, S) -> |Phi(S) - S|/|S|
     share: Callable[..., Float[Array, "r N p"]]  # (law, real S) -> X at each node
     slope: Callable[..., Float[Array, "r p"]]  # (law, real S) -> dS/dz
     # (law, S, z) -> S and z where dz/dS is singular, residual
@@ -121,10 +120,6 @@ def stieltjes(module: SpectralModule) -> Stieltjes:
         return newton(law, z, s)[0] - s
 
     @jax.jit
-    def residual(law: Law, z: Array, s: Array) -> Array:
-        return guarded(law, z, s)[1]
-
-    @jax.jit
     def slope(law: Law, s: Array) -> Array:
         around = conjugation(s)
         response = jnp.einsum("rtp,tup->rup", around, sandwich(averages(law, s).XX))
@@ -153,7 +148,7 @@ def stieltjes(module: SpectralModule) -> Stieltjes:
 
         return jax.lax.map(lambda pair: one(*pair), (s.T, z))
 
-    return Stieltjes(transform, correction, residual, jax.jit(share), slope, fold)
+    return Stieltjes(transform, correction, jax.jit(share), slope, fold)
 
 
 def _index(size: int) -> np.ndarray:
