@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gmsym.pipeline import simulate_spectrum as simulate_spectrum
     from gmsym.pipeline import solve as solve
     from gmsym.pipeline import spectrum as spectrum
+    from gmsym.pipeline import spectrum_along as spectrum_along
     from gmsym.pipeline import surrogate as surrogate
     from gmsym.plotting import learning_curve as learning_curve
     from gmsym.plotting import overlay as overlay
@@ -43,6 +44,7 @@ _LAZY = {
     "overlay": ("gmsym.plotting", "overlay"),
     "learning_curve": ("gmsym.plotting", "learning_curve"),
     "spectrum": ("gmsym.pipeline", "spectrum"),
+    "spectrum_along": ("gmsym.pipeline", "spectrum_along"),
     "simulate_spectrum": ("gmsym.pipeline", "simulate_spectrum"),
     "read": ("gmsym.problem.file", "read"),
 }

@@ -32,7 +32,6 @@ class Outliers(NamedTuple):
     overlap: np.ndarray  # squared projection of the eigenvector on R^m kron span(Theta, mu), trained parameters included
     overlap_error: np.ndarray
     trained: np.ndarray  # the part of it in the trained parameters
-    gap: np.ndarray  # index of the gap, counted from below
 
 
 def transform(functions: Stieltjes, law: Law, x: np.ndarray, smallest: float = SMALLEST) -> np.ndarray:
@@ -140,14 +139,14 @@ def find(module: SpectralModule, law: Law, other: Law, gaps: list[tuple[float, f
         values, vectors = np.linalg.eigh(z[:, None, None] * np.eye(q.shape[1]) - q)
         return values, vectors, slope
 
-    none = Outliers(*(np.zeros(0) for _ in range(5)), gap=np.zeros(0, dtype=int))
+    none = Outliers(*(np.zeros(0) for _ in range(5)))
     ends = [end for a, b in gaps for end in (a + _MARGIN * width, b - _MARGIN * width) if np.isfinite(end)]
     if not ends:
         return none
     q, _ = at(law, np.array(ends))
     branches = dict(zip(ends, np.linalg.eigvalsh(np.array(ends)[:, None, None] * np.eye(q.shape[1]) - q), strict=True))
-    low, high, index, gap = [], [], [], []
-    for number, (a, b) in enumerate(gaps):
+    low, high, index = [], [], []
+    for a, b in gaps:
         a, b = a + _MARGIN * width, b - _MARGIN * width
         first = int((branches[b] < 0).sum()) if b in branches else 0
         last = int((branches[a] < 0).sum()) if a in branches else q.shape[1]
@@ -158,7 +157,6 @@ def find(module: SpectralModule, law: Law, other: Law, gaps: list[tuple[float, f
         low += [lowest for _ in chosen]
         high += [highest for _ in chosen]
         index += chosen
-        gap += [number for _ in chosen]
     if not index:
         return none
     low, high, index = np.array(low), np.array(high), np.array(index, dtype=int)
@@ -187,4 +185,4 @@ def find(module: SpectralModule, law: Law, other: Law, gaps: list[tuple[float, f
     trained = (v[:, v.shape[1] - module.TRAINED :] ** 2).sum(1) / rate
     order = np.argsort(roots)
     columns = roots, np.abs(shift), 1 / rate, np.abs(1 / rate - 1 / rate_other), trained
-    return Outliers(*(column[order] for column in columns), gap=np.array(gap)[order])
+    return Outliers(*(column[order] for column in columns))

@@ -5,7 +5,7 @@ if other nodes see it, too: nodes that end somewhere, or are sparse somewhere, m
 """
 
 from dataclasses import dataclass
-from typing import final
+from typing import NamedTuple, final
 
 import jax.numpy as jnp
 import numpy as np
@@ -53,6 +53,7 @@ class Spectrum:
     edge_eigenvalues: np.ndarray  # of D at the edges, (B, 2, m q + p): NaN at ends without a gap beside them
     atom: float  # mass at 0
     outliers: Outliers
+    gap: np.ndarray  # number of bands below each outlier, (O,)
     residual: float  # largest |Phi(S) - S|/|S| over z
     nodes: int
 
@@ -73,47 +74,76 @@ def solve_spectrum(module: SpectralModule, numbers: Numbers, *, points: int = 40
     """
     resolution = 1.0
     for _ in range(_REFINEMENTS):
-        nodes = law(module, numbers, resolution)
-        other = law(module, numbers, resolution, other=True, least=len(nodes.weights))
-        edges = find_edges(module, nodes, other)
-        functions = stieltjes(module)
-        atom = _atom(functions, nodes, module.SIZE)
-        thin = atom > 0 and not abs(other.floor * other.scale / (nodes.floor * nodes.scale) - 1) < _FLOOR
-        bands = _bands(edges, nodes, thin)
-        x, weights = _points(bands, _reach(edges), points)
-        density, error, residual = _density(functions, nodes, other, x, module.SIZE)
-        counted = np.abs(x) > (_THIN * np.ptp(x) if thin else 0)
+        bulk = find_bulk(module, numbers, resolution)
+        x, weights = _points(bulk, points)
+        density, error, residual = _density(module, bulk, x)
+        counted = np.abs(x) > (_THIN * np.ptp(x) if bulk.thin else 0)
         if weights[counted] @ error[counted] < _ACCURACY:
             break
         resolution *= 1.5
-    if abs(weights @ density + atom - 1) > _LOST_MASS:
-        raise ComputationError(f"the bulk has mass {weights @ density:.4f} and the atom {atom:.4f}, which do not make 1: a band was missed")
+    mass, scale = weights @ density, bulk.nodes.scale
+    if abs(mass + bulk.atom - 1) > _LOST_MASS:
+        raise ComputationError(f"the bulk has mass {mass:.4f} and the atom {bulk.atom:.4f}, which do not make 1: a band was missed")
     if grid is not None:
-        x, weights = np.asarray(grid, dtype=float) / nodes.scale, np.zeros(len(grid))
-        density, error, residual = _density(functions, nodes, other, x, module.SIZE)
-    gaps = _gaps(bands, atom)
-    width = max(e.z for e in edges) - min(e.z for e in edges)
-    outliers = find(module, nodes, other, gaps, width)
-    scale = nodes.scale
-    by_place = {(e.z, e.right): e for e in edges}
-    kept = [[by_place.get((end, side == 1)) for side, end in enumerate(band)] for band in bands]
-    seen = [e for pair in kept for e in pair if e is not None]
-    branches = edge_eigenvalues(module, nodes, np.array([e.z for e in seen]), np.stack([e.s for e in seen], axis=1)) if seen else None
-    values = iter(branches if branches is not None else ())
-    size = branches.shape[1] if branches is not None else 0
+        x, weights = np.asarray(grid, dtype=float) / scale, np.zeros(len(grid))
+        density, error, residual = _density(module, bulk, x)
+    outliers = find(module, bulk.nodes, bulk.other, _gaps(bulk), bulk.edges[-1].z - bulk.edges[0].z)
     return Spectrum(
         z=x * scale,
         density=density / scale,
         density_error=error / scale,
         weights=weights * scale,
-        bands=np.array(bands) * scale,
-        band_errors=np.array([[e.error * scale if e else 0.0 for e in pair] for pair in kept]),
-        edge_eigenvalues=np.array([[next(values) * scale if e else np.full(size, np.nan) for e in pair] for pair in kept]),
-        atom=atom,
+        bands=np.array(bulk.bands) * scale,
+        band_errors=np.array([[e.error * scale if e else 0.0 for e in pair] for pair in _ends(bulk)]),
+        edge_eigenvalues=branches(module, bulk),
+        atom=bulk.atom,
         outliers=outliers._replace(z=outliers.z * scale, error=outliers.error * scale),
+        gap=np.array([sum(z > high for _, high in bulk.bands) for z in outliers.z], dtype=int),
         residual=residual,
-        nodes=len(nodes.weights),
+        nodes=len(bulk.nodes.weights),
     )
+
+
+class Bulk(NamedTuple):
+    """Bands of the bulk in the units of the nodes."""
+
+    nodes: Law
+    other: Law
+    edges: list[Edge]  # of the nodes, stable or not
+    bands: list[tuple[float, float]]  # accepted
+    atom: float
+    thin: bool  # whether the bulk reaches 0 with rapidly thinning mass
+
+
+def find_bulk(module: SpectralModule, numbers: Numbers, resolution: float = 1.0) -> Bulk:
+    """Bands and atom at one state.
+
+    Raises:
+        ComputationError: no bulk was found, or it reaches beyond the scanned range.
+    """
+    nodes = law(module, numbers, resolution)
+    other = law(module, numbers, resolution, other=True, least=len(nodes.weights))
+    edges = find_edges(module, nodes, other)
+    atom = _atom(stieltjes(module), nodes, module.SIZE)
+    thin = atom > 0 and not abs(other.floor * other.scale / (nodes.floor * nodes.scale) - 1) < _FLOOR
+    return Bulk(nodes, other, edges, _bands(edges, nodes, thin), atom, thin)
+
+
+def branches(module: SpectralModule, bulk: Bulk) -> np.ndarray:
+    """Eigenvalues of D at the ends of the bands, (B, 2, m q + p), in the units of the matrix; NaN at an end without a gap beside it."""
+    kept = _ends(bulk)
+    seen = [e for pair in kept for e in pair if e is not None]
+    if not seen:
+        return np.full((len(kept), 2, 1), np.nan)
+    values = edge_eigenvalues(module, bulk.nodes, np.array([e.z for e in seen]), np.stack([e.s for e in seen], axis=1))
+    rows = iter(values * bulk.nodes.scale)
+    return np.array([[next(rows) if e is not None else np.full(values.shape[1], np.nan) for e in pair] for pair in kept])
+
+
+def _ends(bulk: Bulk) -> list[list[Edge | None]]:
+    """The edge at each end of each band, None where it was put by hand."""
+    by_place = {(e.z, e.right): e for e in bulk.edges}
+    return [[by_place.get((end, side == 1)) for side, end in enumerate(band)] for band in bulk.bands]
 
 
 # --- edges ------------------------------------------------------------------------------------------------------------
@@ -231,28 +261,24 @@ def _bands(edges: list[Edge], nodes: Law, thin: bool) -> list[tuple[float, float
     return list(zip(inner[::2], inner[1::2], strict=True))
 
 
-def _reach(edges: list[Edge]) -> tuple[float, float]:
-    """Where the bulk of the nodes ends: for open bands."""
-    return edges[0].z, edges[-1].z
-
-
-def _gaps(bands: list[tuple[float, float]], atom: float) -> list[tuple[float, float]]:
+def _gaps(bulk: Bulk) -> list[tuple[float, float]]:
     """Intervals without bulk; at an atom S has a pole, and the equation of outliers a root that is none."""
-    ends = [-np.inf, *(end for band in bands for end in band), np.inf]
+    ends = [-np.inf, *(end for band in bulk.bands for end in band), np.inf]
     gaps = [(a, b) for a, b in zip(ends[::2], ends[1::2], strict=True) if np.isfinite(a) or np.isfinite(b)]
     gaps = [(a, b) for a, b in gaps if b != -np.inf and a != np.inf]
     split = []
     for a, b in gaps:
-        split += [(a, -_ATOM), (_ATOM, b)] if atom > _ATOM and a < 0 < b else [(a, b)]
+        split += [(a, -_ATOM), (_ATOM, b)] if bulk.atom > _ATOM and a < 0 < b else [(a, b)]
     return split
 
 
 # --- density ----------------------------------------------------------------------------------------------------------
 
 
-def _points(bands: list[tuple[float, float]], reach: tuple[float, float], points: int) -> tuple[np.ndarray, np.ndarray]:
+def _points(bulk: Bulk, points: int) -> tuple[np.ndarray, np.ndarray]:
     """Chebyshev nodes of every band and their weights; bands have points in proportion to the roots of their widths."""
-    closed = [(max(a, reach[0]) if np.isinf(a) else a, min(b, reach[1]) if np.isinf(b) else b) for a, b in bands]
+    lowest, highest = bulk.edges[0].z, bulk.edges[-1].z  # for bands with an open end
+    closed = [(lowest if np.isinf(a) else a, highest if np.isinf(b) else b) for a, b in bulk.bands]
     share = np.sqrt([b - a for a, b in closed])
     counts = np.maximum(1, np.floor(points * share / share.sum())).astype(int)
     counts[int(np.argmax(counts))] += points - counts.sum()
@@ -264,8 +290,9 @@ def _points(bands: list[tuple[float, float]], reach: tuple[float, float], points
     return np.concatenate(xs), np.concatenate(weights)
 
 
-def _density(functions: Stieltjes, nodes: Law, other: Law, x: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, float]:
+def _density(module: SpectralModule, bulk: Bulk, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """(density, its change under other nodes to first order, residual)."""
+    functions, size, nodes, other = stieltjes(module), module.SIZE, bulk.nodes, bulk.other
     s, residual = solved(functions, nodes, x)
     ratio = nodes.scale / other.scale
     z = (x + 1j * SMALLEST) * ratio

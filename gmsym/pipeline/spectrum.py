@@ -191,7 +191,7 @@ def labelled(system: Spectral, found: Any, alpha: float, instance: Instance) -> 
         "overlap": ("outlier", out.overlap),
         "overlap_error": ("outlier", out.overlap_error),
         "overlap_trained": ("outlier", out.trained),
-        "gap": ("outlier", out.gap),
+        "gap": ("outlier", found.gap),
     }
     coordinates = {"z": ("z", found.z, {"long_name": "eigenvalue", "latex": "z"}), "side": ["left", "right"]}
     attributes = {"residual": found.residual, "nodes": found.nodes, "signature": system.signature}
