@@ -198,7 +198,7 @@ def labelled(system: Spectral, found: Any, alpha: float, instance: Instance) -> 
     return xr.Dataset(variables, coordinates, {"kind": "spectrum", **_about(system, alpha, instance), **attributes})
 
 
-def record(result: "xr.Dataset") -> dict[str, Any]:
+def spectrum_record(result: "xr.Dataset") -> dict[str, Any]:
     """A spectrum as plain numbers and lists, ready for JSON; an infinite edge is None."""
 
     def plain(value: Any) -> Any:
