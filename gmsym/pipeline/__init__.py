@@ -16,8 +16,8 @@ from gmsym.pipeline.dmf import kernels as kernels
 from gmsym.pipeline.dmf import numbers as numbers
 from gmsym.pipeline.dmf import solve as solve
 from gmsym.pipeline.finite_size import surrogate as surrogate
-from gmsym.pipeline.spectrum import spectrum_record as spectrum_record
 from gmsym.pipeline.spectrum import simulate_spectrum as simulate_spectrum
 from gmsym.pipeline.spectrum import spectrum as spectrum
+from gmsym.pipeline.spectrum import spectrum_record as spectrum_record
 from gmsym.pipeline.spectrum_along import spectrum_along as spectrum_along
 from gmsym.pipeline.training import simulate as simulate
