@@ -13,7 +13,7 @@ from gmsym.problem import Problem
 
 
 def load_case(folder: Path) -> ModuleType:
-    """The `problem.py` of a case: a module that declares PROBLEM, VALUES, ALPHA, STEPS and SIMULATION.
+    """The `problem.py` of a case: a module that declares PROBLEM, VALUES, ALPHA, SIMULATION, and STEPS or, for spectra, MATRICES.
 
     Raises:
         InputError: there is no such file, or it declares no PROBLEM.
@@ -36,11 +36,27 @@ def build(folder: Path) -> list[Path]:
     Returns:
         the files that changed.
     """
-    system = derive.dmf(load_case(folder).PROBLEM)
-    manifest = {"kind": type(system).__name__, "signature": system.signature, "sympy": sp.__version__, "module": "generated/dmf.py"}
-    texts = {folder / "generated" / "dmf.py": system.source(), folder / "manifest.json": json.dumps(manifest, indent=2) + "\n"}
+    case = load_case(folder)
+    texts = _spectra(folder, case) if hasattr(case, "MATRICES") else _dmf(folder, case)
     changed = [path for path, text in texts.items() if not path.is_file() or path.read_text() != text]
     for path in changed:
         path.parent.mkdir(exist_ok=True)
         path.write_text(texts[path])
     return changed
+
+
+def _dmf(folder: Path, case: ModuleType) -> dict[Path, str]:
+    """Texts of a case of full-batch training."""
+    system = derive.dmf(case.PROBLEM)
+    manifest = {"kind": type(system).__name__, "signature": system.signature, "sympy": sp.__version__, "module": "generated/dmf.py"}
+    return {folder / "generated" / "dmf.py": system.source(), folder / "manifest.json": json.dumps(manifest, indent=2) + "\n"}
+
+
+def _spectra(folder: Path, case: ModuleType) -> dict[Path, str]:
+    """Texts of a case of spectra, one module a matrix."""
+    systems = {matrix: derive.spectrum(case.PROBLEM, matrix) for matrix in case.MATRICES}
+    modules = {matrix: {"signature": system.signature, "module": f"generated/{matrix}.py"} for matrix, system in systems.items()}
+    manifest = json.dumps({"kind": "Spectral", "sympy": sp.__version__, "matrices": modules}, indent=2) + "\n"
+    return {folder / "generated" / f"{matrix}.py": system.source() for matrix, system in systems.items()} | {
+        folder / "manifest.json": manifest
+    }
