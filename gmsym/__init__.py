@@ -21,6 +21,8 @@ from gmsym.problem.parser import parse as parse
 if TYPE_CHECKING:
     from gmsym import derive as derive
     from gmsym.comparison import compare as compare
+    from gmsym.comparison import kolmogorov as kolmogorov
+    from gmsym.comparison import outlier_table as outlier_table
     from gmsym.pipeline import kernels as kernels
     from gmsym.pipeline import simulate as simulate
     from gmsym.pipeline import simulate_spectrum as simulate_spectrum
@@ -28,8 +30,12 @@ if TYPE_CHECKING:
     from gmsym.pipeline import spectrum as spectrum
     from gmsym.pipeline import spectrum_along as spectrum_along
     from gmsym.pipeline import surrogate as surrogate
+    from gmsym.plotting import animate as animate
+    from gmsym.plotting import filmstrip as filmstrip
     from gmsym.plotting import learning_curve as learning_curve
     from gmsym.plotting import overlay as overlay
+    from gmsym.plotting import spectral_density as spectral_density
+    from gmsym.plotting import transition_diagram as transition_diagram
     from gmsym.problem.file import read as read
 
 __version__ = "0.1.0"
@@ -46,6 +52,12 @@ _LAZY = {
     "spectrum": ("gmsym.pipeline", "spectrum"),
     "spectrum_along": ("gmsym.pipeline", "spectrum_along"),
     "simulate_spectrum": ("gmsym.pipeline", "simulate_spectrum"),
+    "kolmogorov": ("gmsym.comparison", "kolmogorov"),
+    "outlier_table": ("gmsym.comparison", "outlier_table"),
+    "spectral_density": ("gmsym.plotting", "spectral_density"),
+    "filmstrip": ("gmsym.plotting", "filmstrip"),
+    "transition_diagram": ("gmsym.plotting", "transition_diagram"),
+    "animate": ("gmsym.plotting", "animate"),
     "read": ("gmsym.problem.file", "read"),
 }
 

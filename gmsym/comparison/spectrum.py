@@ -1,5 +1,6 @@
 """A spectrum of the limit against eigenvalues at finite size: distance of distributions, outliers matched by rank on each side."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -23,9 +24,13 @@ class OutlierRow(NamedTuple):
 
     @property
     def scores(self) -> tuple[float, float]:
-        """Gap over standard error, of the location and of the overlap."""
-        location = (self.simulated - self.z) / self.standard_error
-        return location, (self.simulated_overlap - self.overlap) / self.overlap_standard_error
+        """Gap over standard error, of the location and of the overlap; infinite where there is a gap and no error."""
+        gaps = self.simulated - self.z, self.simulated_overlap - self.overlap
+        errors = self.standard_error, self.overlap_standard_error
+        location, overlap = (
+            gap / error if error else (math.copysign(math.inf, gap) if gap else 0.0) for gap, error in zip(gaps, errors, strict=True)
+        )
+        return location, overlap
 
 
 def kolmogorov(theory: xr.Dataset, runs: xr.Dataset) -> np.ndarray:

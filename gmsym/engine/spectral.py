@@ -58,7 +58,9 @@ class Spectrum:
     nodes: int
 
 
-def solve_spectrum(module: SpectralModule, numbers: Numbers, *, points: int = 400, grid: np.ndarray | None = None) -> Spectrum:
+def solve_spectrum(
+    module: SpectralModule, numbers: Numbers, *, points: int = 400, grid: np.ndarray | None = None, least: int = 0
+) -> Spectrum:
     """Spectrum of the matrix that a generated module describes, at one state.
 
     Cost: about 40 steps of Newton's method at `points` + 350 points; see `engine.stieltjes`.
@@ -68,13 +70,14 @@ def solve_spectrum(module: SpectralModule, numbers: Numbers, *, points: int = 40
         numbers: the problem and the state in numbers.
         points: points of the density, on Chebyshev nodes of each band.
         grid: other points instead.
+        least: number of nodes to pad to, so that what was compiled for one state serves others.
 
     Raises:
         ComputationError: Newton's method did not converge; a part of the bulk was not found; too many nodes are needed.
     """
     resolution = 1.0
     for _ in range(_REFINEMENTS):
-        bulk = find_bulk(module, numbers, resolution)
+        bulk = find_bulk(module, numbers, resolution, least)
         x, weights = _points(bulk, points)
         density, error, residual = _density(module, bulk, x)
         counted = np.abs(x) > (_THIN * np.ptp(x) if bulk.thin else 0)
@@ -115,13 +118,13 @@ class Bulk(NamedTuple):
     thin: bool  # whether the bulk reaches 0 with rapidly thinning mass
 
 
-def find_bulk(module: SpectralModule, numbers: Numbers, resolution: float = 1.0) -> Bulk:
+def find_bulk(module: SpectralModule, numbers: Numbers, resolution: float = 1.0, least: int = 0) -> Bulk:
     """Bands and atom at one state.
 
     Raises:
         ComputationError: no bulk was found, or it reaches beyond the scanned range.
     """
-    nodes = law(module, numbers, resolution)
+    nodes = law(module, numbers, resolution, least=least)
     other = law(module, numbers, resolution, other=True, least=len(nodes.weights))
     edges = find_edges(module, nodes, other)
     atom = _atom(stieltjes(module), nodes, module.SIZE)

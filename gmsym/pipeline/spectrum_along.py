@@ -60,20 +60,22 @@ def spectrum_along(
     at = _states(trajectory, system.problem, alpha, parameters)
     chosen = _chosen(trajectory["time"].values.astype(float), times)
 
+    from gmsym.engine.nodes import law
     from gmsym.engine.spectral import branches, find_bulk, solve_spectrum
 
     module = load(system)
+    states = [numbers(system, at(time), alpha) for time in chosen]
+    least = max(len(law(module, state).weights) for state in states)  # one compilation serves all times
     results, crossings = [], []
     with progress_bar("spectra along the trajectory", progress) as report:
-        for i, time in enumerate(chosen):
-            instance = at(time)
-            found = solve_spectrum(module, numbers(system, instance, alpha), points=points)
-            results.append(labelled(system, found, alpha, instance))
+        for i, (time, state) in enumerate(zip(chosen, states, strict=True)):
+            found = solve_spectrum(module, state, points=points, least=least)
+            results.append(labelled(system, found, alpha, at(time)))
             crossings.append(found.edge_eigenvalues)
             report((i + 1) / len(chosen))
 
     def at_edges(time: float) -> tuple[np.ndarray, np.ndarray]:
-        bulk = find_bulk(module, numbers(system, at(time), alpha))
+        bulk = find_bulk(module, numbers(system, at(time), alpha), least=least)
         return branches(module, bulk), np.array(bulk.bands) * bulk.nodes.scale
 
     found_transitions = []
