@@ -25,12 +25,12 @@ class OutlierRow(NamedTuple):
     @property
     def scores(self) -> tuple[float, float]:
         """Gap over standard error, of the location and of the overlap; infinite where there is a gap and no error."""
-        gaps = self.simulated - self.z, self.simulated_overlap - self.overlap
-        errors = self.standard_error, self.overlap_standard_error
-        location, overlap = (
-            gap / error if error else (math.copysign(math.inf, gap) if gap else 0.0) for gap, error in zip(gaps, errors, strict=True)
-        )
-        return location, overlap
+        location = _score(self.simulated - self.z, self.standard_error)
+        return location, _score(self.simulated_overlap - self.overlap, self.overlap_standard_error)
+
+
+def _score(gap: float, error: float) -> float:
+    return gap / error if error else math.copysign(math.inf, gap) if gap else 0.0
 
 
 def kolmogorov(theory: xr.Dataset, runs: xr.Dataset) -> np.ndarray:

@@ -10,7 +10,7 @@ from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
 
 from gmsym.errors import InputError
-from gmsym.plotting.curves import PALETTE, STYLE
+from gmsym.plotting.curves import PALETTE, styled
 
 _BINS = 60
 
@@ -31,7 +31,7 @@ def spectral_density(theory: xr.Dataset, runs: xr.Dataset | None = None, ax: Axe
     if "density" not in theory:
         raise InputError(f"theory holds {', '.join(map(str, theory.data_vars))}; the density of a spectrum is needed")
     if ax is None:
-        with plt.rc_context(STYLE):
+        with styled():
             _, ax = plt.subplots(figsize=(4.6, 3.0), layout="constrained")
     z, density = theory["z"].values, theory["density"].values
     known = np.isfinite(z)
@@ -76,7 +76,7 @@ def filmstrip(along: xr.Dataset, times: Sequence[float] | None = None, axes: Seq
     every = along["time"].values
     times = every[np.unique(np.linspace(0, len(every) - 1, 5).round().astype(int))] if times is None else times
     if axes is None:
-        with plt.rc_context(STYLE):
+        with styled():
             _, axes = plt.subplots(len(times), figsize=(5, 1.0 + 1.3 * len(times)), sharex=True, squeeze=False, layout="constrained")
     panels = np.asarray(axes, dtype=object).ravel()
     if len(panels) != len(times):
@@ -99,7 +99,7 @@ def transition_diagram(along: xr.Dataset, ax: Axes | None = None) -> Axes:
     if "time" not in along.dims or "edge" not in along:
         raise InputError("along: a result of gmsym.spectrum_along is needed, with a spectrum at each time")
     if ax is None:
-        with plt.rc_context(STYLE):
+        with styled():
             _, ax = plt.subplots(figsize=(4.6, 3.0), layout="constrained")
     time, edges = along["time"].values, along["edge"].values
     for band in range(edges.shape[1]):
@@ -129,7 +129,7 @@ def animate(along: xr.Dataset, interval: int = 80) -> FuncAnimation:
     """
     if "time" not in along.dims or "density" not in along:
         raise InputError("along: a result of gmsym.spectrum_along is needed, with a spectrum at each time")
-    with plt.rc_context(STYLE):
+    with styled():
         figure, ax = plt.subplots(figsize=(4.6, 3.0), layout="constrained")
     places = np.concatenate([along["edge"].values.ravel(), along["outlier_z"].values.ravel()])
     places = places[np.isfinite(places)]
