@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from gmsym import derive as derive
     from gmsym.comparison import compare as compare
     from gmsym.comparison import fit_order as fit_order
+    from gmsym.comparison import kolmogorov as kolmogorov
     from gmsym.comparison import measured_fluctuations as measured_fluctuations
+    from gmsym.comparison import outlier_table as outlier_table
     from gmsym.pipeline import at_size as at_size
     from gmsym.pipeline import crossing_time as crossing_time
     from gmsym.pipeline import effective as effective
@@ -34,12 +36,19 @@ if TYPE_CHECKING:
     from gmsym.pipeline import refinement as refinement
     from gmsym.pipeline import simulate as simulate
     from gmsym.pipeline import simulate_online as simulate_online
+    from gmsym.pipeline import simulate_spectrum as simulate_spectrum
     from gmsym.pipeline import solve as solve
+    from gmsym.pipeline import spectrum as spectrum
+    from gmsym.pipeline import spectrum_along as spectrum_along
     from gmsym.pipeline import surrogate as surrogate
     from gmsym.pipeline import tune as tune
+    from gmsym.plotting import animate as animate
     from gmsym.plotting import bands as bands
+    from gmsym.plotting import filmstrip as filmstrip
     from gmsym.plotting import learning_curve as learning_curve
     from gmsym.plotting import overlay as overlay
+    from gmsym.plotting import spectral_density as spectral_density
+    from gmsym.plotting import transition_diagram as transition_diagram
     from gmsym.problem.file import read as read
 
 __version__ = "0.1.0"
@@ -64,6 +73,15 @@ _LAZY = {
     "bands": ("gmsym.plotting", "bands"),
     "overlay": ("gmsym.plotting", "overlay"),
     "learning_curve": ("gmsym.plotting", "learning_curve"),
+    "spectrum": ("gmsym.pipeline", "spectrum"),
+    "spectrum_along": ("gmsym.pipeline", "spectrum_along"),
+    "simulate_spectrum": ("gmsym.pipeline", "simulate_spectrum"),
+    "kolmogorov": ("gmsym.comparison", "kolmogorov"),
+    "outlier_table": ("gmsym.comparison", "outlier_table"),
+    "spectral_density": ("gmsym.plotting", "spectral_density"),
+    "filmstrip": ("gmsym.plotting", "filmstrip"),
+    "transition_diagram": ("gmsym.plotting", "transition_diagram"),
+    "animate": ("gmsym.plotting", "animate"),
     "read": ("gmsym.problem.file", "read"),
 }
 

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
     from gmsym.system import AbstractSystem
 
-TheoryOption = Annotated[str | None, typer.Option("--theory", help="dmf, surrogate (exact at finite size) or effective (online SGD).")]
+TheoryOption = Annotated[
+    str | None, typer.Option("--theory", help="dmf, surrogate (finite size), effective (online SGD) or spectrum (Hessian).")
+]
 
 
 @app.command()

@@ -10,3 +10,6 @@ from gmsym.comparison.entries import entries as entries
 from gmsym.comparison.fluctuations import measured_fluctuations as measured_fluctuations
 from gmsym.comparison.order import Order as Order
 from gmsym.comparison.order import fit_order as fit_order
+from gmsym.comparison.spectrum import OutlierRow as OutlierRow
+from gmsym.comparison.spectrum import kolmogorov as kolmogorov
+from gmsym.comparison.spectrum import outlier_table as outlier_table

@@ -5,4 +5,5 @@ from gmsym.derive.effective import effective as effective
 from gmsym.derive.effective import fluctuations as fluctuations
 from gmsym.derive.flow import gradient_flow as gradient_flow
 from gmsym.derive.gordon import gordon as gordon
+from gmsym.derive.spectrum import spectrum as spectrum
 from gmsym.derive.surrogate import surrogate as surrogate

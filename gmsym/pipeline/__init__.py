@@ -5,6 +5,7 @@
 
 Every intermediate object is kept: a system knows its problem and writes its source, a result knows how it was made. One
 file a theory: `dmf`, `finite_size`, `effective` (online SGD); `training` for the simulation, `cases` for the folders of derivations/.
+file a theory: `dmf`, `finite_size`, `spectrum`; `training` for the simulation, `cases` for the folders of derivations/.
 """
 
 from gmsym.comparison import compare as compare
@@ -26,4 +27,8 @@ from gmsym.pipeline.finite import at_size as at_size
 from gmsym.pipeline.finite import finite_size as finite_size
 from gmsym.pipeline.finite import refinement as refinement
 from gmsym.pipeline.finite import surrogate as surrogate
+from gmsym.pipeline.spectrum import simulate_spectrum as simulate_spectrum
+from gmsym.pipeline.spectrum import spectrum as spectrum
+from gmsym.pipeline.spectrum import spectrum_record as spectrum_record
+from gmsym.pipeline.spectrum_along import spectrum_along as spectrum_along
 from gmsym.pipeline.training import simulate as simulate

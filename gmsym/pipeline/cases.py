@@ -12,7 +12,7 @@ from gmsym.errors import InputError
 from gmsym.problem import Problem
 from gmsym.system import AbstractSystem
 
-THEORIES = {"dmf": derive.dmf, "surrogate": derive.surrogate, "effective": derive.effective}
+THEORIES = {"dmf": derive.dmf, "surrogate": derive.surrogate, "effective": derive.effective, "spectrum": derive.spectrum}
 
 
 def load_case(folder: Path) -> ModuleType:
@@ -33,8 +33,8 @@ def load_case(folder: Path) -> ModuleType:
     return case
 
 
-def derive_case(case: ModuleType) -> AbstractSystem:
-    """The system of a case, by the theory that it names in THEORY (default "dmf").
+def derive_case(case: ModuleType) -> dict[str, AbstractSystem]:
+    """The systems of a case by name: that of its THEORY (default "dmf"), or for "spectrum" one for each of its MATRICES.
 
     Raises:
         InputError: there is no such theory.
@@ -42,20 +42,22 @@ def derive_case(case: ModuleType) -> AbstractSystem:
     theory = getattr(case, "THEORY", "dmf")
     if theory not in THEORIES:
         raise InputError(f"THEORY = {theory!r}: allowed are {', '.join(THEORIES)}")
-    return THEORIES[theory](case.PROBLEM)
+    if theory == "spectrum":
+        return {matrix: derive.spectrum(case.PROBLEM, matrix) for matrix in case.MATRICES}
+    return {theory: THEORIES[theory](case.PROBLEM)}
 
 
 def build(folder: Path) -> list[Path]:
-    """Write the generated module and the manifest of a case; files whose text is current are left alone.
+    """Write the generated modules and the manifest of a case; files whose text is current are left alone.
 
     Returns:
         the files that changed.
     """
-    case = load_case(folder)
-    system = derive_case(case)
-    module = f"generated/{getattr(case, 'THEORY', 'dmf')}.py"
-    manifest = {"kind": type(system).__name__, "signature": system.signature, "sympy": sp.__version__, "module": module}
-    texts = {folder / module: system.source(), folder / "manifest.json": json.dumps(manifest, indent=2) + "\n"}
+    systems = derive_case(load_case(folder))
+    modules = {name: {"signature": system.signature, "module": f"generated/{name}.py"} for name, system in systems.items()}
+    kind = type(next(iter(systems.values()))).__name__
+    texts = {folder / modules[name]["module"]: system.source() for name, system in systems.items()}
+    texts[folder / "manifest.json"] = json.dumps({"kind": kind, "sympy": sp.__version__, "modules": modules}, indent=2) + "\n"
     changed = [path for path, text in texts.items() if not path.is_file() or path.read_text() != text]
     for path in changed:
         path.parent.mkdir(exist_ok=True)

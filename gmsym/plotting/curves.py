@@ -1,6 +1,7 @@
 """Curves over time: a theory is a line with a band, a simulation is markers with error bars."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -28,6 +29,14 @@ MARKED_TIMES = 20
 LONG = 200  # more steps than this are shown on a logarithmic scale
 
 
+@contextmanager
+def styled() -> Iterator[None]:
+    """The style of figures created within it."""
+    plt.draw_if_interactive()  # loads the backend, whose settings the style would otherwise undo: a notebook shows one figure only
+    with plt.rc_context(STYLE):
+        yield
+
+
 def learning_curve(dataset: xr.Dataset, quantity: str, ax: Axes | None = None, *, log_time: bool | None = None) -> Axes:
     """Draw all components of one quantity over time, with bands or bars of two standard errors.
 
@@ -44,7 +53,7 @@ def learning_curve(dataset: xr.Dataset, quantity: str, ax: Axes | None = None, *
     """
     curves = entries(dataset, [quantity])
     if ax is None:
-        with plt.rc_context(STYLE):
+        with styled():
             _, ax = plt.subplots(figsize=(4.2, 3.0), layout="constrained")
     for entry in curves:
         draw_curve(ax, dataset, entry, log_time)

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from gmsym.comparison import Comparison, compare, entries
 from gmsym.errors import InputError
-from gmsym.plotting.curves import ERRORS, MARK, STYLE, draw_curve, label_axes, name_curves, scale_time, style
+from gmsym.plotting.curves import ERRORS, MARK, draw_curve, label_axes, name_curves, scale_time, style, styled
 
 QUANTITIES = ("m", "Q", "M", "trained", "train_loss", "test_error")
 
@@ -54,7 +54,7 @@ def overlay(
         _draw_panels(panels, theory, runs, quantities, log_time, key=_key())
         return panels
     comparison = compare(theory, runs) if scores else None
-    with plt.rc_context(STYLE):
+    with styled():
         figure, panels, below = _figure(len(quantities), scores)
         _draw_panels(panels, theory, runs, quantities, log_time)
         if comparison is not None:

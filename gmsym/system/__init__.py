@@ -8,3 +8,4 @@ from gmsym.system.integro_differential import IntegroDifferential as IntegroDiff
 from gmsym.system.ode import Ode as Ode
 from gmsym.system.recursion import Recursion as Recursion
 from gmsym.system.sde import Sde as Sde
+from gmsym.system.spectral import Spectral as Spectral

@@ -1,0 +1,111 @@
+"""A spectrum of the limit against eigenvalues at finite size: distance of distributions, outliers matched by rank on each side."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from gmsym.errors import InputError
+
+_ZERO = 1e-9  # eigenvalues that small, relative to the largest, are those of the atom at 0
+
+
+class OutlierRow(NamedTuple):
+    """One outlier; errors are standard errors over replicates."""
+
+    side: str  # "left", "right" or "gap"
+    z: float
+    simulated: float
+    standard_error: float
+    overlap: float
+    simulated_overlap: float
+    overlap_standard_error: float
+
+    @property
+    def scores(self) -> tuple[float, float]:
+        """Gap over standard error, of the location and of the overlap; infinite where there is a gap and no error."""
+        location = _score(self.simulated - self.z, self.standard_error)
+        return location, _score(self.simulated_overlap - self.overlap, self.overlap_standard_error)
+
+
+def _score(gap: float, error: float) -> float:
+    return gap / error if error else math.copysign(math.inf, gap) if gap else 0.0
+
+
+def kolmogorov(theory: xr.Dataset, runs: xr.Dataset) -> np.ndarray:
+    """Largest difference of the distribution functions of eigenvalues, one a replicate; it falls like 1/d.
+
+    Args:
+        theory: a result of `gmsym.spectrum` on its own points.
+        runs: all eigenvalues, of `gmsym.simulate_spectrum`.
+
+    Raises:
+        InputError: a spectrum on a given grid, or extreme eigenvalues only.
+    """
+    if "extreme" in runs.attrs:
+        raise InputError("runs holds extreme eigenvalues only; the distance needs all of them")
+    ends, masses = _cumulative(theory)
+    atom, zeros = float(theory["atom"]), int(runs.attrs["zeros"])
+    distances = []
+    for values in runs["eigenvalue"].values:
+        small = np.abs(values) < _ZERO * np.abs(values).max()
+        points = np.unique(np.concatenate([np.where(small, 0.0, values), np.zeros(zeros)]))
+        every = np.sort(np.concatenate([np.where(small, 0.0, values), np.zeros(zeros)]))
+        bulk = np.interp(points, ends, masses, left=0.0, right=masses[-1])
+        below, upto = (np.searchsorted(every, points, side=side) / len(every) for side in ("left", "right"))
+        distances.append(max(np.abs(bulk + atom * (points > 0) - below).max(), np.abs(bulk + atom * (points >= 0) - upto).max()))
+    return np.array(distances)
+
+
+def outlier_table(theory: xr.Dataset, runs: xr.Dataset) -> list[OutlierRow]:
+    """Each outlier with its counterpart, the eigenvalue of its rank: from the ends outside the bulk, by overlap within a gap.
+
+    Raises:
+        InputError: fewer than two replicates.
+    """
+    if runs.sizes["replicate"] < 2:
+        raise InputError(f"runs has {runs.sizes['replicate']} replicate; two or more are needed for standard errors")
+    edges, gaps = theory["edge"].values, theory["gap"].values
+    rows = []
+    for gap in np.unique(gaps):
+        chosen = np.flatnonzero(gaps == gap)
+        pairs = zip(runs["eigenvalue"].values, runs["overlap"].values, strict=True)
+        found = [_counterparts(v, o, len(chosen), edges, gap) for v, o in pairs]
+        values, overlaps = (np.array([pair[i] for pair in found]) for i in (0, 1))
+        side = "left" if gap == 0 else "right" if gap == len(edges) else "gap"
+        for rank, index in enumerate(chosen):
+            statistics = [(x[:, rank].mean(), x[:, rank].std(ddof=1) / np.sqrt(len(x))) for x in (values, overlaps)]
+            own = float(theory["outlier_z"][index]), float(theory["overlap"][index])
+            rows.append(OutlierRow(side, own[0], *map(float, statistics[0]), own[1], *map(float, statistics[1])))
+    return rows
+
+
+def _counterparts(values: np.ndarray, overlaps: np.ndarray, count: int, edges: np.ndarray, gap: int) -> tuple[np.ndarray, np.ndarray]:
+    if gap == 0:
+        return values[:count], overlaps[:count]
+    if gap == len(edges):
+        return values[-count:], overlaps[-count:]
+    low, high = edges[gap - 1, 1], edges[gap, 0]
+    inside = np.flatnonzero((values > low - 0.1 * (high - low)) & (values < high + 0.1 * (high - low)))
+    if len(inside) < count:
+        return np.full(count, np.nan), np.full(count, np.nan)
+    best = np.sort(inside[np.argsort(overlaps[inside])[-count:]])
+    return values[best], overlaps[best]
+
+
+def _cumulative(theory: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Points and the mass of the bulk up to them: between the Chebyshev nodes of every band."""
+    z, weight, density = (theory[name].values for name in ("z", "weight", "density"))
+    if not weight.any():
+        raise InputError("theory is on a given grid; the distance needs the spectrum on its own points")
+    ends, masses, total = [], [], 0.0
+    for low, high in theory["edge"].values:
+        inside = (z >= low) & (z <= high)
+        count = int(inside.sum())
+        a = low if np.isfinite(low) else z[inside][0]
+        b = high if np.isfinite(high) else z[inside][-1]
+        ends.append((a + b) / 2 - (b - a) / 2 * np.cos(np.pi * np.arange(count + 1) / count))
+        masses.append(total + np.concatenate([[0.0], np.cumsum(weight[inside] * density[inside])]))
+        total = masses[-1][-1]
+    return np.concatenate(ends), np.concatenate(masses)

@@ -1,0 +1,361 @@
+"""Hessian and information matrices of a loss: the equations of their spectrum.
+
+Source: theory.md 7; Ben Arous, Gheissari, Huang, Jagannath 2025 (arXiv 2502.15655).
+"""
+
+from collections.abc import Sequence
+from itertools import combinations, product
+
+import sympy as sp
+
+from gmsym import symbols
+from gmsym.calculus import expectation, span
+from gmsym.calculus.probing import independent
+from gmsym.errors import InputError
+from gmsym.functions import elementary, heaviside_form
+from gmsym.problem import Problem
+from gmsym.system import Equation, Equations
+from gmsym.system import spectral as S
+from gmsym.system.causal_kernels import K, Mean, alpha, k, p
+from gmsym.system.spectral import MatrixKind, Spectral, letters
+
+SOURCE = "theory.md 7; Ben Arous et al. 2025 (arXiv 2502.15655)"
+_MOST_MINORS = 50  # a Hessian of 4 columns has 42
+_DIGITS = 30
+
+
+def spectrum(problem: Problem, matrix: MatrixKind = "hessian", block: int | None = None, trained: Sequence[str] = ()) -> Spectral:
+    """Spectrum of (1/n) sum_l A_l kron Y_l Y_l^T, A the Hessian of the loss in the fields, or a a^T with its gradient a.
+
+    The derivatives are those away from kinks: of a loss whose gradient jumps, the Hessian is that of the empirical risk at almost
+    every point. The ridge is left out; it shifts a Hessian by lambda.
+
+    Args:
+        problem: any mixture with isotropic covariances, any loss.
+        matrix: "hessian", or "information" for the matrix of gradients.
+        block: the column of Theta whose diagonal block is wanted; default: all columns.
+        trained: names of parameters of the loss (second-layer weights, biases) that are trained, too: rows and columns of the matrix.
+            The bulk stays, outliers move.
+
+    Raises:
+        InputError: an argument outside what is allowed; covariances by blocks; a matrix that vanishes; more than 4 columns of a Hessian.
+    """
+    _check(problem, matrix, block, trained)
+    loss = problem.loss
+    extra = tuple(symbols.symbol(name) for name in trained)
+    chosen = range(problem.fields) if block is None else [block]
+    full, mixed, corner = _second_derivatives(problem, matrix, extra)
+    A, mixed = full.extract(list(chosen), list(chosen)), mixed.extract(list(chosen), list(range(len(extra))))
+    if all(_vanishes(entry) for entry in A):
+        raise InputError(f"matrix = {matrix!r}: that of the loss {loss.name} vanishes away from kinks; allowed is one that does not")
+
+    at_labels = [loss.at_label(A.row_join(mixed), label) for label in dict.fromkeys(problem.data.labels)]
+    kept = _complement(_null_directions(sp.Matrix.hstack(*at_labels)) if block is None else [], len(chosen))
+    unit = sp.eye(problem.fields).extract(list(range(problem.fields)), list(chosen))
+    A, mixed, columns = _tidied(kept.T * A * kept), _tidied(kept.T * mixed), unit * kept
+    directions = _directions([*A, *mixed, *corner], loss.fields)
+    fields, point = _reduced_fields(loss.fields, directions)
+    A, mixed, corner = (array.xreplace(point).as_immutable() for array in (A, mixed, corner))
+
+    minors = _nonvanishing_minors(A)
+    if len(minors) > _MOST_MINORS:
+        raise InputError(f"the {matrix} of {A.rows} columns has {len(minors)} minors, more than {_MOST_MINORS}; give a block of one column")
+    stieltjes, denominator, numerator = rational_form(A.rows, minors)
+    kinks = _kinks([*A, *mixed, *corner], fields)
+    values = _values(problem, A[0, 0], fields) if A.rows == 1 and not extra else None
+    polynomial = None if values is None else _polynomial(values)
+    return Spectral(
+        name=f"{loss.name}_{matrix}",
+        problem=problem,
+        matrix=matrix,
+        block=block,
+        fields=fields,
+        labels=symbols.labels(problem.data.label_size),
+        parameters=tuple(sorted(loss.parameters, key=lambda s: s.name)),
+        trained=extra,
+        directions=directions,
+        columns=columns.as_immutable(),
+        null=len(chosen) - A.rows,
+        A=A,
+        mixed=mixed,
+        corner=corner,
+        kinks=kinks,
+        minors=minors,
+        denominator=denominator,
+        numerator=numerator,
+        stieltjes=stieltjes,
+        values=values,
+        polynomial=polynomial,
+        system=_equations(A, mixed, matrix, values, polynomial, len(minors[-1][0])),
+    )
+
+
+def _check(problem: Problem, matrix: str, block: int | None, trained: Sequence[str]) -> None:
+    if not isinstance(problem, Problem):
+        raise InputError(f"problem = {problem!r}: a gmsym Problem is needed")
+    if matrix not in ("hessian", "information"):
+        raise InputError(f"matrix = {matrix!r}: 'hessian' or 'information' is needed")
+    if block is not None and (isinstance(block, bool) or not isinstance(block, int) or not 0 <= block < problem.fields):
+        raise InputError(f"block = {block!r}: a column of Theta is needed, 0 to {problem.fields - 1}, or None for all")
+    if block is not None and trained:
+        raise InputError(f"trained = {list(trained)} with block = {block}: trained parameters extend the matrix of all columns only")
+    if any(len(set(problem.data.variance.row(c))) > 1 for c in range(problem.data.clusters)):
+        raise InputError("the variance differs between blocks of coordinates; spectra need isotropic clusters, each its own sigma_k")
+    known = {s.name for s in problem.loss.parameters}
+    for name in trained:
+        if name not in known:
+            raise InputError(f"trained = {name!r}: a parameter of the loss is needed: {', '.join(sorted(known)) or 'it has none'}")
+    if len(set(trained)) < len(trained):
+        raise InputError(f"trained = {list(trained)}: a name occurs twice")
+
+
+def _second_derivatives(problem: Problem, matrix: str, trained: tuple[sp.Symbol, ...]) -> tuple[sp.Matrix, sp.Matrix, sp.Matrix]:
+    """Second derivatives, or products of first ones, in (fields, fields), (fields, trained), (trained, trained)."""
+    loss, count = problem.loss, len(trained)
+    a = sp.Matrix(loss.gradient)
+    value = heaviside_form(loss.value)
+    b = sp.Matrix([_regular(value.diff(v)) for v in trained])
+    if matrix == "information":
+        b = b.reshape(count, 1)
+        return _tidied(a * a.T), _tidied(a * b.T), _tidied(b * b.T)
+    mixed = sp.Matrix(len(loss.fields), count, lambda i, j: _regular(a[i].diff(trained[j])))
+    corner = sp.Matrix(count, count, lambda i, j: _regular(b[i].diff(trained[j])))
+    return _tidied(sp.Matrix(loss.hessian)), _tidied(mixed), _tidied(corner)
+
+
+def _regular(expr: sp.Expr) -> sp.Expr:
+    """Without deltas: the derivative away from the kinks."""
+    return expr.replace(sp.DiracDelta, lambda *_: sp.S.Zero)
+
+
+def _tidied(array: sp.Matrix) -> sp.Matrix:
+    """Powers of a step are the step, and products of steps are multiplied out."""
+
+    def tidy(expr: sp.Expr) -> sp.Expr:
+        expr = sp.expand(expr) if expr.has(sp.Heaviside) else expr
+        return expr.replace(lambda e: e.is_Pow and isinstance(e.base, sp.Heaviside) and e.exp.is_positive, lambda e: e.base)
+
+    return array.applyfunc(tidy)
+
+
+# --- directions -------------------------------------------------------------------------------------------------------
+
+
+def _point(free: Sequence[sp.Symbol], draw: int) -> dict[sp.Symbol, sp.Expr]:
+    """A rational point, another one for each draw."""
+    signs = [-1 if (draw >> i % 3) & 1 else 1 for i in range(len(free))]
+    values = [sp.Rational(7 * i + 5 * draw + 3, 5 + 3 * i + 2 * draw) for i in range(len(free))]
+    return {s: v if s.is_nonnegative else sign * v for s, v, sign in zip(free, values, signs, strict=True)}
+
+
+def _numbers(array: sp.Matrix, draws: range) -> list[sp.Matrix]:
+    """The array at several rational points, to 30 digits."""
+    free = sorted(array.free_symbols, key=lambda s: s.name)
+    plain = array.applyfunc(elementary)
+    return [plain.subs(_point(free, draw)).evalf(_DIGITS) for draw in draws]
+
+
+def _vanishes(expr: sp.Expr) -> bool:
+    if expr.is_zero or not expr.free_symbols:
+        return bool(abs(sp.N(expr, _DIGITS)) < sp.Float("1e-20"))
+    return all(abs(value[0]) < sp.Float("1e-20") for value in _numbers(sp.Matrix([expr]), range(1, 9)))
+
+
+def _null_directions(array: sp.Matrix) -> list[sp.Matrix]:
+    """Constant vectors n with n^T array = 0 at all fields: found at some rational points, confirmed at others, at 30 digits."""
+    stacked = sp.Matrix.hstack(*_numbers(array, range(1, 2 + array.rows)))
+    found = stacked.T.rref(iszerofunc=lambda c: abs(c) < sp.Float("1e-18"))
+    pivots, free = found[1], [j for j in range(array.rows) if j not in found[1]]
+    directions = []
+    for j in free:
+        n = sp.zeros(array.rows, 1)
+        n[j] = 1
+        for row, pivot in enumerate(pivots):
+            n[pivot] = sp.nsimplify(-found[0][row, j], rational=True, tolerance=1e-15)
+        directions.append(n)
+    return [n for n in directions if all(abs(c) < sp.Float("1e-20") for part in _numbers(array, range(11, 15)) for c in n.T * part)]
+
+
+def _complement(null: list[sp.Matrix], size: int) -> sp.Matrix:
+    """Orthonormal columns that span the vectors orthogonal to all of `null`."""
+    if not null:
+        return sp.eye(size)
+    basis = sp.Matrix.hstack(*null).T.nullspace()
+    return sp.Matrix.hstack(*sp.GramSchmidt(basis, orthonormal=True))
+
+
+def _directions(entries: Sequence[sp.Expr], fields: tuple[sp.Symbol, ...]) -> sp.ImmutableDenseMatrix:
+    """V: orthonormal columns such that the entries depend on V^T h only."""
+    rows = [row for entry in dict.fromkeys(entries) for row in span(entry, fields)]
+    rows = [rows[i] for i in independent(rows)] if rows else []
+    if len(rows) == len(fields):
+        return sp.eye(len(fields)).as_immutable()
+    if any(not c.is_number for row in rows for c in row):  # forms with parameters: nothing is gained
+        return sp.eye(len(fields)).as_immutable()
+    if not rows:
+        return sp.zeros(len(fields), 0).as_immutable()
+    return sp.Matrix.hstack(*sp.GramSchmidt([sp.Matrix(row) for row in rows], orthonormal=True)).as_immutable()
+
+
+def _reduced_fields(fields: tuple[sp.Symbol, ...], directions: sp.MatrixBase) -> tuple[tuple[sp.Symbol, ...], dict[sp.Symbol, sp.Expr]]:
+    """Names of u = V^T h, and the fields h = V u in terms of them."""
+    if directions.cols == len(fields):
+        return fields, {}
+    names = tuple(symbols.symbol(f"u{c}") for c in range(directions.cols))
+    h = directions * sp.Matrix(directions.cols, 1, names)
+    return names, dict(zip(fields, h, strict=True))
+
+
+def _kinks(entries: Sequence[sp.Expr], fields: tuple[sp.Symbol, ...]) -> tuple[sp.Expr, ...]:
+    loci = {step.args[0] for entry in entries for step in heaviside_form(entry).atoms(sp.Heaviside)}
+    return tuple(sorted((u for u in loci if u.has_free(*fields)), key=sp.default_sort_key))
+
+
+# --- the rational form of X -------------------------------------------------------------------------------------------
+
+Minor = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def _nonvanishing_minors(A: sp.MatrixBase) -> tuple[Minor, ...]:
+    """Rows and columns of the minors of the symmetric A that do not vanish at every point; those of a a^T are its entries."""
+    sets = [chosen for size in range(1, A.rows + 1) for chosen in combinations(range(A.rows), size)]
+    minors = [(a, b) for i, a in enumerate(sets) for b in sets[i:] if len(a) == len(b)]
+    points = _numbers(sp.Matrix(A), range(1, 9))
+
+    def vanishes(rows: tuple[int, ...], columns: tuple[int, ...]) -> bool:
+        return all(abs(at.extract(list(rows), list(columns)).det(method="berkowitz")) < sp.Float("1e-20") for at in points)
+
+    return tuple(minor for minor in minors if not vanishes(*minor))
+
+
+def rational_form(size: int, minors: Sequence[Minor]) -> tuple[tuple[sp.Symbol, ...], tuple[sp.Expr, ...], tuple[tuple[sp.Expr, ...], ...]]:
+    """Entries of S', and the coefficients of the minors of A in det(I + S'A) - 1 and in the entries of X det(I + S'A).
+
+    The determinant is linear in the minors (Cauchy-Binet), and X = A (I + S'A)^{-1} is the gradient of its logarithm in S', so that
+    over fixed nodes E X and E X kron X are matrix products. Own derivation.
+    """
+    at = {(i, j): sp.Symbol(f"s{i}{j}") for i in range(size) for j in range(i, size)}
+    matrix = sp.Matrix(size, size, lambda i, j: at[min(i, j), max(i, j)])
+    denominator = tuple(
+        (1 if rows == columns else 2) * matrix.extract(list(rows), list(columns)).det(method="berkowitz").expand()
+        for rows, columns in minors
+    )
+    numerator = tuple(tuple(coefficient.diff(entry) / (1 if i == j else 2) for coefficient in denominator) for (i, j), entry in at.items())
+    return tuple(at.values()), denominator, numerator
+
+
+# --- closed forms -----------------------------------------------------------------------------------------------------
+
+
+def _values(problem: Problem, A: sp.Expr, fields: tuple[sp.Symbol, ...]) -> tuple[tuple[sp.Expr, sp.Expr, sp.Expr], ...] | None:
+    """(value of A, variance of the cluster, probability) of each value of a scalar A that is constant between its kinks."""
+    A = heaviside_form(A)
+    steps = sorted((s for s in A.atoms(sp.Heaviside) if s.has_free(*fields)), key=sp.default_sort_key)
+    names = {step: sp.Dummy() for step in steps}
+    if len(steps) > 3 or A.xreplace(names).has_free(*fields):
+        return None
+    norm2 = sp.Symbol("Q", positive=True)
+    found: dict[tuple[sp.Expr, sp.Expr], sp.Expr] = {}
+    for cluster, label in enumerate(problem.data.labels):
+        share, noise = problem.data.probabilities[cluster], problem.data.variance[cluster, 0]
+        at = dict(zip(symbols.labels(len(label)), label, strict=True))
+        for branch in product((sp.S.Zero, sp.S.One), repeat=len(steps)):
+            value = sp.simplify(A.xreplace(dict(zip(steps, branch, strict=True))).xreplace(at))
+            if value == 0:
+                continue
+            if not steps:
+                weight = sp.S.One
+            elif len(fields) == 1:
+                event = sp.Mul(*(s if b else 1 - s for s, b in zip(steps, branch, strict=True))).xreplace(at)
+                own = sp.Symbol(f"m_{cluster}", real=True)
+                weight = expectation(sp.expand(event), fields, [own], sp.Matrix([[noise * norm2]]))
+            else:
+                return None
+            if weight != 0:
+                found[value, noise] = found.get((value, noise), sp.S.Zero) + share * weight
+    return tuple((value, noise, weight) for (value, noise), weight in found.items())
+
+
+def _polynomial(values: Sequence[tuple[sp.Expr, sp.Expr, sp.Expr]]) -> sp.Expr:
+    """P(S, z) = 0 for A with finitely many values: 1/S + z - sum_j q_j sigma_j^2 v_j/(1 + sigma_j^2 v_j S/alpha), multiplied out."""
+    s = letters(1).S
+    total = 1 / s + S.z
+    for j, (value, noise, weight) in enumerate(values):
+        total -= _share(j, weight) * noise * value / (1 + noise * value * s / alpha)
+    return sp.Poly(sp.numer(sp.together(total)), s).as_expr()
+
+
+def _share(j: int, weight: sp.Expr) -> sp.Expr:
+    """The probability of the j-th value: a letter unless it is a number."""
+    return weight if weight.is_number else S.q(j + 1)
+
+
+# --- equations --------------------------------------------------------------------------------------------------------
+
+
+def one_sample(update: sp.Expr, form: sp.Expr, identity: sp.Expr) -> sp.Expr:
+    """What adding one sample's A kron Y Y^T/n does to the resolvent, by Woodbury: A (I + form A)^{-1}, form = Y^T G Y/n.
+
+    G is the resolvent without that sample, so that form concentrates at sigma^2 S/alpha for a sample independent of it.
+    """
+    return update * (identity + form * update) ** -1
+
+
+def _equations(
+    A: sp.MatrixBase, mixed: sp.MatrixBase, matrix: str, values: Sequence | None, polynomial: sp.Expr | None, generic_rank: int
+) -> Equations:
+    size, trained = A.rows, mixed.cols
+    sym = letters(size)
+    rank = sp.Integer(generic_rank) if values is None else sp.Add(*(_share(j, weight) for j, (_, _, weight) in enumerate(values)))
+    X, Sk = sym.X(k), sym.Sk(k)
+    mean = sp.Sum(p(k) * S.variance(k) * Mean(X, k), (k, 1, K))
+    sandwich = sp.Sum(p(k) * S.variance(k) ** 2 / alpha * Mean(X * sym.slope * X, k), (k, 1, K))
+    shown = A[0, 0] if size == 1 else sp.ImmutableDenseMatrix(A)
+    meaning = "Hessian of the loss in the fields" if matrix == "hessian" else "product of the gradients in the fields"
+    outlier_form = X if not trained else sp.Symbol(r"X_{\mathrm{ext}}", commutative=False)
+    equations = [
+        Equation(sym.A, shown, meaning, "theory.md 0", "own"),
+        Equation(Sk, S.variance(k) * sym.S / alpha, "quadratic form of a fresh sample in the resolvent", SOURCE, "theorem"),
+        Equation(X, one_sample(sym.A, Sk, sym.identity), "a sample's share, by Woodbury", SOURCE, "theorem"),
+        Equation(sym.S, (-S.z * sym.identity + mean) ** -1, "Stieltjes transform of the bulk", f"{SOURCE} (7.1)", "theorem"),
+        Equation(
+            S.density(S.x),
+            sp.im(sym.S if size == 1 else S.Trace(sym.S)) / (sp.pi * size),
+            "density of the bulk, at z = x + i0",
+            SOURCE,
+            "theorem",
+        ),
+        Equation(S.atom, sp.Max(0, 1 - alpha * rank / size), "atom at 0", "verified/effective.md 3", "own"),
+    ]
+    if trained:
+        h, e = sp.Symbol("H", commutative=False), sp.Symbol("H_{:h}", commutative=False)
+        inverse = (sym.identity + Sk * sym.A) ** -1
+        equations.append(
+            Equation(
+                outlier_form,
+                h - e * inverse * Sk * sp.Symbol("H_{h:}", commutative=False),
+                "the same share with the trained parameters; H has the blocks A, mixed and own",
+                "verified/effective.md 4b",
+                "own",
+            )
+        )
+    outer, identity = S.Kron(outlier_form, S.outer), sp.Symbol("I", commutative=False)
+    equations += [
+        Equation(sym.Q, sp.Sum(p(k) * Mean(outer, k), (k, 1, K)), "its share in the span of Theta and the means", SOURCE, "theorem"),
+        Equation(S.Det(S.z * identity - sym.Q), sp.S.Zero, "outliers, z outside the bulk", f"{SOURCE} (7.2)", "theorem"),
+        Equation(sym.slope, sym.S**2 + sym.S * sandwich * sym.S, "derivative of the Stieltjes transform", "verified/effective.md 3", "own"),
+        Equation(
+            S.overlap,
+            1 / (1 - sp.Symbol(r"w^{\top} Q'(z) w")),
+            "squared projection of an outlier's eigenvector on that span, w the unit null vector",
+            f"{SOURCE} (7.2)",
+            "own",
+        ),
+    ]
+    if values is not None and polynomial is not None:
+        for j, (value, noise, weight) in enumerate(values):
+            if weight.is_number:
+                continue
+            equations.append(Equation(S.q(j + 1), weight, f"probability of A = {value} with variance {noise}", "own", "own"))
+        equations.append(Equation(polynomial, sp.S.Zero, "the fixed point in closed form", "own", "own"))
+    return Equations(equations)

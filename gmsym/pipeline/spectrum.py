@@ -1,0 +1,268 @@
+"""Spectra of Hessian and information matrices of fresh data, in the limit and at finite size. Source: theory.md 7."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gmsym import derive, symbols
+from gmsym.errors import InputError
+from gmsym.pipeline._stages import load, problem_name, progress_bar
+from gmsym.problem import Instance, Problem
+from gmsym.problem.mixture import check_positive_semidefinite
+from gmsym.system import Spectral
+from gmsym.system.spectral import MatrixKind
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def spectrum(
+    system: Spectral | Problem,
+    matrix: MatrixKind = "hessian",
+    *,
+    alpha: float,
+    block: int | None = None,
+    trained: Sequence[str] = (),
+    m: Any = None,
+    Q: Any = None,
+    points: int = 400,
+    grid: Any = None,
+    **parameters: float,
+) -> "xr.Dataset":
+    """Spectrum of the matrix (1/n) sum_l A_l kron Y_l Y_l^T of n = alpha d fresh samples, as d -> infinity, at one state.
+
+    Args:
+        system: a problem, or what `derive.spectrum` made of it, which fixes matrix, block and trained.
+        matrix: "hessian", or "information" for products of gradients. The ridge is left out.
+        alpha: samples per dimension, n/d.
+        block: the column of Theta whose diagonal block is wanted; default: all.
+        trained: parameters of the loss that count as weights.
+        m, Q: the state, Theta^T mu_k (K, C) and Theta^T Theta (C, C), for one field also (K,) and a number. Default: the initial state.
+        points: points of the density, spread over the bands.
+        grid: other points instead, increasing.
+        parameters: a number for each parameter of the problem; those of the optimizer may be left out.
+
+    Returns:
+        Dataset with density (z), edge (band, side), atom, outlier_z and overlap (outlier), and X_error, the change under other
+        quadrature nodes; `weight` (z) integrates over the bands, and density and atom make 1. Density and atom count all eigenvalues of
+        the matrix, zeros in directions that the loss does not see included. `gap` numbers the gap of an outlier from below;
+        `edge_eigenvalue` (band, side, branch) changes sign where an outlier detaches. Outermost edges may be infinite. Attributes:
+        `residual` of the fixed point, number of `nodes`.
+
+    Raises:
+        InputError: an argument outside what is allowed; before anything is computed.
+        ComputationError: the fixed point did not converge, or a part of the spectrum was not found.
+    """
+    system = _system(system, matrix, block, trained)
+    instance = state_instance(system.problem, alpha, parameters, m, Q)
+    x = _grid(grid)
+    _check_points(points)
+
+    from gmsym.engine.spectral import solve_spectrum
+
+    found = solve_spectrum(load(system), numbers(system, instance, alpha), points=points, grid=x)
+    return labelled(system, found, alpha, instance)
+
+
+def simulate_spectrum(
+    system: Spectral | Problem,
+    matrix: MatrixKind = "hessian",
+    *,
+    alpha: float,
+    d: int,
+    block: int | None = None,
+    trained: Sequence[str] = (),
+    m: Any = None,
+    Q: Any = None,
+    replicates: int = 4,
+    extreme: int | None = None,
+    vectors: bool = True,
+    seed: int = 0,
+    progress: bool | None = None,
+    **parameters: float,
+) -> "xr.Dataset":
+    """Eigenvalues of the matrix of alpha*d generated samples in d dimensions, at a state of exactly the same Gram matrix.
+
+    Args:
+        system, matrix, alpha, block, trained, m, Q, parameters: as `spectrum`.
+        d: dimension.
+        replicates: independent repetitions.
+        extreme: that many eigenvalues at each end, by Lanczos' method; default: all, for up to 4000 rows.
+        vectors: whether overlaps are wanted; without them they are NaN.
+        seed: of samples and orientations.
+        progress: show a progress bar on stderr; by default only on a terminal.
+
+    Returns:
+        Dataset with eigenvalue and overlap (replicate, index) in increasing order; attributes n, d, replicates, and `zeros`, the number
+        of further eigenvalues that are 0 because the loss does not see a direction.
+
+    Raises:
+        InputError, ComputationError: as `simulation.matrices.matrix_eigen`.
+    """
+    system = _system(system, matrix, block, trained)
+    problem: Problem = system.problem
+    instance = state_instance(problem, alpha, parameters, m, Q)
+    if isinstance(d, bool) or not isinstance(d, (int, np.integer)) or d < 1:
+        raise InputError(f"d = {d!r}: an integer of at least 1 is needed")
+
+    from gmsym.simulation.matrices import matrix_eigen
+
+    names = [s.name for s in system.trained]
+    with progress_bar("diagonalising", progress) as report:
+        runs = matrix_eigen(
+            problem,
+            instance,
+            n=max(1, round(alpha * d)),
+            d=d,
+            matrix=system.matrix,
+            block=system.block,
+            trained=names,
+            extreme=extreme,
+            vectors=vectors,
+            seed=seed,
+            replicates=replicates,
+            report=report,
+        )
+    import xarray as xr
+
+    variables = {
+        "eigenvalue": (("replicate", "index"), np.stack([run.values for run in runs]), {"long_name": "eigenvalue", "latex": r"\lambda"}),
+        "overlap": (("replicate", "index"), np.stack([run.overlaps for run in runs]), {"long_name": "overlap of the eigenvector"}),
+    }
+    size = {"n": max(1, round(alpha * d)), "d": d, "replicates": replicates, "seed": seed, "zeros": runs[0].zeros}
+    extremes = {} if extreme is None else {"extreme": extreme}
+    return xr.Dataset(variables, attrs={"kind": "spectrum simulation", **_about(system, alpha, instance), **size, **extremes})
+
+
+def numbers(system: Spectral, instance: Instance, alpha: float) -> Any:
+    """The arrays of a state as the engine takes them."""
+    from gmsym.runtime.spectral import Numbers
+
+    return Numbers(
+        probabilities=instance.probabilities,
+        labels=instance.labels,
+        means_gram=instance.means_gram,
+        variance=instance.variance[:, 0],
+        gram=instance.initial_gram,
+        overlap=instance.initial_overlap.T,
+        alpha=float(alpha),
+        parameters=tuple(instance.parameters[s.name] for s in system.parameters),
+    )
+
+
+def state_instance(problem: Problem, alpha: float, parameters: dict[str, float], m: Any, Q: Any) -> Instance:
+    """The problem in numbers at a state; parameters of the optimizer alone play no role, and any number does."""
+    if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 < alpha < float("inf"):
+        raise InputError(f"alpha = {alpha!r}: samples per dimension, a positive number, are needed")
+    elsewhere = {*problem.data.parameters, *problem.loss.parameters, *problem.norm2.free_symbols, *problem.overlap.free_symbols}
+    unused = {s.name: 1.0 for s in problem.optimizer.parameters - elsewhere}
+    given = {"alpha": float(alpha)} if symbols.alpha in problem.parameters else {}
+    instance = problem.at(**{**unused, **parameters, **given})
+    if (m is None) != (Q is None):
+        raise InputError(f"{'m' if m is None else 'Q'} is missing: a state is both m, Theta^T mu_k, and Q, Theta^T Theta")
+    if m is None:
+        return instance
+    fields, clusters = problem.fields, problem.data.clusters
+    overlap, gram = _array("m", m, (clusters, fields)).T, _array("Q", Q, (fields, fields))
+    check_positive_semidefinite(gram, "Q")
+    check_positive_semidefinite(np.block([[gram, overlap], [overlap.T, instance.means_gram]]), "the Gram matrix of (Theta, means)")
+    return replace(instance, initial_gram=gram, initial_overlap=overlap)
+
+
+def labelled(system: Spectral, found: Any, alpha: float, instance: Instance) -> "xr.Dataset":
+    """The engine's result as a Dataset, counting all eigenvalues of the matrix."""
+    import xarray as xr
+
+    share = system.A.rows / (system.A.rows + system.null)
+    out = found.outliers
+    variables = {
+        "density": ("z", share * found.density, {"long_name": "density of eigenvalues", "latex": r"\rho"}),
+        "density_error": ("z", share * found.density_error),
+        "weight": ("z", found.weights),
+        "edge": (("band", "side"), found.bands),
+        "edge_error": (("band", "side"), found.band_errors),
+        "edge_eigenvalue": (("band", "side", "branch"), found.edge_eigenvalues),
+        "atom": ((), share * found.atom + 1 - share),
+        "outlier_z": ("outlier", out.z),
+        "outlier_error": ("outlier", out.error),
+        "overlap": ("outlier", out.overlap),
+        "overlap_error": ("outlier", out.overlap_error),
+        "overlap_trained": ("outlier", out.trained),
+        "gap": ("outlier", found.gap),
+    }
+    coordinates = {"z": ("z", found.z, {"long_name": "eigenvalue", "latex": "z"}), "side": ["left", "right"]}
+    attributes = {"residual": found.residual, "nodes": found.nodes, "signature": system.signature}
+    return xr.Dataset(variables, coordinates, {"kind": "spectrum", **_about(system, alpha, instance), **attributes})
+
+
+def spectrum_record(result: "xr.Dataset") -> dict[str, Any]:
+    """A spectrum as plain numbers and lists, ready for JSON; an infinite edge is None."""
+
+    def plain(value: Any) -> Any:
+        return [plain(v) for v in value] if isinstance(value, list) else (value if np.isfinite(value) else None)
+
+    gaps, last = result["gap"].values, result.sizes["band"]
+    sides = ["left" if g == 0 else "right" if g == last else "gap" for g in gaps]
+    columns = (result[name].values.tolist() for name in ("outlier_z", "overlap", "outlier_error", "overlap_error", "overlap_trained"))
+    names = ("z", "overlap", "z_error", "overlap_error", "overlap_trained")
+    outliers = [dict(zip(names, row, strict=True)) | {"side": side} for side, *row in zip(sides, *columns, strict=True)]
+    atom = float(result["atom"])
+    return {
+        "matrix": result.attrs["matrix"],
+        "alpha": result.attrs["alpha"],
+        "edges": plain(result["edge"].values.tolist()),
+        "atoms": [{"z": 0.0, "mass": atom}] if atom > 0 else [],
+        "outliers": outliers,
+        "density": {"z": result["z"].values.tolist(), "value": result["density"].values.tolist()},
+        "residual": result.attrs["residual"],
+        "error": {"edges": result["edge_error"].values.tolist(), "density": result["density_error"].values.tolist()},
+    }
+
+
+def _system(system: Spectral | Problem, matrix: str, block: int | None, trained: Sequence[str]) -> Spectral:
+    if isinstance(system, Problem):
+        return derive.spectrum(system, matrix, block, tuple(trained))
+    if not isinstance(system, Spectral):
+        raise InputError(f"system = {system!r}: a Problem or its spectrum (derive.spectrum) is needed")
+    return system
+
+
+def _about(system: Spectral, alpha: float, instance: Instance) -> dict[str, Any]:
+    import json
+
+    about = {"problem": problem_name(system.problem), "matrix": system.matrix, "alpha": float(alpha)}
+    block = {} if system.block is None else {"block": system.block}
+    state = {"m": instance.initial_overlap.T.tolist(), "Q": instance.initial_gram.tolist()}
+    return {**about, **block, "state": json.dumps(state), "parameters": json.dumps(instance.values, sort_keys=True)}
+
+
+def _array(name: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} = {value!r}: numbers of shape {shape} are needed") from None
+    if array.size != shape[0] * shape[1] or (array.ndim == 2 and array.shape != shape) or (array.ndim < 2 and 1 not in shape):
+        raise InputError(f"{name} has shape {array.shape}; {shape} is needed")
+    if not np.isfinite(array).all():
+        raise InputError(f"{name} = {array.tolist()}: finite numbers are needed")
+    return array.reshape(shape)
+
+
+def _grid(grid: Any) -> np.ndarray | None:
+    if grid is None:
+        return None
+    try:
+        x = np.asarray(grid, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"grid = {grid!r}: an increasing sequence of numbers is needed") from None
+    if x.ndim != 1 or not len(x) or not np.isfinite(x).all() or (np.diff(x) <= 0).any():
+        raise InputError("grid: an increasing sequence of finite numbers is needed")
+    return x
+
+
+def _check_points(points: Any) -> None:
+    if isinstance(points, bool) or not isinstance(points, (int, np.integer)) or points < 8:
+        raise InputError(f"points = {points!r}: an integer of at least 8 is needed")

@@ -1,0 +1,62 @@
+"""Contract of a generated module of kind `Spectral`, and the numbers that go with it. Source: theory.md 7.
+
+Axes: k clusters (K), c fields of the loss (C), u fields that A depends on (F), r entries of a packed symmetric m x m matrix, f minors.
+"""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Array, Float, Inexact
+
+
+class Numbers(NamedTuple):
+    """A problem and a state in numbers."""
+
+    probabilities: np.ndarray  # p_k, (K,)
+    labels: np.ndarray  # y_k, (K, L)
+    means_gram: np.ndarray  # mu_k . mu_l, (K, K)
+    variance: np.ndarray  # sigma_k^2, (K,)
+    gram: np.ndarray  # Q = Theta^T Theta, (C, C)
+    overlap: np.ndarray  # m_k = Theta^T mu_k, (K, C)
+    alpha: float
+    parameters: tuple[float, ...]  # of the loss, in the order of the module's PARAMETERS
+
+
+class SpectralModule(Protocol):
+    """What a generated module of this kind offers; the functions are pure."""
+
+    SIGNATURE: str
+    SIZE: int  # m
+    TRAINED: int  # p
+    PARAMETERS: tuple[str, ...]
+    DIRECTIONS: tuple[tuple[float, ...], ...]  # V, (C, F)
+    COLUMNS: tuple[tuple[float, ...], ...]  # U, (C, m)
+    DEGREES: tuple[int, ...]  # order of each minor
+
+    def matrix(self, fields: Float[Array, "u n"], label, parameters) -> Float[Array, "r n"]:
+        """A of each sample."""
+        ...
+
+    def mixed(self, fields: Float[Array, "u n"], label, parameters) -> Float[Array, "mp n"]:
+        """The entries of the extended matrix for a column and a trained parameter."""
+        ...
+
+    def corner(self, fields: Float[Array, "u n"], label, parameters) -> Float[Array, "pp n"]:
+        """The entries for two trained parameters, packed."""
+        ...
+
+    def kinks(self, fields: Float[Array, "u n"], label, parameters) -> Float[Array, "loci n"]:
+        """Functions of the fields that vanish where A is not smooth."""
+        ...
+
+    def minors(self, a: Float[Array, "r n"]) -> Float[Array, "f n"]:
+        """Minors of A that do not vanish identically."""
+        ...
+
+    def denominator(self, s: Inexact[Array, "r n"]) -> Inexact[Array, "f n"]:
+        """det(I + S'A) - 1 = sum_f denominator_f minor_f."""
+        ...
+
+    def numerator(self, s: Inexact[Array, "r n"]) -> Inexact[Array, "rf n"]:
+        """X det(I + S'A) = sum_f numerator_f minor_f, entry by entry."""
+        ...

@@ -1,0 +1,188 @@
+"""Empirical Hessian and information matrices of fresh data, their eigenvalues and eigenvectors. Source: theory.md 7.
+
+The witness of the effective spectra: A of a sample comes from jax.hessian or jax.grad of the printed loss, the matrix is formed (or,
+above 2000 rows, only applied), and its eigenvectors are projected on the span of the parameters and the means.
+"""
+
+from collections.abc import Callable, Sequence
+from numbers import Integral
+from types import ModuleType
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
+from gmsym import printer, runtime
+from gmsym.errors import ComputationError, InputError
+from gmsym.problem import Instance, Problem
+from gmsym.problem.design import design
+from gmsym.simulation.data import generate
+
+DENSE = 4000  # rows; larger matrices are not formed
+_NULL = 1e-12  # of the mean of A^2: a direction of the fields in which A vanishes on all samples
+
+
+class Eigen(NamedTuple):
+    """One replicate. Directions in which A vanishes on every sample add their zeros without being diagonalised."""
+
+    values: np.ndarray  # in increasing order
+    overlaps: np.ndarray  # squared projection of each eigenvector on R^C kron span(Theta, mu) and the trained parameters
+    zeros: int  # eigenvalues that are 0 because A vanishes in a direction, not among `values`
+
+
+def matrix_eigen(
+    problem: Problem,
+    instance: Instance,
+    *,
+    n: int,
+    d: int,
+    matrix: Literal["hessian", "information"] = "hessian",
+    block: int | None = None,
+    trained: Sequence[str] = (),
+    extreme: int | None = None,
+    vectors: bool = True,
+    seed: int = 0,
+    replicates: int = 1,
+    report: Callable[[float], None] | None = None,
+) -> list[Eigen]:
+    """Eigenvalues of (1/n) sum_l A_l kron Y_l Y_l^T over n fresh samples in d dimensions, at a state of exact Gram matrix.
+
+    Cost of a replicate, for C d = r rows: O(n r^2) to form the matrix and O(r^3) for its eigenvalues; with `extreme` or r > 4000,
+    O(n d C) for each of about a hundred products.
+
+    Args:
+        problem: the loss and the mixture.
+        instance: their numbers; `initial_gram` and `initial_overlap` are the state.
+        n, d: samples and dimensions.
+        matrix, block, trained: as `derive.spectrum`.
+        extreme: that many eigenvalues at each end only, by Lanczos' method; default: all, which needs at most 4000 rows.
+        vectors: whether eigenvectors are wanted; without them overlaps are NaN.
+        seed: of samples and orientations; replicate r is the same for every number of replicates.
+        replicates: independent repetitions.
+        report: called with the completed fraction.
+
+    Raises:
+        InputError: a number out of range; all eigenvalues of a matrix with more than 4000 rows.
+        ComputationError: a matrix that is not finite; Lanczos' method did not converge.
+    """
+    for name, value, least in (("n", n, 1), ("d", d, 1), ("replicates", replicates, 1), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            raise InputError(f"{name} = {value!r}: an integer of at least {least} is needed")
+    plan = design(instance, n, d)
+    code = runtime.load(source(problem), f"gmsym_matrix_{problem.loss.name}")
+    second = jax.jit(_second(problem, code, instance, matrix, tuple(trained)))
+    draw = jax.jit(lambda key: generate(plan, key))
+    found = []
+    for r in range(replicates):
+        data = draw(jax.random.fold_in(jax.random.key(seed), r))
+        labels = data.labels[:, : len(problem.loss.labels)]
+        A = np.asarray(second(data.samples @ data.theta, labels))
+        if not np.isfinite(A).all():
+            raise ComputationError(f"the {matrix} of a sample is not finite in replicate {r}")
+        if block is not None:
+            A = A[:, block : block + 1, block : block + 1]
+        fields = A.shape[1] - len(trained)
+        span = np.linalg.svd(np.concatenate([data.theta, data.means], axis=1), full_matrices=False)
+        basis = span[0][:, span[1] > 1e-8 * span[1].max(initial=1e-300)]
+        found.append(_diagonalised(np.asarray(data.samples), A, fields, basis, extreme, vectors))
+        if report is not None:
+            report((r + 1) / replicates)
+    return found
+
+
+def source(problem: Problem) -> str:
+    """The text that is differentiated: the loss of a sample."""
+    loss = problem.loss
+    given = {"fields": loss.fields, "label": loss.labels, "parameters": _names(problem)}
+    return printer.module(f"loss {loss.name}.", printer.function("loss", given, "Loss of a sample.", loss.value))
+
+
+def _names(problem: Problem):
+    return tuple(sorted(problem.loss.parameters, key=lambda s: s.name))
+
+
+def _second(problem: Problem, code: ModuleType, instance: Instance, matrix: str, trained: tuple[str, ...]):
+    """Function (fields (n, C), labels (n, L)) -> (n, C + p, C + p) by automatic differentiation."""
+    names = [s.name for s in _names(problem)]
+    numbers = [instance.parameters[name] for name in names]
+    C = problem.fields
+    start = jnp.asarray([instance.parameters[name] for name in trained])
+
+    def loss(both, label):
+        values = [both[C + trained.index(name)] if name in trained else number for name, number in zip(names, numbers, strict=True)]
+        return code.loss(tuple(both[c] for c in range(C)), label, tuple(values))
+
+    def of_sample(h, label):
+        both = jnp.concatenate([h, start])
+        if matrix == "hessian":
+            return jax.hessian(loss)(both, label)
+        a = jax.grad(loss)(both, label)
+        return jnp.outer(a, a)
+
+    return jax.vmap(of_sample)
+
+
+def _diagonalised(samples: np.ndarray, A: np.ndarray, fields: int, basis: np.ndarray, extreme: int | None, vectors: bool) -> Eigen:
+    n, d = samples.shape
+    size = A.shape[1]
+    square = np.einsum("nij,nkj->ik", A, A) / n
+    values, directions = np.linalg.eigh(square[:fields, :fields])
+    kept = directions[:, values > _NULL * max(values[-1], 1e-300)]
+    U = scipy.linalg.block_diag(kept, np.eye(size - fields))
+    A, columns = np.einsum("ai,nab,bj->nij", U, A, U), kept.shape[1]
+    rows = columns * d + size - fields
+    zeros = (fields - columns) * d
+    if extreme is None and rows > DENSE:
+        raise InputError(f"C d = {rows} rows: all eigenvalues are computed up to {DENSE}; ask for extreme ones only, or take d smaller")
+    if extreme is None:
+        M = _dense(samples, A, columns)
+        if not vectors:
+            found = scipy.linalg.eigh(M, eigvals_only=True, overwrite_a=True, check_finite=False)
+            return Eigen(found, np.full(rows, np.nan), zeros)
+        found, v = scipy.linalg.eigh(M, overwrite_a=True, check_finite=False, driver="evd")
+    else:
+        found, v = _lanczos(samples, A, columns, extreme)
+    heads = v[: columns * d].reshape(columns, d, -1)
+    overlaps = (np.einsum("dq,cdk->cqk", basis, heads) ** 2).sum((0, 1)) + (v[columns * d :] ** 2).sum(0)
+    return Eigen(found, overlaps, zeros)
+
+
+def _dense(samples: np.ndarray, A: np.ndarray, columns: int) -> np.ndarray:
+    n, d = samples.shape
+    extra = A.shape[1] - columns
+    M = np.empty((columns * d + extra, columns * d + extra))
+    for i in range(columns):
+        for j in range(i, columns):
+            part = samples.T @ (A[:, i, j, None] * samples) / n
+            M[i * d : (i + 1) * d, j * d : (j + 1) * d] = part
+            M[j * d : (j + 1) * d, i * d : (i + 1) * d] = part
+        for j in range(extra):
+            M[i * d : (i + 1) * d, columns * d + j] = M[columns * d + j, i * d : (i + 1) * d] = samples.T @ A[:, i, columns + j] / n
+    M[columns * d :, columns * d :] = A[:, columns:, columns:].mean(0)
+    return M
+
+
+def _lanczos(samples: np.ndarray, A: np.ndarray, columns: int, extreme: int) -> tuple[np.ndarray, np.ndarray]:
+    """That many eigenvalues at each end, and their vectors."""
+    n, d = samples.shape
+    rows = columns * d + A.shape[1] - columns
+    if isinstance(extreme, bool) or not isinstance(extreme, Integral) or not 1 <= extreme < rows / 4:
+        raise InputError(f"extreme = {extreme!r}: an integer from 1 to {int(rows / 4)} is needed, a number of eigenvalues at each end")
+
+    def apply(v: np.ndarray) -> np.ndarray:
+        v = v.ravel()
+        seen = np.concatenate(
+            [samples @ v[: columns * d].reshape(columns, d).T, np.broadcast_to(v[columns * d :], (n, len(A[0]) - columns))], 1
+        )
+        out = np.einsum("nij,nj->ni", A, seen) / n
+        return np.concatenate([(samples.T @ out[:, :columns]).T.ravel(), out[:, columns:].sum(0)])
+
+    operator = LinearOperator((rows, rows), matvec=apply, dtype=float)
+    try:
+        found, vectors = eigsh(operator, k=2 * extreme, which="BE", v0=np.ones(rows), maxiter=200 * extreme)
+    except ArpackNoConvergence as error:
+        raise ComputationError(f"Lanczos' method found only {len(error.eigenvalues)} of {2 * extreme} eigenvalues") from error
+    return found, vectors

@@ -1,0 +1,138 @@
+"""Spectrum of a Hessian or information matrix of fresh data: an operator-valued Stieltjes transform. Source: theory.md 7.
+
+M = (1/n) sum_l A_l kron Y_l Y_l^T for samples Y_l that are independent of the parameters; A is m x m and depends on the fields.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple, final
+
+import sympy as sp
+
+from gmsym.calculus.kernels import kernel
+from gmsym.system.base import AbstractSystem, Equations
+
+MatrixKind = Literal["hessian", "information"]
+
+z = sp.Symbol("z")  # the spectral parameter
+x = sp.Symbol("x", real=True)  # a point of the real axis
+outer = sp.Symbol(r"\hat Y\hat Y^{\top}", commutative=False)  # of the sample's coordinates in an orthonormal basis of span(Theta, mu)
+w = sp.Symbol("w", commutative=False)  # unit null vector of z I - Q(z)
+variance = kernel("variance", r"\sigma^2", subscripts=1)  # of cluster k
+q = kernel("q", "q", subscripts=1)  # probability that A takes its j-th value
+density = kernel("density", r"\rho")
+overlap = sp.Symbol(r"|P u|^2", nonnegative=True)  # of an outlier's eigenvector with R^m kron span(Theta, mu)
+atom = sp.Symbol(r"\rho(\{0\})", nonnegative=True)
+
+
+class Letters(NamedTuple):
+    """Symbols of the m x m matrices; they commute when m = 1."""
+
+    S: sp.Symbol  # Stieltjes transform, the partial trace of (M - z)^{-1} over the d coordinates, divided by d
+    slope: sp.Symbol  # its derivative in z
+    Sk: type[sp.Function]  # sigma_k^2 S / alpha
+    X: type[sp.Function]
+    A: sp.Symbol
+    identity: sp.Expr
+    Q: sp.Symbol
+    Q_slope: sp.Symbol
+
+
+def letters(size: int) -> Letters:
+    """The letters for matrices of that size."""
+    commutes, value = size == 1, "" if size == 1 else "cd"
+    return Letters(
+        S=sp.Symbol("S", commutative=commutes),
+        slope=sp.Symbol("S_z", commutative=commutes),
+        Sk=kernel(f"S{value}", "S'", subscripts=1, value=value),
+        X=kernel(f"X{value}", "X", subscripts=1, value=value),
+        A=sp.Symbol("A", commutative=commutes),
+        identity=sp.S.One if commutes else sp.Symbol("I", commutative=False),
+        Q=sp.Symbol("Q", commutative=False),
+        Q_slope=sp.Symbol("Q'", commutative=False),
+    )
+
+
+class Kron(sp.Function):
+    """Kronecker product."""
+
+    is_commutative = False
+
+    def _latex(self, printer, exp=None):
+        body = r"\otimes ".join(printer._print(a) for a in self.args)
+        return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
+
+
+class Det(sp.Function):
+    """Determinant."""
+
+    def _latex(self, printer, exp=None):
+        return rf"\det\left({printer._print(self.args[0])}\right)"
+
+
+class Trace(sp.Function):
+    """Trace."""
+
+    def _latex(self, printer, exp=None):
+        return rf"\operatorname{{tr}}{printer._print(self.args[0])}"
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class Spectral(AbstractSystem):
+    """Bulk, outliers and overlaps of M as n, d -> infinity at fixed alpha = n/d. C fields, m = size of A, F fields that A depends on.
+
+    The matrix is taken in the parameters Theta U, u = V^T h are the fields that A depends on, with constant matrices U, V of
+    orthonormal columns: directions in which A vanishes (softmax: shifts of all fields) are left out of U, and those along
+    which it is constant out of V.
+    """
+
+    name: str
+    problem: object  # the problem it was derived from, opaque here
+    matrix: MatrixKind
+    block: int | None  # the column of Theta whose diagonal block it is; None for all columns
+    fields: tuple[sp.Symbol, ...]  # u, (F,)
+    labels: tuple[sp.Symbol, ...]
+    parameters: tuple[sp.Symbol, ...]  # of the loss, in the order of generated signatures
+    trained: tuple[sp.Symbol, ...]  # p of these parameters that are trained, too, and extend the matrix
+    directions: sp.ImmutableDenseMatrix  # V, (C, F)
+    columns: sp.ImmutableDenseMatrix  # U, (C, m)
+    null: int  # directions of Theta that were left out: each adds d zero eigenvalues
+    A: sp.ImmutableDenseMatrix  # (m, m)
+    mixed: sp.ImmutableDenseMatrix  # its extension to the trained parameters, (m, p)
+    corner: sp.ImmutableDenseMatrix  # (p, p)
+    kinks: tuple[sp.Expr, ...]  # A jumps, or has a kink, where one of these vanishes
+    minors: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]  # rows and columns of the minors of A that do not vanish identically
+    denominator: tuple[sp.Expr, ...]  # coefficient of each minor in det(I + S'A), in the entries `stieltjes` of S'
+    numerator: tuple[tuple[sp.Expr, ...], ...]  # its coefficient in each entry (i <= j) of X det(I + S'A)
+    stieltjes: tuple[sp.Symbol, ...]  # entries (i <= j) of S'
+    values: tuple[tuple[sp.Expr, sp.Expr, sp.Expr], ...] | None  # (A, variance, probability) where A is scalar and piecewise constant
+    polynomial: sp.Expr | None  # then P(S, z) with P = 0; in alpha and the probabilities q_j
+    system: Equations
+    limit: str = "n, d -> oo at fixed alpha = n/d; data independent of the parameters"
+
+    writer: ClassVar[str] = "gmsym.codegen.spectral:source"
+
+    def __repr__(self) -> str:
+        sizes = f"matrix={self.matrix!r}, size={len(self.columns.row(0))}, trained={len(self.trained)}"
+        return f"Spectral({self.name!r}, {sizes}, signature={self.signature!r})"
+
+    def equations(self) -> Equations:
+        """Fixed point, density, outliers, overlaps and atom."""
+        return self.system
+
+    def identity(self) -> tuple[sp.Basic, ...]:
+        return (
+            sp.Tuple(*self.fields),
+            sp.Tuple(*self.labels),
+            sp.Tuple(*self.parameters),
+            sp.Tuple(*self.trained),
+            self.directions,
+            self.columns,
+            self.A,
+            self.mixed,
+            self.corner,
+            sp.Tuple(*self.kinks),
+            sp.Tuple(*self.denominator),
+            *(sp.Tuple(*row) for row in self.numerator),
+            *(sp.Tuple(equation.lhs, equation.rhs) for equation in self.system),
+        )

@@ -1,0 +1,94 @@
+"""Every folder derivations/spectrum_*: derived = typed by a person, generated is current, theory agrees with generated data."""
+
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sympy as sp
+
+import gmsym as gm
+from gmsym import derive, pipeline
+from gmsym.comparison import kolmogorov, outlier_table
+from gmsym.functions import elementary
+
+ROOT = Path(__file__).parent.parent / "derivations"
+CASES = [
+    (path.name, matrix)
+    for path in sorted(ROOT.glob("spectrum_*"))
+    if (path / "problem.py").is_file()
+    for matrix in pipeline.load_case(path).MATRICES
+]
+
+
+@pytest.fixture(scope="module", params=CASES, ids="/".join)
+def case(request):
+    name, matrix = request.param
+    loaded = pipeline.load_case(ROOT / name)
+    loaded.name, loaded.matrix = name, matrix
+    loaded.system = derive.spectrum(loaded.PROBLEM, matrix)
+    loaded.expected = importlib.import_module(f"derivations.{name}.expected")
+    return loaded
+
+
+def difference(case, shift=0):
+    """Largest entry of U A U^T less the typed matrix, to 30 digits at random points and all labels: the basis U does not matter."""
+    system, loss = case.system, case.PROBLEM.loss
+    largest = sp.S.Zero
+    for draw, label in enumerate(case.PROBLEM.data.labels):
+        h = {field: sp.Rational(5 * i + 3 * draw - 4, 7 + i + draw) for i, field in enumerate(loss.fields)}
+        reduced = system.directions.T * sp.Matrix([h[field] for field in loss.fields])
+        at = dict(zip(system.fields, reduced, strict=True)) | dict(zip(system.labels, label, strict=True))
+        derived = (system.columns * system.A.applyfunc(elementary).xreplace(at) * system.columns.T).evalf(30)
+        typed = sp.Matrix(case.expected.MATRIX[case.matrix]).xreplace(h | at).evalf(30)
+        largest = max(largest, *(abs(c + shift) for c in derived - typed))
+    return largest
+
+
+def test_the_matrix_is_that_of_the_source(case):
+    assert difference(case) < sp.Float("1e-25")
+    assert difference(case, shift=sp.Float("1e-20")) > sp.Float("1e-25")  # the check can fail
+    assert case.system.null == case.expected.NULL[case.matrix]
+
+
+def test_the_equations_are_those_of_the_source(case):
+    derived = {equation.lhs: equation.rhs for equation in case.system.equations()}
+    assert case.expected.EQUATIONS
+    for lhs, rhs in case.expected.EQUATIONS.items():
+        assert lhs in derived, f"{case.name}: no equation for {lhs}"
+        assert sp.expand(derived[lhs] - rhs) == 0, f"{case.name}: {lhs} = {derived[lhs]}, the source says {rhs}"
+
+
+def test_the_closed_form_is_that_of_the_source(case):
+    typed = case.expected.POLYNOMIAL.get(case.matrix)
+    if typed is None:
+        assert case.system.polynomial is None
+        return
+    ratio = sp.cancel(case.system.polynomial / typed)
+    assert not ratio.has(sp.Symbol("S"), sp.Symbol("z")) and ratio != 0
+
+
+def test_the_generated_module_is_current(case):
+    manifest = json.loads((ROOT / case.name / "manifest.json").read_text())
+    entry = manifest["modules"][case.matrix]
+    assert entry["signature"] == case.system.signature, f"run `gmsym build derivations/{case.name}`"
+    if manifest["sympy"] == sp.__version__:
+        assert (ROOT / case.name / entry["module"]).read_text() == case.system.source()
+
+
+def test_every_case_has_its_files(case):
+    for name in ("problem.py", "expected.py", "README.md", "manifest.json"):
+        assert (ROOT / case.name / name).is_file(), f"{case.name}/{name} is missing"
+    assert len((ROOT / case.name / "problem.py").read_text().splitlines()) < 40
+
+
+@pytest.mark.slow
+def test_theory_agrees_with_generated_data(case):
+    """Distance of distributions below 12/d, outliers and overlaps within 3.5 standard errors."""
+    theory = gm.spectrum(case.system, alpha=case.ALPHA, **case.VALUES)
+    runs = gm.simulate_spectrum(case.system, alpha=case.ALPHA, **case.SIMULATION, **case.VALUES)
+    assert kolmogorov(theory, runs).mean() < 12 / case.SIMULATION["d"]
+    rows = [row for row in outlier_table(theory, runs) if row.overlap > 0.2]  # weaker ones are not told from the edge at these sizes
+    assert rows
+    assert all(np.abs(row.scores).max() < 3.5 for row in rows), rows
