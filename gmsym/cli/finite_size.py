@@ -27,18 +27,18 @@ def surrogate(
 ) -> None:
     """Sample the finite-size surrogate, equal in law to training: mean, standard deviation and standard error at the last step."""
     given = read(file, loss, optimizer, settings)
-    _ = given.instance
+    _ = given.instance  # refuses bad numbers before anything is computed
     check_target("--json", json_target)
     check_target("--output", output, ".nc")
-    size = d or given.simulation.d
+    size = given.simulation.d if d is None else d
     from gmsym import pipeline, schema
 
     result = pipeline.surrogate(
         given.problem,
-        n=n or round(given.run.alpha * size),
+        n=round(given.run.alpha * size) if n is None else n,
         d=size,
         steps=given.run.steps,
-        replicates=replicates or given.simulation.replicates,
+        replicates=given.simulation.replicates if replicates is None else replicates,
         seed=given.run.seed,
         progress=progress(quiet),
         **given.values,
@@ -58,14 +58,16 @@ def finite_size(
     optimizer: OptimizerOption = None,
     settings: SetOption = None,
     n: Annotated[int | None, typer.Option("--n", help="Samples. Default: alpha*d of the problem.")] = None,
+    populations: Annotated[int, typer.Option("--populations", help="Populations behind the standard deviation.")] = 4,
+    replicates: Annotated[int, typer.Option("--replicates", help="Pairs of surrogate runs behind the 1/n correction.")] = 200,
     json_target: JsonOption = None,
     output: DatasetOption = None,
     figure: FigureOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Predict mean and standard deviation of training with n samples, without sampling it."""
+    """Predict mean and standard deviation of training with n samples in n/alpha dimensions, from the limit and a few surrogate runs."""
     given = read(file, loss, optimizer, settings)
-    _ = given.instance
+    _ = given.instance  # refuses bad numbers before anything is computed
     check_target("--json", json_target)
     check_target("--output", output, ".nc")
     check_target("--figure", figure, ".png", ".svg", ".pdf")
@@ -76,17 +78,20 @@ def finite_size(
     from gmsym.plotting import bands
 
     run = given.run
+    size = given.n if n is None else n
     finite = pipeline.finite_size(
         given.problem,
-        alpha=run.alpha,
+        alpha=size / max(1, round(size / run.alpha)),  # n/alpha may not be an integer
         steps=run.steps,
         samples=run.samples,
         scrambles=run.scrambles,
         seed=run.seed,
+        populations=populations,
+        replicates=replicates,
         progress=progress(quiet),
         **given.values,
     )
-    curves = pipeline.at_size(finite, given.n if n is None else n)
+    curves = pipeline.at_size(finite, size)
     if output is not None:
         curves.to_netcdf(output)
     if figure is not None:

@@ -24,7 +24,7 @@ from jaxtyping import Array, Float
 
 from gmsym.engine.draws import Draws, draws, union
 from gmsym.engine.recursion import Weights, replicate_keys, run_program, test_performance, unit_weights
-from gmsym.errors import ComputationError
+from gmsym.errors import ComputationError, InputError
 from gmsym.runtime.frames import oriented
 from gmsym.runtime.recursion import Design, RecursionModule
 
@@ -68,9 +68,10 @@ def double_runs(
     found = []
     for index, key in enumerate(replicate_keys(seed, replicates)):
         found.append(jax.tree.map(np.asarray, pair(key)))
-        for name, value in found[-1].double.items():
-            if not np.isfinite(value).all():
-                raise ComputationError(f"the surrogate diverged: {name} is not finite within {steps} steps")
+        for runs in found[-1]:
+            for name, value in runs.items():
+                if not np.isfinite(value).all():
+                    raise ComputationError(f"the surrogate diverged: {name} is not finite within {steps} steps")
         if report is not None:
             report((index + 1) / replicates)
     return jax.tree.map(lambda *x: np.stack(x), *found)
@@ -88,8 +89,14 @@ def relative_variances(
     """n Var(y) of each order parameter, train loss, test loss and test error at `times`, from each of R populations of the design's size.
 
     Raises:
+        InputError: a cluster or a block too small for a variance.
         ComputationError: a population diverged.
     """
+    if min(design.counts) < 2 or min(design.sizes) <= constraints(design):
+        raise InputError(
+            f"population of {sum(design.counts)} samples, {sum(design.sizes)} coordinates: a cluster has {min(design.counts)}, a block "
+            f"{min(design.sizes)}; at least 2 and {constraints(design) + 1} are needed; take population larger"
+        )
     steps, chosen = max(times) + 1, jnp.asarray(times)
 
     def outputs(weights: Weights, key: Array) -> dict[str, Array]:
@@ -116,18 +123,23 @@ def relative_variances(
     return jax.tree.map(lambda *x: np.stack(x), *parts)
 
 
+def constraints(design: Design) -> int:
+    """How many moments of a block of coordinates the exact Gram matrix of the start fixes, the mean counted in."""
+    rank = len(design.root)
+    return 1 + rank * (rank + 1) // 2
+
+
 def _variance(design: Design, key: Array, influence: Weights) -> Array:
-    """Variance of a sum of independent influences, given cluster sizes and the Gram matrix of the start in each block."""
+    """Unbiased variance of a sum of independent influences, given cluster sizes and the Gram matrix of the start in each block."""
     total = jnp.zeros(())
     for count, row in zip(design.counts, influence.samples, strict=True):
-        total += count * jnp.var(row[:count])
+        total += count * jnp.var(row[:count], ddof=1)
     frame = oriented(draws(design, key).start(len(design.root)), design.sizes, np.eye(len(design.root)))
     pairs = np.triu_indices(len(design.root))
-    ends = np.cumsum(design.sizes)
-    for size, end in zip(design.sizes, ends, strict=True):
+    for size, end in zip(design.sizes, np.cumsum(design.sizes), strict=True):
         block = frame[end - size : end]
         known = jnp.concatenate([jnp.ones((size, 1)), block[:, pairs[0]] * block[:, pairs[1]]], axis=1)
         values = influence.coordinates[end - size : end]
         rest = values - known @ jnp.linalg.lstsq(known, values)[0]
-        total += jnp.sum(rest**2)
+        total += size / (size - constraints(design)) * jnp.sum(rest**2)
     return total

@@ -1,7 +1,7 @@
 """The finite-size surrogate as a program: exact trajectories in law, and the map of its scalars behind refinement. Source: theory.md 1.
 
 Cost of a replicate: time O((n + d) T^2 C^2 K), memory O((n + d) T C), against O(n d T C) and O(n d) for training. A direction
-whose residual is below 1e-10 of its vector opens nothing.
+whose residual is below 1e-10 of its vector (1e-6 where Gram matrices are given from outside) opens nothing.
 """
 
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from gmsym.runtime.frames import oriented
 from gmsym.runtime.recursion import Design, RecursionModule
 
 _RANK_TOLERANCE = 1e-20  # of squared norms: a residual below 1e-10 of the vector
+_GRAM_TOLERANCE = 1e-12  # the same where Gram matrices are given, whose rounding hides residuals below 1e-8 of the vector
 _MEMORY = 2**30  # bytes of directions held at a time
 _DIVERGED = 1e12
 
@@ -93,7 +94,7 @@ def sample_recursion(
         perhaps test_error (R, T); and the Cholesky factors L and M and the other `Scalars` (R, T, K, C, ...), by name.
 
     Raises:
-        InputError: an argument out of range; more steps than a cluster's samples or the dimension can open directions for.
+        InputError: an argument out of range; more steps than samples or dimensions.
         ComputationError: a trajectory diverged; names the step and the quantity.
     """
     for name, value, least in (("steps", steps, 1), ("replicates", replicates, 2), ("seed", seed, 0)):
@@ -159,7 +160,7 @@ def run_program(
     module: RecursionModule,
     design: Design,
     steps: int,
-    draws: Draws,
+    gaussians: Draws,
     *,
     offsets: Scalars | None = None,
     coupled: bool = True,
@@ -171,7 +172,7 @@ def run_program(
     Args:
         module, design: the program and its numbers.
         steps: T.
-        draws: all Gaussians, of the design's size.
+        gaussians: all of them, of the design's size.
         offsets: what drives the run: the scalars of its own vectors plus these (default zero, the exact surrogate); or, not
             `coupled`, these alone, and then `empirical` is the map Gamma_n of theory.md 1.3 at `offsets`.
         coupled: see `offsets`.
@@ -185,7 +186,7 @@ def run_program(
     weights = unit_weights(design) if weights is None else weights
     exists = unit_weights(design).samples
     deviation = jnp.sqrt(jnp.repeat(jnp.asarray(design.variance), np.asarray(design.sizes), axis=1, total_repeat_length=d))
-    vectors = oriented(draws.start(len(design.root)), design.sizes, design.root).T
+    vectors = oriented(gaussians.start(len(design.root)), design.sizes, design.root).T
     theta, means = vectors[:fields], vectors[fields:]
     parameters, labels = design.parameters, jnp.asarray(design.labels)
 
@@ -195,7 +196,7 @@ def run_program(
     def step(carry, now):
         theta, state, coordinates, samples = carry
         t, offset = now
-        fresh_samples, fresh_coordinates = draws.at(t, fields)
+        fresh_samples, fresh_coordinates = gaussians.at(t, fields)
         own: dict[str, list[Array]] = {name: [] for name in Scalars._fields[:6]}
         used: dict[str, list[Array]] = {name: [] for name in own}
 
@@ -218,8 +219,7 @@ def run_program(
             else:
                 side = side._replace(vectors=side.vectors.at[:, slot].set(vectors))
                 gram = record(name, c, jnp.einsum("kjx,kx->kj", side.vectors, vectors * weight))
-                row, direction = _from_gram(gram, side, vectors, slot)
-                new = jnp.ones(len(row))
+                row, new, direction = _from_gram(gram, side, vectors, slot)
             return (
                 direction,
                 new,
@@ -331,14 +331,18 @@ def _orthonormalised(directions: Array, vectors: Array, weights: Array, slot: Ar
     return coefficients.at[:, slot].set(size), new, jnp.where(new[:, None], rest / jnp.where(new, size, 1.0)[:, None], 0.0)
 
 
-def _from_gram(gram: Array, side: _Side, vectors: Array, slot: Array) -> tuple[Array, Array]:
-    """(row of the Cholesky factor, the direction) of one vector a cluster, when the row of the Gram matrix is given."""
-    open_ = jnp.arange(gram.shape[1]) < slot
-    factor = side.factor + jnp.diag(jnp.where(open_, 0.0, 1.0))
-    row = jax.vmap(lambda f, x: jax.scipy.linalg.solve_triangular(f, x, lower=True))(factor, jnp.where(open_, gram, 0.0))
-    size = jnp.sqrt(gram[:, slot] - jnp.sum(row**2, axis=1))
+def _from_gram(gram: Array, side: _Side, vectors: Array, slot: Array) -> tuple[Array, Array, Array]:
+    """As `_orthonormalised` when the row of the Gram matrix is given; NaN where that is not positive semidefinite."""
+    diagonal = jnp.diagonal(side.factor, axis1=1, axis2=2)
+    opened = diagonal > 0
+    factor = side.factor + jax.vmap(jnp.diag)(jnp.where(opened, 0.0, 1.0))
+    row = jax.vmap(lambda f, x: jax.scipy.linalg.solve_triangular(f, x, lower=True))(factor, jnp.where(opened, gram, 0.0))
+    size2 = gram[:, slot]
+    left = size2 - jnp.sum(row**2, axis=1)
+    new = left > _GRAM_TOLERANCE * size2
+    size = jnp.where(new, jnp.sqrt(jnp.where(new, left, 1.0)), jnp.where(left < -_GRAM_TOLERANCE * size2, jnp.nan, 0.0))
     rest = vectors - jnp.einsum("kj,kjx->kx", row, side.direction)
-    return row.at[:, slot].set(size), rest / size[:, None]
+    return row.at[:, slot].set(size), new, jnp.where(new[:, None], rest / jnp.where(new, size, 1.0)[:, None], 0.0)
 
 
 def _check_finite(observed: dict[str, np.ndarray]) -> None:

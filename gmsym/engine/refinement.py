@@ -69,7 +69,7 @@ def refinement_errors(
     seed: int,
     report: Callable[[float], None] | None = None,
 ) -> np.ndarray:
-    """Distance to the exact surrogate after 0, 1, ... rounds: root mean square over Q_k(t, s) and m at all times, (R, rounds + 1).
+    """Distance to the exact surrogate after 0, 1, ... rounds, in Q_k(t, s) and m at all times, (R, rounds + 1).
 
     Args:
         module, design: the program and its numbers.
@@ -80,24 +80,27 @@ def refinement_errors(
 
     Raises:
         InputError: more steps than directions.
-        ComputationError: a round left the domain of the map (its scalars are not finite).
+        ComputationError: training diverges, or a round left the domain of the map (a Gram matrix is not positive semidefinite).
     """
     check_steps(design, steps)
     advance = {"picard": empirical_map, "newton": newton_step}[method]
 
     @eqx.filter_jit
-    def errors(key: Array) -> Array:
+    def errors(key: Array) -> tuple[Array, Array]:
         exact = exact_scalars(module, design, steps, key)
         scalars, found = _scaled(start, sum(design.counts), 1), []
         for done in range(rounds + 1):
             found.append(_distance(scalars, exact))
             if done < rounds:
                 scalars = advance(module, design, steps, key, scalars)
-        return jnp.stack(found)
+        return jnp.stack(found), jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in exact]))
 
     rows = []
     for index, key in enumerate(replicate_keys(seed, replicates)):
-        rows.append(np.asarray(errors(key)))
+        found, finite = errors(key)
+        rows.append(np.asarray(found))
+        if not finite:
+            raise ComputationError(f"training diverges within {steps} steps, or its iterates are collinear to rounding; take steps smaller")
         if not np.isfinite(rows[-1]).all():
             raise ComputationError(f"{method} refinement left the domain of the map at replicate {index}: errors {rows[-1]}; take n larger")
         if report is not None:
@@ -112,5 +115,7 @@ def _scaled(scalars: Scalars, n: int, power: int) -> Scalars:
 
 
 def _distance(first: Scalars, second: Scalars) -> Array:
-    gaps = [(getattr(first, name) - getattr(second, name)).ravel() for name in ("theta_gram", "m")]
-    return jnp.sqrt(sum(jnp.mean(gap**2) for gap in gaps))
+    """Square root of the mean squares of Q_k(t, s), s <= t, and of m together."""
+    steps, clusters, fields = first.m.shape
+    entries = {"theta_gram": clusters * fields * fields * steps * (steps + 1) / 2, "m": first.m.size}  # later slots are zero
+    return jnp.sqrt(sum(jnp.sum((getattr(first, name) - getattr(second, name)) ** 2) / count for name, count in entries.items()))

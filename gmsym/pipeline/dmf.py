@@ -1,13 +1,12 @@
 """DMF equations solved: order parameters and kernels of training as n, d -> infinity. Source: theory.md 2."""
 
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gmsym import derive, schema
 from gmsym.errors import InputError
-from gmsym.pipeline._stages import instance_at, load, problem_name, progress_bar
+from gmsym.pipeline._stages import check_alpha, instance_at, load, problem_name, progress_bar
 from gmsym.problem import Instance, Problem
 from gmsym.system import CausalKernels
 
@@ -94,15 +93,14 @@ def _solved(
     if not isinstance(system, CausalKernels):
         raise InputError(f"system = {system!r}: DMF equations (derive.dmf) or a Problem are needed")
     problem: Problem = system.problem
-    if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 < alpha < float("inf"):
-        raise InputError(f"alpha = {alpha!r}: samples per dimension, a positive number, are needed")
-    instance = instance_at(problem, float(alpha), parameters)
+    alpha = check_alpha(alpha)
+    instance = instance_at(problem, alpha, parameters)
 
     from gmsym.engine.causal_kernels import solve_causal_kernels
 
     module = load(system)
     with progress_bar("solving DMF", progress) as report:
-        return system, instance, solve_causal_kernels(module, numbers(instance, float(alpha)), report=report, **options)
+        return system, instance, solve_causal_kernels(module, numbers(instance, alpha), report=report, **options)
 
 
 def numbers(instance: Instance, alpha: float) -> Any:

@@ -3,7 +3,7 @@
 Source: theory.md 1, Panahi 2026 (arXiv 2603.09310).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from gmsym import derive, schema
 from gmsym.errors import InputError
-from gmsym.pipeline._stages import instance_at, load, problem_name, progress_bar
+from gmsym.pipeline._stages import check_alpha, check_integers, instance_at, load, problem_name, progress_bar
 from gmsym.pipeline.dmf import solve
 from gmsym.problem import Instance, Problem
 from gmsym.problem.design import design
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 DEVIATION, BIAS = "_deviation", "_bias"  # suffixes of the variables of `finite_size`
+_POPULATION = 1024
 _SMALLEST = 200  # min(n, d) of the smaller size at which the bias is measured
 
 
@@ -59,7 +60,7 @@ def surrogate(
     if not isinstance(system, Recursion):
         raise InputError(f"system = {system!r}: a surrogate (derive.surrogate) or a Problem is needed")
     problem: Problem = system.problem
-    _check_integers(n=(n, 1), d=(d, 1))
+    check_integers(n=(n, 1), d=(d, 1))
     instance = instance_at(problem, n / d, parameters)
     numbers = design_numbers(instance, n, d)
 
@@ -92,7 +93,7 @@ def finite_size(
     alpha: float,
     steps: int,
     times: Sequence[int] | None = None,
-    population: int = 1024,
+    population: int | None = None,
     populations: int = 4,
     replicates: int = 200,
     samples: int = 8192,
@@ -105,14 +106,16 @@ def finite_size(
 
     y is the DMF limit. The deviation comes from influence functions, without sampling training (engine.fluctuation), averaged
     over independent populations. The bias is fitted to the exact surrogate at two sizes, n and 2n, where the larger run has the
-    samples and coordinates of two smaller ones: bias = -2n E[y(2n) - y(n)], whose error is stated; it includes O(1/n).
+    samples and coordinates of two smaller ones: bias = -2n E[y(2n) - y(n)], whose error is stated; it includes O(1/n). Sizes are
+    understood to be exact: where n/d, p_k n or rho_b d is rounded, a curve moves by another O(1/n).
 
     Args:
         problem: with an optimizer that is linear and a loss whose gradient does not jump.
         alpha: n/d.
         steps: times 0..steps-1.
         times: where the curves are taken. Default: 0 and up to nine more up to the last, spaced on a logarithmic scale.
-        population: samples of a population on which influences are evaluated; the relative error falls as its inverse root.
+        population: samples of a population on which influences are evaluated; the relative error falls as its inverse root. Default:
+            1024, or more where clusters or blocks would be too small.
         populations: how many, at least 2: their spread is the deviation's error.
         replicates: pairs of runs of the surrogate, at least 2, behind the bias.
         samples, scrambles: of the DMF solver.
@@ -128,12 +131,9 @@ def finite_size(
         InputError: an argument out of range; an optimizer that is not linear; a loss with kinks; more steps than directions.
         ComputationError: training diverged.
     """
-    if not isinstance(problem, Problem):
-        raise InputError(f"problem = {problem!r}: a Problem is needed")
-    if problem.loss.kinks:
-        where = ", ".join(f"{kink.locus} = 0" for kink in problem.loss.kinks)
-        raise InputError(f"loss {problem.loss.name}: its gradient jumps where {where}; finite_size needs a continuous one (use surrogate)")
-    _check_integers(steps=(steps, 1), population=(population, 2), populations=(populations, 2), replicates=(replicates, 2), seed=(seed, 0))
+    _check_smooth(problem, "finite_size")
+    alpha = check_alpha(alpha)
+    check_integers(steps=(steps, 1), populations=(populations, 2), replicates=(replicates, 2), seed=(seed, 0))
     chosen = _times(steps, times)
     limit_system, system = derive.dmf(problem), derive.surrogate(problem)
     instance = instance_at(problem, alpha, parameters)
@@ -143,6 +143,9 @@ def finite_size(
     from gmsym.engine.recursion import check_steps
 
     n, d = _matching_size(instance, alpha, max(_SMALLEST, 2 * steps))
+    if population is None:
+        population = max(_POPULATION, 2 * _enough(instance, alpha), n)
+    check_integers(population=(population, 2))
     small, large = design_numbers(instance, n, d), design_numbers(instance, *_size(alpha, population))
     for numbers in (small, large):
         check_steps(numbers, steps)
@@ -155,13 +158,19 @@ def finite_size(
     with progress_bar(f"surrogate at n = {n} and {2 * n}", progress) as report:
         runs = double_runs(module, small, times=chosen, replicates=replicates, seed=seed + 1, report=report)
     added = {}
-    for name, values in ((name, np.sqrt(variance)) for name, variance in variances.items()):
+    for name, variance in variances.items():
+        values = np.sqrt(variance)
         spread = values.std(0, ddof=1) / np.sqrt(populations)
         change = 2 * n * (runs.single[name] - runs.double[name])
         bias, bias_error = change.mean(0), change.std(0, ddof=1) / np.sqrt(replicates)
-        columns = {DEVIATION: (values.mean(0), spread), BIAS: (bias, bias_error)}
-        for suffix, (value, error) in columns.items():
-            added |= {f"{name}{suffix}": (limit[name].dims, value), f"{name}{suffix}_error": (limit[name].dims, error)}
+        columns = {
+            DEVIATION: ("standard deviation times root n of", r"\sqrt{n}\,\mathrm{sd}", values.mean(0), spread),
+            BIAS: ("n times the finite-size shift of", r"n\,\Delta", bias, bias_error),
+        }
+        about = limit[name].attrs
+        for suffix, (words, symbol, value, error) in columns.items():
+            labels = {"long_name": f"{words} the {about['long_name']}", "latex": f"{symbol}({about['latex']})"}
+            added |= {f"{name}{suffix}": (limit[name].dims, value, labels), f"{name}{suffix}_error": (limit[name].dims, error)}
     about = {"bias_size": n, "bias_replicates": replicates, "population": population, "populations": populations}
     return limit.assign(added).assign_attrs(about)
 
@@ -169,13 +178,15 @@ def finite_size(
 def at_size(finite: "xr.Dataset", n: int) -> "xr.Dataset":
     """Curves of training with n samples, from a result of `finite_size`: X with the bias added, X_error, and X_deviation of one run.
 
+    d is n/alpha to the nearest integer; a ratio or counts that are not whole move curves by another O(1/n), see `finite_size`.
+
     Raises:
-        InputError: `finite` is of another kind, or n is not a positive integer.
+        InputError: `finite` is of another kind, or n is not an integer that leaves a sample for each cluster and a dimension.
     """
-    _check_integers(n=(n, 1))
-    names = [name for name in schema.VARIABLES if f"{name}{BIAS}" in finite]
+    names = [name for name in schema.VARIABLES if f"{name}{BIAS}" in getattr(finite, "data_vars", ())]
     if not names:
         raise InputError("finite holds no finite-size curves; a result of gmsym.finite_size is needed")
+    check_integers(n=(n, max(finite.sizes["cluster"], int(np.ceil(finite.attrs["alpha"])))))
     curves = finite.drop_vars([f"{name}{BIAS}{suffix}" for name in names for suffix in ("", "_error")])
     for name in names:
         error = np.hypot(finite[f"{name}_error"], finite[f"{name}{BIAS}_error"] / n)
@@ -183,11 +194,15 @@ def at_size(finite: "xr.Dataset", n: int) -> "xr.Dataset":
             {
                 name: (finite[name] + finite[f"{name}{BIAS}"] / n).assign_attrs(finite[name].attrs),
                 f"{name}_error": error.assign_attrs(finite[f"{name}_error"].attrs),
-                f"{name}{DEVIATION}": finite[f"{name}{DEVIATION}"] / np.sqrt(n),
+                f"{name}{DEVIATION}": (finite[f"{name}{DEVIATION}"] / np.sqrt(n)).assign_attrs(_deviation_labels(finite[name].attrs)),
                 f"{name}{DEVIATION}_error": finite[f"{name}{DEVIATION}_error"] / np.sqrt(n),
             }
         )
     return curves.assign_attrs({"n": int(n), "d": round(n / finite.attrs["alpha"])})
+
+
+def _deviation_labels(about: dict[str, str]) -> dict[str, str]:
+    return {"long_name": f"standard deviation of the {about['long_name']}", "latex": rf"\mathrm{{sd}}({about['latex']})"}
 
 
 def refinement(
@@ -204,8 +219,10 @@ def refinement(
 ) -> "xr.Dataset":
     """How fast rounds of Picard's and Newton's iteration lead from the limit to the exact surrogate. Source: theory.md 1.3.
 
+    The limit's scalars are means over `replicates` surrogates of four times the largest size.
+
     Args:
-        problem: any loss and optimizer.
+        problem: a loss whose gradient does not jump; any optimizer.
         alpha: n/d.
         steps: T, a few: Cholesky factors of Gram matrices of T nearly collinear iterates lose their digits.
         sizes: n at which the rounds are made.
@@ -215,19 +232,19 @@ def refinement(
 
     Returns:
         Dataset with `error` (scheme, n, replicate, round), scheme "picard" or "newton":
-        root mean square distance of Q_k(t, s) and m to the exact ones.
+        distance of Q_k(t, s), s <= t, and m to the exact ones, the square root of the sum of their mean squares.
 
     Raises:
-        InputError: an argument out of range.
-        ComputationError: a round left the domain of the map.
+        InputError: an argument out of range; a loss with kinks.
+        ComputationError: training diverged, or a round left the domain of the map.
     """
     import xarray as xr
 
-    if not isinstance(problem, Problem):
-        raise InputError(f"problem = {problem!r}: a Problem is needed")
-    _check_integers(steps=(steps, 1), rounds=(rounds, 1), replicates=(replicates, 1), seed=(seed, 0))
-    if not len(sizes):
-        raise InputError("sizes is empty; at least one n is needed")
+    _check_smooth(problem, "refinement")
+    alpha = check_alpha(alpha)
+    check_integers(steps=(steps, 1), rounds=(rounds, 1), replicates=(replicates, 1), seed=(seed, 0))
+    if not isinstance(sizes, Collection) or not len(sizes) or len(set(sizes)) < len(sizes):
+        raise InputError(f"sizes = {sizes!r}: different integers are needed, at least one")
     instance = instance_at(problem, alpha, parameters)
     designs = [design_numbers(instance, *_size(alpha, n)) for n in sizes]
     large = design_numbers(instance, *_size(alpha, 4 * max(sizes)))
@@ -267,8 +284,23 @@ def design_numbers(instance: Instance, n: int, d: int) -> Any:
     )
 
 
+def _check_smooth(problem: Problem, verb: str) -> None:
+    if not isinstance(problem, Problem):
+        raise InputError(f"problem = {problem!r}: a Problem is needed")
+    if problem.loss.kinks:
+        where = ", ".join(f"{kink.locus} = 0" for kink in problem.loss.kinks)
+        raise InputError(f"loss {problem.loss.name}: its gradient jumps where {where}; {verb} needs a continuous one (use surrogate)")
+
+
+def _enough(instance: Instance, alpha: float) -> int:
+    """Samples that leave ten for each cluster, and for each block twice as many coordinates as moments that the start fixes."""
+    vectors = len(instance.initial_gram) + len(instance.means_gram)
+    moments = 1 + vectors * (vectors + 1) // 2
+    return int(np.ceil(max(10 / instance.probabilities.min(), 2 * moments * alpha / instance.fractions.min())))
+
+
 def _size(alpha: float, n: int) -> tuple[int, int]:
-    _check_integers(n=(n, 1))
+    check_integers(n=(n, 1))
     return n, max(1, round(n / alpha))
 
 
@@ -280,7 +312,7 @@ def _matching_size(instance: Instance, alpha: float, least: int) -> tuple[int, i
         parts = [*(instance.probabilities * n), d, *(instance.fractions * round(d))]
         return max(abs(part - round(part)) for part in parts)
 
-    first = int(np.ceil(least * max(1.0, alpha)))
+    first = max(int(np.ceil(least * max(1.0, alpha))), _enough(instance, alpha))
     n = min(range(first, first + 121), key=lambda n: (round(mismatch(n), 3), n))
     return _size(alpha, n)
 
@@ -288,13 +320,9 @@ def _matching_size(instance: Instance, alpha: float, least: int) -> tuple[int, i
 def _times(steps: int, times: Sequence[int] | None) -> tuple[int, ...]:
     if times is None:
         return tuple(sorted({0, *np.geomspace(1, max(1, steps - 1), 9).round().astype(int).tolist()} & set(range(steps))))
+    if not isinstance(times, (Collection, np.ndarray)):
+        raise InputError(f"times = {times!r}: integers from 0 to steps - 1 = {steps - 1} are needed")
     wrong = [time for time in times if isinstance(time, bool) or not isinstance(time, Integral) or not 0 <= time < steps]
     if wrong or not len(times):
         raise InputError(f"times = {list(times)!r}: integers from 0 to steps - 1 = {steps - 1} are needed")
     return tuple(sorted({int(time) for time in times}))
-
-
-def _check_integers(**given: tuple[Any, int]) -> None:
-    for name, (value, least) in given.items():
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-            raise InputError(f"{name} = {value!r}: an integer of at least {least} is needed")

@@ -40,13 +40,21 @@ def bands(
     Raises:
         InputError: `curves` without standard deviations, `runs` of another size, or a quantity that a result does not have.
     """
+    for argument, given in (("limit", limit), ("curves", curves), ("runs", runs)):
+        if not (isinstance(given, xr.Dataset) or (argument == "runs" and given is None)):
+            raise InputError(f"{argument} = {given!r}: a result is needed")
     quantities = [q for q in QUANTITIES if q in curves] if quantities is None else list(quantities)
+    if not quantities:
+        raise InputError("quantities is empty; at least one variable is needed")
     for name in quantities:
         entries(curves, [name])
         if "n" not in curves.attrs or f"{name}_deviation" not in curves:
             raise InputError("curves has no standard deviations; a result of gmsym.at_size is needed")
-    if runs is not None and runs.attrs["n"] != curves.attrs["n"]:
-        raise InputError(f"runs have n = {runs.attrs['n']}, curves n = {curves.attrs['n']}: both must be of the same size")
+    for name in ("n", "d", "problem_signature", "parameters") if runs is not None else ():
+        if runs.attrs.get(name) != curves.attrs[name]:
+            raise InputError(
+                f"runs have {name} = {runs.attrs.get(name)}, curves {curves.attrs[name]}: both must be of one problem and size"
+            )
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, len(quantities), figsize=(0.4 + 2.9 * len(quantities), 3.1), squeeze=False, layout="constrained")
         for ax, name in zip(axes[0], quantities, strict=True):

@@ -45,7 +45,8 @@ def gaussian_mean(
     rules (60^2, 30^3), beyond that 2^13 whitened scrambled Sobol points, the same ones at each call (relative error 1e-4 to
     1e-3). For an f with kinks or jumps 2^14 points: equally probable ones in one dimension (error 1e-4 of a jump), Sobol
     points beyond (1e-3). Works under jit, vmap and grad; derivatives with respect to `cov` are right where it is not singular. Those of
-    an f that is not smooth are taken of the Gaussian density, at nodes that stay where they are, since f has deltas to differentiate.
+    an f that is not smooth are taken of the Gaussian density, at nodes that stay where they are, since f has deltas to differentiate;
+    along directions without variance they are lost.
 
     Args:
         f: takes d scalars; it may itself contain Gaussian means.

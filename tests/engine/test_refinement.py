@@ -16,6 +16,15 @@ DATA = gm.GaussianMixture(probabilities=[0.5, 0.5], labels=[1, -1], means_gram=[
 LOGISTIC = gm.Problem(DATA, gm.losses.logistic(), gm.optimizers.gd(), overlap=(0.1, -0.1))
 COMMITTEE = gm.Problem(DATA, gm.losses.erf_committee(), gm.optimizers.heavy_ball())
 
+SOFTMAX = gm.Problem(
+    gm.GaussianMixture(
+        probabilities=[0.5, 0.25, 0.25], labels=[[1, 0, 0], [0, 1, 0], [0, 0, 1]], means_gram=np.eye(3).tolist(), variance=[1, 1, 0.5]
+    ),
+    gm.losses.softmax(3),
+    gm.optimizers.gd(),
+    norm2=0,
+)
+
 
 def prepared(problem, n, d, **values):
     return pipeline.load(derive.surrogate(problem)), design_numbers(problem.at(**values), n, d)
@@ -75,14 +84,32 @@ def test_newton_squares_the_error_each_round():
 
 
 def test_leaving_the_domain_is_reported():
-    """A Gram matrix of nearly collinear iterates is not positive definite any more after a step at small n."""
-    with pytest.raises(gm.ComputationError, match="left the domain"):
+    """Twelve iterates at n = 30 are collinear to the rounding of their Gram matrix; and Newton from far away is not positive definite."""
+    with pytest.raises(gm.ComputationError, match="collinear to rounding|left the domain"):
         gm.refinement(LOGISTIC, alpha=1.5, steps=12, sizes=(30,), rounds=2, replicates=5, eta=1.0, ridge=0.1, progress=False)
+
+
+def test_divergence_is_not_blamed_on_the_rounds():
+    problem = gm.Problem(DATA, gm.losses.squared(), gm.optimizers.gd())
+    with pytest.raises(gm.ComputationError, match="training diverges"):
+        gm.refinement(problem, alpha=1.5, steps=9, sizes=(60,), rounds=1, replicates=2, eta=1e60, ridge=0.1, progress=False)
+
+
+def test_a_jumping_gradient_is_refused():
+    with pytest.raises(gm.InputError, match="jumps where"):
+        gm.refinement(gm.Problem(DATA, gm.losses.hinge(), gm.optimizers.gd()), alpha=1.5, steps=2, eta=1.0, progress=False)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"sizes": ()}, "sizes is empty"), ({"rounds": 0}, "rounds = 0"), ({"steps": 50, "sizes": (40,)}, "exceeds min")],
+    [
+        ({"sizes": ()}, r"sizes = \(\)"),
+        ({"sizes": 600}, "sizes = 600"),
+        ({"sizes": (60, 60)}, "different integers"),
+        ({"rounds": 0}, "rounds = 0"),
+        ({"alpha": 0.0}, "alpha = 0.0"),
+        ({"steps": 50, "sizes": (40,)}, "exceeds min"),
+    ],
 )
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(gm.InputError, match=message):

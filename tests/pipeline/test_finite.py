@@ -27,8 +27,21 @@ def test_curves_of_a_size_are_the_limit_with_bias_and_a_scaled_deviation(finite)
         np.testing.assert_allclose(curves[f"{name}_deviation"], finite[f"{name}_deviation"] / np.sqrt(600))
         assert f"{name}_bias" not in curves
         assert curves[name].attrs == finite[name].attrs
-    runs = gm.simulate(LOGISTIC, n=600, d=400, steps=6, replicates=40, progress=False, **VALUES)
-    assert gm.compare(curves, runs).agrees()
+
+
+def test_one_step_on_pure_noise_has_the_curves_of_wishart_matrices():
+    """l = h^2/2: E Q_1 = 1 - 2 eta + eta^2 (1 + (d + 1)/n), so the bias is eta^2; n Var(Q_1) by the delta method."""
+    rate, ratio = 0.5, 2.0
+    noise = gm.GaussianMixture(probabilities=[1], labels=[0], means_gram=[[0]], variance=[1])
+    problem = gm.Problem(noise, gm.losses.squared(), gm.optimizers.gd())
+    finite = gm.finite_size(problem, alpha=ratio, steps=2, eta=rate, replicates=600, population=2000, samples=256, progress=False)
+    q = finite.isel(time=1, field=0, field_b=0)
+    slope = -2 * rate + rate**2 * (2 + 1 / ratio)
+    assert float(q["Q"]) == pytest.approx(1 - 2 * rate + rate**2 * (1 + 1 / ratio), abs=1e-9)
+    assert float(q["Q_deviation"]) ** 2 == pytest.approx(2 * slope**2 + 2 * rate**4 / ratio, rel=0.06)
+    assert float(q["Q_bias_error"]) < 0.05
+    assert abs(float(q["Q_bias"]) - rate**2) < 3.5 * float(q["Q_bias_error"])
+    assert "finite-size shift" in finite["Q_bias"].attrs["long_name"]
 
 
 def test_the_limit_is_that_of_solve(finite):
@@ -46,7 +59,7 @@ def test_the_picture_shows_limit_band_and_runs(finite):
     low, high = ax.collections[0].get_datalim(ax.transData).intervaly
     assert low == pytest.approx(float((curves["train_loss"] - curves["train_loss_deviation"]).min()))
     assert high == pytest.approx(float((curves["train_loss"] + curves["train_loss_deviation"]).max()))
-    with pytest.raises(gm.InputError, match="both must be of the same size"):
+    with pytest.raises(gm.InputError, match="not one problem and size"):
         bands(finite, gm.at_size(finite, 300), runs)
     with pytest.raises(gm.InputError, match="at_size"):
         bands(finite, finite)
@@ -58,9 +71,15 @@ def test_the_picture_shows_limit_band_and_runs(finite):
         ("logistic", {}, "a Problem is needed"),
         (gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.hinge(), gm.optimizers.gd()), {}, "jumps where"),
         (LOGISTIC, {"times": [6]}, "integers from 0 to steps - 1 = 5"),
+        (LOGISTIC, {"times": 2}, "times = 2"),
         (LOGISTIC, {"population": 1}, "population = 1"),
+        (LOGISTIC, {"population": 5}, "take population larger"),
+        (LOGISTIC, {"alpha": 0}, "alpha = 0"),
+        (LOGISTIC, {"alpha": "a"}, "alpha = 'a'"),
+        (LOGISTIC, {"alpha": float("nan")}, "alpha = nan"),
+        (LOGISTIC, {"seed": 2**70}, "seed = "),
         (LOGISTIC, {"populations": 1}, "populations = 1"),
-        (LOGISTIC, {"steps": 700}, "steps = 700 exceeds"),
+        (LOGISTIC, {"steps": 700, "population": 100}, "steps = 700 exceeds"),
         (LOGISTIC, {"sigma": -1.0}, "sigma"),
     ],
 )
@@ -80,3 +99,11 @@ def test_at_size_refuses_other_results():
     limit = gm.solve(LOGISTIC, alpha=1.5, steps=3, samples=256, scrambles=2, progress=False, **VALUES)
     with pytest.raises(gm.InputError, match="gmsym.finite_size"):
         gm.at_size(limit, 100)
+    with pytest.raises(gm.InputError, match="gmsym.finite_size"):
+        gm.at_size(None, 100)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2.5])
+def test_at_size_refuses_sizes_without_a_sample_for_each_cluster(finite, n):
+    with pytest.raises(gm.InputError, match="n = "):
+        gm.at_size(finite, n)

@@ -12,8 +12,6 @@ Symmetric matrices are packed by rows of their upper triangle, (R, N) with R = m
 
 import jax.numpy as jnp
 
-from gmsym.runtime import functions as rt
-
 SIGNATURE = "f58f08d72e03"
 SIZE = 1
 TRAINED = 0
