@@ -140,15 +140,14 @@ def finite_size(
     module = load(system)
 
     from gmsym.engine.fluctuation import double_runs, relative_variances
-    from gmsym.engine.recursion import check_steps
 
     n, d = _matching_size(instance, alpha, max(_SMALLEST, 2 * steps))
     if population is None:
         population = max(_POPULATION, 2 * _enough(instance, alpha), n)
     check_integers(population=(population, 2))
+    if min(_size(alpha, population)) < steps:
+        raise InputError(f"population = {population}: {steps} steps need at least as many samples, and dimensions at alpha = {alpha:.6g}")
     small, large = design_numbers(instance, n, d), design_numbers(instance, *_size(alpha, population))
-    for numbers in (small, large):
-        check_steps(numbers, steps)
     limit = solve(
         limit_system, alpha=alpha, steps=steps, samples=samples, scrambles=scrambles, seed=seed, progress=progress, **parameters
     ).sel(time=list(chosen))

@@ -59,7 +59,7 @@ def test_the_picture_shows_limit_band_and_runs(finite):
     low, high = ax.collections[0].get_datalim(ax.transData).intervaly
     assert low == pytest.approx(float((curves["train_loss"] - curves["train_loss_deviation"]).min()))
     assert high == pytest.approx(float((curves["train_loss"] + curves["train_loss_deviation"]).max()))
-    with pytest.raises(gm.InputError, match="not one problem and size"):
+    with pytest.raises(gm.InputError, match="both must be of one problem and size"):
         bands(finite, gm.at_size(finite, 300), runs)
     with pytest.raises(gm.InputError, match="at_size"):
         bands(finite, finite)
@@ -73,13 +73,13 @@ def test_the_picture_shows_limit_band_and_runs(finite):
         (LOGISTIC, {"times": [6]}, "integers from 0 to steps - 1 = 5"),
         (LOGISTIC, {"times": 2}, "times = 2"),
         (LOGISTIC, {"population": 1}, "population = 1"),
-        (LOGISTIC, {"population": 5}, "take population larger"),
+        (LOGISTIC, {"population": 5, "steps": 2}, "take population larger"),
         (LOGISTIC, {"alpha": 0}, "alpha = 0"),
         (LOGISTIC, {"alpha": "a"}, "alpha = 'a'"),
         (LOGISTIC, {"alpha": float("nan")}, "alpha = nan"),
         (LOGISTIC, {"seed": 2**70}, "seed = "),
         (LOGISTIC, {"populations": 1}, "populations = 1"),
-        (LOGISTIC, {"steps": 700, "population": 100}, "steps = 700 exceeds"),
+        (LOGISTIC, {"steps": 700, "population": 100}, "population = 100: 700 steps need"),
         (LOGISTIC, {"sigma": -1.0}, "sigma"),
     ],
 )
