@@ -192,7 +192,7 @@ def _covariances(module, solver, numbers: Numbers, start: State, P, ts, sets: tu
             max_steps=MAX_STEPS,
             throw=False,
         )
-        vector, P, propagator = (x[-1] for x in solution.ys)
+        vector, P, propagator = (x[-1] for x in jax.tree.leaves(solution.ys))
         return (vector, P), (vector, P, propagator)
 
     vector = flat(start)

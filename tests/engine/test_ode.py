@@ -277,7 +277,7 @@ def test_honest_sgd_at_two_sizes(case):
 def test_the_gap_shrinks_like_one_over_d(case):
     """Bias is O(1/d): with enough replicates of the exact chain, sixteen times the dimension leaves less than a quarter of it."""
     build, setting = CASES[case]
-    rough, fine = (gap(build(), d, replicates=replicates, **setting)[2] for d, replicates in ((60, 6000), (960, 6000)))
+    rough, fine = (gap(build(), d, replicates=replicates, **setting)[2] for d, replicates in ((40, 4000), (640, 4000)))
     assert fine < rough / 4
 
 
