@@ -46,6 +46,56 @@ def results(monkeypatch, made_up):
     return calls
 
 
+ONLINE_FILE = """
+[mixture]
+probabilities = [1.0]
+labels = [0]
+means_gram = [[0.0]]
+variance = [1.0]
+[loss]
+expression = "(v*h - t0)**2/2"
+[initial]
+norm2 = 0.5
+[teacher]
+gram = [[1.0]]
+overlap = [0.1]
+[trained]
+initial = { v = 0.8 }
+step = 0.5
+[run]
+time = 1.0
+step = 0.5
+[simulation]
+d = 60
+replicates = 4
+"""
+
+
+def test_effective_writes_the_order_parameters_of_online_sgd(gmsym, tmp_path):
+    file, kept = tmp_path / "online.toml", tmp_path / "result.nc"
+    file.write_text(ONLINE_FILE)
+    status, out, err = gmsym("effective", file, "--json", "-", "--output", kept)
+    assert (status, err) == (0, "")
+    record = json.loads(out)
+    assert record["time"] == 1.0 and record["train_loss"] is None
+    assert list(record["trained"]) == ["v"] and len(record["M"]) == 1
+    assert record.keys() - {"time", "error"} == record["error"].keys()
+    assert abs(record["error"]["M"][0]) < 1e-8
+    with xr.open_dataset(kept) as result:
+        assert result.sizes["time"] == 101 and float(result["time"][-1]) == 1.0
+    status, out, _ = gmsym("compare", file, "--json", "-")
+    assert status == 0 and {row["quantity"] for row in json.loads(out)["rows"]} >= {"M[0]", "trained[v]", "test_loss"}
+
+
+def test_derive_and_codegen_follow_the_kind_of_training(gmsym, tmp_path):
+    file = tmp_path / "online.toml"
+    file.write_text(ONLINE_FILE)
+    status, out, _ = gmsym("derive", file, "--format", "latex")
+    assert status == 0 and r"\frac{d}{d t} M_{s}(t)" in out
+    status, out, _ = gmsym("codegen", file)
+    assert status == 0 and "def drift_M(" in out
+
+
 def test_help_lists_the_verbs(gmsym):
     status, out, err = gmsym("--help")
     assert (status, err) == (0, "")

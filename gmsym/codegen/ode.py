@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 import sympy as sp
+from sympy.core.relational import Relational
 
 from gmsym import printer, symbols
 from gmsym.calculus import GaussianMean
 from gmsym.calculus.kernels import Kernel, Transposed, distribute
+from gmsym.calculus.polynomials import affine
 from gmsym.codegen._common import Group, Stacked, names
 from gmsym.errors import UnprintableError
 from gmsym.functions import BivariateNormalCDF, NormalCDF
@@ -32,7 +34,7 @@ import jax
 import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
-from gmsym.runtime.nodes import gaussian_means
+from gmsym.runtime.nodes import gaussian_means, gaussian_means_between
 
 SIGNATURE = "{signature}"
 FIELDS = {columns}
@@ -41,7 +43,7 @@ CLUSTERS = {clusters}
 TRAINED = {trained!r}
 PARAMETERS = {parameters!r}
 RESPONSE = "{response}"
-NODES = {nodes!r}  # (dimension, whether the integrand is rough) of each set of quadrature nodes of `means`
+NODES = {nodes!r}  # (dimension, nature of the integrand) of each set of quadrature nodes of `means`
 TEST_NODES = {tested!r}  # likewise of `test`
 SAMPLE_NODES = {sample!r}  # likewise for functions of one sample, its gradient squared and the like
 
@@ -55,8 +57,8 @@ def source(system: Ode) -> str:
     Raises:
         UnprintableError: the loss, or a mean over a fresh sample, holds a function that the printer does not know.
     """
-    kinds: list[tuple[int, bool]] = []
-    tested: list[tuple[int, bool]] = []
+    kinds: list[tuple[int, str]] = []
+    tested: list[tuple[int, str]] = []
     functions = [
         *_sample(system),
         *_local("means", system, kinds, [_moments(x) for x in system.local], system.of_cluster),
@@ -80,7 +82,7 @@ def source(system: Ode) -> str:
         response=system.response,
         nodes=tuple(kinds),
         tested=tuple(tested),
-        sample=(len(system.law.mean), any(x.has(*ROUGH) for x in (*system.gradient, *system.trained_gradient))),
+        sample=(len(system.law.mean), _nature(system)),
         functions="\n\n".join(functions),
     )
 
@@ -105,7 +107,7 @@ def _moments(local: Local) -> list[sp.Expr]:
 
 
 def _local(
-    name: str, system: Ode, kinds: list[tuple[int, bool]], outputs: Sequence[Sequence[sp.Expr]], of_cluster: Sequence[int]
+    name: str, system: Ode, kinds: list[tuple[int, str]], outputs: Sequence[Sequence[sp.Expr]], of_cluster: Sequence[int]
 ) -> list[str]:
     """One function for each distinct label, and `{name}` which maps them over the clusters."""
     texts = []
@@ -134,7 +136,7 @@ def _local(
     return texts
 
 
-def _closed(name: str, system: Ode, outputs: Sequence[sp.Expr], kinds: list[tuple[int, bool]]) -> list[str]:
+def _closed(name: str, system: Ode, outputs: Sequence[sp.Expr], kinds: list[tuple[int, str]]) -> list[str]:
     """The outputs with their Gaussian means taken first, those of one law together on the same nodes."""
     size = len(system.law.mean)
     upper = [system.law.covariance[i, j] for i in range(size) for j in range(i, size)]
@@ -146,17 +148,27 @@ def _closed(name: str, system: Ode, outputs: Sequence[sp.Expr], kinds: list[tupl
             group.append(node)
     texts, calls, values, symbols = [], [], {}, []
     for index, ((mean, cov, rough), nodes) in enumerate(laws.items()):
-        kind = (len(mean), rough)
-        if kind not in kinds:
-            kinds.append(kind)
         variables = nodes[0].variables
         bodies = [node.integrand.xreplace(dict(zip(node.variables, variables, strict=True))) for node in nodes]
+        kinks = _kinks(bodies, variables[0]) if rough and len(mean) == 1 else None
+        kind = (len(mean), "smooth" if not rough else "rough" if kinks is None else "kinked")
+        if kind not in kinds:
+            kinds.append(kind)
         law = [Group(*mean), Group(*(Group(*cov.row(i)) for i in range(cov.rows)))]
         texts.append(printer.function(f"{name}_law_{index}", given, "Mean and covariance of the variables of the integrand.", law))
         texts.append(printer.function(f"{name}_integrand_{index}", {"z": variables, **given}, "Integrands at one node.", bodies))
         own = [sp.Dummy(f"e{index}_{i}", real=True) for i in range(len(nodes))]
         values |= dict(zip(nodes, own, strict=True))
         symbols += own
+        integrand, law_text, chosen = (
+            f"lambda *z: {name}_integrand_{index}(z, *given)",
+            f"*{name}_law_{index}(*given)",
+            f"nodes[{kinds.index(kind)}]",
+        )
+        if kinks is not None:
+            texts.append(printer.function(f"{name}_kinks_{index}", given, "Where the integrands have kinks.", Group(*kinks)))
+            calls.append(f"*gaussian_means_between({integrand}, {law_text}, {name}_kinks_{index}(*given), {chosen}),")
+            continue
         calls.append(
             f"*gaussian_means(lambda *z: {name}_integrand_{index}(z, *given), *{name}_law_{index}(*given), nodes[{kinds.index(kind)}]),"
         )
@@ -188,6 +200,22 @@ def _closed(name: str, system: Ode, outputs: Sequence[sp.Expr], kinds: list[tupl
 def _is_flat(expr: sp.Expr, integrals: Sequence[sp.Symbol]) -> bool:
     """Whether the arguments are free of integrals and of functions that are evaluated together."""
     return not any(x.has(*integrals, *_BATCHED) for x in expr.args)
+
+
+def _nature(system: Ode) -> str:
+    """Whether functions of one sample have kinks."""
+    return "rough" if any(x.has(*ROUGH) for x in (*system.gradient, *system.trained_gradient)) else "smooth"
+
+
+def _kinks(bodies: Sequence[sp.Expr], z: sp.Symbol) -> list[sp.Expr] | None:
+    """Zeros of the arguments of steps and kinks, None where one of them is not affine."""
+    arguments = [x.args[0] for body in bodies for x in body.atoms(sp.Heaviside, sp.sign, sp.Abs)]
+    arguments += [x - y for body in bodies for e in body.atoms(sp.Max, sp.Min) for i, x in enumerate(e.args) for y in e.args[:i]]
+    arguments += [x.lhs - x.rhs for body in bodies for e in body.atoms(sp.Piecewise) for x in e.atoms(Relational)]
+    forms = [affine(u, (z,)) for u in arguments if u.has(z)]
+    if any(form is None for form in forms):
+        return None
+    return sorted({sp.cancel(-offset / slope) for (slope,), offset in forms}, key=sp.default_sort_key)
 
 
 def _outer_means(expr: sp.Expr) -> list[GaussianMean]:

@@ -73,10 +73,11 @@ def solve_ode(
     if not 1e-13 <= tolerance <= 1e-1:
         raise InputError(f"tolerance = {tolerance!r}: a number from 1e-13 to 0.1 is needed")
     ts = jnp.asarray(times, float)
-    step_tolerance = max(_SAFETY * tolerance, _ROUGH_TOLERANCE if any(rough for _, rough in module.NODES) else 0.0)
+    rough = any(nature == "rough" for _, nature in module.NODES)
+    step_tolerance = max(_SAFETY * tolerance, _ROUGH_TOLERANCE if rough else 0.0)
     mean, V = law(start, numbers)
     level = quadrature.level_of(float(jnp.sqrt(jnp.max(jnp.diagonal(V, axis1=1, axis2=2)))))
-    last = max([quadrature.largest_level(*kind) for kind in module.NODES], default=0)
+    last = _ROUGH_LEVEL if rough else max([quadrature.largest_level(*kind) for kind in module.NODES], default=0)
     level = min(level, last)
     for attempt in range(_LEVELS):
         sets = [_both_sets(module, level, variant) for variant in (0, 1)]
@@ -99,7 +100,7 @@ def solve_ode(
 def _both_sets(module: OdeModule, level: int, variant: int) -> tuple[tuple[Nodes, ...], tuple[Nodes, ...]]:
     """Nodes of the drift, and of the test loss and error; jumps gain little from levels, and only the tests have them as a rule."""
     of_drift = tuple(quadrature.rule(*kind, level, variant) for kind in module.NODES)
-    of_test = tuple(quadrature.rule(*kind, _ROUGH_LEVEL if kind[1] else level, variant) for kind in module.TEST_NODES)
+    of_test = tuple(quadrature.rule(*kind, _ROUGH_LEVEL if kind[1] == "rough" else level, variant) for kind in module.TEST_NODES)
     return of_drift, of_test
 
 
@@ -261,7 +262,7 @@ def tune(
         The best values by name, and the objective at the start and at each improvement.
 
     Raises:
-        InputError: a name or an objective that there is not, or a start that is not positive.
+        InputError: a name or an objective that there is not, a start that is not positive, or a loss without gradients through the solve.
         ComputationError: the objective is not finite at the start.
     """
     check_solver(solver)
@@ -271,6 +272,10 @@ def tune(
             raise InputError(f"names holds {name!r}; hyperparameters here are {', '.join(known)}")
     if objective not in ("test_loss", "test_error"):
         raise InputError(f"objective = {objective!r}; allowed are test_loss, test_error")
+    if any(nature == "rough" for _, nature in module.NODES):
+        raise InputError(
+            "the drift holds means with kinks in several dimensions, which have no gradient on fixed nodes; tune a smoother loss"
+        )
     values = [_hyperparameter(module, numbers, name) for name in names]
     if not names or min(values) <= 0:
         raise InputError(

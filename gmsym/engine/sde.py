@@ -22,6 +22,7 @@ from gmsym.runtime.ode import Numbers, OdeModule, State, call, drift, law
 from gmsym.runtime.quadrature import square_root
 
 _GRID = 16  # steps of the Euler-Maruyama method between two recorded times, at least
+_DIFFERENCE = 0.02  # of a statistic, for derivatives where integrands jump between the nodes
 _LONGEST = 0.02  # and its longest step
 
 
@@ -145,7 +146,10 @@ def solve_fluctuations(
         raise InputError(f"initial has shape {P.shape}; ({count}, {count}) is needed: {', '.join(labels(module))}")
     found = []
     for variant in (0, 1):
-        sets = tuple(quadrature.rule(*kind, level, variant) for kind in module.NODES), quadrature.rule(*module.SAMPLE_NODES, level, variant)
+        sets = (
+            tuple(quadrature.rule(*kind, level, variant) for kind in module.NODES),
+            quadrature.rule(*module.SAMPLE_NODES, level, variant),
+        )
         found.append(_covariances(module, solver, numbers, start, P, ts, sets, tolerance))
         if not all(bool(jnp.all(jnp.isfinite(x))) for x in found[-1]):
             raise ComputationError(f"the covariance of the fluctuations could not be followed to time {float(ts[-1]):.6g}")
@@ -169,13 +173,21 @@ def _two_time(covariance: np.ndarray, propagators: np.ndarray) -> np.ndarray:
 @eqx.filter_jit
 def _covariances(module, solver, numbers: Numbers, start: State, P, ts, sets: tuple[Sequence[Nodes], Nodes], tolerance):
     size = len(P)
+    rough = any(nature == "rough" for _, nature in module.NODES)
 
     def field(t, vector):
         return flat(drift(module, t, unflat(vector, start), numbers, sets[0]))
 
+    def derivative(t, vector):
+        if not rough:
+            return jax.jacfwd(lambda x: field(t, x))(vector)
+        # A jump between fixed nodes has no derivative: differences wide enough for many nodes to cross it.
+        shifts = _DIFFERENCE * jnp.eye(size)
+        return jax.vmap(lambda e: (field(t, vector + e) - field(t, vector - e)) / (2 * _DIFFERENCE))(shifts).T
+
     def slope(t, y, args):
         vector, P, propagator = y
-        jacobian = jax.jacfwd(lambda x: field(t, x))(vector)
+        jacobian = derivative(t, vector)
         noise = volatility(module, t, unflat(vector, start), numbers, sets[1])
         return field(t, vector), jacobian @ P + P @ jacobian.T + noise, jacobian @ propagator
 
@@ -192,7 +204,7 @@ def _covariances(module, solver, numbers: Numbers, start: State, P, ts, sets: tu
             max_steps=MAX_STEPS,
             throw=False,
         )
-        vector, P, propagator = (x[-1] for x in solution.ys)
+        vector, P, propagator = (x[-1] for x in jax.tree.leaves(solution.ys))
         return (vector, P), (vector, P, propagator)
 
     vector = flat(start)
@@ -202,7 +214,7 @@ def _covariances(module, solver, numbers: Numbers, start: State, P, ts, sets: tu
 
     def at(pair):
         t, vector = pair
-        return jax.jacfwd(lambda x: field(t, x))(vector), volatility(module, t, unflat(vector, start), numbers, sets[1])
+        return derivative(t, vector), volatility(module, t, unflat(vector, start), numbers, sets[1])
 
     return mean, covariance, propagators, *jax.lax.map(at, (ts, mean))
 

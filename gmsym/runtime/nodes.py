@@ -1,12 +1,12 @@
 """Quadrature nodes as data: a rule is chosen by dimension, smoothness and level, and can be exchanged without recompiling.
 
-Source: theory.md 6: the trapezoid rule in one dimension, with about 16 sd(h) nodes; tensor grids up to four dimensions for smooth
-integrands; scrambled Sobol points for integrands with kinks and beyond.
+Source: theory.md 6: the trapezoid rule in one dimension, with about 16 sd(h) nodes, or panels between the kinks; tensor grids up to four
+dimensions for smooth integrands; scrambled Sobol points for kinks in several dimensions and beyond.
 """
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +22,15 @@ _TRAPEZOID = {1: (64, 2.0), 2: (32, 1.5)}  # nodes a dimension at level 0, and t
 _HERMITE = {3: (12, 1.4), 4: (8, 1.3)}
 _SOBOL = 12  # log2 of the points at level 0
 _NEGLIGIBLE = 1e-17  # of the largest weight
+_PANEL_LEVELS = 5  # beyond, computing the nodes takes long
 LARGEST = 2**17  # nodes of one rule
 
 
+Nature = Literal["smooth", "kinked", "rough"]  # kinked: in one dimension, where the kinks are known
+
+
 class Nodes(NamedTuple):
-    """Points (dimension, N) and weights (N,) for N(0, I)."""
+    """Points (dimension, N) and weights (N,) for N(0, I), or for a panel (0, 1) between kinks."""
 
     points: np.ndarray
     weights: np.ndarray
@@ -49,25 +53,66 @@ def gaussian_means(
     return tuple(jnp.sum(nodes.weights * value) for value in values)
 
 
+def gaussian_means_between(
+    integrand: Callable[..., Sequence[jax.Array]],
+    mean: Sequence[jax.Array],
+    cov: Sequence[Sequence[jax.Array]],
+    kinks: Sequence[jax.Array],
+    nodes: Nodes,
+) -> tuple[jax.Array, ...]:
+    """Means of several functions of one Gaussian variable that are smooth but at the kinks; smooth in mean, variance and kinks.
+
+    Args:
+        integrand, mean, cov: as `gaussian_means`, with d = 1.
+        kinks: where the integrand or a derivative jumps; those out of reach do nothing.
+        nodes: of a "kinked" rule.
+    """
+    deviation = jnp.sqrt(jnp.asarray(cov, float)[0, 0])
+    standard = (jnp.asarray(kinks, float) - mean[0]) / deviation
+    edges = jnp.concatenate([jnp.array([-_REACH]), jnp.sort(jnp.clip(standard, -_REACH, _REACH)), jnp.array([_REACH])])
+    widths = edges[1:] - edges[:-1]
+    z = (edges[:-1, None] + widths[:, None] * nodes.points[0]).ravel()
+    weights = (widths[:, None] * nodes.weights).ravel() * jnp.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+    values = jax.vmap(integrand)(mean[0] + deviation * z)
+    return tuple(jnp.sum(weights * value) for value in values)
+
+
+def _panels(level: int, variant: int) -> Nodes:
+    """Points and weights on (0, 1): Gauss-Legendre, or Fejer's first rule with as many nodes."""
+    count = 64 * 2**level
+    if variant == 0:
+        x, weights = np.polynomial.legendre.leggauss(count)
+    else:
+        angles = (np.arange(count) + 0.5) * np.pi / count
+        orders = np.arange(1, count // 2 + 1)
+        x = np.cos(angles)
+        weights = 2 / count * (1 - 2 * (np.cos(2 * np.outer(angles, orders)) / (4 * orders**2 - 1)).sum(axis=1))
+    return Nodes(((1 + x) / 2)[None], weights / 2)
+
+
 def level_of(deviation: float) -> int:
     """The level at which the trapezoid rule has 16 nodes for each unit of the field's standard deviation."""
     count, growth = _TRAPEZOID[1]
     return max(0, int(np.ceil(np.log(16 * deviation / count) / np.log(growth))))
 
 
-def largest_level(dimension: int, rough: bool) -> int:
+def largest_level(dimension: int, nature: Nature) -> int:
     """The last level whose rule has at most `LARGEST` nodes."""
+    if nature == "kinked":
+        return _PANEL_LEVELS
     level = 0
-    while _size(dimension, rough, level + 1) <= LARGEST:
+    while _size(dimension, nature, level + 1) <= LARGEST:
         level += 1
     return level
 
 
 @cache
-def rule(dimension: int, rough: bool, level: int, variant: int = 0) -> Nodes:
-    """Nodes of a rule; `variant` 1 has as many, other ones: half a step on, in another direction, or of another scramble."""
-    level = min(level, largest_level(dimension, rough))
-    if rough or dimension not in (*_TRAPEZOID, *_HERMITE):
+def rule(dimension: int, nature: Nature, level: int, variant: int = 0) -> Nodes:
+    """Nodes of a rule for integrands of a nature; `variant` 1 has as many, other ones: half a step on, rotated, or of another scramble."""
+    level = min(level, largest_level(dimension, nature))
+    if nature == "kinked":
+        return _panels(level, variant)
+    if nature == "rough" or dimension not in (*_TRAPEZOID, *_HERMITE):
         count = 2 ** (_SOBOL + level)
         if dimension == 1:  # equally probable points, in other cells for the variant
             z = ndtri((np.arange(count) + 0.5) / count) if variant == 0 else points.whitened_sobol(count, 1, seed=0)[0]
@@ -95,7 +140,7 @@ def _count(dimension: int, level: int) -> int:
     return round(count * growth**level)
 
 
-def _size(dimension: int, rough: bool, level: int) -> int:
-    if rough or dimension not in (*_TRAPEZOID, *_HERMITE):
+def _size(dimension: int, nature: Nature, level: int) -> int:
+    if nature == "rough" or dimension not in (*_TRAPEZOID, *_HERMITE):
         return 2 ** (_SOBOL + level + 2)  # a kink gains little from more points: two levels less
     return _count(dimension, level) ** dimension

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gmsym.runtime.nodes import Nodes
+from gmsym.runtime.nodes import Nature, Nodes
 
 
 class Numbers(NamedTuple):
@@ -50,9 +50,9 @@ class OdeModule(Protocol):
     TRAINED: tuple[str, ...]
     PARAMETERS: tuple[str, ...]
     RESPONSE: str  # "derivative" or "regression"
-    NODES: tuple[tuple[int, bool], ...]
-    TEST_NODES: tuple[tuple[int, bool], ...]
-    SAMPLE_NODES: tuple[int, bool]
+    NODES: tuple[tuple[int, Nature], ...]
+    TEST_NODES: tuple[tuple[int, Nature], ...]
+    SAMPLE_NODES: tuple[int, Nature]
 
     def means(self, mean, V, label, trained, parameters, nodes) -> Float[Array, "k outputs"]:
         """E[a] (C), the response (C, C + T) by rows, the upper triangle of E[a a^T], E[dl/dv] (P), for each cluster."""

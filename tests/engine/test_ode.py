@@ -120,7 +120,8 @@ def test_steep_losses_get_more_nodes():
     times = jnp.linspace(0.0, 1.0, 3)
     found = solve_ode(module, numbers, start, times)
     few, many = (
-        np.asarray(engine.integrate(module, "tsit5", numbers, start, times, (nodes.rule(1, False, level),), 1e-10).ys.m) for level in (0, 7)
+        np.asarray(engine.integrate(module, "tsit5", numbers, start, times, (nodes.rule(1, "smooth", level),), 1e-10).ys.m)
+        for level in (0, 7)
     )
     assert np.abs(few - many).max() > 1e-6
     assert np.abs(found.values["m"] - many).max() < 1e-8
@@ -207,7 +208,7 @@ def test_a_crossing_is_located_to_the_tolerance():
 @pytest.mark.slow
 def test_the_gradient_through_the_solve_is_that_of_finite_differences():
     module, numbers, start = loaded(binary(), **LOGISTIC)
-    sets = (nodes.rule(1, False, 1),)
+    sets = (nodes.rule(1, "smooth", 1),)
 
     def final(step):
         changed = numbers._replace(step=step)
@@ -265,9 +266,9 @@ def test_without_the_corrector_it_is_not():
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_honest_sgd_at_two_sizes(case):
-    """d-dimensional vectors and jax.grad: within the verdict at d = 1000 and 4000, and the gap shrinks."""
+    """d-dimensional vectors and jax.grad, for every kind of loss; figures at d = 1000 and 4000 are in the README."""
     build, setting = CASES[case]
-    found = {d: gap(build(), d, replicates=replicates, time=3.0, sampler="online", **setting) for d, replicates in ((1000, 24), (4000, 12))}
+    found = {d: gap(build(), d, replicates=replicates, time=2.0, sampler="online", **setting) for d, replicates in ((500, 24), (2000, 16))}
     for rms, largest, _ in found.values():
         assert rms < 2 and largest < 4.5
 
@@ -277,7 +278,7 @@ def test_honest_sgd_at_two_sizes(case):
 def test_the_gap_shrinks_like_one_over_d(case):
     """Bias is O(1/d): with enough replicates of the exact chain, sixteen times the dimension leaves less than a quarter of it."""
     build, setting = CASES[case]
-    rough, fine = (gap(build(), d, replicates=replicates, **setting)[2] for d, replicates in ((60, 6000), (960, 6000)))
+    rough, fine = (gap(build(), d, replicates=replicates, **setting)[2] for d, replicates in ((40, 4000), (640, 4000)))
     assert fine < rough / 4
 
 

@@ -3,25 +3,26 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from gmsym.runtime import nodes
 
-KINDS = [(1, False), (2, False), (3, False), (4, False), (5, False), (1, True), (2, True)]
+KINDS = [(1, "smooth"), (2, "smooth"), (3, "smooth"), (4, "smooth"), (5, "smooth"), (1, "rough"), (2, "rough")]
 
 
 @pytest.mark.parametrize("variant", [0, 1])
-@pytest.mark.parametrize(("dimension", "rough"), KINDS)
-def test_a_rule_has_the_moments_of_the_normal_law(dimension, rough, variant):
-    rule = nodes.rule(dimension, rough, 0, variant)
+@pytest.mark.parametrize(("dimension", "nature"), KINDS)
+def test_a_rule_has_the_moments_of_the_normal_law(dimension, nature, variant):
+    rule = nodes.rule(dimension, nature, 0, variant)
     assert rule.points.shape == (dimension, len(rule.weights)) and np.isclose(rule.weights.sum(), 1)
-    exact = 1e-10 if not rough and dimension <= 4 else 2e-3
+    exact = 1e-10 if nature == "smooth" and dimension <= 4 else 2e-3
     assert np.allclose(rule.points @ rule.weights, 0, atol=exact)
     assert np.allclose((rule.points * rule.weights) @ rule.points.T, np.eye(dimension), atol=exact)
 
 
-@pytest.mark.parametrize(("dimension", "rough"), KINDS)
-def test_the_variant_has_as_many_other_nodes(dimension, rough):
-    one, other = (nodes.rule(dimension, rough, 0, variant) for variant in (0, 1))
+@pytest.mark.parametrize(("dimension", "nature"), KINDS)
+def test_the_variant_has_as_many_other_nodes(dimension, nature):
+    one, other = (nodes.rule(dimension, nature, 0, variant) for variant in (0, 1))
     assert one.points.shape == other.points.shape and not np.allclose(one.points, other.points)
 
 
@@ -31,7 +32,7 @@ def test_sixteen_nodes_a_deviation_resolve_a_sigmoid():
         level = nodes.level_of(deviation)
         values = []
         for chosen in (level, level + 3, max(0, level - 2)):
-            rule = nodes.rule(1, False, chosen)
+            rule = nodes.rule(1, "smooth", chosen)
             integrand = lambda z: (1 / (1 + jnp.exp(-z)) ** 2 + 0 * z,)  # noqa: E731
             values.append(float(nodes.gaussian_means(integrand, [0.3], [[deviation**2]], rule)[0]))
         assert abs(values[0] - values[1]) < 1e-9
@@ -40,13 +41,28 @@ def test_sixteen_nodes_a_deviation_resolve_a_sigmoid():
 
 
 def test_several_means_share_the_nodes_and_singular_covariances_are_fine():
-    rule = nodes.rule(2, False, 0)
+    rule = nodes.rule(2, "smooth", 0)
     found = nodes.gaussian_means(lambda u, v: (u * v, u - v, 1.0 + 0 * u), [1.0, 2.0], [[1.0, 1.0], [1.0, 1.0]], rule)
     assert np.allclose([float(x) for x in found], [3.0, -1.0, 1.0])
 
 
 def test_levels_end_where_the_nodes_are_too_many():
-    for dimension, rough in KINDS:
-        last = nodes.largest_level(dimension, rough)
-        assert len(nodes.rule(dimension, rough, last).weights) <= nodes.LARGEST
-        assert nodes.rule(dimension, rough, last + 5) is not None and len(nodes.rule(dimension, rough, last + 5).weights) <= nodes.LARGEST
+    for dimension, nature in KINDS:
+        last = nodes.largest_level(dimension, nature)
+        assert len(nodes.rule(dimension, nature, last).weights) <= nodes.LARGEST
+        assert nodes.rule(dimension, nature, last + 5) is not None and len(nodes.rule(dimension, nature, last + 5).weights) <= nodes.LARGEST
+
+
+@pytest.mark.parametrize("variant", [0, 1])
+def test_panels_between_kinks_are_exact_to_rounding(variant):
+    """E max(0, z - a), P(z > b) and E z^2 have closed forms; a kink out of reach does nothing."""
+    rule = nodes.rule(1, "kinked", 0, variant)
+    assert np.isclose(rule.weights.sum(), 1) and rule.points.shape == (1, 64)
+    mean, deviation = 0.3, 1.7
+    found = nodes.gaussian_means_between(
+        lambda z: (jnp.maximum(0, z - 0.5), jnp.where(z > -1.0, 1.0, 0.0), z**2), [mean], [[deviation**2]], [0.5, -1.0, 400.0], rule
+    )
+    t = (mean - 0.5) / deviation
+    normal = scipy.stats.norm
+    exact = (mean - 0.5) * normal.cdf(t) + deviation * normal.pdf(t), normal.cdf((mean + 1) / deviation), mean**2 + deviation**2
+    assert np.allclose([float(x) for x in found], exact, rtol=0, atol=1e-12)

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
+from gmsym.runtime.nodes import gaussian_means, gaussian_means_between
 
 SIGNATURE = "8e2600cdc5a8"
 FIELDS = 2
@@ -24,9 +25,9 @@ CLUSTERS = 1
 TRAINED = ()
 PARAMETERS = ('eta',)
 RESPONSE = "derivative"
-NODES = ()  # (dimension, whether the integrand is rough) of each set of quadrature nodes of `means`
+NODES = ()  # (dimension, nature of the integrand) of each set of quadrature nodes of `means`
 TEST_NODES = ()  # likewise of `test`
-SAMPLE_NODES = (4, False)  # likewise for functions of one sample, its gradient squared and the like
+SAMPLE_NODES = (4, 'smooth')  # likewise for functions of one sample, its gradient squared and the like
 
 
 def gradient(fields, teacher, label, trained, parameters):

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
-from gmsym.runtime.nodes import gaussian_means
+from gmsym.runtime.nodes import gaussian_means, gaussian_means_between
 
 SIGNATURE = "a63527d6d832"
 FIELDS = 1
@@ -25,9 +25,9 @@ CLUSTERS = 2
 TRAINED = ()
 PARAMETERS = ('eta',)
 RESPONSE = "derivative"
-NODES = ((1, False),)  # (dimension, whether the integrand is rough) of each set of quadrature nodes of `means`
-TEST_NODES = ((1, False),)  # likewise of `test`
-SAMPLE_NODES = (1, False)  # likewise for functions of one sample, its gradient squared and the like
+NODES = ((1, 'smooth'),)  # (dimension, nature of the integrand) of each set of quadrature nodes of `means`
+TEST_NODES = ((1, 'smooth'),)  # likewise of `test`
+SAMPLE_NODES = (1, 'smooth')  # likewise for functions of one sample, its gradient squared and the like
 
 
 def gradient(fields, teacher, label, trained, parameters):

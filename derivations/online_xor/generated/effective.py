@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
-from gmsym.runtime.nodes import gaussian_means
+from gmsym.runtime.nodes import gaussian_means, gaussian_means_between
 
 SIGNATURE = "f27e0b06f550"
 FIELDS = 2
@@ -25,9 +25,9 @@ CLUSTERS = 4
 TRAINED = ('v0', 'v1', 'bias')
 PARAMETERS = ('eta',)
 RESPONSE = "derivative"
-NODES = ()  # (dimension, whether the integrand is rough) of each set of quadrature nodes of `means`
-TEST_NODES = ((2, True),)  # likewise of `test`
-SAMPLE_NODES = (2, False)  # likewise for functions of one sample, its gradient squared and the like
+NODES = ()  # (dimension, nature of the integrand) of each set of quadrature nodes of `means`
+TEST_NODES = ((2, 'rough'),)  # likewise of `test`
+SAMPLE_NODES = (2, 'smooth')  # likewise for functions of one sample, its gradient squared and the like
 
 
 def gradient(fields, teacher, label, trained, parameters):
