@@ -31,6 +31,7 @@ PARAMETERS = {parameters!r}
 DIRECTIONS = {directions!r}  # V, one row a field of the loss: the fields are V^T h
 COLUMNS = {columns!r}  # U: the matrix is that of the parameters Theta U
 DEGREES = {degrees!r}  # order of each minor
+KINKS = {kinks}  # loci where A is not smooth
 
 
 {functions}'''
@@ -73,6 +74,7 @@ def source(system: Spectral) -> str:
         signature=system.signature,
         directions=_numbers(system.directions),
         columns=_numbers(system.columns),
+        kinks=len(system.kinks),
         degrees=tuple(len(rows) for rows, _ in system.minors),
         functions="\n\n".join(functions),
     )
