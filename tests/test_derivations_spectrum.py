@@ -4,7 +4,6 @@ import importlib
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import sympy as sp
 
@@ -85,10 +84,13 @@ def test_every_case_has_its_files(case):
 
 @pytest.mark.slow
 def test_theory_agrees_with_generated_data(case):
-    """Distance of distributions below 12/d, outliers and overlaps within 3.5 standard errors."""
+    """Distance of distributions below 12/d; outliers and overlaps within 3.5 standard errors and a finite-size bias of a few 1/d."""
     theory = gm.spectrum(case.system, alpha=case.ALPHA, **case.VALUES)
     runs = gm.simulate_spectrum(case.system, alpha=case.ALPHA, **case.SIMULATION, **case.VALUES)
-    assert kolmogorov(theory, runs).mean() < 12 / case.SIMULATION["d"]
-    rows = [row for row in outlier_table(theory, runs) if row.overlap > 0.2]  # weaker ones are not told from the edge at these sizes
+    d = case.SIMULATION["d"]
+    assert kolmogorov(theory, runs).mean() < 12 / d
+    rows = [row for row in outlier_table(theory, runs) if row.overlap > 0.15]  # weaker ones are not told from the edge at these sizes
     assert rows
-    assert all(np.abs(row.scores).max() < 3.5 for row in rows), rows
+    for row in rows:
+        assert abs(row.simulated - row.z) < 3.5 * row.standard_error + 2 * row.z / d, row
+        assert abs(row.simulated_overlap - row.overlap) < 3.5 * row.overlap_standard_error + 8 / d, row

@@ -21,9 +21,7 @@ Symmetric matrices are packed by rows of their upper triangle, (R, N) with R = m
 """
 
 import jax.numpy as jnp
-
-from gmsym.runtime import functions as rt
-
+{primitives}
 SIGNATURE = "{signature}"
 SIZE = {size}
 TRAINED = {extra}
@@ -61,7 +59,9 @@ def source(system: Spectral) -> str:
         _rows("denominator", transform, "Coefficient of each minor in det(I + S'A); S' packed (R, N).", list(system.denominator)),
         _rows("numerator", transform, "Coefficient of each minor in each entry of X det(I + S'A), entry by entry.", numerator),
     ]
+    text = "\n\n".join(functions)
     return _TEMPLATE.format(
+        primitives="\nfrom gmsym.runtime import functions as rt\n" if "rt." in text else "",
         name=system.name,
         fields=names(system.fields),
         labels=names(system.labels),
@@ -76,7 +76,7 @@ def source(system: Spectral) -> str:
         columns=_numbers(system.columns),
         kinks=len(system.kinks),
         degrees=tuple(len(rows) for rows, _ in system.minors),
-        functions="\n\n".join(functions),
+        functions=text,
     )
 
 
