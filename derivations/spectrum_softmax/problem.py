@@ -17,4 +17,4 @@ PROBLEM = Problem(
 MATRICES = ("hessian", "information")
 VALUES = {}
 ALPHA = 4.0
-SIMULATION = {"d": 250, "replicates": 10, "seed": 4}
+SIMULATION = {"d": 250, "replicates": 16, "seed": 4}
