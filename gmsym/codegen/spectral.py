@@ -1,6 +1,7 @@
 """Source text of a module of kind `Spectral`; its contract is runtime/spectral.py."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import sympy as sp
 
@@ -35,6 +36,7 @@ KINKS = {kinks}  # loci where A is not smooth
 {functions}'''
 
 
+@lru_cache(maxsize=64)
 def source(system: Spectral) -> str:
     """Readable source of the module of a system; the same text for the same system.
 
