@@ -34,8 +34,7 @@ import jax
 import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
-from gmsym.runtime.nodes import gaussian_means, gaussian_means_between
-
+{rules}
 SIGNATURE = "{signature}"
 FIELDS = {columns}
 TEACHERS = {count}
@@ -67,6 +66,8 @@ def source(system: Ode) -> str:
         *_array_functions("increment", system.increments),
         _rate(system),
     ]
+    text = "\n\n".join(functions)
+    rules = [name for name in ("gaussian_means", "gaussian_means_between") if f"{name}(" in text]
     return _TEMPLATE.format(
         name=system.name.removesuffix("_online"),
         fields=names(system.fields),
@@ -83,7 +84,8 @@ def source(system: Ode) -> str:
         nodes=tuple(kinds),
         tested=tuple(tested),
         sample=(len(system.law.mean), _nature(system)),
-        functions="\n\n".join(functions),
+        rules=f"from gmsym.runtime.nodes import {', '.join(rules)}\n" if rules else "",
+        functions=text,
     )
 
 

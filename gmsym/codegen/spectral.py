@@ -1,6 +1,7 @@
 """Source text of a module of kind `Spectral`; its contract is runtime/spectral.py."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import sympy as sp
 
@@ -21,9 +22,7 @@ Symmetric matrices are packed by rows of their upper triangle, (R, N) with R = m
 """
 
 import jax.numpy as jnp
-
-from gmsym.runtime import functions as rt
-
+{primitives}
 SIGNATURE = "{signature}"
 SIZE = {size}
 TRAINED = {extra}
@@ -31,11 +30,13 @@ PARAMETERS = {parameters!r}
 DIRECTIONS = {directions!r}  # V, one row a field of the loss: the fields are V^T h
 COLUMNS = {columns!r}  # U: the matrix is that of the parameters Theta U
 DEGREES = {degrees!r}  # order of each minor
+KINKS = {kinks}  # loci where A is not smooth
 
 
 {functions}'''
 
 
+@lru_cache(maxsize=64)
 def source(system: Spectral) -> str:
     """Readable source of the module of a system; the same text for the same system.
 
@@ -60,7 +61,9 @@ def source(system: Spectral) -> str:
         _rows("denominator", transform, "Coefficient of each minor in det(I + S'A); S' packed (R, N).", list(system.denominator)),
         _rows("numerator", transform, "Coefficient of each minor in each entry of X det(I + S'A), entry by entry.", numerator),
     ]
+    text = "\n\n".join(functions)
     return _TEMPLATE.format(
+        primitives="\nfrom gmsym.runtime import functions as rt\n" if "rt." in text else "",
         name=system.name,
         fields=names(system.fields),
         labels=names(system.labels),
@@ -73,8 +76,9 @@ def source(system: Spectral) -> str:
         signature=system.signature,
         directions=_numbers(system.directions),
         columns=_numbers(system.columns),
+        kinks=len(system.kinks),
         degrees=tuple(len(rows) for rows, _ in system.minors),
-        functions="\n\n".join(functions),
+        functions=text,
     )
 
 

@@ -6,11 +6,13 @@ Source: theory.md 7; Ben Arous, Gheissari, Huang, Jagannath 2025 (arXiv 2502.156
 from collections.abc import Sequence
 from itertools import combinations, product
 
+import mpmath
 import sympy as sp
 
 from gmsym import symbols
 from gmsym.calculus import expectation, span
 from gmsym.calculus.probing import independent
+from gmsym.calculus.quadrature import numeric
 from gmsym.errors import InputError
 from gmsym.functions import elementary, heaviside_form
 from gmsym.problem import Problem
@@ -151,8 +153,10 @@ def _point(free: Sequence[sp.Symbol], draw: int) -> dict[sp.Symbol, sp.Expr]:
 def _numbers(array: sp.Matrix, draws: range) -> list[sp.Matrix]:
     """The array at several rational points, to 30 digits."""
     free = sorted(array.free_symbols, key=lambda s: s.name)
-    plain = array.applyfunc(elementary)
-    return [plain.subs(_point(free, draw)).evalf(_DIGITS) for draw in draws]
+    function = numeric(sp.Tuple(*array.applyfunc(elementary)), tuple(free))
+    with mpmath.workdps(_DIGITS):
+        points = [[mpmath.mpf(v.p) / v.q for v in _point(free, draw).values()] for draw in draws]
+        return [sp.Matrix(*array.shape, [sp.Float(mpmath.mpf(value), _DIGITS) for value in function(*point)]) for point in points]
 
 
 def _vanishes(expr: sp.Expr) -> bool:

@@ -4,9 +4,11 @@ Given the fields that A depends on, the remaining coordinates of a sample are Ga
 are enough for the bulk and for the outliers alike. Source: theory.md 6 (trapezoid rule) and 7; verified/effective.md 3.
 """
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -62,56 +64,81 @@ def law(module: SpectralModule, numbers: Numbers, resolution: float = 1.0, other
     basis = _basis(module, numbers)
     parts = []
     for k, probability in enumerate(numbers.probabilities):
-        deviation = float(np.sqrt(numbers.variance[k]))
-        label = jnp.asarray(numbers.labels[k])
+        deviation, label = float(np.sqrt(numbers.variance[k])), numbers.labels[k]
 
-        def fields(xi: np.ndarray, k: int = k, deviation: float = deviation) -> np.ndarray:
-            return basis.root @ (basis.seen[k][:, None] + deviation * xi)
+        def kinks(xi: np.ndarray, k: int = k, deviation: float = deviation, label: np.ndarray = label) -> np.ndarray:
+            fields = basis.root @ (basis.seen[k][:, None] + deviation * xi)
+            return np.asarray(module.kinks(fields, label, numbers.parameters))
 
-        def kinks(xi: np.ndarray, label: Array = label, fields=fields) -> np.ndarray:
-            return np.asarray(module.kinks(jnp.asarray(fields(xi)), label, numbers.parameters))
+        xi, weights = _rule(deviation * basis.deviations, kinks if module.KINKS else None, resolution, other)
+        count = len(weights)
+        rest = np.broadcast_to(basis.rest[k][:, None], (basis.rest.shape[1], count))
+        mean = np.concatenate([basis.seen[k][:, None] + deviation * xi, rest])
+        parts.append((mean, np.repeat(label[:, None], count, axis=1), probability * weights, np.full(count, deviation**2)))
+    mean, labels, weights, variance = (np.concatenate([part[i] for part in parts], axis=-1) for i in range(4))
+    count = len(weights)
+    padding = max(-count % max(_PADDING, 2 ** (count.bit_length() - 3)), least - count)
+    mean, labels, weights, variance = (
+        np.concatenate([x, np.repeat(x[..., -1:], padding, axis=-1)], axis=-1) for x in (mean, labels, weights, variance)
+    )
+    weights[count:] = 0
+    fields = basis.root @ mean[: basis.root.shape[1]]
+    a, mixed, corner, minors = (np.asarray(x) for x in _evaluated(module)(fields, labels, numbers.parameters))
+    for array in (a, mixed, corner):
+        if not np.isfinite(array).all():
+            raise ComputationError(f"the matrix is not finite at the fields {fields[:, ~np.isfinite(array).all(0)][:, 0]}")
+    return _assembled(module, numbers.alpha, a, mixed, corner, minors, weights, mean, variance, basis.seen.shape[1])
 
-        xi, weights = _rule(deviation * basis.deviations, kinks, resolution, other)
-        u = jnp.asarray(fields(xi))
-        a, mixed, corner = (np.asarray(f(u, label, numbers.parameters)) for f in (module.matrix, module.mixed, module.corner))
-        for array in (a, mixed, corner):
-            if not np.isfinite(array).all():
-                raise ComputationError(f"the matrix is not finite at fields {np.asarray(u)[:, ~np.isfinite(array).all(0)][:, 0]}")
-        seen = (basis.seen[k][:, None] + deviation * xi).T
-        mean = np.concatenate([seen, np.broadcast_to(basis.rest[k], (len(weights), basis.rest.shape[1]))], axis=1)
-        parts.append((a, mixed, corner, probability * weights, mean, np.full(len(weights), deviation**2)))
-    a, mixed, corner = (np.concatenate([part[i] for part in parts], axis=1) for i in range(3))
-    weights, mean, variance = (np.concatenate([part[i] for part in parts]) for i in range(3, 6))
-    return _assembled(module, numbers.alpha, a, mixed, corner, weights, mean, variance, basis.seen.shape[1], least)
+
+@lru_cache(maxsize=32)
+def _evaluated(module: SpectralModule) -> Callable[..., tuple[Array, Array, Array, Array]]:
+    """Compiled function (fields (F, N), labels (L, N), parameters) -> A, its extension, and its minors."""
+
+    @jax.jit
+    def evaluated(fields: Array, labels: Array, parameters: tuple[float, ...]) -> tuple[Array, Array, Array, Array]:
+        a = module.matrix(fields, labels, parameters)
+        return a, module.mixed(fields, labels, parameters), module.corner(fields, labels, parameters), module.minors(a)
+
+    return evaluated
 
 
-def _assembled(module, alpha, a, mixed, corner, weights, mean, variance, seen: int, least: int) -> Law:
-    size, count = module.SIZE, mean.shape[1]
-    padding = -len(weights) % max(_PADDING, 2 ** (len(weights).bit_length() - 3))
-    padding = max(padding, least - len(weights))
-    a, mixed, corner = (np.pad(array, ((0, 0), (0, padding))) for array in (a, mixed, corner))
-    weights, variance = np.pad(weights, (0, padding)), np.pad(variance, (0, padding))
-    mean = np.pad(mean, ((0, padding), (0, 0)))
+def _assembled(module, alpha, a, mixed, corner, minors, weights, mean, variance, seen: int) -> Law:
+    size, count = module.SIZE, len(mean)
     full = unpacked(a, size)
-    eigenvalues = np.linalg.eigvalsh(np.moveaxis(full[..., : len(weights) - padding], -1, 0))
     scale = float(np.sqrt(np.sum(weights * variance**2 * (full**2).sum((0, 1))) / size))
     if not scale > 0:
         raise ComputationError("the matrix vanishes at all nodes: at this state every sample is beyond the loss's kinks")
-    definite = bool((eigenvalues[:, 0] >= -1e-12 * scale).all())
-    centres = np.linalg.eigvalsh((weights * variance * full).sum(-1)) / scale
-    sizes = np.sort(np.abs(eigenvalues), axis=1)[:, size - max(module.DEGREES)]
-    floor = float(sizes[sizes > 1e-12 * scale].min(initial=scale)) / scale
-    minors = np.asarray(module.minors(jnp.asarray(a / scale)))
+    eigenvalues = full[0] if size == 1 else np.linalg.eigvalsh(np.moveaxis(full, -1, 0)).T  # (m, N)
+    sizes = np.sort(np.abs(eigenvalues), axis=0)[size - max(module.DEGREES)]
     degrees = np.asarray(module.DEGREES)[:, None]
+    minors = minors / scale**degrees
     numerator = variance ** (degrees - 1) * minors
-    pairs = np.triu_indices(len(degrees))
-    second = weights * variance**2 / alpha * numerator[pairs[0]] * numerator[pairs[1]]
-    unseen = np.zeros((count, count))
+    first, second = np.triu_indices(len(degrees))
+    unseen = np.zeros((count, count, 1))
     unseen[range(seen, count), range(seen, count)] = 1
-    outer = weights[:, None, None] * (mean[:, :, None] * mean[:, None, :] + variance[:, None, None] * unseen)
-    arrays = variance * numerator, numerator, weights * variance * numerator, second, weights, outer.reshape(len(weights), -1)
-    rest = weights[:, None] * mean, variance, mixed / scale, corner / scale, alpha
-    return Law(*(jnp.asarray(array) for array in (*arrays, *rest)), centres=centres, scale=scale, definite=definite, floor=floor)
+    outer = weights * (mean[:, None] * mean[None, :] + variance * unseen)
+    arrays = jax.device_put(
+        (
+            variance * numerator,
+            numerator,
+            weights * variance * numerator,
+            weights * variance**2 / alpha * numerator[first] * numerator[second],
+            weights,
+            outer.reshape(count * count, -1).T,
+            (weights * mean).T,
+            variance,
+            mixed / scale,
+            corner / scale,
+            np.float64(alpha),
+        )
+    )
+    return Law(
+        *arrays,
+        centres=np.linalg.eigvalsh((weights * variance * full).sum(-1)) / scale,
+        scale=scale,
+        definite=bool((eigenvalues[0] >= -1e-12 * scale).all()),
+        floor=float(sizes[sizes > 1e-12 * scale].min(initial=scale)) / scale,
+    )
 
 
 def unpacked(packed: np.ndarray, size: int) -> np.ndarray:
@@ -144,7 +171,7 @@ def _rule(deviations: np.ndarray, kinks, resolution: float, other: bool) -> tupl
     dimensions = len(deviations)
     if dimensions == 0:
         return np.zeros((0, 1)), np.ones(1)
-    rough = len(kinks(np.zeros((dimensions, 1)))) > 0
+    rough = kinks is not None
     if rough and dimensions == 1:
         return _panels(float(deviations[0]), kinks, resolution, other)
     if rough or dimensions > max(_STEPS):

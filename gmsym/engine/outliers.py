@@ -134,11 +134,6 @@ def find(module: SpectralModule, law: Law, other: Law, gaps: list[tuple[float, f
     def at(nodes: Law, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return compressed(module, nodes, transform(functions, nodes, z).real)
 
-    def eigen(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        q, slope = at(law, z)
-        values, vectors = np.linalg.eigh(z[:, None, None] * np.eye(q.shape[1]) - q)
-        return values, vectors, slope
-
     none = Outliers(*(np.zeros(0) for _ in range(5)))
     ends = [end for a, b in gaps for end in (a + _MARGIN * width, b - _MARGIN * width) if np.isfinite(end)]
     if not ends:
@@ -150,36 +145,30 @@ def find(module: SpectralModule, law: Law, other: Law, gaps: list[tuple[float, f
         a, b = a + _MARGIN * width, b - _MARGIN * width
         first = int((branches[b] < 0).sum()) if b in branches else 0
         last = int((branches[a] < 0).sum()) if a in branches else q.shape[1]
-        # Q decreases: there is no root beyond the eigenvalues that it has at the edge.
-        lowest = a if a in branches else b - max(0.0, branches[b].max()) - width
-        highest = b if b in branches else a + max(0.0, -branches[a].min()) + width
-        chosen = range(first, last)
-        low += [lowest for _ in chosen]
-        high += [highest for _ in chosen]
-        index += chosen
+        for k in range(first, last):  # the slope of at least 1 bounds the way from either end to the root
+            low.append(max(a, b - branches[b][k]) if b in branches else a)
+            high.append(min(b, a - branches[a][k]) if a in branches else b)
+            index.append(k)
     if not index:
         return none
     low, high, index = np.array(low), np.array(high), np.array(index, dtype=int)
     roots, every = (low + high) / 2, np.arange(len(index))
     for _ in range(_ROUNDS):
-        values, vectors, slope = eigen(roots)
+        q, slope = at(law, roots)
+        values, vectors = np.linalg.eigh(roots[:, None, None] * np.eye(q.shape[1]) - q)
         v = vectors[every, :, index]
         value, rate = values[every, index], 1 - np.einsum("oi,oij,oj->o", v, slope, v)
         low, high = np.where(value > 0, low, roots), np.where(value > 0, roots, high)
         new = roots - value / rate
         new = np.where((new > low) & (new < high), new, (low + high) / 2)
         done = np.abs(new - roots) <= _TOLERANCE * (width + np.abs(roots))
-        roots = new
         if done.all():
             break
+        roots = new
     else:
         raise ComputationError(f"an outlier near z = {roots[~done][0] * law.scale:.6g} was not located to {_TOLERANCE:g}")
-    values, vectors, slope = eigen(roots)
-    v = vectors[every, :, index]
-    rate = 1 - np.einsum("oi,oij,oj->o", v, slope, v)
-    q, _ = at(law, roots)
-    q_other, slope_other = at(other, roots * law.scale / other.scale)
     ratio = other.scale / law.scale
+    q_other, slope_other = at(other, roots / ratio)
     shift = np.einsum("oi,oij,oj->o", v, q_other * ratio - q, v) / rate
     rate_other = 1 - np.einsum("oi,oij,oj->o", v, slope_other, v)
     trained = (v[:, v.shape[1] - module.TRAINED :] ** 2).sum(1) / rate

@@ -17,7 +17,7 @@ from gmsym.errors import ComputationError
 from gmsym.runtime.spectral import Numbers, SpectralModule
 
 _DECADES, _PER_DECADE = (-6, 4), 7  # of the first scan, in the unit of the matrix
-_SCAN = 300
+_SCAN = 200
 _SECTIONS = 7
 _ACCURACY = 1e-4  # of the density, in mass: the nodes are refined until others agree to that
 _REFINEMENTS = 4

@@ -4,7 +4,7 @@ With W = S^{-1} the equation is W = -z + E X. Newton in S itself fails near atom
 final value by factors of 10, and a step that would leave Im S >= 0 is replaced by half a fixed-point step. X is a rational function
 of S' whose nodes enter through fixed matrices (`derive.spectrum.rational_form`), so one step at P points is two matrix products.
 
-Cost: O(N P f^2) a step for N nodes and f minors, about 35 steps. Packed symmetric matrices have the entries first: (R, P).
+Cost: O(N P f^2) a step for N nodes and f minors, about 28 steps. Packed symmetric matrices have the entries first: (R, P).
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from gmsym.engine.nodes import Law
 from gmsym.runtime.spectral import SpectralModule
 
 FIRST, FACTOR = 2.0, 10.0
-_STEPS = 3  # of Newton's method at each imaginary part
+_STEPS = 2  # of Newton's method at each imaginary part
 _POLISH, _TOLERANCE = 60, 1e-13
 
 
@@ -43,6 +43,7 @@ class Stieltjes(NamedTuple):
     fold: Callable[..., tuple[Float[Array, "edges r"], Float[Array, " edges"], Float[Array, " edges"]]]
 
 
+@lru_cache
 def levels(smallest: float) -> np.ndarray:
     """Imaginary parts from 2 down to `smallest`, by factors of at most 10."""
     return np.geomspace(FIRST, smallest, int(np.ceil(np.log(FIRST / smallest) / np.log(FACTOR))) + 1)

@@ -49,7 +49,7 @@ def spectral_density(theory: xr.Dataset, runs: xr.Dataset | None = None, ax: Axe
     other.vlines(places, 0, heights, color=PALETTE[1], linewidth=1.2)
     other.plot(places, heights, "o", color=PALETTE[1], markersize=4, label="outlier")
     other.set_ylim(0, 1.05)
-    other.set_ylabel("overlap of the outlier's eigenvector")
+    other.set_ylabel("overlap")
     atom = float(theory["atom"])
     ax.set_xlabel("eigenvalue $z$")
     ax.set_ylabel(r"density $\rho$" + (f", atom {atom:.3g} at 0" if atom > 0 else ""))

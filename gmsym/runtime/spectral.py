@@ -32,6 +32,7 @@ class SpectralModule(Protocol):
     DIRECTIONS: tuple[tuple[float, ...], ...]  # V, (C, F)
     COLUMNS: tuple[tuple[float, ...], ...]  # U, (C, m)
     DEGREES: tuple[int, ...]  # order of each minor
+    KINKS: int  # loci where A is not smooth
 
     def matrix(self, fields: Float[Array, "u n"], label, parameters) -> Float[Array, "r n"]:
         """A of each sample."""

@@ -106,7 +106,13 @@ def test_edges_are_the_extrema_of_the_functional_inverse(matrix):
     assert result["edge_error"].values.max() < 1e-8
 
 
-@pytest.mark.parametrize(("count", "matrix"), [(2, "hessian"), (3, "hessian"), (3, "information"), (4, "hessian")])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("count", "matrix"),
+    [(2, "hessian"), (3, "hessian"), pytest.param(3, "information", marks=SLOW), pytest.param(4, "hessian", marks=SLOW)],
+)
 def test_the_fixed_point_is_solved_with_matrices_inverted_directly(count, matrix):
     """Residual of S = [-z + E s^2 A (I + s^2 S A/alpha)^{-1}]^{-1} by NumPy's inverse, clusters of different noise."""
     problem = classes(count, variance=[0.5, 1.2, 0.8, 1.0][:count])
@@ -230,6 +236,7 @@ def test_density_and_outliers_are_those_of_matrices_of_generated_data():
     assert all(max(map(abs, row.scores)) < 3.5 for row in rows)
 
 
+@pytest.mark.slow
 def test_trained_second_layer_weights_move_the_outliers():
     """verified/effective.md 4b: the extended matrix has the bulk of the fields' block and outliers of its own; d = 150."""
     v, h, y = (gm.symbols.symbol(name) for name in ("v", "h", "y"))

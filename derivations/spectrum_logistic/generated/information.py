@@ -21,6 +21,7 @@ PARAMETERS = ()
 DIRECTIONS = ((1.0,),)  # V, one row a field of the loss: the fields are V^T h
 COLUMNS = ((1.0,),)  # U: the matrix is that of the parameters Theta U
 DEGREES = (1,)  # order of each minor
+KINKS = 0  # loci where A is not smooth
 
 
 def matrix(fields, label, parameters):

@@ -21,6 +21,7 @@ PARAMETERS = ()
 DIRECTIONS = ((0.7071067811865476, 0.408248290463863), (-0.7071067811865476, 0.408248290463863), (0.0, -0.816496580927726))  # V, one row a field of the loss: the fields are V^T h
 COLUMNS = ((-0.7071067811865476, -0.408248290463863), (0.7071067811865476, -0.408248290463863), (0.0, 0.816496580927726))  # U: the matrix is that of the parameters Theta U
 DEGREES = (1, 1, 1)  # order of each minor
+KINKS = 0  # loci where A is not smooth
 
 
 def matrix(fields, label, parameters):

@@ -1,0 +1,74 @@
+"""Spectra against matrices of generated data at several sizes: the laws by which finite d approaches the limit."""
+
+import numpy as np
+import pytest
+import sympy as sp
+
+import gmsym as gm
+from gmsym import derive
+from gmsym.comparison import fit_order
+from tests.effective_logistic import trajectory
+
+pytestmark = pytest.mark.slow
+UNIT = {"sigma": 1.0, "mu_norm": 1.0}
+
+
+def binary():
+    return gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd(), overlap=(0.5, -0.5))
+
+
+def xor():
+    """Two-layer erf network with two hidden units, squared loss, clusters at +-mu and +-nu."""
+    h0, h1 = gm.symbols.fields(2)
+    v0, v1, b, y = (gm.symbols.symbol(name) for name in ("v0", "v1", "b", "y"))
+    output = v0 * sp.erf(h0 / sp.sqrt(2)) + v1 * sp.erf(h1 / sp.sqrt(2)) + b
+    pairs = np.kron(np.eye(2), [[1, -1], [-1, 1]])
+    data = gm.GaussianMixture(probabilities=[0.25] * 4, labels=[1, 1, -1, -1], means_gram=2 * pairs, variance=[0.5] * 4)
+    overlap = [[0.4, -0.4, 0.05, -0.05], [0.05, -0.05, 0.32, -0.32]]
+    return gm.Problem(data, gm.Loss("xor", (output - y) ** 2 / 2), gm.optimizers.gd(), norm2=[[0.6, 0.1], [0.1, 0.48]], overlap=overlap)
+
+
+def test_the_distance_of_distributions_falls_like_one_over_d():
+    """Hessian of logistic regression at four sizes: the eigenvalues of many replicates together, about 1/d away from the limit.
+
+    A single matrix is a few 1/d away, slightly more as d grows, because the mean of A over n samples fluctuates by n^{-1/2}.
+    """
+    system = derive.spectrum(binary())
+    theory = gm.spectrum(system, alpha=4.0, **UNIT)
+    sizes = {64: 160, 128: 80, 256: 40, 512: 16}
+    together = []
+    for d, replicates in sizes.items():
+        runs = gm.simulate_spectrum(system, alpha=4.0, d=d, replicates=replicates, vectors=False, **UNIT)
+        assert gm.kolmogorov(theory, runs).mean() * d < 6
+        flat = runs.stack(every=("replicate", "index")).drop_vars(("every", "replicate", "index"))
+        together.append(gm.kolmogorov(theory, flat.expand_dims("replicate").rename(every="index")).item())
+    assert -1.15 < fit_order(list(sizes), together).exponent < -0.75
+
+
+@pytest.mark.parametrize("matrix", ["hessian", "information"])
+def test_outliers_of_a_two_layer_network_are_left_right_and_in_a_gap(matrix):
+    """Indefinite Hessian at 60 samples a dimension: two bands; at d = 100, 200 and 400 all outliers within 4 standard errors."""
+    system, alpha = derive.spectrum(xor(), matrix), 60.0
+    values = {"v0": 1.0, "v1": -0.8, "b": 0.1}
+    theory = gm.spectrum(system, alpha=alpha, **values)
+    for d, replicates in ((100, 24), (200, 12), (400, 6)):
+        runs = gm.simulate_spectrum(system, alpha=alpha, d=d, replicates=replicates, seed=d, **values)
+        rows = gm.outlier_table(theory, runs)
+        assert {row.side for row in rows} >= ({"left", "gap", "right"} if matrix == "hessian" else {"right"})
+        strong = [row for row in rows if row.overlap > 0.3]
+        assert all(abs(row.simulated - row.z) < 4.5 * row.standard_error + 2 / d * abs(row.z) for row in strong), rows
+        assert all(abs(row.simulated_overlap - row.overlap) < 4.5 * row.overlap_standard_error + 3 / d for row in strong), rows
+
+
+def test_the_overlap_along_one_pass_sgd_shows_the_transition():
+    """verified/effective.md 5, config A at d = 400: an outlier at the right before its absorption, at the left later."""
+    states = trajectory([0.0, 4.0, 9.0, 16.0])
+    system = derive.spectrum(binary())
+    for time, side in ((4.0, "right"), (16.0, "left")):
+        state = {"m": states["m"].sel(time=time).values, "Q": states["Q"].sel(time=time).values}
+        theory = gm.spectrum(system, alpha=20.0, **state, **UNIT)
+        runs = gm.simulate_spectrum(system, alpha=20.0, d=400, replicates=8, **state, **UNIT)
+        (row,) = gm.outlier_table(theory, runs)
+        assert row.side == side and abs(row.scores[1]) < 4
+        other = runs["overlap"].values[:, 0 if side == "right" else -1]
+        assert other.mean() < 0.1  # no outlier on the other side
