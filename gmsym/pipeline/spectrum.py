@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gmsym import derive, symbols
 from gmsym.errors import InputError
-from gmsym.pipeline._stages import load, problem_name, progress_bar
+from gmsym.pipeline._stages import check_alpha, load, problem_name, progress_bar
 from gmsym.problem import Instance, Problem
 from gmsym.problem.mixture import check_positive_semidefinite
 from gmsym.system import Spectral
@@ -43,7 +42,8 @@ def spectrum(
         m, Q: the state, Theta^T mu_k (K, C) and Theta^T Theta (C, C), for one field also (K,) and a number. Default: the initial state.
         points: points of the density, spread over the bands.
         grid: other points instead, increasing.
-        parameters: a number for each parameter of the problem; those of the optimizer may be left out.
+        parameters: a number for each parameter of the problem; those of the optimizer may be left out, and trained parameters of the
+            loss then have their initial values.
 
     Returns:
         Dataset with density (z), edge (band, side), atom, outlier_z and overlap (outlier), and X_error, the change under other
@@ -154,13 +154,18 @@ def numbers(system: Spectral, instance: Instance, alpha: float) -> Any:
 
 
 def state_instance(problem: Problem, alpha: float, parameters: dict[str, float], m: Any, Q: Any) -> Instance:
-    """The problem in numbers at a state; parameters of the optimizer alone play no role, and any number does."""
-    if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 < alpha < float("inf"):
-        raise InputError(f"alpha = {alpha!r}: samples per dimension, a positive number, are needed")
+    """The problem in numbers at a state; parameters of the optimizer alone play no role, and any number does.
+
+    Trained parameters of the loss have the values in `parameters`, or else their initial ones.
+    """
+    alpha = check_alpha(alpha)
     elsewhere = {*problem.data.parameters, *problem.loss.parameters, *problem.norm2.free_symbols, *problem.overlap.free_symbols}
     unused = {s.name: 1.0 for s in problem.optimizer.parameters - elsewhere}
-    given = {"alpha": float(alpha)} if symbols.alpha in problem.parameters else {}
-    instance = problem.at(**{**unused, **parameters, **given})
+    given = {"alpha": alpha} if symbols.alpha in problem.parameters else {}
+    names = [v.name for v in problem.trained_parameters]
+    instance = problem.at(**{**unused, **{k: v for k, v in parameters.items() if k not in names}, **given})
+    trained = dict(zip(names, map(float, instance.trained), strict=True)) | {k: float(parameters[k]) for k in names if k in parameters}
+    instance = replace(instance, parameters={**instance.parameters, **trained}, values={**instance.values, **trained})
     if (m is None) != (Q is None):
         raise InputError(f"{'m' if m is None else 'Q'} is missing: a state is both m, Theta^T mu_k, and Q, Theta^T Theta")
     if m is None:

@@ -41,8 +41,9 @@ def spectrum_along(
     that its accuracy is that of the saved times; close to it the overlap shows it, linear in time, while the eigenvalue hardly moves.
 
     Args:
-        trajectory: m (time, cluster, field) and Q (time, field, field_b) over a coordinate `time`; parameters of the loss that are
-            trained are variables over time of their names. At least 4 times.
+        trajectory: m (time, cluster, field) and Q (time, field, field_b) over a coordinate `time`, such as a result of `gm.effective` or
+            `gm.solve`; parameters of the loss that are trained are in `trained` (time, parameter), or variables over time of their
+            names. At least 4 times.
         system, matrix, alpha, block, trained, points, parameters: as `gmsym.spectrum`.
         times: which of its times; default: all.
         progress: show a progress bar on stderr; by default only on a terminal.
@@ -102,8 +103,11 @@ def _states(trajectory: Any, problem: Problem, alpha: float, parameters: dict[st
         if values.shape[1:] != shape:
             raise InputError(f"trajectory: {name} has shape {values.shape}; (time, {shape[0]}, {shape[1]}) is needed")
         splines[name] = CubicSpline(time, values)
-    names = [s.name for s in problem.loss.parameters if s.name in trajectory and trajectory[s.name].dims == ("time",)]
-    splines |= {name: CubicSpline(time, trajectory[name].values) for name in names}
+    own = {s.name: trajectory[s.name] for s in problem.loss.parameters if s.name in trajectory and trajectory[s.name].dims == ("time",)}
+    if "trained" in trajectory:
+        own |= {str(name): trajectory["trained"].sel(parameter=name) for name in trajectory["parameter"].values}
+    names = list(own)
+    splines |= {name: CubicSpline(time, values.values) for name, values in own.items()}
 
     def at(t: float) -> Any:
         state = {name: spline(t) for name, spline in splines.items()}
