@@ -33,8 +33,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from gmsym.runtime import functions as rt
-from gmsym.runtime.nodes import gaussian_means, gaussian_means_between
+{imports}
 
 SIGNATURE = "{signature}"
 FIELDS = {columns}
@@ -49,6 +48,13 @@ SAMPLE_NODES = {sample!r}  # likewise for functions of one sample, its gradient 
 
 
 {functions}'''
+
+
+_IMPORTS = {
+    "rt.": "from gmsym.runtime import functions as rt",
+    "gaussian_means(": "from gmsym.runtime.nodes import gaussian_means",
+    "gaussian_means_between(": "from gmsym.runtime.nodes import gaussian_means_between",
+}
 
 
 def source(system: Ode) -> str:
@@ -67,7 +73,9 @@ def source(system: Ode) -> str:
         *_array_functions("increment", system.increments),
         _rate(system),
     ]
+    text = "\n\n".join(functions)
     return _TEMPLATE.format(
+        imports="\n".join(line for mark, line in _IMPORTS.items() if mark in text),
         name=system.name.removesuffix("_online"),
         fields=names(system.fields),
         teachers=names(system.teachers),
@@ -83,7 +91,7 @@ def source(system: Ode) -> str:
         nodes=tuple(kinds),
         tested=tuple(tested),
         sample=(len(system.law.mean), _nature(system)),
-        functions="\n\n".join(functions),
+        functions=text,
     )
 
 

@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
-from gmsym.runtime.nodes import gaussian_means, gaussian_means_between
 
 SIGNATURE = "8e2600cdc5a8"
 FIELDS = 2

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
-from gmsym.runtime.nodes import gaussian_means, gaussian_means_between
+from gmsym.runtime.nodes import gaussian_means
 
 SIGNATURE = "a63527d6d832"
 FIELDS = 1

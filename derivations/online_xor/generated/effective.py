@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
-from gmsym.runtime.nodes import gaussian_means, gaussian_means_between
+from gmsym.runtime.nodes import gaussian_means
 
 SIGNATURE = "f27e0b06f550"
 FIELDS = 2
