@@ -33,8 +33,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from gmsym.runtime import functions as rt
-{rules}
+{imports}
+
 SIGNATURE = "{signature}"
 FIELDS = {columns}
 TEACHERS = {count}
@@ -48,6 +48,13 @@ SAMPLE_NODES = {sample!r}  # likewise for functions of one sample, its gradient 
 
 
 {functions}'''
+
+
+_IMPORTS = {
+    "rt.": "from gmsym.runtime import functions as rt",
+    "gaussian_means(": "from gmsym.runtime.nodes import gaussian_means",
+    "gaussian_means_between(": "from gmsym.runtime.nodes import gaussian_means_between",
+}
 
 
 def source(system: Ode) -> str:
@@ -67,8 +74,8 @@ def source(system: Ode) -> str:
         _rate(system),
     ]
     text = "\n\n".join(functions)
-    rules = [name for name in ("gaussian_means", "gaussian_means_between") if f"{name}(" in text]
     return _TEMPLATE.format(
+        imports="\n".join(line for mark, line in _IMPORTS.items() if mark in text),
         name=system.name.removesuffix("_online"),
         fields=names(system.fields),
         teachers=names(system.teachers),
@@ -84,7 +91,6 @@ def source(system: Ode) -> str:
         nodes=tuple(kinds),
         tested=tuple(tested),
         sample=(len(system.law.mean), _nature(system)),
-        rules=f"from gmsym.runtime.nodes import {', '.join(rules)}\n" if rules else "",
         functions=text,
     )
 
