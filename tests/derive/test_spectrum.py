@@ -55,7 +55,7 @@ def test_the_share_of_a_sample_is_woodburys():
 
 
 @pytest.mark.parametrize("matrix", ["hessian", "information"])
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("classes", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_softmax_loses_its_shift(classes, matrix):
     """The null direction is (1, ..., 1): for the information matrix only because labels are one-hot."""
     system = derive.spectrum(problem(gm.losses.softmax(classes), **one_hot(classes)), matrix)

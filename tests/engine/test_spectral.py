@@ -16,6 +16,7 @@ from gmsym.pipeline.spectrum import numbers, state_instance
 from tests.effective_logistic import trajectory
 
 UNIT = {"sigma": 1.0, "mu_norm": 1.0}
+SLOW = pytest.mark.slow  # another compilation of what a faster test covers
 
 
 def binary(loss=None, norm2=1.0, overlap=(0.5, -0.5)):
@@ -43,7 +44,7 @@ def prepared(problem, matrix, alpha, **values):
 # --- closed forms -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("alpha", [0.5, 3.0])
+@pytest.mark.parametrize("alpha", [0.5, pytest.param(3.0, marks=SLOW)])
 def test_a_constant_hessian_has_the_marchenko_pastur_law(alpha):
     """M = (1/n) sum Y Y^T of noise s^2 I: density, both edges and the atom."""
     noise, gamma = 0.7, 1 / alpha
@@ -68,7 +69,9 @@ def test_the_outlier_of_a_constant_hessian_is_that_of_a_spiked_covariance():
     assert below.sizes["outlier"] == 0
 
 
-@pytest.mark.parametrize(("loss", "matrix"), [(gm.losses.hinge(), "information"), (gm.losses.huber(sp.Rational(4, 5)), "hessian")])
+@pytest.mark.parametrize(
+    ("loss", "matrix"), [(gm.losses.hinge(), "information"), pytest.param(gm.losses.huber(sp.Rational(4, 5)), "hessian", marks=SLOW)]
+)
 def test_a_two_valued_matrix_solves_its_polynomial(loss, matrix):
     """The closed form of the derivation and the solver on nodes that end at the kinks agree at all points of the density."""
     problem, alpha = binary(loss), 2.5
@@ -104,9 +107,6 @@ def test_edges_are_the_extrema_of_the_functional_inverse(matrix):
     result = gm.spectrum(binary(), matrix, alpha=alpha, **UNIT)
     assert np.abs(result["edge"].values - [[left, right]]).max() < 1e-8
     assert result["edge_error"].values.max() < 1e-8
-
-
-SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,9 @@ def test_an_absolute_threshold_would_misplace_the_edge():
     assert outside(transform(stieltjes(module), nodes, x), 1).tolist() == [True, False]
 
 
-@pytest.mark.parametrize(("problem", "matrix", "alpha"), [(binary(), "hessian", 0.3), (binary(), "information", 0.5)])
+@pytest.mark.parametrize(
+    ("problem", "matrix", "alpha"), [(binary(), "hessian", 0.3), pytest.param(binary(), "information", 0.5, marks=SLOW)]
+)
 def test_a_bulk_that_thins_towards_zero_has_no_spurious_gaps(problem, matrix, alpha):
     """Traps 3 and 4: fewer samples than dimensions and A close to 0: one band from 0, the atom, no root of the determinant at 0."""
     result = gm.spectrum(problem, matrix, alpha=alpha, **UNIT)
