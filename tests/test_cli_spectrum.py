@@ -68,3 +68,46 @@ def test_an_information_matrix_of_a_file(gmsym, tmp_path):
 def test_bad_input_is_status_2(gmsym, arguments, message):
     status, out, err = gmsym(*PROBLEM, *arguments)
     assert status == 2 and out == "" and message in err and err.count("\n") == 1
+
+
+def test_at_a_time_of_full_batch_training(gmsym):
+    status, out, _ = gmsym(
+        "--loss", "squared", "--set", "alpha=4", "--set", "eta=0.5", "--time", 3, "--points", 20, "--quiet", "--json", "-"
+    )
+    problem = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.squared(), gm.optimizers.gd())
+    values = {"eta": 0.5, "mu_norm": 1.0, "sigma": 1.0}
+    state = gm.solve(problem, alpha=4.0, steps=4, progress=False, **values).isel(time=-1)
+    expected = gm.spectrum(problem, alpha=4.0, m=state["m"].values, Q=state["Q"].values, points=20, **values)
+    (outlier,) = json.loads(out)["outliers"]
+    assert status == 0 and outlier["overlap"] == pytest.approx(float(expected["overlap"][0]))
+    status, out, err = gmsym("--loss", "squared", "--set", "eta=0.5", "--time", "1.5")
+    assert status == 2 and "--time 1.5" in err
+
+
+def test_at_a_time_of_online_sgd(gmsym, tmp_path):
+    file = tmp_path / "online.toml"
+    file.write_text('[loss]\nname = "logistic"\n[run]\ntime = 5.0\nstep = 1.0\n')
+    status, out, _ = gmsym(file, "--alpha", 4, "--time", 2, "--points", 20, "--quiet", "--json", "-")
+    given = gm.read(file)
+    state = gm.effective(given.problem, time=[0.0, 2.0], step=1.0, progress=False, **given.values).isel(time=-1)
+    expected = gm.spectrum(given.problem, alpha=4.0, m=state["m"].values, Q=state["Q"].values, points=20, **given.values)
+    record = json.loads(out)
+    assert status == 0 and record["edges"] == [pytest.approx(edges) for edges in expected["edge"].values.tolist()]
+    assert record["edges"] != json.loads(gmsym(file, "--alpha", 4, "--points", 20, "--quiet", "--json", "-")[1])["edges"]
+    status, _, err = gmsym(file, "--time", 2)
+    assert status == 2 and "--alpha is missing" in err
+
+
+def test_a_state_with_trained_parameters_follows_the_dynamics():
+    """gm.spectrum_along reads what gm.effective returns, second-layer weights included."""
+    problem = gm.Problem(
+        gm.GaussianMixture.symmetric(),
+        gm.Loss("scaled", gm.parse("(v*h - y)**2/2")),
+        gm.optimizers.gd(),
+        trained=gm.Trained({"v": 0.5}),
+    )
+    values = {"mu_norm": 1.0, "sigma": 1.0}
+    trajectory = gm.effective(problem, time=[0.0, 1.0, 2.0, 3.0], step=0.5, progress=False, **values)
+    along = gm.spectrum_along(trajectory, problem, alpha=4.0, points=20, progress=False, **values)
+    squared = trajectory["trained"].values[:, 0] ** 2  # the Hessian is v^2 times that of the squared loss
+    np.testing.assert_allclose(along["edge"].values[:, 0, :], squared[:, None] * [[0.25, 2.25]], rtol=1e-7)

@@ -86,7 +86,7 @@ def solve(
     _ = given.instance
     check_target("--json", json_target)
     check_target("--output", output, ".nc")
-    result = _solve(given, given.run.alpha, quiet)
+    result = solve_limit(given, given.run.alpha, quiet)
     if output is not None:
         result.to_netcdf(output)
     report(result, json_target, quiet)
@@ -136,7 +136,7 @@ def compare(
         runs = _simulate(given, quiet)
         theory = solve_online(given, runs["time"].values, quiet)
     else:
-        theory = _solve(given, given.n / given.simulation.d, quiet)  # the simulation's n/d: alpha*d may not be an integer
+        theory = solve_limit(given, given.n / given.simulation.d, quiet)  # the simulation's n/d: alpha*d may not be an integer
         runs = _simulate(given, quiet)
     comparison = pipeline.compare(theory, runs)
     if output is not None:
@@ -160,7 +160,8 @@ def _derived(given: ProblemFile, theory: str | None) -> "AbstractSystem":
     return pipeline.THEORIES[chosen](given.problem)
 
 
-def _solve(given: ProblemFile, alpha: float, quiet: bool) -> "xr.Dataset":
+def solve_limit(given: ProblemFile, alpha: float, quiet: bool) -> "xr.Dataset":
+    """The DMF limit of a problem file."""
     from gmsym import pipeline
 
     run = given.run

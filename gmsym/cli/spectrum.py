@@ -1,5 +1,6 @@
 """The verb of spectra of Hessian and information matrices."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,8 +17,11 @@ from gmsym.cli._app import (
 )
 from gmsym.cli._input import check_target, read
 from gmsym.cli._output import print_table, write_json
+from gmsym.cli.dmf import solve_limit
+from gmsym.cli.effective import solve_online
 from gmsym.errors import InputError
 from gmsym.problem._suggest import unknown
+from gmsym.problem.file import ProblemFile
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,33 +39,53 @@ def spectrum(
         list[str] | None, typer.Option("--trained", metavar="NAME", help="Parameter of the loss that is trained, too; may be repeated.")
     ] = None,
     points: Annotated[int, typer.Option("--points", help="Points of the density.")] = 400,
+    alpha: Annotated[
+        float | None, typer.Option("--alpha", help="Samples of the matrix per dimension. Default: that of the problem.")
+    ] = None,
+    time: Annotated[
+        float | None,
+        typer.Option("--time", help="Time of the problem's dynamics (online SGD, or steps). Default: the initial state."),
+    ] = None,
     json_target: JsonOption = None,
     figure: FigureOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Density, edges, atom and outliers of the Hessian or information matrix of alpha*d fresh samples, at the initial state."""
+    """Density, edges, atom and outliers of the Hessian or information matrix of alpha*d fresh samples, at one state."""
     if matrix not in ("hessian", "information"):
         raise InputError(f"--matrix: {unknown('matrix', matrix, ['hessian', 'information'])}")
     given = read(file, loss, optimizer, settings)
     check_target("--json", json_target)
     check_target("--figure", figure, ".png", ".svg", ".pdf")
+    if alpha is None:
+        if given.is_online:
+            raise InputError("--alpha is missing: a matrix has n = alpha*d samples, which a problem of online SGD does not say")
+        alpha = given.run.alpha
+    if time is not None and (not 0 <= time < float("inf") or (not given.is_online and not time.is_integer())):
+        raise InputError(f"--time {time:g}: a time from 0 is needed, of full-batch training a whole number of steps")
     from gmsym import pipeline
 
-    result = pipeline.spectrum(
-        given.problem,
-        matrix,
-        alpha=given.run.alpha,
-        block=block,
-        trained=tuple(trained or ()),
-        points=points,
-        **given.values,
-    )
+    system = pipeline.THEORIES["spectrum"](given.problem, matrix, block, tuple(trained or ()))
+    state = {} if time is None else _state(given, time, quiet)
+    result = pipeline.spectrum(system, alpha=alpha, points=points, **{**given.values, **state})
     if figure is not None:
         _draw(result, figure)
     if json_target is not None:
         write_json(pipeline.spectrum_record(result), json_target)
     elif not quiet:
         _print(result, pipeline.spectrum_record(result))
+
+
+def _state(given: ProblemFile, time: float, quiet: bool) -> dict[str, Any]:
+    """m, Q and the trained parameters of the problem at a time of its dynamics."""
+    if time == 0:
+        return {}
+    if given.is_online:
+        last = solve_online(given, [0.0, time], quiet).isel(time=-1)
+        trained = {str(name): float(last["trained"].sel(parameter=name)) for name in last.get("parameter", ())}
+    else:
+        run = replace(given.run, steps=int(time) + 1)
+        last, trained = solve_limit(replace(given, run=run), run.alpha, quiet).isel(time=-1), {}
+    return {"m": last["m"].values, "Q": last["Q"].values, **trained}
 
 
 def _draw(result: "xr.Dataset", path: Any) -> None:

@@ -95,6 +95,8 @@ def spectrum(problem: Problem, matrix: MatrixKind = "hessian", block: int | None
 def _check(problem: Problem, matrix: str, block: int | None, trained: Sequence[str]) -> None:
     if not isinstance(problem, Problem):
         raise InputError(f"problem = {problem!r}: a gmsym Problem is needed")
+    if problem.teacher is not None:
+        raise InputError("derive.spectrum does not treat teacher fields; a loss of the fields and the cluster's label is needed")
     if matrix not in ("hessian", "information"):
         raise InputError(f"matrix = {matrix!r}: 'hessian' or 'information' is needed")
     if block is not None and (isinstance(block, bool) or not isinstance(block, int) or not 0 <= block < problem.fields):
