@@ -1,5 +1,6 @@
 """Shared settings: double precision, pictures on no screen, the same random draws on every run; and made-up results to compare."""
 
+import gc
 from collections.abc import Callable
 
 import jax
@@ -80,3 +81,11 @@ def made_up(rng) -> Callable[..., tuple[xr.Dataset, xr.Dataset]]:
         return theory, to_dataset("simulation", *summary(runs), about, runs)
 
     return make
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled_functions_are_let_go():
+    """Compiled functions hold memory maps, of which a process has a limited number: each file of tests starts anew."""
+    yield
+    jax.clear_caches()
+    gc.collect()
