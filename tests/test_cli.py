@@ -372,9 +372,9 @@ def test_surrogate_and_finite_size_report_mean_error_and_deviation(gmsym):
     [
         (("finite-size", "--n", "0"), "--n 0"),
         (("finite-size", "--set", "steps=0"), "steps"),
-        (("surrogate", "--n", "0"), "n = 0"),
-        (("surrogate", "--d", "0"), "d = 0"),
-        (("surrogate", "--replicates", "0"), "replicates = 0"),
+        (("surrogate", "--n", "0"), "--n 0"),
+        (("surrogate", "--d", "0"), "--d 0"),
+        (("surrogate", "--replicates", "0"), "--replicates 0"),
         (("surrogate", "--n", "20", "--d", "10", "--set", "steps=11"), "exceeds"),
         (("finite-size", "--json", "missing/folder.json"), "existing folder"),
     ],

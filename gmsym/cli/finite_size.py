@@ -30,6 +30,9 @@ def surrogate(
     _ = given.instance  # refuses bad numbers before anything is computed
     check_target("--json", json_target)
     check_target("--output", output, ".nc")
+    for name, value, least in (("n", n, 1), ("d", d, 1), ("replicates", replicates, 2)):
+        if value is not None and value < least:
+            raise InputError(f"--{name} {value}: an integer of at least {least} is needed")
     size = given.simulation.d if d is None else d
     from gmsym import pipeline, schema
 
