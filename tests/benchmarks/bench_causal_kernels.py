@@ -1,4 +1,4 @@
-"""Cost of the DMF solver, warm. Run on demand: `pytest -n 0 tests/benchmarks/*.py`; the first row of each group is the baseline of its ratios.
+"""Cost of the DMF solver, warm. Run on demand: `pytest -n 0 tests/benchmarks/*.py`; the first row of a group is its baseline.
 
 Groups vary one of: steps T, points N, fields C, ways to the responses, against the case of one field, T = 100, N = 8192.
 """
