@@ -146,4 +146,4 @@ def test_bands_of_training_at_two_sizes():
             clear = limit > 4
             resolved += int(clear.sum())
             assert bool((abs(runs[name] - curves[name]) < abs(runs[name] - finite[name])).where(clear, True).all())
-    assert resolved >= 4
+    assert resolved >= 2  # otherwise nothing was compared
