@@ -15,14 +15,17 @@ class TooLargeError(Exception):
 
 
 def constant(value: sp.Expr, dimension: int) -> Polynomial:
+    """The polynomial `value` in `dimension` variables."""
     return {(0,) * dimension: value}
 
 
 def variable(index: int, dimension: int) -> Polynomial:
+    """The variable number `index`, from 0, of `dimension` variables."""
     return {tuple(int(i == index) for i in range(dimension)): sp.S.One}
 
 
 def add(*polynomials: Polynomial) -> Polynomial:
+    """Their sum, in the same variables, without monomials whose coefficient SymPy finds to be 0."""
     coefficients: dict[tuple[int, ...], list[sp.Expr]] = {}
     for p in polynomials:
         for exponents, c in p.items():
