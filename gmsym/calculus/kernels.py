@@ -14,7 +14,7 @@ class Kernel(sp.Function):
     """Base of the kernels: leading arguments are indices printed as subscripts, the others are times."""
 
     symbol: ClassVar[str] = ""  # LaTeX of the letter
-    subscripts: ClassVar[int] = 0  # how many leading arguments are subscripts
+    subscripts: ClassVar[int] = 0  # how many leading arguments are subscripts; -1: all but the last one, however many there are
     value: ClassVar[str] = ""  # axes of the value: "" number, "c" vector of fields, "cd" matrix, further letters for populations
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:

@@ -25,7 +25,7 @@ trained     {trained}
 parameters  {parameters}
 limit       {limit}
 
-Axes of arrays: k and l clusters ({clusters}), c and d fields ({columns}), s and r teacher directions ({count}), p trained parameters.
+Axes of arrays: k and l clusters ({clusters}), c and d fields ({columns}), s and r teacher directions ({count}), p trained parameters{blocks}.
 """
 
 from functools import partial
@@ -86,6 +86,7 @@ def source(system: Ode) -> str:
         clusters=system.clusters,
         columns=len(system.fields),
         count=system.count,
+        blocks=f", b blocks ({system.blocks})" if system.blocks > 1 else "",
         signature=system.signature,
         response=system.response,
         nodes=tuple(kinds),
@@ -291,7 +292,7 @@ _NUMBERS = {"c", "c_v", "beta", "beta_v"}
 
 
 def _indices(atom: Kernel) -> str:
-    return "".join(x.name for x in atom.args if isinstance(x, sp.Symbol) and x.name in "klsr")
+    return "".join(x.name for x in atom.args if isinstance(x, sp.Symbol) and x.name in "bklsr")
 
 
 def _term(term: sp.Expr, output: str) -> str:

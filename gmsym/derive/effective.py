@@ -2,7 +2,7 @@
 
 One step on a fresh sample Y is x' = x - delta (Y a^T + beta x). The Gram matrix of x' with itself, the means and the teacher
 directions is expanded in delta, |Y|^2 is replaced by sigma_k^2 d with d = c/delta, and the order delta is kept: its mean over Y
-is the drift. Stein's lemma writes every mean of a times a field linear in Y by E[a] and E[da/d(h, tau)], so that only means over
+is the drift. Where covariances are diagonal by blocks, this is done for the rows of each block, rho_b d of them. Stein's lemma writes every mean of a times a field linear in Y by E[a] and E[da/d(h, tau)], so that only means over
 the C + T fields (h, tau) remain, which the Gaussian calculus closes or reduces. Ben Arous, Gheissari, Jagannath 2022
 (arXiv 2206.04030); Saad and Solla 1995 for erf committees.
 """
@@ -61,25 +61,20 @@ _delta = sp.Symbol("delta", positive=True)
 
 
 def effective(problem: Problem) -> Ode:
-    """Equations of (Q, m, M, v) for online SGD on `problem`, for any K, C, loss, teacher and trained parameters.
+    """Equations of (Q, m, M, v) for online SGD on `problem`, for any K, C, block covariances, loss, teacher and trained parameters.
 
     The optimizer is gradient descent, with a schedule if its step is an expression of t, here the time steps * c/d.
 
     Raises:
-        InputError: `problem` is not a Problem; its clusters are not isotropic; its optimizer is not gradient descent.
+        InputError: `problem` is not a Problem; its optimizer is not gradient descent.
     """
     if not isinstance(problem, Problem):
         raise InputError(f"problem = {problem!r}: a gmsym Problem is needed")
-    if problem.data.blocks > 1:
-        raise InputError(
-            f"variance has {problem.data.blocks} blocks; online SGD is available for isotropic clusters, variance = [sigma_k^2, ...] "
-            "without blocks (each cluster may have its own)"
-        )
     schedule = rate_of(problem)
     loss, trained = problem.loss, problem.trained_parameters
     increments = increment_equations(problem, schedule)
     flow = flow_equations(increments)
-    reduced = stein_equations(bool(problem.teacher))
+    reduced = stein_equations(problem)
     law = _law(problem)
     used = [y for y in symbols.labels(problem.data.label_size) if loss.expr.has(y)]
     shared = all(f.is_polynomial(*used) for f in (loss.value, *loss.gradient, *_trained_gradient(problem))) if used else True
@@ -95,6 +90,7 @@ def effective(problem: Problem) -> Ode:
         trained=trained,
         parameters=problem.local_parameters,
         clusters=problem.data.clusters,
+        blocks=problem.data.blocks,
         flow=flow,
         reduced=reduced,
         drift=drift_equations(flow, reduced),
@@ -157,19 +153,20 @@ def rate_of(problem: Problem) -> sp.Expr:
 
 
 def increment_equations(problem: Problem, schedule: sp.Expr) -> Equations:
-    """What one sample adds to each statistic, divided by delta, to leading order."""
+    """What one sample adds to each statistic, divided by delta, to leading order; with several blocks X and Y are the rows of one."""
     step = _delta * (rate(t) if schedule != 1 else sp.S.One)
     new = _X - step * (_Y * Transposed(_a) + beta * _X)
-    norm2 = sigma2(k) * c / _delta  # |Y|^2 = sigma_k^2 d (1 + o(1))
+    of, share = _block(problem)
+    norm2 = share * sigma2(k, *of) * c / _delta  # |Y|^2 = rho_b sigma_kb^2 d (1 + o(1))
     products = {
-        Transposed(_X) * _X: Q(t),
-        Transposed(_X) * _Y: h(t),
-        Transposed(_Y) * _X: Transposed(h(t)),
+        Transposed(_X) * _X: Q(*of, t),
+        Transposed(_X) * _Y: h(*of, t),
+        Transposed(_Y) * _X: Transposed(h(*of, t)),
         Transposed(_Y) * _Y: norm2,
-        Transposed(_X) * _mu: m(l, t),
-        Transposed(_Y) * _mu: u(l),
-        Transposed(_X) * _direction: M(s, t),
-        Transposed(_Y) * _direction: tau(s),
+        Transposed(_X) * _mu: m(*of, l, t),
+        Transposed(_Y) * _mu: u(*of, l),
+        Transposed(_X) * _direction: M(*of, s, t),
+        Transposed(_Y) * _direction: tau(*of, s),
         _a: a(t),
     }
 
@@ -180,23 +177,28 @@ def increment_equations(problem: Problem, schedule: sp.Expr) -> Equations:
         return sp.expand(expanded - old).coeff(_delta, 1)
 
     found = [
-        Equation(S.phi_Q(t), first_order(Transposed(new) * new, Q(t)), "increment of Q", SOURCE, "theorem"),
+        Equation(S.phi_Q(*of, t), first_order(Transposed(new) * new, Q(*of, t)), "increment of Q", SOURCE, "theorem"),
         Equation(
-            S.phi_m(l, t),
-            first_order(Transposed(new) * _mu, m(l, t)),
+            S.phi_m(*of, l, t),
+            first_order(Transposed(new) * _mu, m(*of, l, t)),
             "increment of the overlap with the mean of cluster l",
             SOURCE,
             "theorem",
         ),
     ]
     if problem.teacher is not None:
-        rhs = first_order(Transposed(new) * _direction, M(s, t))
-        found.append(Equation(S.phi_M(s, t), rhs, "increment of the overlap with teacher direction s", SOURCE, "theorem"))
+        rhs = first_order(Transposed(new) * _direction, M(*of, s, t))
+        found.append(Equation(S.phi_M(*of, s, t), rhs, "increment of the overlap with teacher direction s", SOURCE, "theorem"))
     if problem.trained is not None:
         slow = step * S.c_v / c  # step c_v/d
         rhs = sp.expand(-slow * (b(t) + S.beta_v * v(t))).coeff(_delta, 1)
         found.append(Equation(S.phi_v(t), rhs, "increment of the trained parameters", SOURCE, "theorem"))
     return Equations(found)
+
+
+def _block(problem: Problem) -> tuple[tuple[sp.Symbol, ...], sp.Expr]:
+    """(index b of a block, its share rho_b of everything fixed), or ((), 1) of the only one."""
+    return ((S.block,), S.rho(S.block)) if problem.data.blocks > 1 else ((), sp.S.One)
 
 
 def flow_equations(increments: Equations) -> Equations:
@@ -227,36 +229,46 @@ def _mean_over_mixture(expr: sp.Expr) -> sp.Expr:
     return total
 
 
-def stein_equations(teacher: bool) -> Equations:
-    """Means of a times a field w.Y, w fixed: E_k[a w.Y] = E_k[a] w.mu_k + sigma_k^2 (E_k[da/dh] x^T w + sum_s E_k[da/dtau_s] theta_s.w)."""
+def stein_equations(problem: Problem) -> Equations:
+    """Means of a times a field w.Y, w fixed: E_k[a w.Y] = E_k[a] w.mu_k + sigma_k^2 (E_k[da/dh] x^T w + sum_s E_k[da/dtau_s] theta_s.w).
+
+    With several blocks w, and so Y, x, mu_k and theta_s, have the rows of one block only.
+    """
+    teacher = problem.teacher is not None
+    of, share = _block(problem)
+    variance = sigma2(k, *of)
 
     def rule(mean: sp.Expr, with_x: sp.Expr, with_teacher: sp.Expr) -> sp.Expr:
-        response = sigma2(k) * A(k, t) * with_x
-        return mean + response + (sp.Sum(sigma2(k) * B(k, r, t) * with_teacher, (r, 1, T)) if teacher else 0)
+        response = variance * A(k, t) * with_x
+        return mean + response + (sp.Sum(variance * B(k, r, t) * with_teacher, (r, 1, T)) if teacher else 0)
 
     source = "Stein's lemma; theory.md 6"
     found = [
         Equation(
-            Mean(a(t) * Transposed(h(t)), k),
-            rule(abar(k, t) * Transposed(m(k, t)), Q(t), Transposed(M(r, t))),
+            Mean(a(t) * Transposed(h(*of, t)), k),
+            rule(abar(k, t) * Transposed(m(*of, k, t)), Q(*of, t), Transposed(M(*of, r, t))),
             "gradient times field",
             source,
             "theorem",
         ),
         Equation(
-            Mean(a(t) * u(l), k), rule(abar(k, t) * gram(k, l), m(l, t), tau_mean(r, l)), "gradient times mean's field", source, "theorem"
+            Mean(a(t) * u(*of, l), k),
+            rule(share * abar(k, t) * gram(k, l), m(*of, l, t), share * tau_mean(r, l)),
+            "gradient times mean's field",
+            source,
+            "theorem",
         ),
     ]
     if teacher:
-        rhs = rule(abar(k, t) * tau_mean(s, k), M(s, t), tau_gram(r, s))
-        found.append(Equation(Mean(a(t) * tau(s), k), rhs, "gradient times teacher's field", source, "theorem"))
+        rhs = rule(share * abar(k, t) * tau_mean(s, k), M(*of, s, t), share * tau_gram(r, s))
+        found.append(Equation(Mean(a(t) * tau(*of, s), k), rhs, "gradient times teacher's field", source, "theorem"))
     return Equations(found)
 
 
 def drift_equations(flow: Equations, reduced: Equations) -> Equations:
     """The flow with Stein's lemma put in: what is left are means over (h, tau)."""
     rule = {e.lhs: e.rhs for e in reduced}
-    rule |= {Mean(h(t) * Transposed(a(t)), k): Transposed(rule[Mean(a(t) * Transposed(h(t)), k)])}
+    rule |= {Mean(Transposed(x.lhs.args[0]), k): Transposed(x.rhs) for x in reduced if x.lhs.has(h)}
     rule |= {Mean(a(t) * Transposed(a(t)), k): S.S(k, t), Mean(b(t), k): bbar(k, t)}
     return Equations(Equation(e.lhs, e.rhs.xreplace(rule), e.meaning, e.source, e.status) for e in flow)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any, ClassVar, Literal, NamedTuple, final
 
 import sympy as sp
@@ -10,10 +11,12 @@ from gmsym.calculus.kernels import kernel
 from gmsym.calculus.matrices import explicit
 from gmsym.system.base import AbstractSystem, Equation, Equations
 
-# Indices: time t = steps * c/d; clusters k and l; teacher directions s and r.
+# Indices: time t = steps * c/d; clusters k and l; teacher directions s and r; blocks of coordinates, which a kernel has as its first index
+# (sigma2: its last) where there are several.
 t = sp.Symbol("t", nonnegative=True)
 k, l = sp.symbols("k l", integer=True, positive=True)  # noqa: E741
 s, r = sp.symbols("s r", integer=True, positive=True)
+block = sp.Symbol("b", integer=True, positive=True)
 K, T = sp.symbols("K T", integer=True, positive=True)
 
 # Numbers of the problem.
@@ -22,29 +25,30 @@ c_v = sp.Symbol("c_v", nonnegative=True)  # step of the trained parameters
 beta = sp.Symbol("beta", nonnegative=True)  # ridge of Theta
 beta_v = sp.Symbol("beta_v", nonnegative=True)  # ridge of the trained parameters
 p = kernel("p", "p", subscripts=1)  # cluster probability
-sigma2 = kernel("sigma2", r"\sigma^2", subscripts=1)
+rho = kernel("rho", r"\rho", subscripts=1)  # fraction of the coordinates in a block
+sigma2 = kernel("sigma2", r"\sigma^2", subscripts=2)
 gram = kernel("gram", r"(\mu^{\top}\mu)", subscripts=2)  # mu_k . mu_l
 tau_gram = kernel("tau_gram", r"(\vartheta^{\top}\vartheta)", subscripts=2)  # teacher directions
 tau_mean = kernel("tau_mean", r"(\vartheta^{\top}\mu)", subscripts=2)  # teacher direction s, cluster k
 rate = kernel("rate", r"\rho")  # of the schedule: the step at time t is rho(t) c/d
 
 # Summary statistics.
-Q = kernel("Q", "Q", value="cd")
-m = kernel("m", "m", subscripts=1, value="c")
-M = kernel("M", "M", subscripts=1, value="c")
+Q = kernel("Q", "Q", subscripts=-1, value="cd")
+m = kernel("m", "m", subscripts=-1, value="c")
+M = kernel("M", "M", subscripts=-1, value="c")
 v = kernel("v", "v", value="p")
 
 # A fresh sample of cluster k: fields of students, teachers and means, gradients of the loss.
-h = kernel("h", "h", value="c")
+h = kernel("h", "h", subscripts=-1, value="c")
 a = kernel("a", "a", value="c")
 b = kernel("b", "b", value="p")
-tau = kernel("tau", r"\tau", subscripts=1)
-u = kernel("u", "u", subscripts=1)
+tau = kernel("tau", r"\tau", subscripts=2)
+u = kernel("u", "u", subscripts=2)
 
 # What it adds to the statistics, divided by delta.
-phi_Q = kernel("phi_Q", r"\varphi^{Q}", value="cd")
-phi_m = kernel("phi_m", r"\varphi^{m}", subscripts=1, value="c")
-phi_M = kernel("phi_M", r"\varphi^{M}", subscripts=1, value="c")
+phi_Q = kernel("phi_Q", r"\varphi^{Q}", subscripts=-1, value="cd")
+phi_m = kernel("phi_m", r"\varphi^{m}", subscripts=-1, value="c")
+phi_M = kernel("phi_M", r"\varphi^{M}", subscripts=-1, value="c")
 phi_v = kernel("phi_v", r"\varphi^{v}", value="p")
 
 # Means over it.
@@ -83,7 +87,8 @@ class Tested(NamedTuple):
 @final
 @dataclass(frozen=True, repr=False)
 class Ode(AbstractSystem):
-    """d/dt (Q, m, M, v) of online SGD in the limit d -> infinity; all variables are O(1).
+    """d/dt (Q, m, M, v) of online SGD in the limit d -> infinity; all variables are O(1). With several blocks, Q, m and M are those of a
+    block: their sums over blocks are the overlaps of Theta.
 
     `flow` holds means over a fresh sample, `reduced` writes its products with fields by Stein's lemma, and `local` has the
     remaining means, over (h, tau) alone, one entry for each distinct label.
@@ -97,6 +102,7 @@ class Ode(AbstractSystem):
     trained: tuple[sp.Symbol, ...]  # P
     parameters: tuple[sp.Symbol, ...]
     clusters: int
+    blocks: int
     flow: Equations
     reduced: Equations
     drift: Equations  # d/dt of Q, m, M, v in the means of `local`
@@ -147,6 +153,7 @@ class Ode(AbstractSystem):
         """d/dt of each scalar summary statistic with the means put in: {("Q", (0, 1)): expression, ("m", (k, c)): ..., ...}.
 
         Symbols: Q_0_0, m_k_c, M_s_c, the trained parameters; p_k, sigma2_k, gram_k_l, tau_gram_s_r, tau_mean_s_k; c, beta, c_v, beta_v.
+        With several blocks the statistics have the block as their first index, and there are sigma2_k_b and rho_b.
 
         Raises:
             ValueError: the responses are by regression, which has no scalar form.
@@ -158,19 +165,19 @@ class Ode(AbstractSystem):
         for equation in self.drift:
             state = equation.lhs.args[0]
             name = type(state).__name__
-            subscripts = [x for x in state.args if x != t]
-            ranges = range(1, (self.clusters if name == "m" else self.count) + 1) if subscripts else (0,)
-            for index in ranges:
-                rule = dict.fromkeys(subscripts, sp.Integer(index))
+            *subscripts, _ = state.args
+            sizes = {block: self.blocks, l: self.clusters, s: self.count}
+            for place in product(*(range(sizes[x]) for x in subscripts)):
+                rule = {x: sp.Integer(i + 1) for x, i in zip(subscripts, place, strict=True)}
                 value = explicit(equation.rhs.xreplace(rule), table, {K: self.clusters, T: self.count})
                 for i in range(value.rows):
                     for j in range(i if name == "Q" else 0, value.cols):
-                        where = (i, j) if name == "Q" else (index - 1, i) if subscripts else (i,)
-                        found[name, where] = value[i, j]
+                        found[name, (*place, i, j) if name == "Q" else (*place, i)] = value[i, j]
         return found
 
     def __repr__(self) -> str:
         sizes = f"fields={len(self.fields)}, clusters={self.clusters}, teachers={self.count}, trained={len(self.trained)}"
+        sizes += f", blocks={self.blocks}" if self.blocks > 1 else ""
         return f"Ode({self.name!r}, {sizes}, signature={self.signature!r})"
 
     def identity(self) -> tuple[sp.Basic, ...]:
@@ -182,7 +189,7 @@ class Ode(AbstractSystem):
         for local in self.local:
             parts += [sp.Tuple(*local.gradient), local.response, local.square, sp.Tuple(*local.trained)]
         parts += [x for tested in self.tested for x in tested if x is not None]
-        return tuple(parts)
+        return (*parts, *([sp.Integer(self.blocks)] if self.blocks > 1 else []))
 
 
 class ScalarTable:
@@ -197,14 +204,14 @@ class ScalarTable:
         tag = "_".join([name, *map(str, indices)])
         match name:
             case "Q":
-                return sp.Matrix(len(fields), len(fields), lambda i, j: _symbol("Q", min(i, j), max(i, j), positive=i == j))
+                return sp.Matrix(len(fields), len(fields), lambda i, j: _symbol("Q", *indices, min(i, j), max(i, j), positive=i == j))
             case "m" | "M":
                 return sp.Matrix([_symbol(name, *indices, i) for i in fields])
             case "v":
                 return sp.Matrix(system.trained)
             case "gram" | "tau_gram":
                 return _symbol(name, *sorted(indices), positive=indices[0] == indices[1])
-            case "p" | "sigma2":
+            case "p" | "sigma2" | "rho":
                 return sp.Symbol(tag, positive=True)
             case "tau_mean":
                 return sp.Symbol(tag, real=True)
@@ -225,15 +232,20 @@ class ScalarTable:
         system = self.system
         size = len(system.fields)
         index = cluster + 1
-        mean = [*self(m(index, t)), *(self(tau_mean(x + 1, index)) for x in range(system.count))]
+        blocks = [(x + 1,) for x in range(system.blocks)] if system.blocks > 1 else [()]
+        means = [self(m(*where, index, t)) for where in blocks]
+        mean = [*sum(means[1:], means[0]), *(self(tau_mean(x + 1, index)) for x in range(system.count))]
         cov = sp.zeros(size + system.count)
-        cov[:size, :size] = self(Q(t))
-        for x in range(system.count):
-            cov[size + x, :size] = self(M(x + 1, t)).T
-            cov[:size, size + x] = self(M(x + 1, t))
-            for y in range(system.count):
-                cov[size + x, size + y] = self(tau_gram(x + 1, y + 1))
-        cov = cov * self(sigma2(index))
+        for where in blocks:
+            gram = sp.zeros(size + system.count)
+            gram[:size, :size] = self(Q(*where, t))
+            share = self(rho(*where)) if where else 1
+            for x in range(system.count):
+                gram[size + x, :size] = self(M(*where, x + 1, t)).T
+                gram[:size, size + x] = self(M(*where, x + 1, t))
+                for y in range(system.count):
+                    gram[size + x, size + y] = share * self(tau_gram(x + 1, y + 1))
+            cov += gram * self(sigma2(index, *where))
         rule = dict(zip(system.law.mean, mean, strict=True))
         return rule | {system.law.covariance[i, j]: cov[i, j] for i in range(cov.rows) for j in range(i, cov.cols)}
 

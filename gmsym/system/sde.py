@@ -26,7 +26,7 @@ F = kernel("F", "F", value="c")  # drift
 class Sde(AbstractSystem):
     """d xi = DF xi dt + (c Sigma)^{1/2} dB for xi = sqrt(d) (u - ubar(t)), u = (Q, m, M, v): Gaussian, with covariance P(t).
 
-    The increment phi of one sample holds all its terms: that of Q also the (c sigma_k^2) a a^T of the second order, which fluctuates as
+    The increment phi of one sample holds all its terms: that of Q also the c sigma_k^2 a a^T of the second order, which fluctuates as
     much as the others.
     """
 
