@@ -4,7 +4,8 @@ Dimensions: `time` (0 is the initial state), `cluster`, `field`, `field_b` (the 
 C fields, R replicates. For each variable X there is `X_error`, its standard error, and optionally `X_runs`, one value a replicate.
 Everything is dimensionless and O(1) as d -> infinity; the unit of time is one update. In online SGD time is a real number,
 steps * c/d; there are no training samples, hence no training loss, but perhaps teacher directions (`teacher`, T) and trained
-parameters of the loss (`parameter`, P, by name).
+parameters of the loss (`parameter`, P, by name). With several blocks of coordinates (`block`, B) there are the shares of each in the
+overlaps, m_b, Q_b and M_b, whose sums are m, Q and M.
 """
 
 import json
@@ -33,14 +34,18 @@ VARIABLES = {
     "Q": Variable(("time", "field", "field_b"), "self-overlap of the weights", r"Q"),  # Theta_t^T Theta_t
     "Q_k": Variable(("time", "cluster", "field", "field_b"), "variance of the local field", r"Q_k"),  # Theta_t^T Sigma_k Theta_t
     "M": Variable(("time", "teacher", "field"), "overlap with teacher", r"M"),  # theta*_s^T Theta_t
+    "m_b": Variable(("time", "block", "cluster", "field"), "overlap with cluster mean in a block", r"m"),
+    "Q_b": Variable(("time", "block", "field", "field_b"), "self-overlap of the weights in a block", r"Q"),
+    "M_b": Variable(("time", "block", "teacher", "field"), "overlap with teacher in a block", r"M"),
     "trained": Variable(("time", "parameter"), "trained parameter", r"v"),
     "train_loss": Variable(("time",), "training loss", r"\ell_{\mathrm{train}}"),  # mean over the training samples, without the ridge term
     "test_loss": Variable(("time",), "test loss", r"\ell_{\mathrm{test}}"),  # mean over a fresh sample
     "test_error": Variable(("time",), "test error", r"\varepsilon_{\mathrm{test}}"),  # misclassified fraction; absent without a readout
 }
 OPTIONAL = frozenset({"test_error", "M", "trained"})
-FULL_BATCH = tuple(name for name in VARIABLES if name not in ("M", "trained"))  # variables of full-batch training
-ONLINE = tuple(name for name in VARIABLES if name != "train_loss")  # and of online SGD
+BY_BLOCK = ("m_b", "Q_b", "M_b")
+FULL_BATCH = tuple(name for name in VARIABLES if name not in ("M", "trained", *BY_BLOCK))  # variables of full-batch training
+ONLINE = tuple(name for name in VARIABLES if name not in ("train_loss", *BY_BLOCK))  # and of online SGD, where several blocks add BY_BLOCK
 ATTRIBUTES = {"theory": ("problem", "alpha", "parameters"), "simulation": ("problem", "alpha", "parameters", "n", "d", "replicates")}
 ONLINE_ATTRIBUTES = {"theory": ("problem", "step", "parameters"), "simulation": ("problem", "step", "parameters", "d", "replicates")}
 RECORD = ("m", "Q", "Q_k", "train_loss", "test_error")  # what `last` reports
@@ -61,7 +66,8 @@ def to_dataset(
     Args:
         kind: where it comes from.
         values: m (T, K, C), Q (T, C, C), Q_k (T, K, C, C), train_loss (T,), test_loss (T,) and, if there is a readout,
-            test_error (T,). Online: no train_loss; M (T, S, C) and trained (T, P) where there are teachers and trained parameters.
+            test_error (T,). Online: no train_loss; M (T, S, C) and trained (T, P) where there are teachers and trained parameters; m_b
+            (T, B, K, C), Q_b (T, B, C, C) and M_b (T, B, S, C) where there are several blocks.
         errors: the standard error of each of `values`, of its shape; NaN where it is not known (a single replicate).
         attributes: `problem` (its name), `alpha`, `parameters` (by name), for a simulation `n`, `d`, `replicates`, and whatever else
             says how the result was made. Text and numbers are kept, the rest becomes JSON text, so that netCDF can hold it.
@@ -85,15 +91,15 @@ def to_dataset(
         values = {name: value for name, value in values.items() if value.size}
         runs = {name: run for name, run in (runs or {}).items() if name in values}
         errors = {name: error for name, error in errors.items() if name in values}
-    allowed = FULL_BATCH if times is None else ONLINE
-    _check_names("values", values, set(allowed) - OPTIONAL, allowed)
+    allowed = FULL_BATCH if times is None else (*ONLINE, *BY_BLOCK)
+    _check_names("values", values, set(allowed) - OPTIONAL - set(BY_BLOCK), allowed)
     _check_names("errors", errors, values.keys(), values.keys())
     _check_names("runs", runs or {}, (), values.keys())
     if values["m"].ndim != 3 or not values["m"].size:
         raise InputError(f"values['m'] has shape {values['m'].shape}; (times, clusters, fields) is needed, none of them 0")
     count, clusters, fields = values["m"].shape
     sizes = {"time": count, "cluster": clusters, "field": fields, "field_b": fields}
-    for name, dimension in (("M", "teacher"), ("trained", "parameter")):
+    for name, dimension in (("M", "teacher"), ("trained", "parameter"), ("Q_b", "block")):
         if name in values:
             sizes[dimension] = values[name].shape[1] if values[name].ndim > 1 else 0
     if times is not None and np.shape(times) != (count,):
@@ -108,7 +114,7 @@ def to_dataset(
     for name, (dims, long_name, latex) in VARIABLES.items():
         if name not in values:
             continue
-        shape = tuple(sizes[d] for d in dims)
+        shape = tuple(sizes.get(d, 0) for d in dims)
         value = _checked(f"values[{name!r}]", values[name], shape)
         error = _checked(f"errors[{name!r}]", errors[name], shape, nan_allowed=True)
         if np.any(error < 0):
@@ -134,7 +140,8 @@ def last(dataset: "xr.Dataset") -> dict[str, Any]:
 
     `{"time", "m", "Q", "Q_k", "train_loss", "test_error", "error": {the same variables}}`. With one field the field axes are dropped: m and
     Q_k are lists over clusters, Q is a number. What is not known is None: test_error without a readout, errors of a single replicate.
-    A result of online SGD also has "M", a list over teachers, and "trained", by name, where there are such.
+    A result of online SGD also has "M", a list over teachers, and "trained", by name, where there are such; and with several blocks "m_b",
+    "Q_b" and "M_b", lists over blocks of the same.
     """
     final = dataset.isel(time=-1)
     if final.sizes["field"] == 1:
@@ -143,7 +150,7 @@ def last(dataset: "xr.Dataset") -> dict[str, Any]:
     def plain(name: str) -> Any:
         return _json(final[name].values.tolist()) if name in final else None
 
-    names = [*RECORD, *(name for name in ("M", "trained") if name in final)]
+    names = [*RECORD, *(name for name in ("M", "trained", *BY_BLOCK) if name in final)]
     record = {name: plain(name) for name in names}
     errors = {name: plain(f"{name}_error") for name in names}
     if "trained" in final:

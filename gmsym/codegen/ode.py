@@ -25,7 +25,7 @@ trained     {trained}
 parameters  {parameters}
 limit       {limit}
 
-Axes of arrays: k and l clusters ({clusters}), c and d fields ({columns}), s and r teacher directions ({count}), p trained parameters{blocks}.
+Axes of arrays: k and l clusters ({clusters}), c and d fields ({columns}), s and r teacher directions ({count}), p trained parameters{also}.
 """
 
 from functools import partial
@@ -86,7 +86,7 @@ def source(system: Ode) -> str:
         clusters=system.clusters,
         columns=len(system.fields),
         count=system.count,
-        blocks=f", b blocks ({system.blocks})" if system.blocks > 1 else "",
+        also=f", b blocks ({system.blocks})" if system.blocks > 1 else "",
         signature=system.signature,
         response=system.response,
         nodes=tuple(kinds),

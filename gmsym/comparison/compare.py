@@ -160,7 +160,9 @@ def compare(theory: xr.Dataset, runs: xr.Dataset, *, times: Sequence[float] | No
         if found != kind:
             raise InputError(f"{name} is of kind {found!r}; a result of kind {kind!r} is needed: compare(theory, runs)")
     _check_same_problem(theory, runs)
-    theory, runs = xr.align(theory, runs, join="inner", exclude=("cluster", "field", "field_b", "teacher", "parameter", "replicate"))
+    theory, runs = xr.align(
+        theory, runs, join="inner", exclude=("cluster", "block", "field", "field_b", "teacher", "parameter", "replicate")
+    )
     if not theory.sizes["time"]:
         raise InputError("theory and runs have no time in common")
 
@@ -224,7 +226,7 @@ def _check_same_problem(theory: xr.Dataset, runs: xr.Dataset) -> None:
             refuse("the step of online SGD", about.get("step"), of.get("step"))
     elif abs(about["alpha"] - of["alpha"]) > about["alpha"] / of["n"]:
         refuse("alpha", about["alpha"], of["alpha"])
-    for dimension in ("cluster", "field", "teacher", "parameter"):
+    for dimension in ("cluster", "block", "field", "teacher", "parameter"):
         if theory.sizes.get(dimension) != runs.sizes.get(dimension):
             refuse(f"the size of {dimension!r}", theory.sizes.get(dimension), runs.sizes.get(dimension))
 

@@ -1,4 +1,4 @@
-"""The scalar curves of a result, each with its name in text and in LaTeX: m[0], Q, Q_k[1], train_loss, ..."""
+"""The scalar curves of a result, each with its name in text and in LaTeX: m[0], Q, Q_k[1], Q_b[0], train_loss, ..."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,13 +14,14 @@ from gmsym.schema import VARIABLES
 @final
 @dataclass(frozen=True)
 class Entry:
-    """One scalar curve. The cluster is always named, fields only if there are several; both count from 0."""
+    """One scalar curve. Block and cluster are always named, fields only if there are several; all count from 0."""
 
     variable: str
     cluster: int | None
     fields: tuple[int, ...]
     several_fields: bool
     part: tuple[str, int, str] | None = None  # dimension, position and name of a teacher or of a trained parameter
+    block: int | None = None
 
     @property
     def index(self) -> dict[str, int]:
@@ -28,16 +29,19 @@ class Entry:
         cluster = {} if self.cluster is None else {"cluster": self.cluster}
         if self.part is not None:
             cluster = {self.part[0]: self.part[1]}
+        if self.block is not None:
+            cluster |= {"block": self.block}
         return cluster | dict(zip(("field", "field_b"), self.fields, strict=False))
 
     @property
     def label(self) -> str:
-        """As typed: `Q_k[1]`, or `Q_k[1;0,2]` for cluster 1 and fields 0 and 2."""
+        """As typed: `Q_k[1]`, `Q_k[1;0,2]` for cluster 1 and fields 0 and 2, or `m_b[3;1;0]` for block 3, cluster 1 and field 0."""
         cluster = "" if self.cluster is None else str(self.cluster)
         if self.part is not None:
             cluster = self.part[2]
         fields = ",".join(map(str, self.fields)) if self.several_fields else ""
-        inside = ";".join(filter(None, (cluster, fields)))
+        block = "" if self.block is None else str(self.block)
+        inside = ";".join(filter(None, (block, cluster, fields)))
         return f"{self.variable}[{inside}]" if inside else self.variable
 
     @property
@@ -46,11 +50,12 @@ class Entry:
         base = VARIABLES[self.variable].latex.removesuffix("_k")
         if self.part is not None and self.part[0] == "parameter":
             return rf"\mathrm{{{self.part[2]}}}".replace("_", r"\_")
-        index = self.cluster if self.part is None else self.part[1]
-        if index is not None:
+        place = self.block, self.cluster if self.part is None else self.part[1]
+        index = ",".join(str(i) for i in place if i is not None)
+        if index:
             base = f"{base}_{{{index}}}"
         if self.several_fields and self.fields:
-            base = f"{base if index is None else f'({base})'}_{{{','.join(map(str, self.fields))}}}"
+            base = f"{f'({base})' if index else base}_{{{','.join(map(str, self.fields))}}}"
         return base
 
     def of(self, dataset: xr.Dataset, suffix: str = "") -> xr.DataArray:
@@ -59,7 +64,7 @@ class Entry:
 
 
 def entries(dataset: xr.Dataset, variables: Iterable[str] | None = None) -> tuple[Entry, ...]:
-    """The curves of `variables` (default: all there are); of the symmetric Q and Q_k the upper triangle.
+    """The curves of `variables` (default: all there are); of the symmetric Q, Q_k and Q_b the upper triangle.
 
     Raises:
         InputError: a variable that the result does not have.
@@ -73,12 +78,12 @@ def entries(dataset: xr.Dataset, variables: Iterable[str] | None = None) -> tupl
     found = []
     for name in chosen:
         dims = VARIABLES[name].dims
-        clusters = range(dataset.sizes["cluster"]) if "cluster" in dims else (None,)
+        blocks, clusters = (range(dataset.sizes[d]) if d in dims else (None,) for d in ("block", "cluster"))
         dimension = next((d for d in dims if d in ("teacher", "parameter")), None)
         labels = [] if dimension is None else dataset[dimension].values.tolist()
         parts = [(dimension, i, str(label)) for i, label in enumerate(labels)] or [None]
         axes = [range(dataset.sizes["field"]) for d in dims if d.startswith("field")]
-        for cluster, part, fields in product(clusters, parts, product(*axes)):
+        for block, cluster, part, fields in product(blocks, clusters, parts, product(*axes)):
             if list(fields) == sorted(fields):
-                found.append(Entry(name, cluster, fields, several, part))
+                found.append(Entry(name, cluster, fields, several, part, block))
     return tuple(found)

@@ -8,7 +8,7 @@ from gmsym.errors import InputError
 
 
 def measured_fluctuations(runs: xr.Dataset) -> xr.Dataset:
-    """d times the covariance over replicates of (Q, m, M, trained), as `gm.fluctuations` predicts it.
+    """d times the covariance over replicates of (Q, m, M, trained), or (Q_b, m_b, M_b, trained), as `gm.fluctuations` predicts it.
 
     Returns:
         mean (time, statistic), covariance (time, statistic, statistic_b) with its standard error covariance_error (from the fourth
@@ -19,7 +19,8 @@ def measured_fluctuations(runs: xr.Dataset) -> xr.Dataset:
     """
     if not isinstance(runs, xr.Dataset) or "Q_runs" not in runs or "step" not in runs.attrs:
         raise InputError("runs: a simulation of online SGD with the values of its replicates is needed (gm.simulate_online)")
-    found = entries(runs, [name for name in ("Q", "m", "M", "trained") if name in runs])
+    statistics = ("Q_b", "m_b", "M_b", "trained") if "Q_b" in runs else ("Q", "m", "M", "trained")
+    found = entries(runs, [name for name in statistics if name in runs])
     values = np.stack([entry.of(runs, "_runs").values for entry in found], axis=-1)  # (replicate, time, statistic)
     centred = np.sqrt(runs.attrs["d"]) * (values - values.mean(axis=0))
     count = len(values)

@@ -2,9 +2,10 @@
 
 One step on a fresh sample Y is x' = x - delta (Y a^T + beta x). The Gram matrix of x' with itself, the means and the teacher
 directions is expanded in delta, |Y|^2 is replaced by sigma_k^2 d with d = c/delta, and the order delta is kept: its mean over Y
-is the drift. Where covariances are diagonal by blocks, this is done for the rows of each block, rho_b d of them. Stein's lemma writes every mean of a times a field linear in Y by E[a] and E[da/d(h, tau)], so that only means over
-the C + T fields (h, tau) remain, which the Gaussian calculus closes or reduces. Ben Arous, Gheissari, Jagannath 2022
-(arXiv 2206.04030); Saad and Solla 1995 for erf committees.
+is the drift. Where covariances are diagonal by blocks, this is done for the rows of each block, rho_b d of them. Stein's lemma writes
+every mean of a times a field linear in Y by E[a] and E[da/d(h, tau)], so that only means over the C + T fields (h, tau) remain, which
+the Gaussian calculus closes or reduces. Ben Arous, Gheissari, Jagannath 2022 (arXiv 2206.04030); Saad and Solla 1995 for erf
+committees.
 """
 
 from collections.abc import Sequence

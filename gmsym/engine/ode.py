@@ -19,7 +19,7 @@ from scipy.optimize import minimize
 from gmsym.errors import ComputationError, InputError
 from gmsym.runtime import nodes as quadrature
 from gmsym.runtime.nodes import Nodes
-from gmsym.runtime.ode import Numbers, OdeModule, State, drift, law
+from gmsym.runtime.ode import Numbers, OdeModule, State, drift, in_clusters, law
 
 Solver = Literal["tsit5", "kvaerno5"]
 SOLVERS: dict[str, Callable[[], Any]] = {"tsit5": diffrax.Tsit5, "kvaerno5": diffrax.Kvaerno5}  # explicit; implicit, for stiff problems
@@ -33,7 +33,7 @@ _SAFETY = 0.1  # tolerance of one step, relative to the tolerance asked for
 class Solution(NamedTuple):
     """Order parameters at the recorded times, and what is known of their errors."""
 
-    values: dict[str, np.ndarray]  # Q (N, C, C), m (N, K, C), M (N, T, C), v (N, P), test_loss and perhaps test_error (N,)
+    values: dict[str, np.ndarray]  # what `observables` returns, each (N, ...)
     errors: dict[str, np.ndarray]  # bounds: change of nodes plus change of tolerance
     quadrature_error: float  # largest change of a state variable, relative to max(1, |value|), when the nodes change
     solver_error: float  # the same, when the tolerance grows tenfold
@@ -119,7 +119,9 @@ def _run(
     solution = integrate(module, solver, numbers, start, ts, sets[0], tolerance)
     arrived = solution.stats["num_accepted_steps"]
     return observables(module, solution.ys, numbers, sets[1]), Reached(
-        jnp.max(jnp.where(jnp.isfinite(solution.ys.Q[:, 0, 0]), ts, ts[0])), arrived, diffrax.is_successful(solution.result)
+        jnp.max(jnp.where(jnp.isfinite(solution.ys.Q.reshape(len(ts), -1)[:, 0]), ts, ts[0])),
+        arrived,
+        diffrax.is_successful(solution.result),
     )
 
 
@@ -143,7 +145,8 @@ def integrate(module: OdeModule, solver: str, numbers: Numbers, start: State, ts
 
 
 def observables(module: OdeModule, states: State, numbers: Numbers, nodes: Sequence[Nodes]) -> dict[str, Array]:
-    """The states and the mean loss and error of a fresh sample, at each time."""
+    """At each time: Q (C, C), m (K, C), M (T, C), v (P,), Q_k (K, C, C), with several blocks Q_b, m_b and M_b with a leading axis (B,);
+    and of a fresh sample test_loss and, if there is a prediction, test_error."""
 
     def tested(state: State) -> Array:
         mean, V = law(state, numbers)
@@ -151,7 +154,16 @@ def observables(module: OdeModule, states: State, numbers: Numbers, nodes: Seque
 
     performance = jax.lax.map(tested, states)
     names = ("test_loss", "test_error")[: performance.shape[1]]
-    return {**states._asdict(), **{name: performance[:, i] for i, name in enumerate(names)}}
+    found = jax.vmap(lambda state: overlaps(state, numbers))(states)
+    return {**found, **{name: performance[:, i] for i, name in enumerate(names)}}
+
+
+def overlaps(state: State, numbers: Numbers) -> dict[str, Array]:
+    """A state's overlaps by name, sums over blocks and, with several, those of each."""
+    Q, m, M = state.by_block()
+    found = {"Q": Q.sum(axis=0), "m": m.sum(axis=0), "M": M.sum(axis=0), "v": state.v}
+    found["Q_k"] = in_clusters(numbers, Q)
+    return found | ({"Q_b": Q, "m_b": m, "M_b": M} if len(Q) > 1 else {})
 
 
 def check_solver(solver: str) -> None:
@@ -170,7 +182,8 @@ def check_arrival(found: dict[str, Array], reached: Reached, ts: Array) -> None:
 
 def _gap(one: dict[str, Array], other: dict[str, Array]) -> float:
     """Largest difference of the state, relative to max(1, |value|)."""
-    changes = [jnp.abs(one[x] - other[x]) / jnp.maximum(1, jnp.abs(one[x])) for x in State._fields if one[x].size]
+    names = [x for x in (*State._fields, "Q_b", "m_b", "M_b") if x in one and one[x].size]
+    changes = [jnp.abs(one[x] - other[x]) / jnp.maximum(1, jnp.abs(one[x])) for x in names]
     return max(float(jnp.max(change)) for change in changes)
 
 
@@ -189,7 +202,7 @@ def crossing(
     """The first time at which one order parameter crosses a value, to the tolerance; None if it does not up to `time`.
 
     Args:
-        variable, index: an entry of the state: "Q", "m", "M" or "v" and its position.
+        variable, index: an entry of `overlaps`, such as "m", and its position.
         value: what it crosses.
 
     Raises:
@@ -197,10 +210,11 @@ def crossing(
         ComputationError: as `solve_ode`.
     """
     check_solver(solver)
-    shape = getattr(start, variable).shape if variable in State._fields else ()
+    known = overlaps(start, numbers)
+    shape = known[variable].shape if variable in known else ()
     if not shape or len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
         raise InputError(
-            f"{variable}{list(index)} is no order parameter here; {', '.join(f'{x} {getattr(start, x).shape}' for x in State._fields)}"
+            f"{variable}{list(index)} is no order parameter here; {', '.join(f'{x} {value.shape}' for x, value in known.items())}"
         )
     mean, V = law(start, numbers)
     level = quadrature.level_of(float(jnp.sqrt(jnp.max(jnp.diagonal(V, axis1=1, axis2=2))))) + 1
@@ -216,7 +230,7 @@ def crossing(
 @eqx.filter_jit
 def _cross(module, solver, numbers, start, ts, nodes, tolerance, variable, index, value):
     def condition(t, y, args, **kwargs):
-        return getattr(y, variable)[index] - value
+        return overlaps(y, numbers)[variable][index] - value
 
     term = diffrax.ODETerm(lambda t, y, args: drift(module, t, y, *args))
     return diffrax.diffeqsolve(

@@ -5,6 +5,7 @@ costs O(n^2) a step.
 """
 
 from collections.abc import Sequence
+from itertools import product
 from typing import NamedTuple
 
 import diffrax
@@ -37,81 +38,95 @@ class Fluctuations(NamedTuple):
     covariance_error: np.ndarray  # change of P under a change of nodes, (N, n, n)
 
 
-def labels(module: OdeModule) -> list[str]:
-    """Names of the n statistics, in the order of the vectors here: Q[0,0], Q[0,1], ..., m[k;c], M[s;c], trained[name]."""
-    fields = module.FIELDS
-    several = fields > 1
+def labels(module: OdeModule, blocks: int = 1) -> list[str]:
+    """Names of the n statistics, in the order of the vectors here: Q[0,0], Q[0,1], ..., m[k;c], M[s;c], trained[name]; with several blocks
+    Q_b[b;0,0], ..., m_b[b;k;c], M_b[b;s;c], trained[name]."""
+    fields = range(module.FIELDS)
+    pairs = [f"{i},{j}" for i in fields for j in fields if i <= j]
 
-    def indexed(letter: str, count: int) -> list[str]:
-        return [f"{letter}[{k};{c}]" if several else f"{letter}[{k}]" for k in range(count) for c in range(fields)]
+    def named(letter: str, rows: int | None, columns: Sequence[str]) -> list[str]:
+        places = product(range(blocks) if blocks > 1 else [None], range(rows) if rows is not None else [None], columns)
+        found = []
+        for block, row, column in places:
+            inside = ";".join(str(x) for x in (block, row, column if len(fields) > 1 else None) if x is not None)
+            name = letter if block is None else f"{letter}_b"
+            found.append(f"{name}[{inside}]" if inside else name)
+        return found
 
-    squares = [f"Q[{i},{j}]" if several else "Q" for i in range(fields) for j in range(i, fields)]
-    return [*squares, *indexed("m", module.CLUSTERS), *indexed("M", module.TEACHERS), *(f"trained[{name}]" for name in module.TRAINED)]
+    single = [str(c) for c in fields]
+    overlaps = [*named("Q", None, pairs), *named("m", module.CLUSTERS, single), *named("M", module.TEACHERS, single)]
+    return [*overlaps, *(f"trained[{name}]" for name in module.TRAINED)]
 
 
 def flat(state: State) -> Float[Array, " n"]:
     """The independent entries of a state."""
     rows, columns = np.triu_indices(state.Q.shape[-1])
-    return jnp.concatenate([state.Q[rows, columns], state.m.ravel(), state.M.ravel(), state.v])
+    return jnp.concatenate([state.Q[..., rows, columns].ravel(), state.m.ravel(), state.M.ravel(), state.v])
 
 
 def unflat(vector: Float[Array, " n"], like: State) -> State:
     """The state of a vector of independent entries."""
-    fields = like.Q.shape[-1]
+    *blocks, fields, _ = like.Q.shape
     rows, columns = np.triu_indices(fields)
-    ends = np.cumsum([len(rows), like.m.size, like.M.size])
+    ends = np.cumsum([np.prod(blocks, dtype=int) * len(rows), like.m.size, like.M.size])
     upper, m, M, v = jnp.split(vector, ends)
-    Q = jnp.zeros((fields, fields)).at[rows, columns].set(upper).at[columns, rows].set(upper)
+    upper = upper.reshape(*blocks, len(rows))
+    Q = jnp.zeros(like.Q.shape).at[..., rows, columns].set(upper).at[..., columns, rows].set(upper)
     return State(Q, m.reshape(like.m.shape), M.reshape(like.M.shape), v)
 
 
 def volatility(module: OdeModule, t: Array, state: State, numbers: Numbers, nodes: Nodes) -> Float[Array, "n n"]:
     """c Sigma, Sigma the covariance of one sample's increment over the mixture.
 
-    Given (h, tau) the fields u of the means are Gaussian: their conditional mean stands in the increment, and their conditional
-    covariance adds to that of the overlaps with the means. No derivative of the gradient is taken.
+    The increment is linear in the fields w = (h, tau, u) of each block's students, teachers and means, with coefficients linear in the
+    gradient, which depends on (h, tau), their sums over blocks. Given these, w is Gaussian: its conditional mean stands in the
+    increment, and its conditional covariance adds to that of the increment. No derivative of the gradient is taken.
     """
     mean, V = law(state, numbers)
-    fields = module.FIELDS
+    fields, seen = module.FIELDS, module.FIELDS + module.TEACHERS
     shared = {
         "c": numbers.step,
         "c_v": numbers.trained_step,
         "beta": numbers.ridge,
         "beta_v": numbers.trained_ridge,
+        "rho": numbers.rho,
         "rate": module.rate(t, numbers.step, numbers.parameters),
         **state._asdict(),
     }
+    Q, m, M = state.by_block()
+    share = numbers.rho[:, None, None]
+    gram = jnp.block(
+        [
+            [Q, M.swapaxes(1, 2), m.swapaxes(1, 2)],
+            [M, share * numbers.tau_gram, share * numbers.tau_mean],
+            [m, share * numbers.tau_mean.T, share * numbers.gram],
+        ]
+    )  # of the vectors behind w, (B, w, w)
+    leading = state.Q.shape[:-2]
 
-    def of_cluster(mean, V, label, sigma2, of_means):
-        root = square_root(V)
+    def of_cluster(mean, V, label, sigma2, centre):
         z = jnp.asarray(nodes.points)
-        f = mean[:, None] + root @ z
-        h, tau = f[:fields], f[fields:]
-        a = module.gradient(h, tau, label, state.v, numbers.parameters)
-        b = module.trained_gradient(h, tau, label, state.v, numbers.parameters)
-        beside = sigma2 * jnp.concatenate([state.m, numbers.tau_mean.T], axis=1)  # covariance of u with (h, tau), (K, C + T)
+        f = mean[:, None] + square_root(V) @ z
+        a = module.gradient(f[:fields], f[fields:], label, state.v, numbers.parameters)
+        b = module.trained_gradient(f[:fields], f[fields:], label, state.v, numbers.parameters)
+        covariance = sigma2.reshape(-1)[:, None, None] * gram
+        beside = covariance[:, :, :seen].reshape(-1, seen)  # covariance of all w with (h, tau)
         gain = beside @ jnp.linalg.pinv(V, hermitian=True)
-        u = of_means[:, None] + gain @ (f - mean[:, None])
-        rest = sigma2 * numbers.gram - gain @ beside.T
+        rest = jax.scipy.linalg.block_diag(*covariance) - gain @ beside.T
+        w = centre.ravel()[:, None] + gain @ (f - mean[:, None])
 
-        def increment(h, tau, u, a, b):
+        def increment(w, a, b):
+            h, tau, u = jnp.split(w.reshape(*leading, -1), (fields, seen), axis=-1)
             arrays = {**shared, "sigma2": numbers.corrector * sigma2[None], "h": h, "tau": tau, "u": u, "a": a, "b": b}
-            return State(*(call(module, "increment", name, arrays, getattr(state, name)) for name in State._fields))
+            return flat(State(*(call(module, "increment", name, arrays, getattr(state, name)) for name in State._fields)))
 
-        def one(h, tau, u, a, b):
-            found = increment(h, tau, u, a, b)
-            slope = increment(h, tau, u + 1, a, b).m - found.m  # of an overlap in its own field u, (K, C)
-            return flat(found), slope
+        phi = jax.vmap(increment, in_axes=1)(w, a, b)
+        slope = jax.jacfwd(jax.jacfwd(increment), argnums=1)(w[:, 0], a[:, 0], b[:, 0])  # d^2 phi / dw da, the same at all nodes
+        unseen = jnp.einsum("n,cn,dn,ixc,xy,jyd->ij", nodes.weights, a, a, slope, rest, slope)
+        return jnp.einsum("n,ni->i", nodes.weights, phi), jnp.einsum("n,ni,nj->ij", nodes.weights, phi, phi) + unseen
 
-        phi, slope = jax.vmap(one, in_axes=1)(h, tau, u, a, b)
-        second = jnp.einsum("n,ni,nj->ij", nodes.weights, phi, phi)
-        extra = jnp.einsum("n,nkc,nld,kl->kcld", nodes.weights, slope, slope, rest).reshape(state.m.size, state.m.size)
-        first = fields * (fields + 1) // 2
-        inside = slice(first, first + state.m.size)
-        return jnp.einsum("n,ni->i", nodes.weights, phi), second.at[inside, inside].add(extra)
-
-    sets = mean, V, numbers.labels[:, : max(1, numbers.labels.shape[1])], numbers.sigma2, numbers.gram
-    average, second = jax.vmap(of_cluster)(*sets)
+    centres = jnp.moveaxis(gram[:, :, seen:], 2, 0)  # means of w, (K, B, w)
+    average, second = jax.vmap(of_cluster)(mean, V, numbers.labels, numbers.sigma2, centres)
     average = numbers.probabilities @ average
     return numbers.step * (jnp.einsum("k,kij->ij", numbers.probabilities, second) - jnp.outer(average, average))
 
@@ -143,7 +158,7 @@ def solve_fluctuations(
     count = len(flat(start))
     P = jnp.zeros((count, count)) if initial is None else jnp.asarray(initial, float)
     if P.shape != (count, count):
-        raise InputError(f"initial has shape {P.shape}; ({count}, {count}) is needed: {', '.join(labels(module))}")
+        raise InputError(f"initial has shape {P.shape}; ({count}, {count}) is needed: {', '.join(labels(module, len(numbers.rho)))}")
     found = []
     for variant in (0, 1):
         sets = (

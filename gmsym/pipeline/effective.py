@@ -42,9 +42,9 @@ def effective(
 
     Returns:
         Dataset with m (time, cluster, field), Q (time, field, field_b), Q_k, M (time, teacher, field), trained (time, parameter),
-        test_loss, test_error (time), as far as the problem has them, and X_error for each X: how far it moves when the quadrature
-        nodes are exchanged and the solver's tolerance is relaxed tenfold. Attributes quadrature_error and solver_error are the
-        largest such changes.
+        test_loss, test_error (time), as far as the problem has them; the shares of each of several blocks, m_b (time, block, cluster,
+        field), Q_b and M_b; and X_error for each X: how far it moves when the quadrature nodes are exchanged and the solver's
+        tolerance is relaxed tenfold. Attributes quadrature_error and solver_error are the largest such changes.
 
     Raises:
         InputError: an argument is unknown, missing or out of range; before anything is computed.
@@ -72,7 +72,7 @@ def effective(
         "nodes": solution.nodes,
         "solver_steps": solution.steps,
     }
-    values, errors = labelled(solution.values, given), labelled(solution.errors, given)
+    values, errors = labelled(solution.values), labelled(solution.errors)
     return schema.to_dataset("theory", values, errors, attributes, times=ts, parameters=[x.name for x in problem.trained_parameters])
 
 
@@ -131,6 +131,8 @@ def fluctuations(
 ) -> "xr.Dataset":
     """Law of sqrt(d) (u - ubar) for the statistics u = (Q, m, M, trained) of online SGD, Gaussian as d -> infinity.
 
+    With several blocks of coordinates the statistics are those of each block, Q_b, m_b and M_b.
+
     Args:
         system: fluctuations from `derive.fluctuations`, effective dynamics, or a problem, which is derived first.
         time, step, progress, parameters: as `effective`.
@@ -168,7 +170,7 @@ def fluctuations(
     }
     if drawn is not None:
         variables["paths"] = (("path", *square[:2]), drawn)
-    names = labels(module)
+    names = labels(module, len(numbers.rho))
     coordinates = {"time": ts, "time_b": ts, "statistic": names, "statistic_b": names}
     about = {"kind": "fluctuations", "problem": f"{problem.loss.name} / online", "step": given.step, "signature": ode.signature}
     return xr.Dataset(variables, coordinates, about)
@@ -181,7 +183,8 @@ def crossing_time(
 
     Args:
         system, step, parameters: as `effective`.
-        variable, index: "Q" (field, field), "m" (cluster, field), "M" (teacher, field) or "trained" (parameter,).
+        variable, index: "Q" (field, field), "m" (cluster, field), "M" (teacher, field), "Q_k" (cluster, field, field) or "trained"
+            (parameter,); with several blocks also "Q_b", "m_b" and "M_b", with the block first.
         value: what it crosses.
         time: the last time looked at.
 
@@ -265,10 +268,12 @@ def arrays(given: OnlineInstance) -> Any:
     from gmsym.runtime.ode import Numbers, State
 
     instance = given.instance
+    several = len(instance.fractions) > 1
     numbers = Numbers(
         probabilities=instance.probabilities,
         labels=instance.labels,
-        sigma2=given.sigma2,
+        sigma2=instance.variance if several else instance.variance[:, 0],
+        rho=instance.fractions,
         gram=instance.means_gram,
         tau_gram=instance.teacher_gram,
         tau_mean=instance.teacher_means,
@@ -279,11 +284,12 @@ def arrays(given: OnlineInstance) -> Any:
         parameters=list(instance.parameters.values()),
         corrector=1.0,
     )
-    start = State(instance.initial_gram, instance.initial_overlap.T, instance.teacher_overlap.T, instance.trained)
+    whole = instance.initial_gram, instance.initial_overlap.T, instance.teacher_overlap.T
+    shares = [instance.fractions[:, None, None] * x for x in whole] if several else whole
+    start = State(*shares, instance.trained)
     return Numbers(*(jnp.asarray(x, float) for x in numbers)), State(*(jnp.asarray(x, float) for x in start))
 
 
-def labelled(found: dict[str, np.ndarray], given: OnlineInstance) -> dict[str, np.ndarray]:
+def labelled(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The engine's arrays under the names of the schema."""
-    renamed = {("trained" if name == "v" else name): value for name, value in found.items()}
-    return renamed | {"Q_k": given.sigma2[:, None, None] * found["Q"][:, None]}
+    return {("trained" if name == "v" else name): value for name, value in found.items()}

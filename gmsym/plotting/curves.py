@@ -116,10 +116,13 @@ def marked_times(time: np.ndarray, log_time: bool | None) -> np.ndarray:
 
 
 def style(entry: Entry) -> tuple[str, Any, str]:
-    """(colour, dashes, marker): colour for the cluster and the rest for its fields; without a cluster, all of them for the fields."""
+    """(colour, dashes, marker): colour for the cluster or teacher, else the block, and the rest for its fields; without any, all of them
+    for the fields. Blocks of a cluster or teacher follow each other like its fields."""
     row, column = (*entry.fields, 0, 0)[:2]
     fields = column * (column + 1) // 2 + row if len(entry.fields) == 2 else row  # pairs row <= column are numbered column by column
     place = entry.cluster if entry.part is None else entry.part[1]
+    if entry.block is not None:
+        place, fields = (entry.block, fields) if place is None else (place, fields + entry.block)
     colour = fields if place is None else place
     return PALETTE[colour % len(PALETTE)], DASHES[fields % len(DASHES)], MARKERS[fields % len(MARKERS)]
 

@@ -1,9 +1,10 @@
 """Exact counts and exact Gram matrices at finite n and d, common to simulations and finite-size theory. Source: theory.md 0.
 
 The law of large numbers is not left to act where a design can be exact: p_k is n_k/n, rho_b is d_b/d, and the Gram matrix
-of (Theta_0, means) is the given one. What fluctuates from replicate to replicate is the noise and the orientation.
+of the fixed vectors is the given one. What fluctuates from replicate to replicate is the noise and the orientation.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -25,8 +26,7 @@ class Design:
 
     def block_rows(self) -> list[slice]:
         """Coordinates of each block."""
-        ends = np.cumsum(self.sizes)
-        return [slice(int(end - size), int(end)) for end, size in zip(ends, self.sizes, strict=True)]
+        return rows_of(self.sizes)
 
 
 def design(instance: Instance, n: int, d: int) -> Design:
@@ -36,20 +36,39 @@ def design(instance: Instance, n: int, d: int) -> Design:
         InputError: a cluster without a sample, or a block with fewer coordinates than the rank of the Gram matrix of
             (Theta_0, means), which cannot be realised there.
     """
-    counts, sizes = apportion(instance.probabilities, n), apportion(instance.fractions, d)
+    counts = apportion(instance.probabilities, n)
     if min(counts) < 1:
         k = counts.index(min(counts))
         raise InputError(f"n = {n} samples leave cluster {k} of probability {instance.probabilities[k]:.3g} empty; take n larger")
     gram = np.block([[instance.initial_gram, instance.initial_overlap], [instance.initial_overlap.T, instance.means_gram]])
-    eigenvalues, vectors = np.linalg.eigh(gram)
-    kept = eigenvalues > 1e-12 * max(eigenvalues[-1], 0)
-    root = np.sqrt(eigenvalues[kept])[:, None] * vectors[:, kept].T
-    if min(sizes) < len(root):
-        raise InputError(
-            f"d = {d} gives block {sizes.index(min(sizes))} only {min(sizes)} coordinates, fewer than the rank {len(root)} "
-            "of the Gram matrix of (Theta_0, means); take d larger"
-        )
-    return Design(instance, counts, sizes, root)
+    root = gram_root(gram)
+    return Design(instance, counts, block_sizes(instance.fractions, d, len(root), "(Theta_0, means)"), root)
+
+
+def block_sizes(fractions: np.ndarray, d: int, rank: int, vectors: str) -> tuple[int, ...]:
+    """d_b, coordinates of each block, (B,).
+
+    Raises:
+        InputError: they are fewer than the rank of the Gram matrix of the `vectors`, which cannot be realised there.
+    """
+    sizes = apportion(fractions, d)
+    if min(sizes) < rank:
+        place = f"gives block {sizes.index(min(sizes))} only {min(sizes)} coordinates, fewer" if len(sizes) > 1 else "is less"
+        raise InputError(f"d = {d} {place} than the rank {rank} of the Gram matrix of {vectors}; take d larger")
+    return sizes
+
+
+def rows_of(sizes: Sequence[int]) -> list[slice]:
+    """Coordinates of each block, given how many there are."""
+    ends = np.cumsum(sizes)
+    return [slice(int(end - size), int(end)) for end, size in zip(ends, sizes, strict=True)]
+
+
+def gram_root(gram: np.ndarray) -> np.ndarray:
+    """R with R^T R = gram, (rank, vectors)."""
+    values, vectors = np.linalg.eigh(gram)
+    kept = values > 1e-12 * max(values[-1], 0)
+    return np.sqrt(values[kept])[:, None] * vectors[:, kept].T
 
 
 def apportion(fractions: np.ndarray, total: int) -> tuple[int, ...]:

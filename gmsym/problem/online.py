@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, final
 
-import numpy as np
-
 from gmsym import symbols
 from gmsym.errors import InputError
 from gmsym.problem.problem import Instance, Problem
@@ -19,7 +17,6 @@ class OnlineInstance:
     instance: Instance
     step: float  # c
     trained_step: float  # c_v
-    sigma2: np.ndarray  # (K,)
 
 
 def online(problem: Problem, step: Any, parameters: dict[str, float]) -> OnlineInstance:
@@ -30,8 +27,6 @@ def online(problem: Problem, step: Any, parameters: dict[str, float]) -> OnlineI
     """
     if isinstance(step, bool) or not isinstance(step, Real) or not 0 < step < float("inf"):
         raise InputError(f"step = {step!r}: a positive number c is needed; each step of online SGD is c/d")
-    if problem.data.blocks > 1:
-        raise InputError(f"variance has {problem.data.blocks} blocks; online SGD is available for isotropic clusters")
     if symbols.alpha in problem.parameters:
         raise InputError("the problem depends on alpha, samples per dimension, which has no meaning for online SGD")
     if parameters.get("eta", step) != step:
@@ -41,4 +36,4 @@ def online(problem: Problem, step: Any, parameters: dict[str, float]) -> OnlineI
         given.pop("eta", None)
     instance = problem.at(**given)
     slow = float(step) if instance.trained_step is None else instance.trained_step
-    return OnlineInstance(instance, float(step), slow, instance.variance[:, 0])
+    return OnlineInstance(instance, float(step), slow)

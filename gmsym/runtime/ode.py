@@ -1,6 +1,7 @@
 """Contract of a generated module of kind `Ode`, and the numbers that go with it. Source: theory.md 6.
 
-Axes: k and l clusters (K), c and d fields (C), s and r teacher directions (T), p trained parameters (P).
+Axes: k and l clusters (K), c and d fields (C), s and r teacher directions (T), p trained parameters (P), and b blocks (B) only where there
+are several.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,8 @@ class Numbers(NamedTuple):
 
     probabilities: Float[Array, " k"]
     labels: Float[Array, "k l"]
-    sigma2: Float[Array, " k"]
+    sigma2: Float[Array, "k ..."]  # (K,), or (K, B) with several blocks
+    rho: Float[Array, " b"]  # fractions of the coordinates, (B,)
     gram: Float[Array, "k l"]
     tau_gram: Float[Array, "s r"]
     tau_mean: Float[Array, "s k"]
@@ -34,10 +36,15 @@ class Numbers(NamedTuple):
 class State(NamedTuple):
     """Summary statistics."""
 
-    Q: Float[Array, "c d"]
-    m: Float[Array, "k c"]
-    M: Float[Array, "s c"]
+    Q: Float[Array, "*b c d"]
+    m: Float[Array, "*b k c"]
+    M: Float[Array, "*b s c"]
     v: Float[Array, " p"]
+
+    def by_block(self) -> tuple[Float[Array, "b c d"], Float[Array, "b k c"], Float[Array, "b s c"]]:
+        """Q, m and M with the axis of blocks, of size 1 if there is one."""
+        overlaps = self.Q, self.m, self.M
+        return overlaps if self.Q.ndim == 3 else tuple(x[None] for x in overlaps)
 
 
 class OdeModule(Protocol):
@@ -77,10 +84,16 @@ class OdeModule(Protocol):
 
 def law(state: State, numbers: Numbers) -> tuple[Float[Array, "k f"], Float[Array, "k f g"]]:
     """Mean and covariance of (h, tau) in each cluster, f = C + T."""
-    mean = jnp.concatenate([state.m, numbers.tau_mean.T], axis=1)
-    gram = jnp.block([[state.Q, state.M.T], [state.M, numbers.tau_gram]])
-    tiny = 1e-30 * jnp.eye(len(gram))  # Theta = 0 has no h/sqrt(Q)
-    return mean, numbers.sigma2[:, None, None] * gram + tiny
+    Q, m, M = state.by_block()
+    mean = jnp.concatenate([m.sum(axis=0), numbers.tau_mean.T], axis=1)
+    gram = jnp.block([[Q, jnp.swapaxes(M, 1, 2)], [M, numbers.rho[:, None, None] * numbers.tau_gram]])
+    tiny = 1e-30 * jnp.eye(gram.shape[-1])  # Theta = 0 has no h/sqrt(Q)
+    return mean, in_clusters(numbers, gram) + tiny
+
+
+def in_clusters(numbers: Numbers, gram: Float[Array, "b f g"]) -> Float[Array, "k f g"]:
+    """sum_b sigma_kb^2 Gram_b."""
+    return (numbers.sigma2.reshape(-1, len(gram), 1, 1) * gram).sum(axis=1)  # fused, which a product of matrices would not be
 
 
 def drift(module: OdeModule, t: Float[Array, ""], state: State, numbers: Numbers, nodes: Sequence[Nodes]) -> State:
@@ -98,6 +111,7 @@ def drift(module: OdeModule, t: Float[Array, ""], state: State, numbers: Numbers
     arrays = {
         "p": numbers.probabilities,
         "sigma2": numbers.sigma2,
+        "rho": numbers.rho,
         "gram": numbers.gram,
         "tau_gram": numbers.tau_gram,
         "tau_mean": numbers.tau_mean,

@@ -1,6 +1,6 @@
 """What the simulations of online SGD share: the printed loss, the steps at which they record, observables, replicates."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from types import ModuleType
 from typing import Any
@@ -54,9 +54,13 @@ def recorded_steps(time: float, step: float, d: int, points: int) -> np.ndarray:
     return np.unique(np.linspace(0, total, points).round().astype(int))
 
 
-def performance(problem: Problem, code: ModuleType, online: OnlineInstance, standard: jax.Array) -> Callable[..., dict[str, jax.Array]]:
-    """The function (Q, m (K, C), M (T, C), v) -> test_loss and, if there is a prediction, test_error, on points (C + T, N) of N(0, I)."""
+def observables(
+    problem: Problem, code: ModuleType, online: OnlineInstance, sizes: Sequence[int], standard: jax.Array
+) -> Callable[..., dict[str, jax.Array]]:
+    """The function (Q (B, C, C), m (B, K, C), M (B, T, C), v) -> what a run records, from the overlaps of each block of d_b coordinates:
+    the variables of the schema, test_loss and perhaps test_error on points (C + T, N) of N(0, I)."""
     instance, size = online.instance, problem.fields
+    shares = jnp.asarray(sizes, float)[:, None, None] / sum(sizes)
     parameters = tuple(instance.parameters.values())
     loss_labels = instance.labels[:, : len(problem.loss.labels)]
 
@@ -71,14 +75,16 @@ def performance(problem: Problem, code: ModuleType, online: OnlineInstance, stan
             found["test_error"] = 1 - jnp.mean(best[jnp.argmax(label)] / best.sum(axis=0))
         return found
 
-    def tested(Q, m, M, v):
-        gram = jnp.block([[Q, M.T], [M, jnp.asarray(instance.teacher_gram)]])
-        mean = jnp.concatenate([m, jnp.asarray(instance.teacher_means).T], axis=1)
-        covariance = jnp.asarray(online.sigma2)[:, None, None] * gram
-        found = jax.vmap(of_cluster, in_axes=(0, 0, 0, 0, None))(mean, covariance, loss_labels, instance.labels, v)
-        return {name: jnp.asarray(instance.probabilities) @ value for name, value in found.items()}
+    def observed(Q, m, M, v):
+        gram = jnp.block([[Q, M.swapaxes(1, 2)], [M, shares * instance.teacher_gram]])
+        covariance = jnp.einsum("kb,bfg->kfg", instance.variance, gram)
+        found = {"Q": Q.sum(axis=0), "m": m.sum(axis=0), "M": M.sum(axis=0), "trained": v, "Q_k": covariance[:, :size, :size]}
+        mean = jnp.concatenate([found["m"], jnp.asarray(instance.teacher_means).T], axis=1)
+        tested = jax.vmap(of_cluster, in_axes=(0, 0, 0, 0, None))(mean, covariance, loss_labels, instance.labels, v)
+        found |= {name: jnp.asarray(instance.probabilities) @ value for name, value in tested.items()}
+        return found | ({"Q_b": Q, "m_b": m, "M_b": M} if len(sizes) > 1 else {})
 
-    return tested
+    return observed
 
 
 def replicated(

@@ -1,7 +1,7 @@
 """The exact Markov chain of the Gram matrix of online SGD at any finite d. Source: theory.md 6.
 
 A sample enters an update of the Gram matrix through its coordinates in the span of means and teacher directions, its fields with
-the part of Theta orthogonal to that span, and its norm: r + C normal numbers and one chi-square, instead of d.
+the part of Theta orthogonal to that span, and its norm: r + C normal numbers and one chi-square for each block, instead of d.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,11 @@ import xarray as xr
 
 from gmsym.errors import InputError
 from gmsym.problem import Problem
+from gmsym.problem.design import apportion, gram_root
 from gmsym.problem.online import online as in_numbers
 from gmsym.runtime.quadrature import square_root
-from gmsym.simulation._recording import load, performance, recorded_steps, replicated
+from gmsym.simulation._recording import load, observables, recorded_steps, replicated
 from gmsym.simulation.fresh import fresh_fields
-from gmsym.simulation.online import gram_root
 
 
 def run_chain(
@@ -34,7 +34,7 @@ def run_chain(
 ) -> xr.Dataset:
     """Trajectories of the summary statistics, equal in law to those of `run_online`. Arguments, returns and errors as there.
 
-    Cost: O((C + K + T)^2 + C^3) time a step and replicate, whatever d is.
+    Cost: O(B ((C + K + T)^2 + C^3)) time a step and replicate, whatever d is.
     """
     online = in_numbers(problem, step, parameters)
     instance, code = online.instance, load(problem)
@@ -43,45 +43,53 @@ def run_chain(
     T = len(instance.teacher_gram)
     fixed = gram_root(instance.gram[C:, C:])  # coordinates of means and teachers in an orthonormal basis of their span
     rank = len(fixed)
-    if d <= rank + C:
-        raise InputError(f"d = {d}: more than {rank + C} dimensions are needed, those of Theta and of the span of means and teachers")
-    means, teachers = jnp.asarray(fixed[:, :K]), jnp.asarray(fixed[:, K:])
-    along = jnp.asarray(np.linalg.pinv(fixed).T @ instance.gram[C:, :C])  # coordinates of Theta_0 in that span, (rank, C)
-    across = jnp.asarray(instance.initial_gram) - along.T @ along  # Gram matrix of the rest
+    sizes = np.array(apportion(instance.fractions, d))
+    if min(sizes) <= rank + C:
+        raise InputError(
+            f"d = {d}: more than {rank + C} dimensions are needed{' in each block' if len(sizes) > 1 else ''}, those of Theta and of the "
+            "span of means and teachers"
+        )
+    # In each block the coordinates are those of its share d_b/d of the whole Gram matrix.
+    shares = jnp.asarray(sizes / d)[:, None, None]
+    vectors = jnp.sqrt(shares) * fixed
+    means, teachers = vectors[..., :K], vectors[..., K:]  # (B, rank, K), (B, rank, T)
+    theta = np.linalg.pinv(fixed).T @ instance.gram[C:, :C]  # coordinates of Theta_0 in that span, (rank, C)
+    along = jnp.sqrt(shares) * theta
+    across = shares * (instance.initial_gram - theta.T @ theta)  # Gram matrix of the rest, (B, C, C)
     numbers = tuple(instance.parameters.values())
     points_of = fresh_fields(C + T)
-    variances, probabilities = jnp.asarray(online.sigma2), jnp.asarray(instance.probabilities)
+    variances, probabilities = jnp.asarray(instance.variance), jnp.asarray(instance.probabilities)
     labels = jnp.asarray(instance.labels[:, : len(problem.loss.labels)])
 
     def trajectory(key: jax.Array) -> dict[str, jax.Array]:
         samples, fresh = jax.random.split(key)
-        tested = performance(problem, code, online, points_of(fresh))
+        observed = observables(problem, code, online, sizes, points_of(fresh))
 
         def update(i, state):
             along, across, v = state
             keys = jax.random.split(jax.random.fold_in(samples, i), 4)
             k = jax.random.choice(keys[0], K, p=probabilities)
-            deviation = jnp.sqrt(variances[k])
-            inside = means[:, k] + deviation * jax.random.normal(keys[1], (rank,), dtype=float)
-            xi = jax.random.normal(keys[2], (C,), dtype=float)
-            outside = deviation * (square_root(across) @ xi)  # fields of the orthogonal part
-            norm2 = variances[k] * (jnp.sum(xi**2) + jax.random.chisquare(keys[3], d - rank - C, dtype=float))
+            deviation = jnp.sqrt(variances[k])[:, None]
+            inside = means[..., k] + deviation * jax.random.normal(keys[1], (len(sizes), rank), dtype=float)
+            xi = jax.random.normal(keys[2], (len(sizes), C), dtype=float)
+            outside = deviation * jnp.einsum("bij,bj->bi", jax.vmap(square_root)(across), xi)  # fields of the orthogonal part
+            norm2 = variances[k] * (jnp.sum(xi**2, axis=1) + jax.random.chisquare(keys[3], sizes - rank - C, dtype=float))
 
             def loss(h, v):
-                return code.loss(h, teachers.T @ inside, labels[k], v, numbers)
+                return code.loss(h, jnp.einsum("brt,br->t", teachers, inside), labels[k], v, numbers)
 
-            a, b = jax.grad(loss, argnums=(0, 1))(along.T @ inside + outside, v)
+            a, b = jax.grad(loss, argnums=(0, 1))(jnp.einsum("brc,br->c", along, inside) + outside.sum(axis=0), v)
             c = code.step(i * (online.step / d), numbers)
             delta, delta_v = c / d, c * (online.trained_step / online.step) / d
             keep = 1 - delta * instance.ridge
-            cross = jnp.outer(outside, a)
-            new = keep**2 * across - delta * keep * (cross + cross.T) + delta**2 * norm2 * jnp.outer(a, a)
-            return keep * along - delta * jnp.outer(inside, a), new, v - delta_v * (b + instance.trained_ridge * v)
+            cross = outside[:, :, None] * a
+            new = keep**2 * across - delta * keep * (cross + cross.swapaxes(1, 2)) + delta**2 * norm2[:, None, None] * jnp.outer(a, a)
+            return keep * along - delta * inside[:, :, None] * a, new, v - delta_v * (b + instance.trained_ridge * v)
 
         def record(state, ends):
             along, across, v = state = jax.lax.fori_loop(ends[0], ends[1], update, state)
-            Q, m, M = across + along.T @ along, means.T @ along, teachers.T @ along
-            return state, {"Q": Q, "m": m, "M": M, "trained": v, "Q_k": variances[:, None, None] * Q, **tested(Q, m, M, v)}
+            of_block, m, M = (x.swapaxes(1, 2) @ along for x in (along, means, teachers))
+            return state, observed(across + of_block, m, M, v)
 
         ends = np.stack([np.concatenate([[0], steps[:-1]]), steps], axis=1)
         return jax.lax.scan(record, (along, across, jnp.asarray(instance.trained)), jnp.asarray(ends))[1]

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from gmsym.errors import InputError
 from gmsym.problem import Problem
+from gmsym.problem.design import block_sizes, gram_root, rows_of
 from gmsym.problem.online import online as in_numbers
 from gmsym.runtime.frames import oriented
-from gmsym.simulation._recording import load, performance, recorded_steps, replicated
+from gmsym.simulation._recording import load, observables, recorded_steps, replicated
 from gmsym.simulation.fresh import fresh_fields
 
 
@@ -33,7 +33,7 @@ def run_online(
 
     Args:
         problem: what is trained; its optimizer is gradient descent, with a schedule in the time t = steps * c/d if it has one.
-        d: dimension.
+        d: dimension; d_b = rho_b d by largest remainders.
         time: final time.
         step: c.
         replicates: independent repetitions, at least 2, for the standard errors.
@@ -43,29 +43,31 @@ def run_online(
         parameters: a number for each of `problem.parameters` but `eta`, which is c.
 
     Returns:
-        Means over replicates m, Q, Q_k, M, trained, test_loss and perhaps test_error at float times; `*_error` and `*_runs`.
+        Means over replicates m, Q, Q_k, M, trained, test_loss and perhaps test_error at float times, with several blocks also m_b, Q_b
+        and M_b; `*_error` and `*_runs`.
 
     Raises:
-        InputError: a number out of range; fewer dimensions than vectors.
+        InputError: a number out of range; fewer coordinates than vectors in a block.
         ComputationError: a run diverged.
     """
     online = in_numbers(problem, step, parameters)
     instance, code = online.instance, load(problem)
     steps = recorded_steps(time, online.step, d, points)
     root = gram_root(instance.gram)
-    if d < len(root):
-        raise InputError(f"d = {d} is less than the rank {len(root)} of the Gram matrix of (Theta_0, means, teacher); take d larger")
+    sizes = block_sizes(instance.fractions, d, len(root), "(Theta_0, means, teacher)")
+    rows = rows_of(sizes)
     C, K = instance.initial_overlap.shape
     numbers = tuple(instance.parameters.values())
     points_of = fresh_fields(C + len(instance.teacher_gram))
-    deviations, probabilities = jnp.sqrt(online.sigma2), jnp.asarray(instance.probabilities)
+    deviations = jnp.asarray(np.repeat(np.sqrt(instance.variance), sizes, axis=1))  # (K, d)
+    probabilities = jnp.asarray(instance.probabilities)
     labels = jnp.asarray(instance.labels[:, : len(problem.loss.labels)])
 
     def trajectory(key: jax.Array) -> dict[str, jax.Array]:
         start, samples, fresh = jax.random.split(key, 3)
-        vectors = oriented(jax.random.normal(start, (d, len(root)), dtype=float), (d,), root)
+        vectors = oriented(jax.random.normal(start, (d, len(root)), dtype=float), sizes, root)
         means, teachers = vectors[:, C : C + K], vectors[:, C + K :]
-        tested = performance(problem, code, online, points_of(fresh))
+        observed = observables(problem, code, online, sizes, points_of(fresh))
 
         def update(i, state):
             theta, v = state
@@ -84,18 +86,10 @@ def run_online(
 
         def record(state, ends):
             theta, v = state = jax.lax.fori_loop(ends[0], ends[1], update, state)
-            Q, m, M = theta.T @ theta, means.T @ theta, teachers.T @ theta
-            Q_k = jnp.asarray(online.sigma2)[:, None, None] * Q
-            return state, {"Q": Q, "m": m, "M": M, "trained": v, "Q_k": Q_k, **tested(Q, m, M, v)}
+            Q, m, M = (jnp.stack([x[block].T @ theta[block] for block in rows]) for x in (theta, means, teachers))
+            return state, observed(Q, m, M, v)
 
         ends = np.stack([np.concatenate([[0], steps[:-1]]), steps], axis=1)
         return jax.lax.scan(record, (vectors[:, :C], jnp.asarray(instance.trained)), jnp.asarray(ends))[1]
 
     return replicated(trajectory, problem, online, steps, d, replicates, seed, d * (C + K + 4), "online", report)
-
-
-def gram_root(gram: np.ndarray) -> np.ndarray:
-    """R with R^T R = gram, (rank, vectors)."""
-    values, vectors = np.linalg.eigh(gram)
-    kept = values > 1e-12 * max(values[-1], 0)
-    return np.sqrt(values[kept])[:, None] * vectors[:, kept].T
