@@ -72,6 +72,23 @@ def test_erf_committees_obey_the_equations_of_saad_and_solla():
     assert not equal_values(derived["Q", (0, 0)].xreplace(expected.SETTING).subs(c, -c), expected.DRIFT["Q", (0, 0)])
 
 
+def test_blocks_have_the_scalar_drift_typed_by_hand():
+    """Of the second block, the means over each cluster's field told apart by their laws; a wrong share of the block is noticed."""
+    expected = importlib.import_module("derivations.online_blocks.expected")
+    derived = derive.effective(pipeline.load_case(ROOT / "online_blocks").PROBLEM).closed_drift()
+
+    def by_law(expr: sp.Expr) -> sp.Expr:
+        laws = sorted({(node.mean, node.cov) for node in expr.atoms(GaussianMean)}, key=sp.default_sort_key)
+        assert len(laws) == 2
+        names = {law: sp.Symbol(f"law_{i}", real=True) for i, law in enumerate(laws)}
+        return expr.replace(lambda e: isinstance(e, GaussianMean), lambda e: names[e.mean, e.cov] * e.integrand)
+
+    for where, rhs in expected.DRIFT.items():
+        assert equal_values(by_law(derived[where]), by_law(rhs)), where
+        wrong = derived[where].subs(sp.Symbol("rho_1", positive=True), sp.Symbol("rho_0", positive=True))
+        assert not equal_values(by_law(wrong), by_law(rhs))
+
+
 def test_the_means_are_those_of_the_source(case):
     derived = {e.lhs: sp.ImmutableDenseMatrix([e.rhs]) for e in case.system.means}
     for lhs, rhs in getattr(case.expected, "MEANS", {}).items():

@@ -1,0 +1,25 @@
+"""Logistic regression by online SGD: covariances diagonal by two blocks of coordinates, one noisy for each cluster, means +mu and -mu."""
+
+import sympy as sp
+
+from gmsym import GaussianMixture, Problem, losses, optimizers, symbols
+
+_rho = symbols.mu_norm**2
+
+PROBLEM = Problem(
+    data=GaussianMixture(
+        probabilities=[sp.Rational(2, 5), sp.Rational(3, 5)],
+        labels=[1, -1],
+        means_gram=[[_rho, -_rho], [-_rho, _rho]],
+        variance=[[3, sp.Rational(1, 5)], [sp.Rational(1, 10), 1]],
+        fractions=[sp.Rational(1, 4), sp.Rational(3, 4)],
+    ),
+    loss=losses.logistic(),
+    optimizer=optimizers.gd(),
+    overlap=[sp.Rational(1, 10), -sp.Rational(1, 10)],
+)
+VALUES = {"mu_norm": 1.2, "ridge": 0.05}
+THEORY = "effective"
+TIME = 8.0
+STEP = 1.5
+SIMULATION = {"d": 1000, "replicates": 32, "seed": 1}
