@@ -143,34 +143,35 @@ def last(dataset: "xr.Dataset") -> dict[str, Any]:
     A result of online SGD also has "M", a list over teachers, and "trained", by name, where there are such; and with several blocks "m_b",
     "Q_b" and "M_b", lists over blocks of the same.
     """
-    final = dataset.isel(time=-1)
-    if final.sizes["field"] == 1:
-        final = final.isel(field=0, field_b=0)
-
-    def plain(name: str) -> Any:
-        return _json(final[name].values.tolist()) if name in final else None
-
-    names = [*RECORD, *(name for name in ("M", "trained", *BY_BLOCK) if name in final)]
-    record = {name: plain(name) for name in names}
-    errors = {name: plain(f"{name}_error") for name in names}
-    if "trained" in final:
-        keys = final["parameter"].values.tolist()
-        record["trained"], errors["trained"] = (dict(zip(keys, x["trained"], strict=True)) for x in (record, errors))
+    final = _final(dataset)
+    record, errors = ({name: _plain(final, name, suffix) for name in _reported(final)} for suffix in ("", "_error"))
     return {"time": final["time"].item(), **record, "error": errors}
 
 
 def last_deviation(dataset: "xr.Dataset") -> dict[str, Any]:
     """Standard deviation of a single run at the last time, of the variables and in the shapes of `last`: predicted, or over replicates."""
+    final = _final(dataset)
+    spread = {f"{name}_deviation": final[f"{name}_runs"].std("replicate", ddof=1) for name in VARIABLES if f"{name}_runs" in final}
+    final = final.assign({name: value for name, value in spread.items() if name not in final})
+    return {name: _plain(final, name, "_deviation") for name in _reported(final)}
+
+
+def _final(dataset: "xr.Dataset") -> "xr.Dataset":
+    """The last time, without field axes if there is one field."""
     final = dataset.isel(time=-1)
-    if final.sizes["field"] == 1:
-        final = final.isel(field=0, field_b=0)
+    return final.isel(field=0, field_b=0) if final.sizes["field"] == 1 else final
 
-    def deviation(name: str) -> Any:
-        if f"{name}_deviation" in final:
-            return _json(final[f"{name}_deviation"].values.tolist())
-        return _json(final[f"{name}_runs"].std("replicate", ddof=1).values.tolist()) if f"{name}_runs" in final else None
 
-    return {name: deviation(name) for name in RECORD}
+def _reported(final: "xr.Dataset") -> list[str]:
+    return [*RECORD, *(name for name in ("M", "trained", *BY_BLOCK) if name in final)]
+
+
+def _plain(final: "xr.Dataset", name: str, suffix: str) -> Any:
+    """Numbers and lists, for trained parameters by name; None where there is no such variable."""
+    if f"{name}{suffix}" not in final:
+        return None
+    value = _json(final[f"{name}{suffix}"].values.tolist())
+    return dict(zip(final["parameter"].values.tolist(), value, strict=True)) if name == "trained" else value
 
 
 def _check_names(argument: str, given: Mapping[str, Any], needed: Collection[str], allowed: Collection[str]) -> None:

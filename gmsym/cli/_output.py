@@ -34,18 +34,23 @@ def exit_unless(agrees: bool) -> None:
 
 
 def report(result: "xr.Dataset", json_target: str | None, quiet: bool) -> None:
-    """The last step, as JSON or as a table."""
+    """The last step, as JSON or as a table; with the standard deviation of a run where that is predicted."""
+    predicted = any(str(name).endswith("_deviation") for name in result)
     if json_target is not None:
         from gmsym import schema
 
-        write_json(schema.last(result), json_target)
+        write_json(schema.last(result) | ({"deviation": schema.last_deviation(result)} if predicted else {}), json_target)
     elif not quiet:
-        from gmsym.comparison import entries, setting
+        from gmsym.comparison import entries, setting, size
 
         last = result.isel(time=-1)
-        rows = [[entry.label, f"{float(entry.of(last)):.6f}", f"{float(entry.of(last, '_error')):.1e}"] for entry in entries(result)]
-        title = f"{setting(result)}, {result.attrs['kind']}, time {last['time'].item():.6g}"
-        print_table(title, ["", "value", "standard error"], rows)
+        found = entries(result)
+        rows = [[entry.label, f"{float(entry.of(last)):.6f}", f"{float(entry.of(last, '_error')):.1e}"] for entry in found]
+        if predicted:
+            rows = [[*row, f"{float(entry.of(last, '_deviation')):.6f}"] for row, entry in zip(rows, found, strict=True)]
+        sized = f", {size(result)}" if "d" in result.attrs else ""
+        title = f"{setting(result)}, {result.attrs['kind']}{sized}, time {last['time'].item():.6g}"
+        print_table(title, ["", "value", "standard error", *(["deviation"] if predicted else [])], rows)
 
 
 def comparison_record(comparison: "Comparison") -> dict[str, Any]:

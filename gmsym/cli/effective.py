@@ -1,6 +1,8 @@
 """Verbs of online SGD."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from gmsym.cli._app import DatasetOption, FileArgument, JsonOption, LossOption, OptimizerOption, QuietOption, SetOption, app
 from gmsym.cli._input import check_target, progress, read
@@ -18,28 +20,33 @@ def effective(
     loss: LossOption = None,
     optimizer: OptimizerOption = None,
     settings: SetOption = None,
+    d: Annotated[
+        int | None, typer.Option("--d", help="Dimension: mean over runs to order 1/d, and deviation of a run. Default: the limit.")
+    ] = None,
     json_target: JsonOption = None,
     output: DatasetOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Solve the effective dynamics of online SGD: order parameters in the limit of large d at the time of the problem."""
+    """Solve the effective dynamics of online SGD: order parameters at the time of the problem, in the limit of large d or at one d."""
     given = read(file, loss, optimizer, settings)
     if not given.is_online:
         raise InputError("[run] time and step are missing: online SGD needs the final time (t = steps * c/d) and the step c")
     _ = given.instance
     check_target("--json", json_target)
     check_target("--output", output, ".nc")
-    result = solve_online(given, given.run.time, quiet)
+    if d is not None and d < 1:
+        raise InputError(f"--d {d}: an integer of at least 1 is needed")
+    result = solve_online(given, given.run.time, quiet, d)
     if output is not None:
         result.to_netcdf(output)
     report(result, json_target, quiet)
 
 
-def solve_online(given: ProblemFile, time: Any, quiet: bool) -> "xr.Dataset":
+def solve_online(given: ProblemFile, time: Any, quiet: bool, d: int | None = None) -> "xr.Dataset":
     """The effective dynamics of a problem file, recorded as `gm.effective` does for `time`."""
     from gmsym import pipeline
 
-    return pipeline.effective(given.problem, time=time, step=given.run.step, progress=progress(quiet), **given.values)
+    return pipeline.effective(given.problem, time=time, step=given.run.step, d=d, progress=progress(quiet), **given.values)
 
 
 def simulate_online(given: ProblemFile, quiet: bool) -> "xr.Dataset":

@@ -71,6 +71,7 @@ def source(system: Ode) -> str:
         *_local("test", system, tested, [[x for x in pair if x is not None] for pair in system.tested], system.tested_of_cluster),
         *_array_functions("drift", system.drift),
         *_array_functions("increment", system.increments),
+        *_array_functions("second", system.second),
         _rate(system),
     ]
     text = "\n\n".join(functions)
@@ -282,7 +283,7 @@ def _array_functions(name: str, equations: Equations) -> list[str]:
         output = _indices(state) + state.value
         body = "\n        + ".join(_term(term, output) for term in sp.Add.make_args(rhs))
         texts.append(
-            f"def {name}_{type(state).__name__.removeprefix('phi_')}({', '.join(arguments)}):\n"
+            f"def {name}_{type(state).__name__.removeprefix('phi_').removeprefix('chi_')}({', '.join(arguments)}):\n"
             f'    """{equation.meaning[0].upper()}{equation.meaning[1:]}; axes {output}."""\n    return (\n        {body}\n    )\n'
         )
     return texts

@@ -57,7 +57,7 @@ from gmsym.system.ode import (
 SOURCE = "theory.md (6.1); Ben Arous, Gheissari, Jagannath 2022"
 _X, _Y, _mu, _direction = (sp.Symbol(name, commutative=False) for name in (r"x", "Y", r"\mu_l", r"\vartheta_s"))
 _a, _h = (sp.Symbol(name, commutative=False) for name in ("a", "h"))
-_phi = F.phi()
+_phi, _chi = F.phi(), F.chi()
 _delta = sp.Symbol("delta", positive=True)
 
 
@@ -73,7 +73,7 @@ def effective(problem: Problem) -> Ode:
         raise InputError(f"problem = {problem!r}: a gmsym Problem is needed")
     schedule = rate_of(problem)
     loss, trained = problem.loss, problem.trained_parameters
-    increments = increment_equations(problem, schedule)
+    increments, second = increment_equations(problem, schedule)
     flow = flow_equations(increments)
     reduced = stein_equations(problem)
     law = _law(problem)
@@ -96,6 +96,7 @@ def effective(problem: Problem) -> Ode:
         reduced=reduced,
         drift=drift_equations(flow, reduced),
         increments=increments,
+        second=second,
         law=law,
         response=response,
         local=local,
@@ -123,6 +124,9 @@ def fluctuations(system: Ode | Problem) -> Sde:
         raise InputError(f"system = {system!r}: effective dynamics (derive.effective) or a Problem are needed")
     volatility = sp.Sum(p(k) * Mean(_phi * Transposed(_phi), k), (k, 1, K)) - F.F(t) * Transposed(F.F(t))
     lyapunov = F.DF(t) * F.P(t) + F.P(t) * Transposed(F.DF(t)) + c * F.Sigma(t)
+    # A step of mean delta F + delta^2 E chi is one along a curve of slope F + delta (E chi - (dF/dt)/2), and delta = c/d.
+    second = c * sp.Sum(p(k) * Mean(_chi, k), (k, 1, K)) - c * sp.Derivative(F.F(t), t) / 2
+    bias = F.DF(t) * F.zeta(t) + F.Contracted(F.D2F(t), F.P(t)) / 2 + second
     source = "theory.md 6; Ben Arous, Gheissari, Jagannath 2022"
     # The increment is of order delta and there are dt/delta samples in dt: variance delta Sigma dt = (c/d) Sigma dt.
     return Sde(
@@ -132,6 +136,7 @@ def fluctuations(system: Ode | Problem) -> Sde:
                 Equation(F.d_xi(t), F.DF(t) * F.xi(t) * F.dt + F.Root(t) * F.dB(t), "fluctuation", source, "theorem"),
                 Equation(sp.Derivative(F.P(t), t), lyapunov, "covariance of the fluctuation", source, "theorem"),
                 Equation(F.Sigma(t), volatility, "covariance of one sample's increment phi", source, "theorem"),
+                Equation(sp.Derivative(F.zeta(t), t), bias, "d times the bias of the mean; chi is of second order", "own", "own"),
             )
         ),
     )
@@ -153,12 +158,15 @@ def rate_of(problem: Problem) -> sp.Expr:
     return sp.simplify(-row[0, 1] / symbols.eta)
 
 
-def increment_equations(problem: Problem, schedule: sp.Expr) -> Equations:
-    """What one sample adds to each statistic, divided by delta, to leading order; with several blocks X and Y are the rows of one."""
+def increment_equations(problem: Problem, schedule: sp.Expr) -> tuple[Equations, Equations]:
+    """What one sample adds to each statistic to first order in delta, divided by it, and to second order, divided by its square.
+
+    With several blocks X and Y are the rows of one.
+    """
     step = _delta * (rate(t) if schedule != 1 else sp.S.One)
     new = _X - step * (_Y * Transposed(_a) + beta * _X)
     of, share = _block(problem)
-    norm2 = share * sigma2(k, *of) * c / _delta  # |Y|^2 = rho_b sigma_kb^2 d (1 + o(1))
+    norm2 = share * sigma2(k, *of) * c / _delta + S.nu(*of, t)  # |Y|^2 = rho_b sigma_kb^2 d + nu
     products = {
         Transposed(_X) * _X: Q(*of, t),
         Transposed(_X) * _Y: h(*of, t),
@@ -171,30 +179,32 @@ def increment_equations(problem: Problem, schedule: sp.Expr) -> Equations:
         _a: a(t),
     }
 
-    def first_order(form: sp.Expr, old: sp.Expr) -> sp.Expr:
+    def change(form: sp.Expr, old: sp.Expr) -> sp.Expr:
         expanded = sp.expand(form)
         for product, value in products.items():
             expanded = sp.expand(expanded.subs(product, value))
-        return sp.expand(expanded - old).coeff(_delta, 1)
+        return sp.expand(expanded - old)
 
+    change_of_Q = change(Transposed(new) * new, Q(*of, t))
     found = [
-        Equation(S.phi_Q(*of, t), first_order(Transposed(new) * new, Q(*of, t)), "increment of Q", SOURCE, "theorem"),
+        Equation(S.phi_Q(*of, t), change_of_Q.coeff(_delta, 1), "increment of Q", SOURCE, "theorem"),
         Equation(
             S.phi_m(*of, l, t),
-            first_order(Transposed(new) * _mu, m(*of, l, t)),
+            change(Transposed(new) * _mu, m(*of, l, t)).coeff(_delta, 1),
             "increment of the overlap with the mean of cluster l",
             SOURCE,
             "theorem",
         ),
     ]
     if problem.teacher is not None:
-        rhs = first_order(Transposed(new) * _direction, M(*of, s, t))
+        rhs = change(Transposed(new) * _direction, M(*of, s, t)).coeff(_delta, 1)
         found.append(Equation(S.phi_M(*of, s, t), rhs, "increment of the overlap with teacher direction s", SOURCE, "theorem"))
     if problem.trained is not None:
         slow = step * S.c_v / c  # step c_v/d
         rhs = sp.expand(-slow * (b(t) + S.beta_v * v(t))).coeff(_delta, 1)
         found.append(Equation(S.phi_v(t), rhs, "increment of the trained parameters", SOURCE, "theorem"))
-    return Equations(found)
+    second = Equation(S.chi_Q(*of, t), change_of_Q.coeff(_delta, 2), "increment of Q to second order", "own", "own")
+    return Equations(found), Equations((second,))
 
 
 def _block(problem: Problem) -> tuple[tuple[sp.Symbol, ...], sp.Expr]:

@@ -80,7 +80,7 @@ def solve_ode(
     last = _ROUGH_LEVEL if rough else max([quadrature.largest_level(*kind) for kind in module.NODES], default=0)
     level = min(level, last)
     for attempt in range(_LEVELS):
-        sets = [_both_sets(module, level, variant) for variant in (0, 1)]
+        sets = [both_sets(module, level, variant) for variant in (0, 1)]
         found, reached = _run(module, solver, numbers, start, ts, sets[0], step_tolerance)
         check_arrival(found, reached, ts)
         exact = not module.NODES and not module.TEST_NODES
@@ -97,7 +97,7 @@ def solve_ode(
     return Solution(values, errors, gap, _gap(found, loose), sum(len(x.weights) for x in sets[0][0]), int(reached.steps))
 
 
-def _both_sets(module: OdeModule, level: int, variant: int) -> tuple[tuple[Nodes, ...], tuple[Nodes, ...]]:
+def both_sets(module: OdeModule, level: int, variant: int) -> tuple[tuple[Nodes, ...], tuple[Nodes, ...]]:
     """Nodes of the drift, and of the test loss and error; jumps gain little from levels, and only the tests have them as a rule."""
     of_drift = tuple(quadrature.rule(*kind, level, variant) for kind in module.NODES)
     of_test = tuple(quadrature.rule(*kind, _ROUGH_LEVEL if kind[1] == "rough" else level, variant) for kind in module.TEST_NODES)
@@ -297,7 +297,7 @@ def tune(
         )
     mean, V = law(start, numbers)
     level = quadrature.level_of(float(jnp.sqrt(jnp.max(jnp.diagonal(V, axis1=1, axis2=2))))) + 1
-    sets = _both_sets(module, level, 0)
+    sets = both_sets(module, level, 0)
 
     @eqx.filter_jit
     def value_and_slope(logarithms):

@@ -1,10 +1,11 @@
 """Fluctuations of online SGD: covariance by the Lyapunov equation, paths by a linear SDE (diffrax). Source: theory.md 6.
 
-n statistics: cost of a step O(n^3) and n tangents of the drift, and the quadrature of the volatility over (h, tau); a path afterwards
-costs O(n^2) a step.
+n statistics: cost of a step O(n^3) and n tangents of the drift, n second ones for the bias, and the quadrature of the volatility over
+(h, tau); a path afterwards costs O(n^2) a step.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import product
 from typing import NamedTuple
 
@@ -36,6 +37,8 @@ class Fluctuations(NamedTuple):
     jacobian: np.ndarray  # DF, (N, n, n)
     volatility: np.ndarray  # c Sigma, (N, n, n)
     covariance_error: np.ndarray  # change of P under a change of nodes, (N, n, n)
+    bias: np.ndarray | None  # d times the mean of u - ubar, (N, n), where it was asked for
+    bias_error: np.ndarray | None  # its change under a change of nodes
 
 
 def labels(module: OdeModule, blocks: int = 1) -> list[str]:
@@ -75,12 +78,20 @@ def unflat(vector: Float[Array, " n"], like: State) -> State:
     return State(Q, m.reshape(like.m.shape), M.reshape(like.M.shape), v)
 
 
-def volatility(module: OdeModule, t: Array, state: State, numbers: Numbers, nodes: Nodes) -> Float[Array, "n n"]:
-    """c Sigma, Sigma the covariance of one sample's increment over the mixture.
+class Moments(NamedTuple):
+    """What one sample's increment adds beyond the drift."""
 
-    The increment is linear in the fields w = (h, tau, u) of each block's students, teachers and means, with coefficients linear in the
+    volatility: Float[Array, "n n"]  # c Sigma, Sigma the covariance of its first order over the mixture
+    second: Float[Array, " n"]  # the mean of its second order
+
+
+def moments(module: OdeModule, t: Array, state: State, numbers: Numbers, nodes: Nodes) -> Moments:
+    """Of the increment of one sample at a state.
+
+    Its first order is linear in the fields w = (h, tau, u) of each block's students, teachers and means, with coefficients linear in the
     gradient, which depends on (h, tau), their sums over blocks. Given these, w is Gaussian: its conditional mean stands in the
-    increment, and its conditional covariance adds to that of the increment. No derivative of the gradient is taken.
+    increment, and its conditional covariance adds to that of the increment. No derivative of the gradient is taken. The second order
+    has nu = |Y|^2 - sigma^2 d, to which only the span of all these vectors contributes.
     """
     mean, V = law(state, numbers)
     fields, seen = module.FIELDS, module.FIELDS + module.TEACHERS
@@ -103,6 +114,8 @@ def volatility(module: OdeModule, t: Array, state: State, numbers: Numbers, node
         ]
     )  # of the vectors behind w, (B, w, w)
     leading = state.Q.shape[:-2]
+    dual = jnp.linalg.pinv(gram, hermitian=True)
+    rank = jnp.einsum("bij,bji->b", dual, gram)
 
     def of_cluster(mean, V, label, sigma2, centre):
         z = jnp.asarray(nodes.points)
@@ -115,20 +128,29 @@ def volatility(module: OdeModule, t: Array, state: State, numbers: Numbers, node
         rest = jax.scipy.linalg.block_diag(*covariance) - gain @ beside.T
         w = centre.ravel()[:, None] + gain @ (f - mean[:, None])
 
-        def increment(w, a, b):
+        def order(kind, w, a, b, nu):
             h, tau, u = jnp.split(w.reshape(*leading, -1), (fields, seen), axis=-1)
-            arrays = {**shared, "sigma2": numbers.corrector * sigma2[None], "h": h, "tau": tau, "u": u, "a": a, "b": b}
-            return flat(State(*(call(module, "increment", name, arrays, getattr(state, name)) for name in State._fields)))
+            arrays = {**shared, "sigma2": numbers.corrector * sigma2[None], "h": h, "tau": tau, "u": u, "a": a, "b": b, "nu": nu}
+            return flat(State(*(call(module, kind, name, arrays, getattr(state, name)) for name in State._fields)))
+
+        def increment(w, a, b):
+            return order("increment", w, a, b, None)
 
         phi = jax.vmap(increment, in_axes=1)(w, a, b)
         slope = jax.jacfwd(jax.jacfwd(increment), argnums=1)(w[:, 0], a[:, 0], b[:, 0])  # d^2 phi / dw da, the same at all nodes
         unseen = jnp.einsum("n,cn,dn,ixc,xy,jyd->ij", nodes.weights, a, a, slope, rest, slope)
-        return jnp.einsum("n,ni->i", nodes.weights, phi), jnp.einsum("n,ni,nj->ij", nodes.weights, phi, phi) + unseen
+        split, own = w.reshape(*gram.shape[:2], -1), jnp.einsum("bibj->bij", rest.reshape(*gram.shape[:2], *gram.shape[:2]))
+        left = jnp.einsum("bij,bji->b", dual, own) - sigma2.reshape(-1) * rank
+        nu = jnp.einsum("bin,bij,bjn->nb", split, dual, split) + left  # its mean, given (h, tau)
+        chi = jax.vmap(partial(order, "second"), in_axes=(1, 1, 1, 0))(w, a, b, nu if leading else nu[:, 0])
+        first = jnp.einsum("n,ni->i", nodes.weights, phi), jnp.einsum("n,ni,nj->ij", nodes.weights, phi, phi) + unseen
+        return *first, jnp.einsum("n,ni->i", nodes.weights, chi)
 
     centres = jnp.moveaxis(gram[:, :, seen:], 2, 0)  # means of w, (K, B, w)
-    average, second = jax.vmap(of_cluster)(mean, V, numbers.labels, numbers.sigma2, centres)
+    average, square, second = jax.vmap(of_cluster)(mean, V, numbers.labels, numbers.sigma2, centres)
     average = numbers.probabilities @ average
-    return numbers.step * (jnp.einsum("k,kij->ij", numbers.probabilities, second) - jnp.outer(average, average))
+    covariance = jnp.einsum("k,kij->ij", numbers.probabilities, square) - jnp.outer(average, average)
+    return Moments(numbers.step * covariance, numbers.probabilities @ second)
 
 
 def solve_fluctuations(
@@ -138,6 +160,7 @@ def solve_fluctuations(
     times: Sequence[float],
     *,
     initial: np.ndarray | None = None,
+    bias: bool = False,
     tolerance: float = 1e-6,
     level: int = 1,
     solver: Solver = "tsit5",
@@ -146,14 +169,17 @@ def solve_fluctuations(
 
     Args:
         initial: covariance of xi at time 0, (n, n); default 0, an exact initial Gram matrix.
+        bias: whether d times the mean of u - ubar is wanted, too.
         tolerance: of the solver, relative and absolute.
         level: of the quadrature nodes (runtime/nodes.py).
 
     Raises:
-        InputError: a wrong shape.
+        InputError: a wrong shape; a bias where the drift has kinks on fixed nodes, and so no second derivative.
         ComputationError: the solver did not arrive.
     """
     check_solver(solver)
+    if bias:
+        check_smooth(module)
     ts = jnp.asarray(times, float)
     count = len(flat(start))
     P = jnp.zeros((count, count)) if initial is None else jnp.asarray(initial, float)
@@ -165,12 +191,21 @@ def solve_fluctuations(
             tuple(quadrature.rule(*kind, level, variant) for kind in module.NODES),
             quadrature.rule(*module.SAMPLE_NODES, level, variant),
         )
-        found.append(_covariances(module, solver, numbers, start, P, ts, sets, tolerance))
-        if not all(bool(jnp.all(jnp.isfinite(x))) for x in found[-1]):
+        found.append([np.asarray(x) for x in _covariances(module, solver, numbers, start, P, ts, sets, tolerance, bias)])
+        if not all(np.isfinite(x).all() for x in found[-1]):
             raise ComputationError(f"the covariance of the fluctuations could not be followed to time {float(ts[-1]):.6g}")
-    mean, covariance, propagators, jacobian, noise = (np.asarray(x) for x in found[0])
-    error = np.abs(covariance - np.asarray(found[1][1]))
-    return Fluctuations(mean, covariance, _two_time(covariance, propagators), jacobian, noise, error)
+    mean, covariance, shift, propagators, jacobian, noise = found[0]
+    error, shift_error = (np.abs(found[0][i] - found[1][i]) for i in (1, 2))
+    of_bias = (shift, shift_error) if bias else (None, None)
+    return Fluctuations(mean, covariance, _two_time(covariance, propagators), jacobian, noise, error, *of_bias)
+
+
+def check_smooth(module: OdeModule) -> None:
+    """Raises InputError where the drift has no second derivative, and so no known bias."""
+    if any(nature == "rough" for _, nature in module.NODES):
+        raise InputError(
+            "the drift holds means with kinks in several dimensions: on fixed nodes it has no derivatives, and no bias is known"
+        )
 
 
 def _two_time(covariance: np.ndarray, propagators: np.ndarray) -> np.ndarray:
@@ -186,7 +221,7 @@ def _two_time(covariance: np.ndarray, propagators: np.ndarray) -> np.ndarray:
 
 
 @eqx.filter_jit
-def _covariances(module, solver, numbers: Numbers, start: State, P, ts, sets: tuple[Sequence[Nodes], Nodes], tolerance):
+def _covariances(module, solver, numbers: Numbers, start: State, P, ts, sets: tuple[Sequence[Nodes], Nodes], tolerance, bias: bool):
     size = len(P)
     rough = any(nature == "rough" for _, nature in module.NODES)
 
@@ -201,37 +236,48 @@ def _covariances(module, solver, numbers: Numbers, start: State, P, ts, sets: tu
         return jax.vmap(lambda e: (field(t, vector + e) - field(t, vector - e)) / (2 * _DIFFERENCE))(shifts).T
 
     def slope(t, y, args):
-        vector, P, propagator = y
+        vector, P, shift, propagator = y
         jacobian = derivative(t, vector)
-        noise = volatility(module, t, unflat(vector, start), numbers, sets[1])
-        return field(t, vector), jacobian @ P + P @ jacobian.T + noise, jacobian @ propagator
+        of_sample = moments(module, t, unflat(vector, start), numbers, sets[1])
+        of_shift = jacobian @ shift + forced(t, vector, P, of_sample.second) if bias else jnp.zeros_like(shift)
+        return field(t, vector), jacobian @ P + P @ jacobian.T + of_sample.volatility, of_shift, jacobian @ propagator
+
+    def forced(t, vector, P, second):
+        """D^2 F : P/2 + c (E chi - (dF/dt)/2)."""
+        values, vectors = jnp.linalg.eigh(P)
+        axes = vectors * jnp.sqrt(jnp.clip(values, 0))
+
+        def along(axis):
+            return jax.jvp(lambda x: jax.jvp(lambda u: field(t, u), (x,), (axis,))[1], (vector,), (axis,))[1]
+
+        change = jax.jvp(field, (t, vector), (jnp.ones_like(t), field(t, vector)))[1]
+        return jax.vmap(along)(axes.T).sum(axis=0) / 2 + numbers.step * (second - change / 2)
 
     def interval(y, ends):
-        vector, P = y
+        vector, P, shift = y
         solution = diffrax.diffeqsolve(
             diffrax.ODETerm(slope),
             SOLVERS[solver](),
             ends[0],
             ends[1],
             None,
-            (vector, P, jnp.eye(size)),
+            (vector, P, shift, jnp.eye(size)),
             stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
             max_steps=MAX_STEPS,
             throw=False,
         )
-        vector, P, propagator = (x[-1] for x in jax.tree.leaves(solution.ys))
-        return (vector, P), (vector, P, propagator)
+        vector, P, shift, propagator = (x[-1] for x in jax.tree.leaves(solution.ys))
+        return (vector, P, shift), (vector, P, shift, propagator)
 
-    vector = flat(start)
-    _, (vectors, covariances, propagators) = jax.lax.scan(interval, (vector, P), jnp.stack([ts[:-1], ts[1:]], axis=1))
-    mean = jnp.concatenate([vector[None], vectors])
-    covariance = jnp.concatenate([P[None], covariances])
+    first = flat(start), P, jnp.zeros(size)
+    _, (*later, propagators) = jax.lax.scan(interval, first, jnp.stack([ts[:-1], ts[1:]], axis=1))
+    mean, covariance, shift = (jnp.concatenate([one[None], rest]) for one, rest in zip(first, later, strict=True))
 
     def at(pair):
         t, vector = pair
-        return derivative(t, vector), volatility(module, t, unflat(vector, start), numbers, sets[1])
+        return derivative(t, vector), moments(module, t, unflat(vector, start), numbers, sets[1]).volatility
 
-    return mean, covariance, propagators, *jax.lax.map(at, (ts, mean))
+    return mean, covariance, shift, propagators, *jax.lax.map(at, (ts, mean))
 
 
 def sample_paths(

@@ -13,6 +13,13 @@ from gmsym.errors import InputError
 from gmsym.problem import Instance, Problem
 from gmsym.system import AbstractSystem
 
+DEVIATION = "_deviation"  # suffix of the standard deviation of one run
+
+
+def deviation_labels(about: dict[str, str]) -> dict[str, str]:
+    """Attributes of X_deviation from those of X."""
+    return {"long_name": f"standard deviation of the {about['long_name']}", "latex": rf"\mathrm{{sd}}({about['latex']})"}
+
 
 def check_alpha(alpha: Any) -> float:
     """n/d as a positive number, or InputError."""

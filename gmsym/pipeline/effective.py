@@ -8,7 +8,7 @@ import numpy as np
 
 from gmsym import derive, schema
 from gmsym.errors import InputError
-from gmsym.pipeline._stages import load, progress_bar
+from gmsym.pipeline._stages import DEVIATION, check_integers, deviation_labels, load, progress_bar
 from gmsym.problem import Problem
 from gmsym.problem.online import OnlineInstance, online
 from gmsym.system import AbstractSystem, Ode, Sde
@@ -24,17 +24,20 @@ def effective(
     *,
     time: float | Sequence[float],
     step: float,
+    d: int | None = None,
     tolerance: float = 1e-9,
     solver: str = "tsit5",
     progress: bool | None = None,
     **parameters: float,
 ) -> "xr.Dataset":
-    """Order parameters of online SGD in the limit d -> infinity, in the time t = steps * c/d.
+    """Order parameters of online SGD in the limit d -> infinity, or at dimension d to order 1/d, in the time t = steps * c/d.
 
     Args:
         system: effective dynamics from `derive.effective`, or a problem, which is derived first.
         time: the final time, or increasing times from 0 at which to record (`runs["time"].values` of a simulation, say).
         step: c; each step of online SGD is c/d.
+        d: a dimension: values are then means over runs that start from the same Gram matrix, and X_deviation is the standard deviation of
+            one run. Their next order, 1/d^2, is not known, nor what rounding rho_b d does. Default: the limit.
         tolerance: of each order parameter, relative to max(1, |value|).
         solver: "tsit5", or "kvaerno5" for stiff problems.
         progress: show a progress bar on stderr; by default only on a terminal.
@@ -47,18 +50,24 @@ def effective(
         tolerance is relaxed tenfold. Attributes quadrature_error and solver_error are the largest such changes.
 
     Raises:
-        InputError: an argument is unknown, missing or out of range; before anything is computed.
-        ComputationError: the dynamics diverged; names the time.
+        InputError: an argument is unknown, missing or out of range, before anything is computed; d with a loss that has kinks in several
+            fields.
+        ComputationError: the dynamics diverged; names the time. d is too small for an expansion in 1/d.
     """
     system, problem = _system(system)
     ts = times_from(time)
+    if d is not None:
+        check_integers(d=(d, 1))
     given = online(problem, step, parameters)
 
     from gmsym.engine.ode import solve_ode
+    from gmsym.engine.sde import check_smooth
 
-    numbers, start = arrays(given)
+    module, (numbers, start) = load(system), arrays(given)
+    if d is not None:
+        check_smooth(module)
     with progress_bar("solving the effective dynamics", progress) as report:
-        solution = solve_ode(load(system), numbers, start, ts, tolerance=tolerance, solver=solver, report=report)
+        solution = solve_ode(module, numbers, start, ts, tolerance=tolerance, solver=solver, report=report)
     attributes = {
         "problem": f"{problem.loss.name} / online",
         "problem_signature": problem.signature,
@@ -72,8 +81,29 @@ def effective(
         "nodes": solution.nodes,
         "solver_steps": solution.steps,
     }
-    values, errors = labelled(solution.values), labelled(solution.errors)
-    return schema.to_dataset("theory", values, errors, attributes, times=ts, parameters=[x.name for x in problem.trained_parameters])
+    values, errors, deviations = labelled(solution.values), labelled(solution.errors), {}
+    if d is not None:
+        with progress_bar("fluctuations and bias", progress):
+            shift, change, deviations = (labelled(x) for x in _finite(module, numbers, start, ts, d))
+        values = {name: value + shift[name] for name, value in values.items()}
+        errors = {name: error + change[name] for name, error in errors.items()}
+        attributes["d"] = d
+    names = [x.name for x in problem.trained_parameters]
+    result = schema.to_dataset("theory", values, errors, attributes, times=ts, parameters=names)
+    added = {f"{x}{DEVIATION}": (result[x].dims, deviations[x], deviation_labels(result[x].attrs)) for x in deviations if x in result}
+    return result.assign(added)
+
+
+def _finite(module: Any, numbers: Any, start: Any, ts: np.ndarray, d: int) -> tuple[dict[str, np.ndarray], ...]:
+    """(shift of the mean at dimension d, its change under other nodes, deviation of a run) of each of the engine's arrays."""
+    from gmsym.engine.finite_dimension import at_dimension
+    from gmsym.engine.ode import both_sets
+    from gmsym.engine.sde import solve_fluctuations
+
+    found = solve_fluctuations(module, numbers, start, ts, bias=True)
+    other = found._replace(bias=found.bias + found.bias_error, covariance=found.covariance + found.covariance_error)
+    one, two = (at_dimension(module, numbers, start, x, d, both_sets(module, 1, i)[1]) for i, x in enumerate((found, other)))
+    return one.shift, {name: np.abs(value - two.shift[name]) for name, value in one.shift.items()}, one.deviation
 
 
 def simulate_online(

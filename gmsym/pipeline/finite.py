@@ -11,7 +11,7 @@ import numpy as np
 
 from gmsym import derive, schema
 from gmsym.errors import InputError
-from gmsym.pipeline._stages import check_alpha, check_integers, instance_at, load, problem_name, progress_bar
+from gmsym.pipeline._stages import DEVIATION, check_alpha, check_integers, deviation_labels, instance_at, load, problem_name, progress_bar
 from gmsym.pipeline.dmf import solve
 from gmsym.problem import Instance, Problem
 from gmsym.problem.design import design
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-DEVIATION, BIAS = "_deviation", "_bias"  # suffixes of the variables of `finite_size`
+BIAS = "_bias"  # suffix of variables of `finite_size`
 _POPULATION = 1024
 _SMALLEST = 200  # min(n, d) of the smaller size at which the bias is measured
 
@@ -193,15 +193,11 @@ def at_size(finite: "xr.Dataset", n: int) -> "xr.Dataset":
             {
                 name: (finite[name] + finite[f"{name}{BIAS}"] / n).assign_attrs(finite[name].attrs),
                 f"{name}_error": error.assign_attrs(finite[f"{name}_error"].attrs),
-                f"{name}{DEVIATION}": (finite[f"{name}{DEVIATION}"] / np.sqrt(n)).assign_attrs(_deviation_labels(finite[name].attrs)),
+                f"{name}{DEVIATION}": (finite[f"{name}{DEVIATION}"] / np.sqrt(n)).assign_attrs(deviation_labels(finite[name].attrs)),
                 f"{name}{DEVIATION}_error": finite[f"{name}{DEVIATION}_error"] / np.sqrt(n),
             }
         )
     return curves.assign_attrs({"n": int(n), "d": round(n / finite.attrs["alpha"])})
-
-
-def _deviation_labels(about: dict[str, str]) -> dict[str, str]:
-    return {"long_name": f"standard deviation of the {about['long_name']}", "latex": rf"\mathrm{{sd}}({about['latex']})"}
 
 
 def refinement(

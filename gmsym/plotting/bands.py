@@ -1,4 +1,4 @@
-"""Learning curves at finite size: the limit, the mean with its 1/n correction, and how far a single run strays."""
+"""Learning curves at finite size: the limit, the mean with its correction, and how far a single run strays."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from gmsym.comparison import entries
 from gmsym.errors import InputError
 from gmsym.plotting.curves import MARK, STYLE, label_axes, marked_times, name_curves, scale_time, style
 
-QUANTITIES = ("m", "Q", "train_loss", "test_error")
+QUANTITIES = ("m", "Q", "train_loss", "test_loss", "test_error")
 
 
 def bands(
@@ -23,15 +23,15 @@ def bands(
     *,
     log_time: bool | None = None,
 ) -> np.ndarray:
-    """Draw the limit (dotted), the curves at one n (lines) with bands of one standard deviation of a single run, and runs.
+    """Draw the limit (dotted), the curves at one size (lines) with bands of one standard deviation of a single run, and runs.
 
     Runs are markers at their mean, with bars of one standard deviation: bars and bands should have the same length.
 
     Args:
-        limit: a result of `gmsym.finite_size` or `gmsym.solve`.
-        curves: `gmsym.at_size` of a result of `gmsym.finite_size`.
-        runs: a simulation of the same n.
-        quantities: variables of the schema. Default: m, Q, train_loss and, if there is one, test_error.
+        limit: a result of `gmsym.finite_size` or `gmsym.solve`; of online SGD, of `gmsym.effective`.
+        curves: `gmsym.at_size` of a result of `gmsym.finite_size`; of online SGD, `gmsym.effective` at a dimension d.
+        runs: a simulation of the same size.
+        quantities: variables of the schema. Default: m, Q, the training loss (online SGD: the test loss) and, if there is one, test_error.
         log_time: whether time is logarithmic. Default: if there are more than 200 times.
 
     Returns:
@@ -43,14 +43,16 @@ def bands(
     for argument, given in (("limit", limit), ("curves", curves), ("runs", runs)):
         if not (isinstance(given, xr.Dataset) or (argument == "runs" and given is None)):
             raise InputError(f"{argument} = {given!r}: a result is needed")
-    quantities = [q for q in QUANTITIES if q in curves] if quantities is None else list(quantities)
+    size = ("n", "d") if "n" in curves.attrs else ("d",)
+    usual = [q for q in QUANTITIES if q != ("test_loss" if "train_loss" in curves else "train_loss")]
+    quantities = [q for q in usual if q in curves] if quantities is None else list(quantities)
     if not quantities:
         raise InputError("quantities is empty; at least one variable is needed")
     for name in quantities:
         entries(curves, [name])
-        if "n" not in curves.attrs or f"{name}_deviation" not in curves:
-            raise InputError("curves has no standard deviations; a result of gmsym.at_size is needed")
-    for name in ("n", "d", "problem_signature", "parameters") if runs is not None else ():
+        if "d" not in curves.attrs or f"{name}_deviation" not in curves:
+            raise InputError("curves has no standard deviations; a result of gmsym.at_size, or of gmsym.effective with d, is needed")
+    for name in (*size, "problem_signature", "parameters") if runs is not None else ():
         if runs.attrs.get(name) != curves.attrs[name]:
             raise InputError(
                 f"runs have {name} = {runs.attrs.get(name)}, curves {curves.attrs[name]}: both must be of one problem and size"
@@ -78,10 +80,11 @@ def bands(
 
 
 def _key(curves: xr.Dataset, runs: xr.Dataset | None) -> list[Line2D | Patch]:
-    n, d = curves.attrs["n"], curves.attrs["d"]
+    sizes = [name for name in ("n", "d") if name in curves.attrs]
+    values = ", ".join(f"${name} = {curves.attrs[name]}$" for name in sizes)
     handles: list[Line2D | Patch] = [
-        Line2D([], [], color="0.3", linestyle=":", label=r"limit $n, d \to \infty$"),
-        Line2D([], [], color="0.3", label=rf"with the $1/n$ correction, $n = {n}$, $d = {d}$"),
+        Line2D([], [], color="0.3", linestyle=":", label=rf"limit ${', '.join(sizes)} \to \infty$"),
+        Line2D([], [], color="0.3", label=rf"with the $1/{sizes[0]}$ correction, {values}"),
         Patch(color="0.3", alpha=0.2, linewidth=0, label="one standard deviation of a run"),
     ]
     if runs is not None:

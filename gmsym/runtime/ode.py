@@ -48,7 +48,8 @@ class State(NamedTuple):
 
 
 class OdeModule(Protocol):
-    """What a generated module of this kind offers, beside the functions `drift_X` and `increment_X` of array algebra."""
+    """What a generated module of this kind offers, beside the functions `drift_X`, `increment_X` and `second_X` of array
+    algebra."""
 
     SIGNATURE: str
     FIELDS: int

@@ -44,12 +44,14 @@ a = kernel("a", "a", value="c")
 b = kernel("b", "b", value="p")
 tau = kernel("tau", r"\tau", subscripts=2)
 u = kernel("u", "u", subscripts=2)
+nu = kernel("nu", r"\nu", subscripts=-1)  # |Y|^2 less its typical value sigma_k^2 d
 
 # What it adds to the statistics, divided by delta.
 phi_Q = kernel("phi_Q", r"\varphi^{Q}", subscripts=-1, value="cd")
 phi_m = kernel("phi_m", r"\varphi^{m}", subscripts=-1, value="c")
 phi_M = kernel("phi_M", r"\varphi^{M}", subscripts=-1, value="c")
 phi_v = kernel("phi_v", r"\varphi^{v}", value="p")
+chi_Q = kernel("chi_Q", r"\chi^{Q}", subscripts=-1, value="cd")  # and to second order, divided by delta^2
 
 # Means over it.
 abar = kernel("abar", r"\bar a", subscripts=1, value="c")
@@ -107,6 +109,7 @@ class Ode(AbstractSystem):
     reduced: Equations
     drift: Equations  # d/dt of Q, m, M, v in the means of `local`
     increments: Equations  # of one sample, divided by delta: their mean is the drift
+    second: Equations  # of one sample to second order in delta, divided by its square, where it does not vanish
     law: Law
     response: Response
     local: tuple[Local, ...]
@@ -185,7 +188,7 @@ class Ode(AbstractSystem):
         parts += [sp.Tuple(*map(sp.Integer, which)) for which in (self.of_cluster, self.tested_of_cluster)]
         parts += [sp.Tuple(*group) for group in (self.fields, self.teachers, self.labels, self.trained, self.parameters)]
         parts += [sp.Tuple(*self.gradient), sp.Tuple(*self.trained_gradient)]
-        parts += [sp.Tuple(e.lhs, e.rhs) for e in (*self.drift, *self.increments)]
+        parts += [sp.Tuple(e.lhs, e.rhs) for e in (*self.drift, *self.increments, *self.second)]
         for local in self.local:
             parts += [sp.Tuple(*local.gradient), local.response, local.square, sp.Tuple(*local.trained)]
         parts += [x for tested in self.tested for x in tested if x is not None]

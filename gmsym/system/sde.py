@@ -19,12 +19,25 @@ d_xi = kernel("d_xi", r"\mathrm{d}\xi", value="c")
 dt = sp.Symbol(r"\mathrm{d}t", positive=True)
 phi = kernel("phi", r"\varphi", value="c")  # increment of one sample
 F = kernel("F", "F", value="c")  # drift
+D2F = kernel("D2F", r"D^2F", value="cd")  # its second derivative
+zeta = kernel("zeta", r"\zeta", value="c")  # d times the mean of u - ubar
+chi = kernel("chi", r"\chi", value="c")  # increment of one sample to second order
+
+
+class Contracted(sp.Function):
+    """D^2 F : P, the second derivative of a vector contracted with a matrix."""
+
+    is_commutative = False
+
+    def _latex(self, printer, exp=None):
+        return ":".join(printer._print(x) for x in self.args)
 
 
 @final
 @dataclass(frozen=True, repr=False)
 class Sde(AbstractSystem):
-    """d xi = DF xi dt + (c Sigma)^{1/2} dB for xi = sqrt(d) (u - ubar(t)), u = (Q, m, M, v): Gaussian, with covariance P(t).
+    """d xi = DF xi dt + (c Sigma)^{1/2} dB for xi = sqrt(d) (u - ubar(t)), u = (Q, m, M, v): Gaussian, with covariance P(t). To order 1/d
+    the mean of u is ubar + zeta/d.
 
     The increment phi of one sample holds all its terms: that of Q also the c sigma_k^2 a a^T of the second order, which fluctuates as
     much as the others.
@@ -46,8 +59,8 @@ class Sde(AbstractSystem):
         return self.ode.problem
 
     def equations(self) -> Equations:
-        """The fluctuation, its covariance, the volatility, and the increments it is made of."""
-        return Equations((*self.fluctuation, *self.ode.increments))
+        """The fluctuation, its covariance, the volatility, the bias, and the increments they are made of."""
+        return Equations((*self.fluctuation, *self.ode.increments, *self.ode.second))
 
     def __repr__(self) -> str:
         return f"Sde({self.name!r}, signature={self.signature!r})"

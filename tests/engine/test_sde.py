@@ -62,7 +62,7 @@ def test_without_the_noise_of_the_corrector_the_volatility_of_q_is_too_large():
     module, (numbers, start) = pipeline.load(derive.effective(binary())), arrays(online(binary(), 1.5, {"sigma": 1.0, "mu_norm": 1.0}))
     start = start._replace(Q=jnp.array([[2.3]]), m=jnp.array([[1.3], [-1.3]]))
     rule = nodes.rule(1, "smooth", 0)
-    full, partial = (np.diag(engine.volatility(module, jnp.asarray(0.0), start, numbers._replace(corrector=x), rule)) for x in (1.0, 0.0))
+    full, partial = (np.diag(engine.moments(module, jnp.asarray(0.0), start, numbers._replace(corrector=x), rule).volatility) for x in (1.0, 0.0))
     assert partial[0] > 1.5 * full[0]
     assert np.allclose(partial[1:], full[1:])
 
@@ -71,7 +71,7 @@ def test_the_volatility_is_the_covariance_of_sampled_increments():
     """XOR network: c Sigma from 2000000 samples of (h, u), no Gaussian conditioning; each entry within five standard errors."""
     problem, step = xor(), 0.5
     module, (numbers, start) = pipeline.load(derive.effective(problem)), arrays(online(problem, step, {}))
-    found = np.asarray(engine.volatility(module, jnp.asarray(0.0), start, numbers, nodes.rule(2, "smooth", 1)))
+    found = np.asarray(engine.moments(module, jnp.asarray(0.0), start, numbers, nodes.rule(2, "smooth", 1)).volatility)
     rng = np.random.default_rng(2)
     count = 250_000
     gram = np.block([[start.Q, start.m.T], [start.m, numbers.gram]])

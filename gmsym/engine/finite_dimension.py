@@ -1,0 +1,66 @@
+"""Online SGD at a finite dimension, to order 1/d: means over runs and deviations of one run. Source: own, from theory.md 6.
+
+The mean of the state is ubar + zeta/d, its covariance P/d. A function f of the state has the mean f + (Df zeta + D^2 f : P/2)/d and the
+variance Df P Df^T/d. Both are taken from f at 2 n + 1 points along the principal axes of P, which serves functions that are known on
+fixed nodes with jumps as well. Cost: 2 n + 1 evaluations of the test loss and error a recorded time.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from gmsym.engine.ode import observables
+from gmsym.engine.sde import Fluctuations, unflat
+from gmsym.errors import ComputationError
+from gmsym.runtime.nodes import Nodes
+from gmsym.runtime.ode import Numbers, OdeModule, State
+
+_REACH = 3.0  # squared distance of the points, in deviations: then they have the fourth moment of a Gaussian along each axis
+
+
+class FiniteDimension(NamedTuple):
+    """What finite d changes in the order parameters, by the names of `engine.ode.observables`."""
+
+    shift: dict[str, np.ndarray]  # of the mean, to order 1/d
+    deviation: dict[str, np.ndarray]  # standard deviation of one run, to order 1/sqrt(d)
+
+
+def at_dimension(
+    module: OdeModule, numbers: Numbers, start: State, found: Fluctuations, d: int, nodes: tuple[Nodes, ...]
+) -> FiniteDimension:
+    """Shifts and deviations at dimension d from fluctuations with their bias; `nodes` are those of the module's test loss and error.
+
+    Raises:
+        ComputationError: d is so small that the expansion leaves the states that there are.
+    """
+    shift, deviation = _at(module, numbers, start, found.mean, found.bias / d, found.covariance / d, nodes)
+    if not all(bool(jnp.isfinite(x).all()) for x in (*shift.values(), *deviation.values())):
+        raise ComputationError(f"d = {d} is too small for an expansion in 1/d: a state within a few deviations of the mean does not exist")
+    return FiniteDimension({k: np.asarray(x) for k, x in shift.items()}, {k: np.asarray(x) for k, x in deviation.items()})
+
+
+@eqx.filter_jit
+def _at(module, numbers: Numbers, start: State, mean: Array, bias: Array, covariance: Array, nodes) -> tuple[dict, dict]:
+    size = mean.shape[1]
+
+    def of_time(given):
+        mean, bias, covariance = given
+        values, vectors = jnp.linalg.eigh(covariance)
+        axes = (vectors * jnp.sqrt(_REACH * jnp.clip(values, 0))).T
+        centre = mean + bias
+        points = jnp.concatenate([jnp.stack([mean, centre]), centre + axes, centre - axes])
+        seen = observables(module, jax.vmap(lambda point: unflat(point, start))(points), numbers, nodes)
+
+        def combined(f):
+            limit, middle, above, below = f[0], f[1], f[2 : 2 + size], f[2 + size :]
+            shift = middle - limit + (above + below - 2 * middle).sum(axis=0) / (2 * _REACH)
+            return shift, jnp.sqrt(((above - below) ** 2).sum(axis=0) / (4 * _REACH))
+
+        return {name: combined(f) for name, f in seen.items()}
+
+    found = jax.lax.map(of_time, (mean, bias, covariance))
+    return {name: pair[0] for name, pair in found.items()}, {name: pair[1] for name, pair in found.items()}
