@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from gmsym.comparison import entries
 from gmsym.errors import InputError
-from gmsym.schema import FULL_BATCH, ONLINE, VARIABLES, last, to_dataset
+from gmsym.schema import BY_BLOCK, FULL_BATCH, ONLINE, VARIABLES, last, to_dataset
 
 ABOUT = {"problem": "logistic / gd", "alpha": 0.5, "parameters": {"eta": 1.0}, "n": 10, "d": 20, "replicates": 3, "seed": 7}
 
 
-def arrays(times=3, clusters=2, fields=1, fill=1.0, names=FULL_BATCH, teachers=2, parameters=3):
+def arrays(times=3, clusters=2, fields=1, fill=1.0, names=FULL_BATCH, teachers=2, parameters=3, blocks=1):
     sizes = {"time": times, "cluster": clusters, "field": fields, "field_b": fields, "teacher": teachers, "parameter": parameters}
+    sizes["block"] = blocks
     return {name: np.full([sizes[d] for d in VARIABLES[name].dims], fill) for name in names}
 
 
@@ -54,6 +56,24 @@ def test_a_result_of_online_sgd_has_real_times_teachers_and_trained_parameters(t
     assert record["train_loss"] is None and record["error"]["trained"]["v1"] == 0.1
     result.to_netcdf(tmp_path / "online.nc")
     assert last(xr.load_dataset(tmp_path / "online.nc")) == record
+
+
+def test_several_blocks_add_their_shares():
+    about = {name: value for name, value in ABOUT.items() if name not in ("alpha", "n")} | {"step": 1.5}
+    names = ("m", "Q", "Q_k", "M", "test_loss", *BY_BLOCK)
+    values, errors = (arrays(names=names, blocks=4, fields=2, fill=fill) for fill in (1.0, 0.1))
+    runs = {name: np.stack([value] * 3) for name, value in values.items()}
+    result = to_dataset("simulation", values, errors, about, runs, times=np.arange(3.0))
+    assert result["m_b"].dims == ("time", "block", "cluster", "field") and result["Q_b"].dims == ("time", "block", "field", "field_b")
+    assert result["M_b_runs"].dims == ("replicate", "time", "block", "teacher", "field")
+    assert np.shape(last(result)["Q_b"]) == (4, 2, 2) and np.shape(last(result)["error"]["m_b"]) == (4, 2, 2)
+    curves = {entry.label: entry for entry in entries(result, BY_BLOCK)}
+    assert [x for x in curves if x.startswith("Q_b[3")] == ["Q_b[3;0,0]", "Q_b[3;0,1]", "Q_b[3;1,1]"]
+    assert curves["m_b[3;1;0]"].latex == "(m_{3,1})_{0}" and curves["M_b[2;1;0]"].of(result).dims == ("time",)
+    with pytest.raises(InputError, match=r"values\['m_b'\] has shape"):
+        to_dataset("theory", {**values, "m_b": values["m_b"][:, :3]}, errors, about, times=np.arange(3.0))
+    with pytest.raises(InputError, match="unknown variable 'Q_b'"):
+        to_dataset("theory", arrays(names=(*FULL_BATCH, "Q_b"), blocks=2), arrays(names=(*FULL_BATCH, "Q_b"), blocks=2), ABOUT)
 
 
 def test_online_results_refuse_what_does_not_fit():

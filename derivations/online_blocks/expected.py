@@ -51,9 +51,7 @@ DRIFT = {
     ("Q", (1, 0, 0)): -2 * sum(_p[x] * (_m[1][x] * _mean(x, _a(x)) + _variance(x, 1) * _Q[1] * _mean(x, _slope)) for x in range(2))
     - 2 * beta * _Q[1]
     + c * _rho[1] * sum(_p[x] * _variance(x, 1) * _mean(x, _a(x) ** 2) for x in range(2)),
-    ("m", (1, 0, 0)): -sum(
-        _p[x] * (_rho[1] * _gram[x] * _mean(x, _a(x)) + _variance(x, 1) * _m[1][0] * _mean(x, _slope)) for x in range(2)
-    )
+    ("m", (1, 0, 0)): -sum(_p[x] * (_rho[1] * _gram[x] * _mean(x, _a(x)) + _variance(x, 1) * _m[1][0] * _mean(x, _slope)) for x in range(2))
     - beta * _m[1][0],
 }
 

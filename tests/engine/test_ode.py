@@ -305,11 +305,6 @@ def test_bad_arguments_are_named(change, message):
 
 
 def test_problems_that_are_not_for_online_sgd_are_refused():
-    blocks = gm.GaussianMixture(
-        probabilities=[0.5, 0.5], labels=[1, -1], means_gram=[[1, -1], [-1, 1]], variance=[[1, 2], [1, 2]], fractions=[0.5, 0.5]
-    )
-    with pytest.raises(gm.InputError, match="variance has 2 blocks"):
-        derive.effective(gm.Problem(blocks, gm.losses.logistic(), gm.optimizers.gd()))
     with pytest.raises(gm.InputError, match="optimizer 'heavy_ball'"):
         derive.effective(gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.heavy_ball()))
     for verb in (derive.dmf, derive.surrogate):

@@ -93,6 +93,57 @@ def test_the_volatility_is_the_covariance_of_sampled_increments():
     assert np.allclose(found, expected, atol=0.01 * np.abs(expected).max())
 
 
+def taught_blocks():
+    """Two blocks, each noisier for one of the clusters; a teacher whose field weighs the sample."""
+    data = gm.GaussianMixture(
+        probabilities=[0.4, 0.6],
+        labels=[1, -1],
+        means_gram=[[1.2, -0.5], [-0.5, 1.0]],
+        variance=[[2.0, 0.2], [0.1, 1.0]],
+        fractions=[0.25, 0.75],
+    )
+    loss = gm.Loss("weighed", gm.parse("log(1 + exp(-y*h)) + (h - t0)**2/4"))
+    teacher = gm.Teacher([[1]], overlap=[0.3], means_overlap=[[0.4, -0.2]])
+    return gm.Problem(data, loss, gm.optimizers.gd(), overlap=[0.3, -0.2], teacher=teacher)
+
+
+def test_the_volatility_by_block_is_the_covariance_of_sampled_increments():
+    """The fields of both blocks sampled, no Gaussian conditioning; each entry within 1% of the largest."""
+    problem, step, rho, count = taught_blocks(), 0.8, np.array([0.25, 0.75]), 500_000
+    module, (numbers, start) = pipeline.load(derive.effective(problem)), arrays(online(problem, step, {"ridge": 0.1}))
+    start = start._replace(Q=start.Q * jnp.array([0.5, 1.5])[:, None, None], m=start.m * jnp.array([1.3, 0.8])[:, None, None])
+    found = np.asarray(engine.volatility(module, jnp.asarray(0.0), start, numbers, nodes.rule(*module.SAMPLE_NODES, 1)))
+    names = "Q_b[0] Q_b[1] m_b[0;0] m_b[0;1] m_b[1;0] m_b[1;1] M_b[0;0] M_b[1;0]"
+    assert engine.labels(module, 2) == names.split()
+    gram, means, rng, phi = np.array([[1.2, -0.5], [-0.5, 1.0]]), np.array([[0.4, -0.2]]), np.random.default_rng(2), []
+    for k, (y, weight) in enumerate(((1, 0.4), (-1, 0.6))):
+        of_block, s2 = [], [float(x) for x in problem.data.variance[k, :]]
+        for b in range(2):  # h, tau, u_0, u_1 of a block
+            Q, m, M = (np.asarray(x[b]) for x in (start.Q, start.m, start.M))
+            whole = np.block([[Q, M.T, m.T], [M, rho[b] * np.eye(1), rho[b] * means], [m, rho[b] * means.T, rho[b] * gram]])
+            values, vectors = np.linalg.eigh(whole)
+            noise = (vectors * np.sqrt(values.clip(0))) @ rng.standard_normal((4, round(count * weight)))
+            of_block.append(whole[:, 2 + k, None] + np.sqrt(s2[b]) * noise)
+        h, tau = (sum(x[i] for x in of_block) for i in (0, 1))
+        a = -y / (1 + np.exp(y * h)) + (h - tau) / 2
+        q = [-2 * of_block[b][0] * a + step * rho[b] * s2[b] * a**2 - 0.2 * float(start.Q[b, 0, 0]) for b in range(2)]
+        m = [-of_block[b][2 + x] * a - 0.1 * float(start.m[b, x, 0]) for b in range(2) for x in range(2)]
+        phi.append(np.stack([*q, *m, *(-of_block[b][1] * a - 0.1 * float(start.M[b, 0, 0]) for b in range(2))]))
+    expected = step * np.cov(np.concatenate(phi, axis=1))
+    assert np.allclose(found, expected, atol=0.01 * np.abs(expected).max())
+
+
+@pytest.mark.slow
+def test_variances_by_block_are_those_measured():
+    """d = 800, 2000 runs of the chain: variances of all overlaps of both blocks, 5% on average and each within its error."""
+    problem, setting = taught_blocks(), {"step": 0.8, "ridge": 0.1}
+    found = measured(problem, 800, 2000, 3.0, 4, **setting)
+    theory = gm.fluctuations(problem, time=found["time"].values, **setting)
+    assert theory["statistic"].values.tolist() == found["statistic"].values.tolist()
+    z, ratio = scores(theory, found)
+    assert len(ratio) == 3 * 8 and np.abs(z).max() < 3.5 and abs(ratio.mean() - 1) < 0.05
+
+
 @pytest.mark.slow
 def test_the_critical_diffusion_of_xor():
     """Zero overlap is invariant: sqrt(d) m diffuses by a linear SDE; Lyapunov equation, sampled paths and the chain agree within 5%."""

@@ -6,12 +6,15 @@ import scipy.stats
 
 import gmsym as gm
 from tests.engine.test_ode import LOGISTIC, binary, taught, xor
+from tests.engine.test_ode_blocks import taught_hinge
 
 
 def both(problem, d, replicates, **setting):
     runs = [gm.simulate_online(problem, d=d, time=2.0, replicates=replicates, points=3, seed=seed, sampler=sampler, **setting)
             for seed, sampler in ((1, "online"), (2, "chain"))]  # fmt: skip
-    names = [f"{name}_runs" for name in ("Q", "m", "M", "trained") if name in runs[0]]
+    names = [f"{name}_runs" for name in ("Q", "m", "M", "trained", "Q_b", "m_b", "M_b") if name in runs[0]]
+    for name in names:  # both start at the given state, exactly
+        assert np.allclose(*(r[name].values[:, 0] for r in runs), rtol=0, atol=1e-12)
     return [np.concatenate([r[name].values[:, 1:].reshape(replicates, -1) for name in names], axis=1) for r in runs]
 
 
@@ -27,6 +30,16 @@ def same_law(one, other):
 def test_the_chain_has_the_law_of_online_sgd():
     """Logistic at d = 60, where corrections to the limit are large."""
     z, spread, p = same_law(*both(binary(), 60, 800, **LOGISTIC))
+    assert z < 3.6 and spread < 4 and p > 1e-3
+
+
+def test_the_chain_has_the_law_of_online_sgd_with_blocks():
+    """Overlaps of each of two blocks, of 12 and 18 coordinates, whose variances differ."""
+    data = gm.GaussianMixture(
+        probabilities=[0.4, 0.6], labels=[1, -1], means_gram=[[1, -0.5], [-0.5, 1]], variance=[[2, 0.2], [0.1, 1]], fractions=[0.4, 0.6]
+    )
+    problem = gm.Problem(data, gm.losses.squared(), gm.optimizers.gd(), overlap=[0.2, -0.1])
+    z, spread, p = same_law(*both(problem, 30, 800, step=0.6, ridge=0.1))
     assert z < 3.6 and spread < 4 and p > 1e-3
 
 
@@ -74,6 +87,13 @@ def test_one_step_is_the_gradient_step_of_one_sample():
 def test_bad_arguments_are_named(change, message):
     with pytest.raises(gm.InputError, match=message):
         gm.simulate_online(binary(), **{"d": 20, "time": 1.0, **LOGISTIC, **change})
+
+
+def test_blocks_need_coordinates():
+    with pytest.raises(gm.InputError, match="d = 12 gives block 0 only 2 coordinates, fewer than the rank 4"):
+        gm.simulate_online(taught_hinge(), d=12, time=1.0, step=1.0)
+    with pytest.raises(gm.InputError, match="d = 20: more than 4 dimensions are needed in each block"):
+        gm.simulate_online(taught_hinge(), d=20, time=1.0, step=1.0, sampler="chain")
 
 
 def test_divergence_is_reported():
