@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from gmsym.cli._app import DatasetOption, FileArgument, JsonOption, LossOption, OptimizerOption, QuietOption, SetOption, app
-from gmsym.cli._input import check_target, progress, read
+from gmsym.cli._app import DatasetOption, JsonOption, QuietOption
+from gmsym.cli._input import check_target, problem_verb, progress
 from gmsym.cli._output import report
 from gmsym.errors import InputError
 from gmsym.problem.file import ProblemFile
@@ -12,18 +12,14 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-@app.command()
+@problem_verb()
 def effective(
-    file: FileArgument = None,
-    loss: LossOption = None,
-    optimizer: OptimizerOption = None,
-    settings: SetOption = None,
+    given: ProblemFile,
     json_target: JsonOption = None,
     output: DatasetOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Solve the effective dynamics of online SGD: order parameters in the limit of large d at the time of the problem."""
-    given = read(file, loss, optimizer, settings)
     if not given.is_online:
         raise InputError("[run] time and step are missing: online SGD needs the final time (t = steps * c/d) and the step c")
     _ = given.instance
