@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from gmsym.plotting import overlay as overlay
     from gmsym.plotting import spectral_density as spectral_density
     from gmsym.plotting import transition_diagram as transition_diagram
+    from gmsym.problem.file import from_options as from_options
     from gmsym.problem.file import read as read
 
 __version__ = "0.1.0"
@@ -82,6 +83,7 @@ _LAZY = {
     "filmstrip": ("gmsym.plotting", "filmstrip"),
     "transition_diagram": ("gmsym.plotting", "transition_diagram"),
     "animate": ("gmsym.plotting", "animate"),
+    "from_options": ("gmsym.problem.file", "from_options"),
     "read": ("gmsym.problem.file", "read"),
 }
 

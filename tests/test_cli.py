@@ -4,8 +4,10 @@ import json
 import subprocess
 import sys
 
+import nbformat
 import pytest
 import xarray as xr
+from nbclient import NotebookClient
 
 from gmsym import cli, pipeline
 from gmsym.errors import ComputationError, UnprintableError
@@ -383,3 +385,32 @@ def test_bad_finite_size_input(gmsym, arguments, message):
     verb, *rest = arguments
     status, out, err = gmsym(verb, "--loss", "logistic", "--set", "eta=1.0", *rest)
     assert (status, out) == (2, "") and message in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("problem", [LOGISTIC, ONLINE])
+def test_a_notebook_of_a_problem(gmsym, tmp_path, problem):
+    """Valid cells without outputs, the same every time, which read the same problem and call the public verbs in order."""
+    target = tmp_path / "study.ipynb"
+    assert gmsym("notebook", *problem, "--output", target)[0] == 0
+    text = target.read_text()
+    written = nbformat.reads(text, as_version=4)
+    nbformat.validate(written)
+    code = [cell.source for cell in written.cells if cell.cell_type == "code"]
+    assert 'gm.from_options(loss="' in code[0].replace("'", '"') and "gm.compare(theory, runs)" in "".join(code)
+    assert ("gm.effective(" in "".join(code)) == (problem is ONLINE)
+    assert gmsym("notebook", *problem, "--output", target)[0] == 0 and target.read_text() == text
+    status, out, err = gmsym("notebook", *problem, "--output", tmp_path / "study.txt")
+    assert (status, out) == (2, "") and ".ipynb" in err
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_notebook_of_a_file_executes(gmsym, tmp_path, monkeypatch):
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # would replace the inline backend of the kernel
+    (tmp_path / "problem.toml").write_text('[loss]\nname = "squared"\n[optimizer]\neta = 0.1\n[run]\nsteps = 4\n[simulation]\nd = 40\n')
+    assert gmsym("notebook", tmp_path / "problem.toml", "--output", tmp_path / "study.ipynb")[0] == 0
+    written = nbformat.read(tmp_path / "study.ipynb", as_version=4)
+    assert "gm.read('problem.toml')" in written.cells[1].source
+    NotebookClient(written, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    printed = [output for cell in written.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert any("image/png" in output.get("data", {}) for output in printed)

@@ -11,6 +11,7 @@ from gmsym.cli import cases as cases
 from gmsym.cli import dmf as dmf
 from gmsym.cli import effective as effective
 from gmsym.cli import finite_size as finite_size
+from gmsym.cli import notebook as notebook
 from gmsym.cli import spectrum as spectrum
 from gmsym.cli._app import app
 from gmsym.errors import ComputationError, InputError, UnprintableError

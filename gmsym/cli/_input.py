@@ -1,7 +1,12 @@
 """What verbs read: a problem from a file, from options, or from both; targets that can be written."""
 
+import inspect
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import Any, get_type_hints
 
+from gmsym.cli._app import FileArgument, LossOption, OptimizerOption, SetOption, app
 from gmsym.errors import InputError
 from gmsym.problem import file as problem_file
 from gmsym.problem.file import ProblemFile
@@ -17,6 +22,28 @@ def read(file: Path | None, loss: str | None, optimizer: str | None, settings: l
     if loss is None:
         raise InputError("a problem is needed: a file, or --loss with --optimizer and --set")
     return problem_file.from_options(loss, optimizer or "gd", chosen)
+
+
+_PROBLEM = {"file": FileArgument, "loss": LossOption, "optimizer": OptimizerOption, "settings": SetOption}
+
+
+def problem_verb(name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a verb whose first argument is the problem; on the command line that is a file, or options, or both."""
+
+    def register(verb: Callable[..., None]) -> Callable[..., None]:
+        @wraps(verb)
+        def command(file: Any = None, loss: Any = None, optimizer: Any = None, settings: Any = None, **options: Any) -> None:
+            verb(read(file, loss, optimizer, settings), **options)
+
+        _, *own = inspect.signature(verb).parameters.values()
+        hints = _PROBLEM | get_type_hints(verb, include_extras=True)
+        shared = [inspect.Parameter(x, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None) for x in _PROBLEM]
+        parameters = [x.replace(annotation=hints[x.name]) for x in (*shared, *own)]
+        command.__signature__ = inspect.Signature(parameters)
+        command.__annotations__ = {x.name: x.annotation for x in parameters}
+        return app.command(name)(command)
+
+    return register
 
 
 def check_target(option: str, target: Path | str | None, *suffixes: str) -> None:

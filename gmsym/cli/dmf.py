@@ -7,16 +7,11 @@ import typer
 from gmsym.cli._app import (
     DatasetOption,
     FigureOption,
-    FileArgument,
     JsonOption,
-    LossOption,
-    OptimizerOption,
     QuietOption,
-    SetOption,
     TextOption,
-    app,
 )
-from gmsym.cli._input import check_target, progress, read
+from gmsym.cli._input import check_target, problem_verb, progress
 from gmsym.cli._output import comparison_record, draw, equation_text, exit_unless, print_comparison, report, write, write_json
 from gmsym.cli.effective import simulate_online, solve_online
 from gmsym.errors import InputError
@@ -33,12 +28,9 @@ TheoryOption = Annotated[
 ]
 
 
-@app.command()
+@problem_verb()
 def derive(
-    file: FileArgument = None,
-    loss: LossOption = None,
-    optimizer: OptimizerOption = None,
-    settings: SetOption = None,
+    given: ProblemFile,
     theory: TheoryOption = None,
     style: Annotated[str, typer.Option("--format", help="latex or text.")] = "text",
     output: TextOption = None,
@@ -46,39 +38,30 @@ def derive(
     """Print the equations of a problem: by default DMF, or the effective dynamics if it is one of online SGD."""
     if style not in ("latex", "text"):
         raise InputError(f"--format: {unknown('format', style, ['latex', 'text'])}")
-    given = read(file, loss, optimizer, settings)
     check_target("--output", output)
     system = _derived(given, theory)
     write(system.latex() if style == "latex" else "\n\n".join(map(equation_text, system.equations())), output)
 
 
-@app.command()
+@problem_verb()
 def codegen(
-    file: FileArgument = None,
-    loss: LossOption = None,
-    optimizer: OptimizerOption = None,
-    settings: SetOption = None,
+    given: ProblemFile,
     theory: TheoryOption = None,
     output: TextOption = None,
 ) -> None:
     """Print the generated JAX module of a problem."""
-    given = read(file, loss, optimizer, settings)
     check_target("--output", output, ".py")
     write(_derived(given, theory).source().rstrip("\n"), output)
 
 
-@app.command()
+@problem_verb()
 def solve(
-    file: FileArgument = None,
-    loss: LossOption = None,
-    optimizer: OptimizerOption = None,
-    settings: SetOption = None,
+    given: ProblemFile,
     json_target: JsonOption = None,
     output: DatasetOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Solve the DMF equations: order parameters in the limit of large n and d."""
-    given = read(file, loss, optimizer, settings)
     if given.is_online:
         raise InputError(
             "[run] time and step ask for online SGD, which `gmsym effective` solves; give `alpha` and `steps` for full batches"
@@ -92,18 +75,14 @@ def solve(
     report(result, json_target, quiet)
 
 
-@app.command()
+@problem_verb()
 def simulate(
-    file: FileArgument = None,
-    loss: LossOption = None,
-    optimizer: OptimizerOption = None,
-    settings: SetOption = None,
+    given: ProblemFile,
     json_target: JsonOption = None,
     output: DatasetOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Train on generated data of n = alpha*d samples in d dimensions, or online on fresh samples."""
-    given = read(file, loss, optimizer, settings)
     _ = given.instance
     check_target("--json", json_target)
     check_target("--output", output, ".nc")
@@ -113,19 +92,15 @@ def simulate(
     report(result, json_target, quiet)
 
 
-@app.command()
+@problem_verb()
 def compare(
-    file: FileArgument = None,
-    loss: LossOption = None,
-    optimizer: OptimizerOption = None,
-    settings: SetOption = None,
+    given: ProblemFile,
     json_target: JsonOption = None,
     output: DatasetOption = None,
     figure: FigureOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Solve and simulate, and say how many standard errors lie between; exit status 1 if they disagree."""
-    given = read(file, loss, optimizer, settings)
     _ = given.instance
     check_target("--json", json_target)
     check_target("--output", output, ".nc")

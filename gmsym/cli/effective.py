@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gmsym.cli._app import DatasetOption, FileArgument, JsonOption, LossOption, OptimizerOption, QuietOption, SetOption, app
-from gmsym.cli._input import check_target, progress, read
+from gmsym.cli._app import DatasetOption, JsonOption, QuietOption
+from gmsym.cli._input import check_target, problem_verb, progress
 from gmsym.cli._output import report
 from gmsym.errors import InputError
 from gmsym.problem.file import ProblemFile
@@ -14,21 +14,20 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-@app.command()
+DimensionOption = Annotated[
+    int | None, typer.Option("--d", help="Dimension: mean over runs to order 1/d, and deviation of a run. Default: the limit.")
+]
+
+
+@problem_verb()
 def effective(
-    file: FileArgument = None,
-    loss: LossOption = None,
-    optimizer: OptimizerOption = None,
-    settings: SetOption = None,
-    d: Annotated[
-        int | None, typer.Option("--d", help="Dimension: mean over runs to order 1/d, and deviation of a run. Default: the limit.")
-    ] = None,
+    given: ProblemFile,
+    d: DimensionOption = None,
     json_target: JsonOption = None,
     output: DatasetOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Solve the effective dynamics of online SGD: order parameters at the time of the problem, in the limit of large d or at one d."""
-    given = read(file, loss, optimizer, settings)
     if not given.is_online:
         raise InputError("[run] time and step are missing: online SGD needs the final time (t = steps * c/d) and the step c")
     _ = given.instance

@@ -4,18 +4,16 @@ from typing import Annotated
 
 import typer
 
-from gmsym.cli._app import DatasetOption, FigureOption, FileArgument, JsonOption, LossOption, OptimizerOption, QuietOption, SetOption, app
-from gmsym.cli._input import check_target, progress, read
-from gmsym.cli._output import draw, print_table, report, write_json
+from gmsym.cli._app import DatasetOption, FigureOption, JsonOption, QuietOption
+from gmsym.cli._input import check_target, problem_verb, progress
+from gmsym.cli._output import draw, report, write_json
 from gmsym.errors import InputError
+from gmsym.problem.file import ProblemFile
 
 
-@app.command()
+@problem_verb()
 def surrogate(
-    file: FileArgument = None,
-    loss: LossOption = None,
-    optimizer: OptimizerOption = None,
-    settings: SetOption = None,
+    given: ProblemFile,
     n: Annotated[int | None, typer.Option("--n", help="Samples. Default: alpha*d of the problem.")] = None,
     d: Annotated[int | None, typer.Option("--d", help="Dimension. Default: that of the simulation.")] = None,
     replicates: Annotated[
@@ -26,7 +24,6 @@ def surrogate(
     quiet: QuietOption = False,
 ) -> None:
     """Sample the finite-size surrogate, equal in law to training: mean, standard deviation and standard error at the last step."""
-    given = read(file, loss, optimizer, settings)
     _ = given.instance  # refuses bad numbers before anything is computed
     check_target("--json", json_target)
     check_target("--output", output, ".nc")
@@ -54,12 +51,9 @@ def surrogate(
         report(result, None, quiet)
 
 
-@app.command(name="finite-size")
+@problem_verb("finite-size")
 def finite_size(
-    file: FileArgument = None,
-    loss: LossOption = None,
-    optimizer: OptimizerOption = None,
-    settings: SetOption = None,
+    given: ProblemFile,
     n: Annotated[int | None, typer.Option("--n", help="Samples. Default: alpha*d of the problem.")] = None,
     populations: Annotated[int, typer.Option("--populations", help="Populations behind the standard deviation.")] = 4,
     replicates: Annotated[int, typer.Option("--replicates", help="Pairs of surrogate runs behind the 1/n correction.")] = 200,
@@ -69,15 +63,13 @@ def finite_size(
     quiet: QuietOption = False,
 ) -> None:
     """Predict mean and standard deviation of training with n samples in n/alpha dimensions, from the limit and a few surrogate runs."""
-    given = read(file, loss, optimizer, settings)
     _ = given.instance  # refuses bad numbers before anything is computed
     check_target("--json", json_target)
     check_target("--output", output, ".nc")
     check_target("--figure", figure, ".png", ".svg", ".pdf")
     if n is not None and n < 1:
         raise InputError(f"--n {n}: an integer of at least 1 is needed")
-    from gmsym import pipeline, schema
-    from gmsym.comparison import entries
+    from gmsym import pipeline
     from gmsym.plotting import bands
 
     run = given.run
@@ -99,12 +91,4 @@ def finite_size(
         curves.to_netcdf(output)
     if figure is not None:
         draw(lambda: bands(finite, curves), figure)
-    if json_target is not None:
-        write_json(schema.last(curves) | {"deviation": schema.last_deviation(curves)}, json_target)
-    elif not quiet:
-        last = curves.isel(time=-1)
-        columns = ("", "_error", "_deviation")
-        rows = [[entry.label, *(f"{float(entry.of(last, column)):.6f}" for column in columns)] for entry in entries(curves)]
-        about = curves.attrs
-        title = f"{about['problem']}, n = {about['n']}, d = {about['d']}, time {int(last['time'])}"
-        print_table(title, ["", "mean", "standard error", "deviation"], rows)
+    report(curves, json_target, quiet)

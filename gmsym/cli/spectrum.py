@@ -7,15 +7,10 @@ import typer
 
 from gmsym.cli._app import (
     FigureOption,
-    FileArgument,
     JsonOption,
-    LossOption,
-    OptimizerOption,
     QuietOption,
-    SetOption,
-    app,
 )
-from gmsym.cli._input import check_target, read
+from gmsym.cli._input import check_target, problem_verb
 from gmsym.cli._output import print_table, write_json
 from gmsym.cli.dmf import solve_limit
 from gmsym.cli.effective import solve_online
@@ -27,12 +22,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-@app.command()
+@problem_verb()
 def spectrum(
-    file: FileArgument = None,
-    loss: LossOption = None,
-    optimizer: OptimizerOption = None,
-    settings: SetOption = None,
+    given: ProblemFile,
     matrix: Annotated[str, typer.Option("--matrix", help="hessian or information.")] = "hessian",
     block: Annotated[int | None, typer.Option("--block", help="Column of Theta whose diagonal block is wanted. Default: all.")] = None,
     trained: Annotated[
@@ -53,7 +45,6 @@ def spectrum(
     """Density, edges, atom and outliers of the Hessian or information matrix of alpha*d fresh samples, at one state."""
     if matrix not in ("hessian", "information"):
         raise InputError(f"--matrix: {unknown('matrix', matrix, ['hessian', 'information'])}")
-    given = read(file, loss, optimizer, settings)
     check_target("--json", json_target)
     check_target("--figure", figure, ".png", ".svg", ".pdf")
     if alpha is None:

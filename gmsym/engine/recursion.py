@@ -156,6 +156,85 @@ def unit_weights(design: Design) -> Weights:
     return Weights(jnp.asarray(exists, float), jnp.ones(sum(design.sizes)))
 
 
+class _Driver:
+    """The scalars of one step as they come up, by field: as the run's vectors have them, and as they drive the run."""
+
+    def __init__(self, offset: Scalars | None, coupled: bool):
+        self.offset, self.coupled = offset, coupled
+        self.own: dict[str, list[Array]] = {name: [] for name in Scalars._fields[:6]}
+        self.used: dict[str, list[Array]] = {name: [] for name in self.own}
+
+    def drive(self, name: str, value: Array, *c: int) -> Array:
+        """What takes the place of a scalar."""
+        if self.offset is None:
+            return value
+        shift = getattr(self.offset, name)[(slice(None), *c)]
+        return value + shift if self.coupled else shift
+
+    def record(self, name: str, c: int, value: Array) -> Array:
+        """`drive`, kept as field c's entry of a family."""
+        self.own[name].append(value)
+        self.used[name].append(self.drive(name, value, c))
+        return self.used[name][-1]
+
+    def new_direction(self, name: str, side: _Side, vectors: Array, weight: Array, slot: Array, c: int) -> tuple[Array, Array, _Side]:
+        """(the direction that one vector a cluster adds, whether it adds one, its side with it in the slot)."""
+        if self.offset is None:
+            row, new, direction = _orthonormalised(side.direction, vectors, weight, slot)
+            self.record(name, c, jnp.einsum("kij,kj->ki", side.factor.at[:, slot].set(row), row))
+        else:
+            side = side._replace(vectors=side.vectors.at[:, slot].set(vectors))
+            gram = self.record(name, c, jnp.einsum("kjx,kx->kj", side.vectors, vectors * weight))
+            row, new, direction = _from_gram(gram, side, vectors, slot)
+        opened = side._replace(direction=side.direction.at[:, slot].set(direction), factor=side.factor.at[:, slot].set(row))
+        return direction, new, opened
+
+    def rows(self, own: tuple[Array, Array], used: tuple[Array, Array]) -> tuple[Scalars, Scalars]:
+        """All scalars of the step, with (m, asum) of both kinds."""
+        families = ({name: jnp.stack(values, axis=1) for name, values in kept.items()} for kept in (self.own, self.used))
+        one, other = (Scalars(**family, m=m, asum=asum) for family, (m, asum) in zip(families, (own, used), strict=True))
+        return one, other
+
+
+class _Products(NamedTuple):
+    """The two products with the noise matrix that a step takes, column after column; each adds a direction to its side."""
+
+    module: RecursionModule
+    deviation: Float[Array, "k d"]
+    weights: Weights
+    fluctuations: bool
+
+    def with_theta(self, driver: _Driver, theta: Array, fresh: Array, coordinates: _Side, samples: _Side, t: Array) -> tuple[_Side, _Side]:
+        """Z_k Sigma_k^{1/2} Theta_c: (coordinates, samples) with the direction that each column adds."""
+        for c in range(self.module.FIELDS):
+            slot, u = t * self.module.FIELDS + c, samples.direction
+            scaled = self.deviation * theta[c]
+            q, new, coordinates = driver.new_direction("theta_gram", coordinates, scaled, self.weights.coordinates, slot, c)
+            g = fresh[c] * new[:, None]
+            chi = driver.record("qz", c, jnp.einsum("kjx,kx->kj", coordinates.fresh, q * self.weights.coordinates))
+            phi = driver.record("phi", c, jnp.einsum("kjn,kn->kj", u, g * self.weights.samples))
+            product = self.module.noise_product(chi=chi, g_new=g, phi_new=self._kept(phi), u=u)
+            samples = samples._replace(fresh=samples.fresh.at[:, slot].set(g), product=samples.product.at[:, slot].set(product))
+        return coordinates, samples
+
+    def with_gradient(self, driver: _Driver, a: Array, fresh: Array, coordinates: _Side, samples: _Side, t: Array) -> tuple[_Side, _Side]:
+        """Z_k^T a_c: (coordinates, samples) with the direction that each gradient adds."""
+        for c in range(self.module.FIELDS):
+            slot, q = t * self.module.FIELDS + c, coordinates.direction
+            u, new, samples = driver.new_direction("gradient_gram", samples, a[:, c], self.weights.samples, slot, c)
+            z = fresh[c] * new[:, None]
+            upsilon = driver.record("ug", c, jnp.einsum("kjn,kn->kj", samples.fresh, u * self.weights.samples))
+            psi = driver.record("psi", c, jnp.einsum("kjx,kx->kj", q, z * self.weights.coordinates))
+            product = self.module.transposed_product(psi_new=self._kept(psi), q=q, upsilon=upsilon, z_new=z)
+            coordinates = coordinates._replace(
+                fresh=coordinates.fresh.at[:, slot].set(z), product=coordinates.product.at[:, slot].set(product)
+            )
+        return coordinates, samples
+
+    def _kept(self, fluctuation: Array) -> Array:
+        return fluctuation if self.fluctuations else jnp.zeros_like(fluctuation)
+
+
 def run_program(
     module: RecursionModule,
     design: Design,
@@ -182,13 +261,14 @@ def run_program(
     n, fields, clusters = sum(design.counts), module.FIELDS, module.CLUSTERS
     widest, d = max(design.counts), sum(design.sizes)
     counts = jnp.asarray(design.counts)
-    given, weighted_sums = offsets is not None, weights is not None
+    weighted_sums = weights is not None
     weights = unit_weights(design) if weights is None else weights
     exists = unit_weights(design).samples
     deviation = jnp.sqrt(jnp.repeat(jnp.asarray(design.variance), np.asarray(design.sizes), axis=1, total_repeat_length=d))
     vectors = oriented(gaussians.start(len(design.root)), design.sizes, design.root).T
     theta, means = vectors[:fields], vectors[fields:]
     parameters, labels = design.parameters, jnp.asarray(design.labels)
+    products = _Products(module, deviation, weights, fluctuations)
 
     def local(function, h):
         return jnp.stack([function(h[k], labels[k], parameters) for k in range(clusters)])
@@ -196,65 +276,18 @@ def run_program(
     def step(carry, now):
         theta, state, coordinates, samples = carry
         t, offset = now
-        fresh_samples, fresh_coordinates = gaussians.at(t, fields)
-        own: dict[str, list[Array]] = {name: [] for name in Scalars._fields[:6]}
-        used: dict[str, list[Array]] = {name: [] for name in own}
-
-        def drive(name: str, value: Array, *c: int) -> Array:
-            if not given:
-                return value
-            shift = getattr(offset, name)[(slice(None), *c)]
-            return value + shift if coupled else shift
-
-        def record(name: str, c: int, value: Array) -> Array:
-            own[name].append(value)
-            used[name].append(drive(name, value, c))
-            return used[name][-1]
-
-        def new_direction(name: str, side: _Side, vectors: Array, weight: Array, c: int) -> tuple[Array, Array, _Side]:
-            slot = t * fields + c
-            if not given:
-                row, new, direction = _orthonormalised(side.direction, vectors, weight, slot)
-                record(name, c, jnp.einsum("kij,kj->ki", side.factor.at[:, slot].set(row), row))
-            else:
-                side = side._replace(vectors=side.vectors.at[:, slot].set(vectors))
-                gram = record(name, c, jnp.einsum("kjx,kx->kj", side.vectors, vectors * weight))
-                row, new, direction = _from_gram(gram, side, vectors, slot)
-            return (
-                direction,
-                new,
-                side._replace(direction=side.direction.at[:, slot].set(direction), factor=side.factor.at[:, slot].set(row)),
-            )
-
-        for c in range(fields):  # Z_k Sigma_k^{1/2} Theta_c: the direction that each column adds
-            slot = t * fields + c
-            past_u = samples.direction
-            direction, new, coordinates = new_direction("theta_gram", coordinates, deviation * theta[c], weights.coordinates, c)
-            fresh = fresh_samples[c] * new[:, None]
-            chi = record("qz", c, jnp.einsum("kjx,kx->kj", coordinates.fresh, direction * weights.coordinates))
-            phi = record("phi", c, jnp.einsum("kjn,kn->kj", past_u, fresh * weights.samples))
-            product = module.noise_product(chi=chi, g_new=fresh, phi_new=phi if fluctuations else jnp.zeros_like(phi), u=past_u)
-            samples = samples._replace(fresh=samples.fresh.at[:, slot].set(fresh), product=samples.product.at[:, slot].set(product))
-        now_slots = t * fields + jnp.arange(fields)
+        driver, (fresh_samples, fresh_coordinates) = _Driver(offset, coupled), gaussians.at(t, fields)
+        slots = t * fields + jnp.arange(fields)
+        coordinates, samples = products.with_theta(driver, theta, fresh_samples, coordinates, samples, t)
         overlap = (means * weights.coordinates) @ theta.T
-        m = drive("m", overlap)
-        L = coordinates.factor[:, now_slots]
+        m = driver.drive("m", overlap)
+        L = coordinates.factor[:, slots]
         h = module.field(L=L, Zq=samples.product, m=m)
         a = local(module.gradient, h) * exists[:, None]
-        for c in range(fields):  # Z_k^T a_c: the direction that each gradient adds
-            slot = t * fields + c
-            direction, new, samples = new_direction("gradient_gram", samples, a[:, c], weights.samples, c)
-            fresh = fresh_coordinates[c] * new[:, None]
-            upsilon = record("ug", c, jnp.einsum("kjn,kn->kj", samples.fresh, direction * weights.samples))
-            psi = record("psi", c, jnp.einsum("kjx,kx->kj", coordinates.direction, fresh * weights.coordinates))
-            psi = psi if fluctuations else jnp.zeros_like(psi)
-            product = module.transposed_product(psi_new=psi, q=coordinates.direction, upsilon=upsilon, z_new=fresh)
-            coordinates = coordinates._replace(
-                fresh=coordinates.fresh.at[:, slot].set(fresh), product=coordinates.product.at[:, slot].set(product)
-            )
+        coordinates, samples = products.with_gradient(driver, a, fresh_coordinates, coordinates, samples, t)
         mean_gradient = jnp.sum(a * weights.samples[:, None], axis=-1) / counts[:, None]
-        asum = drive("asum", mean_gradient)
-        M = samples.factor[:, now_slots]
+        asum = driver.drive("asum", mean_gradient)
+        M = samples.factor[:, slots]
         gradient = module.risk_gradient(
             n=n,
             ridge=design.ridge,
@@ -273,18 +306,14 @@ def run_program(
             "train_loss": jnp.sum(local(module.loss, h) * weights.samples) / n,
         }
         new_theta, new_state = module.optimizer(t, theta, state, gradient, parameters)
-        rows = [
-            Scalars(**{name: jnp.stack(values, axis=1) for name, values in kept.items()}, m=mm, asum=aa)
-            for kept, mm, aa in ((own, overlap, mean_gradient), (used, m, asum))
-        ]
-        return (new_theta, new_state, coordinates, samples), Run(order, L, M, *rows)
+        return (new_theta, new_state, coordinates, samples), Run(order, L, M, *driver.rows((overlap, mean_gradient), (m, asum)))
 
     slots = steps * fields
     factor = jnp.zeros((clusters, slots, slots))
 
     def empty(size: int) -> _Side:
         side = jnp.zeros((clusters, slots, size))
-        return _Side(side, side, side, factor, side if given else side[:, :0])
+        return _Side(side, side, side, factor, side[:, :0] if offsets is None else side)
 
     state = tuple(jnp.zeros_like(theta) for _ in module.STATE)
     _, run = _scan(step, (theta, state, empty(d), empty(widest)), (jnp.arange(steps), offsets), steps, segmented=weighted_sums)

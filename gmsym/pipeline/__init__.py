@@ -3,9 +3,9 @@
     problem -> derive.dmf -> system -> source -> load -> engine -> Dataset
     problem ------------------------> simulation ------> Dataset
 
-Every intermediate object is kept: a system knows its problem and writes its source, a result knows how it was made. One
-file a theory: `dmf`, `finite_size`, `effective` (online SGD); `training` for the simulation, `cases` for the folders of derivations/.
-file a theory: `dmf`, `finite_size`, `spectrum`; `training` for the simulation, `cases` for the folders of derivations/.
+Every intermediate object is kept: a system knows its problem and writes its source, a result knows how it was made. One file a theory:
+`dmf`, `finite` (size), `effective` (online SGD), `spectrum` and `spectrum_along`; `training` for the simulation, `cases` for the folders of
+derivations/, `notebook` for a notebook of a problem.
 """
 
 from gmsym.comparison import compare as compare
@@ -27,6 +27,7 @@ from gmsym.pipeline.finite import at_size as at_size
 from gmsym.pipeline.finite import finite_size as finite_size
 from gmsym.pipeline.finite import refinement as refinement
 from gmsym.pipeline.finite import surrogate as surrogate
+from gmsym.pipeline.notebook import notebook as notebook
 from gmsym.pipeline.spectrum import simulate_spectrum as simulate_spectrum
 from gmsym.pipeline.spectrum import spectrum as spectrum
 from gmsym.pipeline.spectrum import spectrum_record as spectrum_record

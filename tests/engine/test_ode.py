@@ -282,6 +282,21 @@ def test_the_gap_shrinks_like_one_over_d(case):
     assert fine < rough / 4
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_single_runs_come_closer_like_the_root_of_d(case):
+    """Root mean square distance of single runs of the chain from the theory, over the state: sixteen times the dimension, a quarter."""
+    build, setting = CASES[case]
+    distance = []
+    for d in (200, 3200):
+        runs = gm.simulate_online(build(), d=d, time=2.0, replicates=150, points=3, seed=11, sampler="chain", **setting)
+        theory = gm.effective(build(), time=runs["time"].values, tolerance=1e-7, **setting)
+        names = [name for name in ("Q", "m", "M", "trained") if name in runs]
+        off = np.concatenate([(runs[f"{name}_runs"] - theory[name]).isel(time=slice(1, None)).values.ravel() for name in names])
+        distance.append(np.sqrt(np.mean(off**2)))
+    assert -0.58 < np.log(distance[1] / distance[0]) / np.log(16) < -0.42  # two deviations of a ratio of variances over 150 runs: 0.04
+
+
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
