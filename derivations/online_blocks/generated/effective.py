@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from gmsym.runtime import functions as rt
 from gmsym.runtime.nodes import gaussian_means
 
-SIGNATURE = "01f83a12bea7"
+SIGNATURE = "a2716975986e"
 FIELDS = 1
 TEACHERS = 0
 CLUSTERS = 2
@@ -218,6 +218,16 @@ def increment_m(a, beta, m, u):
     return (
         -beta * jnp.einsum("blc->blc", m)
         + -jnp.einsum("bl,c->blc", u, a)
+    )
+
+
+def second_Q(Q, a, beta, h, nu):
+    """Increment of Q to second order; axes bcd."""
+    return (
+        beta**2 * jnp.einsum("bcd->bcd", Q)
+        + beta * jnp.einsum("c,bd->bcd", a, h)
+        + beta * jnp.einsum("bc,d->bcd", h, a)
+        + jnp.einsum("b,c,d->bcd", nu, a, a)
     )
 
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "8e2600cdc5a8"
+SIGNATURE = "e52be1f9b092"
 FIELDS = 2
 TEACHERS = 2
 CLUSTERS = 1
@@ -191,6 +191,16 @@ def increment_M(M, a, beta, tau):
     return (
         -beta * jnp.einsum("sc->sc", M)
         + -jnp.einsum("s,c->sc", tau, a)
+    )
+
+
+def second_Q(Q, a, beta, h, nu):
+    """Increment of Q to second order; axes cd."""
+    return (
+        beta**2 * jnp.einsum("cd->cd", Q)
+        + beta * jnp.einsum("c,d->cd", a, h)
+        + beta * jnp.einsum("c,d->cd", h, a)
+        + jnp.einsum(",c,d->cd", nu, a, a)
     )
 
 

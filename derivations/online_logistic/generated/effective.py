@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from gmsym.runtime import functions as rt
 from gmsym.runtime.nodes import gaussian_means
 
-SIGNATURE = "a63527d6d832"
+SIGNATURE = "809df06c5b81"
 FIELDS = 1
 TEACHERS = 0
 CLUSTERS = 2
@@ -218,6 +218,16 @@ def increment_m(a, beta, m, u):
     return (
         -beta * jnp.einsum("lc->lc", m)
         + -jnp.einsum("l,c->lc", u, a)
+    )
+
+
+def second_Q(Q, a, beta, h, nu):
+    """Increment of Q to second order; axes cd."""
+    return (
+        beta**2 * jnp.einsum("cd->cd", Q)
+        + beta * jnp.einsum("c,d->cd", a, h)
+        + beta * jnp.einsum("c,d->cd", h, a)
+        + jnp.einsum(",c,d->cd", nu, a, a)
     )
 
 

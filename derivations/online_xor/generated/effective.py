@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from gmsym.runtime import functions as rt
 from gmsym.runtime.nodes import gaussian_means
 
-SIGNATURE = "f27e0b06f550"
+SIGNATURE = "461fd3e90aba"
 FIELDS = 2
 TEACHERS = 0
 CLUSTERS = 4
@@ -317,6 +317,16 @@ def increment_v(b, beta_v, c, c_v, v):
     return (
         -c_v * c**-1 * jnp.einsum("p->p", b)
         + -beta_v * c_v * c**-1 * jnp.einsum("p->p", v)
+    )
+
+
+def second_Q(Q, a, beta, h, nu):
+    """Increment of Q to second order; axes cd."""
+    return (
+        beta**2 * jnp.einsum("cd->cd", Q)
+        + beta * jnp.einsum("c,d->cd", a, h)
+        + beta * jnp.einsum("c,d->cd", h, a)
+        + jnp.einsum(",c,d->cd", nu, a, a)
     )
 
 
