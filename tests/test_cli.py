@@ -387,6 +387,17 @@ def test_bad_finite_size_input(gmsym, arguments, message):
     assert (status, out) == (2, "") and message in err and err.count("\n") == 1
 
 
+def test_online_sgd_at_a_dimension(gmsym):
+    """The mean moves by order 1/d, and the deviation of a run is there, in JSON and in the table."""
+    limit, one, other = (json.loads(gmsym("effective", *ONLINE, *size, "--json", "-")[1]) for size in ((), ("--d", 200), ("--d", 800)))
+    assert "deviation" not in limit and limit.keys() == one.keys() - {"deviation"}
+    assert (one["Q"] - limit["Q"]) == pytest.approx(4 * (other["Q"] - limit["Q"]), rel=1e-6)
+    assert one["deviation"]["Q"] == pytest.approx(2 * other["deviation"]["Q"], rel=1e-6)
+    assert "deviation" in gmsym("effective", *ONLINE, "--d", 200)[1]
+    status, out, err = gmsym("effective", *ONLINE, "--d", 0)
+    assert (status, out) == (2, "") and "--d 0" in err
+
+
 @pytest.mark.parametrize("problem", [LOGISTIC, ONLINE])
 def test_a_notebook_of_a_problem(gmsym, tmp_path, problem):
     """Valid cells without outputs, the same every time, which read the same problem and call the public verbs in order."""

@@ -35,11 +35,11 @@ def at_dimension(
     """Shifts and deviations at dimension d from fluctuations with their bias; `nodes` are those of the module's test loss and error.
 
     Raises:
-        ComputationError: d is so small that the expansion leaves the states that there are.
+        ComputationError: a value is not finite: d is too small for the expansion.
     """
     shift, deviation = _at(module, numbers, start, found.mean, found.bias / d, found.covariance / d, nodes)
     if not all(bool(jnp.isfinite(x).all()) for x in (*shift.values(), *deviation.values())):
-        raise ComputationError(f"d = {d} is too small for an expansion in 1/d: a state within a few deviations of the mean does not exist")
+        raise ComputationError(f"the expansion in 1/d is not finite at d = {d}; take d larger")
     return FiniteDimension({k: np.asarray(x) for k, x in shift.items()}, {k: np.asarray(x) for k, x in deviation.items()})
 
 

@@ -62,7 +62,9 @@ def test_without_the_noise_of_the_corrector_the_volatility_of_q_is_too_large():
     module, (numbers, start) = pipeline.load(derive.effective(binary())), arrays(online(binary(), 1.5, {"sigma": 1.0, "mu_norm": 1.0}))
     start = start._replace(Q=jnp.array([[2.3]]), m=jnp.array([[1.3], [-1.3]]))
     rule = nodes.rule(1, "smooth", 0)
-    full, partial = (np.diag(engine.moments(module, jnp.asarray(0.0), start, numbers._replace(corrector=x), rule).volatility) for x in (1.0, 0.0))
+    full, partial = (
+        np.diag(engine.moments(module, jnp.asarray(0.0), start, numbers._replace(corrector=x), rule).volatility) for x in (1.0, 0.0)
+    )
     assert partial[0] > 1.5 * full[0]
     assert np.allclose(partial[1:], full[1:])
 
