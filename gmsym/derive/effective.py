@@ -346,7 +346,7 @@ def _reduced(problem: Problem, law: S.Law, label: dict[sp.Symbol, sp.Expr], resp
         return _mean(f, xs, location, law.covariance)
 
     if response == "derivative":
-        rows = [[mean(sp.diff(g, x)) for x in xs] for g in gradient]
+        rows = [[mean(sp.diff(_by_side(g), x)) for x in xs] for g in gradient]
     else:
         rows = [[mean(g * (x - centre)) for x, centre in zip(xs, location, strict=True)] for g in gradient]
     square = sp.Matrix(problem.fields, problem.fields, lambda i, j: 0)
@@ -359,6 +359,16 @@ def _reduced(problem: Problem, law: S.Law, label: dict[sp.Symbol, sp.Expr], resp
         square=sp.ImmutableDenseMatrix(square),
         trained=tuple(mean(g.xreplace(label)) for g in _trained_gradient(problem)),
     )
+
+
+def _by_side(expr: sp.Expr) -> sp.Expr:
+    """`expr` with every step H standing alone, f(H) = H f(1) + (1 - H) f(0): no chain rule holds where a field's sign jumps, as in
+    H(1 - sign(t) h), and no power of a step has its derivative."""
+    for step in sorted(expr.atoms(sp.Heaviside), key=sp.default_sort_key):
+        side = sp.Dummy("side", real=True)
+        if not step.args[0].has(sp.Heaviside) and sp.expand(sp.diff(expr.xreplace({step: side}), side, 2)) != 0:
+            return _by_side(step * expr.xreplace({step: sp.S.One}) + (1 - step) * expr.xreplace({step: sp.S.Zero}))
+    return expr
 
 
 def _mean(f: sp.Expr, xs: Sequence[sp.Symbol], location: Sequence[sp.Expr], covariance: sp.MatrixBase) -> sp.Expr:

@@ -9,6 +9,7 @@ from gmsym import derive
 from gmsym.calculus import reduced_dimension
 from gmsym.calculus.kernels import Transposed
 from gmsym.calculus.matrices import explicit
+from gmsym.functions import elementary
 from gmsym.system.causal_kernels import Mean
 from gmsym.system.ode import K, Q, S, a, abar, beta, c, h, k, p, phi_Q, rate, sigma2, t
 from tests.engine.test_ode import ONE, binary, taught, typed, xor
@@ -71,6 +72,24 @@ def test_clusters_of_mean_zero_have_centred_fields():
     assert system.of_cluster == (0, 1)
     assert not system.local[0].gradient[0].has(*system.law.mean)
     assert system.local[1].gradient[0].has(*system.law.mean)
+
+
+@pytest.mark.parametrize(
+    ("text", "jump"),
+    [
+        ("max(0, 1 - sign(t0)*h)", lambda v: -2 * sp.erfc(-1 / sp.sqrt(2 * v)) / 2),  # -E[H(1 - h) + H(1 + h)]
+        ("(h - sign(t0))**4", lambda v: -8 * (3 * v + 1)),  # 4 E[(h - 1)^3 - (h + 1)^3]
+    ],
+)
+def test_the_response_to_a_jump_of_the_teacher_is_the_difference_of_its_sides(text, jump):
+    """At t = 0, where h has the variance v: no chain rule through sign(t), by hand."""
+    problem = gm.Problem(ONE, gm.Loss("jump", gm.parse(text)), gm.optimizers.gd(), teacher=gm.Teacher([[1]], overlap=[0.1]))
+    system = derive.effective(problem)
+    V = system.law.covariance
+    at = {V[0, 0]: sp.Rational(13, 10), V[0, 1]: sp.Rational(2, 5), V[1, 1]: sp.Rational(9, 10)}
+    v = at[V[0, 0]] - at[V[0, 1]] ** 2 / at[V[1, 1]]
+    expected = jump(v) / sp.sqrt(2 * sp.pi * at[V[1, 1]])
+    assert abs(sp.N(elementary(system.local[0].response[0, 1].subs(at)) - expected, 20)) < 1e-15
 
 
 def test_closed_drift_of_squared_loss_is_the_linear_one():
