@@ -276,6 +276,8 @@ def tune(
         raise InputError(
             "the drift holds means with kinks in several dimensions, which have no gradient on fixed nodes; tune a smoother loss"
         )
+    if objective == "test_error" and any(nature == "rough" for _, nature in module.TEST_NODES):
+        raise InputError("test_error holds jumps in several dimensions, which have no gradient on fixed nodes; tune test_loss")
     values = [_hyperparameter(module, numbers, name) for name in names]
     if not names or min(values) <= 0:
         raise InputError(

@@ -55,7 +55,7 @@ def xor():
 
 def taught():
     """Labels by a perceptron: the sign of a teacher's field."""
-    loss = gm.Loss("taught", gm.parse("log(1 + exp(-sign(t0)*h))"))
+    loss = gm.Loss("taught", gm.parse("log(1 + exp(-sign(t0)*h))"), target=gm.parse("t0"))
     return gm.Problem(ONE, loss, gm.optimizers.gd(), teacher=gm.Teacher([[1]], overlap=[0.1]))
 
 
@@ -231,6 +231,19 @@ def test_tuning_finds_the_best_step_of_least_squares():
     assert history[-1] < history[0] and np.isclose(history[-1], losses[best["step"]], atol=1e-6)
 
 
+@pytest.mark.slow
+def test_tuning_the_error_of_a_taught_classifier():
+    """The step of least test error, against a scan of arccos(M/sqrt(Q T))/pi."""
+    best, history = gm.tune(taught(), ["step"], samples=2.0, step=0.5, objective="test_error", ridge=0.0)
+    module, numbers, start = loaded(taught(), 1.0, ridge=0.0)
+    errors = {}
+    for c in (0.9 * best["step"], best["step"], 1.1 * best["step"]):
+        found = solve_ode(module, numbers._replace(step=jnp.asarray(c)), start, [0.0, 2.0 * c]).values
+        errors[c] = np.arccos(found["M"][-1, 0, 0] / np.sqrt(found["Q"][-1, 0, 0])) / np.pi
+    assert min(errors, key=errors.get) == best["step"]
+    assert history[-1] < history[0] and np.isclose(history[-1], errors[best["step"]], atol=1e-6)
+
+
 # --- against online SGD -----------------------------------------------------------------------------------------------
 
 
@@ -317,6 +330,11 @@ def test_problems_that_are_not_for_online_sgd_are_refused():
             verb(xor())
     with pytest.raises(gm.InputError, match="does not treat teacher fields"):
         gm.simulate(taught(), n=100, d=50, steps=3, ridge=0.0, eta=1.0)
+
+
+def test_an_error_without_a_gradient_is_not_tuned():
+    with pytest.raises(gm.InputError, match="test_error holds jumps in several dimensions"):
+        gm.tune(xor(), ["step"], samples=2.0, step=0.5, objective="test_error")
 
 
 def test_divergence_is_reported_with_its_time():
