@@ -230,6 +230,8 @@ def _outer_means(expr: sp.Expr) -> list[GaussianMean]:
     """Gaussian means that stand in no other one, in a fixed order."""
     if isinstance(expr, GaussianMean):
         return [expr]
+    if not expr.has(GaussianMean):
+        return []
     return [node for part in sorted(expr.args, key=sp.default_sort_key) for node in _outer_means(part)]
 
 

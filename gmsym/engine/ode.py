@@ -74,7 +74,7 @@ def solve_ode(
         raise InputError(f"tolerance = {tolerance!r}: a number from 1e-13 to 0.1 is needed")
     ts = jnp.asarray(times, float)
     rough = any(nature == "rough" for _, nature in module.NODES)
-    step_tolerance = max(_SAFETY * tolerance, _ROUGH_TOLERANCE if rough else 0.0)
+    step_tolerance = jnp.asarray(max(_SAFETY * tolerance, _ROUGH_TOLERANCE if rough else 0.0))  # an array: one compilation for all
     mean, V = law(start, numbers)
     level = quadrature.level_of(float(jnp.sqrt(jnp.max(jnp.diagonal(V, axis1=1, axis2=2)))))
     last = _ROUGH_LEVEL if rough else max([quadrature.largest_level(*kind) for kind in module.NODES], default=0)
