@@ -9,7 +9,7 @@ import mpmath
 import sympy as sp
 
 from .polynomials import Polynomial
-from .probing import independent, root, tidy, vanishes
+from .probing import independent, root, singular, tidy
 
 Row = Sequence[sp.Expr]
 
@@ -131,7 +131,7 @@ class Gaussian:
         """(law of a subset of the variables with an invertible covariance, {the others: their affine expression in these})."""
         kept: list[int] = []
         for j in range(self.dimension):
-            if not vanishes(self.cov[j, j]) and not (kept and vanishes(_residual(self.cov, kept, j))):
+            if not singular(self.cov.extract([*kept, j], [*kept, j])):
                 kept.append(j)
         if len(kept) == self.dimension:
             return self, {}
@@ -164,12 +164,6 @@ def _quadratic(p: Polynomial, d: int) -> tuple[sp.Matrix, sp.Matrix, sp.Expr]:
         else:
             offset += c
     return b, B, offset
-
-
-def _residual(cov: sp.Matrix, kept: list[int], j: int) -> sp.Expr:
-    """Determinant that vanishes exactly when variable j is a function of the kept ones."""
-    both = [*kept, j]
-    return cov.extract(both, both).det(method="berkowitz")
 
 
 def _diverges(M: sp.Matrix) -> bool:

@@ -45,6 +45,16 @@ def _small(value: sp.Expr) -> bool:
     return bool(magnitude.is_Float or magnitude.is_Integer) and magnitude < sp.Float(10) ** (5 - DIGITS)
 
 
+def singular(M: sp.Matrix) -> bool:
+    """Whether the determinant of `M` is identically zero; that of a large matrix would be long to write."""
+    return all(_small(sp.Float(mpmath.fabs(_determinant(M, draw)), 15)) for draw in range(_DRAWS if M.free_symbols else 1))
+
+
+def _determinant(M: sp.Matrix, draw: int) -> mpmath.mpf:
+    with mpmath.workdps(DIGITS):
+        return mpmath.det(mpmath.matrix([[_number(entry, draw)._to_mpmath(mpmath.mp.prec) for entry in row] for row in M.tolist()]))
+
+
 def independent(rows: Sequence[Sequence[sp.Expr]]) -> list[int]:
     """Indices of the first maximal set of linearly independent rows, for generic values of their symbols."""
     chosen: list[int] = []

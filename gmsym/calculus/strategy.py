@@ -18,6 +18,7 @@ Stein would make two. Nodes of one call that share their law and their symbolic 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cache, lru_cache
 from itertools import combinations
 
 import sympy as sp
@@ -37,6 +38,7 @@ _MAX_DEPTH = 40  # a safety net: the measures above end every recursion well bef
 _MAX_DEGREE = 64  # of P, times the dimension: beyond, the moments themselves are too large to write
 _MAX_STEPS = 4  # more steps in one product are not taken apart
 _MAX_STEIN = 3  # derivatives of a generic factor, which grow; beyond, the polynomial is integrated given S
+_THIS, _OTHER = sp.symbols("this other", real=True, cls=sp.Dummy)  # a variable, whatever its name, among the others
 
 
 def expectation(f: sp.Expr, variables: Iterable[sp.Symbol], mean: Iterable[sp.Expr], cov: sp.Matrix) -> sp.Expr:
@@ -70,7 +72,36 @@ def _mean(f: sp.Expr, law: Gaussian, depth: int) -> sp.Expr:
             raise TooLargeError
     except TooLargeError:
         return _irreducible(f, [], constant(sp.S.One, law.dimension), law, depth)
-    return sp.Add(*(_term(F, P, law, depth + 1) for F, P in terms.items()))
+    return sp.Add(*(_once(F, P, law) if depth == 0 and len(P) == 1 else _term(F, P, law, depth + 1) for F, P in terms.items()))
+
+
+def _once(F: sp.Expr, P: Polynomial, law: Gaussian) -> sp.Expr:
+    """`_term` of a monomial, derived once for all that differ in names only: the units of a network are interchangeable."""
+    xs = law.variables
+    if sort(F, xs).generic != 1:  # a node, quickly made, whose variables keep the order of the others
+        return _term(F, P, law, 1)
+    ((exponents, c),) = P.items()
+    used = [i for i, k in enumerate(exponents) if k or F.has(xs[i])]
+    role = {i: sp.default_sort_key(F.xreplace({x: _OTHER for x in xs if x != xs[i]} | {xs[i]: _THIS})) for i in used}
+    order = sorted(used, key=lambda i: (exponents[i], role[i]))
+    marginal = law.marginal(order)
+    parts = [*marginal.mean, *(marginal.cov[i, j] for i in range(len(order)) for j in range(i, len(order))), F]
+    free = dict.fromkeys(s for part in parts for s in sorted(part.free_symbols - {*xs}, key=lambda s: s.name))
+    names = {s: _letter("s", k, tuple(sorted(s.assumptions0.items()))) for k, s in enumerate(free)}
+    variables = {x: _letter("x", i, (("real", True),)) for i, x in enumerate(marginal.variables)}
+    renamed = Gaussian(tuple(variables.values()), marginal.mean.xreplace(names), marginal.cov.xreplace(names))
+    value = _monomial(F.xreplace(names | variables), tuple(exponents[i] for i in order), renamed)
+    return flat(c) * value.xreplace({letter: s for s, letter in names.items()})
+
+
+@cache
+def _letter(stem: str, index: int, assumptions: tuple[tuple[str, bool], ...]) -> sp.Dummy:
+    return sp.Dummy(f"{stem}{index}", **dict(assumptions))
+
+
+@lru_cache(maxsize=4096)
+def _monomial(F: sp.Expr, exponents: tuple[int, ...], law: Gaussian) -> sp.Expr:
+    return _term(F, {exponents: sp.S.One}, law, 1)
 
 
 def _term(F: sp.Expr, P: Polynomial, law: Gaussian, depth: int) -> sp.Expr:

@@ -1,6 +1,6 @@
 """Source text of a module of kind `Ode`; its contract is runtime/ode.py."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import sympy as sp
 from sympy.core.relational import Relational
@@ -54,6 +54,7 @@ _IMPORTS = {
     "rt.": "from gmsym.runtime import functions as rt",
     "gaussian_means(": "from gmsym.runtime.nodes import gaussian_means",
     "gaussian_means_between(": "from gmsym.runtime.nodes import gaussian_means_between",
+    "gaussian_means_across(": "from gmsym.runtime.nodes import gaussian_means_across",
 }
 
 
@@ -160,8 +161,8 @@ def _closed(name: str, system: Ode, outputs: Sequence[sp.Expr], kinds: list[tupl
     for index, ((mean, cov, rough), nodes) in enumerate(laws.items()):
         variables = nodes[0].variables
         bodies = [node.integrand.xreplace(dict(zip(node.variables, variables, strict=True))) for node in nodes]
-        kinks = _kinks(bodies, variables[0]) if rough and len(mean) == 1 else None
-        kind = (len(mean), "smooth" if not rough else "rough" if kinks is None else "kinked")
+        loci = _loci(bodies, variables) if rough and len(mean) <= 2 else None
+        kind = (len(mean), "smooth" if not rough else "rough" if loci is None else "kinked")
         if kind not in kinds:
             kinds.append(kind)
         law = [Group(*mean), Group(*(Group(*cov.row(i)) for i in range(cov.rows)))]
@@ -170,18 +171,19 @@ def _closed(name: str, system: Ode, outputs: Sequence[sp.Expr], kinds: list[tupl
         own = [sp.Dummy(f"e{index}_{i}", real=True) for i in range(len(nodes))]
         values |= dict(zip(nodes, own, strict=True))
         symbols += own
-        integrand, law_text, chosen = (
-            f"lambda *z: {name}_integrand_{index}(z, *given)",
-            f"*{name}_law_{index}(*given)",
-            f"nodes[{kinds.index(kind)}]",
-        )
-        if kinks is not None:
-            texts.append(printer.function(f"{name}_kinks_{index}", given, "Where the integrands have kinks.", Group(*kinks)))
-            calls.append(f"*gaussian_means_between({integrand}, {law_text}, {name}_kinks_{index}(*given), {chosen}),")
+        integrand, chosen = f"lambda *z: {name}_integrand_{index}(z, *given), *{name}_law_{index}(*given)", f"nodes[{kinds.index(kind)}]"
+        if loci is None:
+            calls.append(f"*gaussian_means({integrand}, {chosen}),")
             continue
-        calls.append(
-            f"*gaussian_means(lambda *z: {name}_integrand_{index}(z, *given), *{name}_law_{index}(*given), nodes[{kinds.index(kind)}]),"
-        )
+        kinks, rule = (_kinks(loci), "between") if len(mean) == 1 else (_meetings(loci), "across")
+        texts.append(printer.function(f"{name}_kinks_{index}", given, "Where the integrands have kinks.", Group(*kinks)))
+        where = f"{name}_kinks_{index}(*given)"
+        if rule == "across":
+            lines = Group(*_distinct(-(a * variables[0] + c) / b for (a, b), c in loci if b != 0))
+            summary = "Where they have kinks in the second variable, given the first."
+            texts.append(printer.function(f"{name}_lines_{index}", {"first": variables[0], **given}, summary, lines))
+            where += f", lambda first: {name}_lines_{index}(first, *given)"
+        calls.append(f"*gaussian_means_{rule}({integrand}, {where}, {chosen}),")
     closed = [expr.xreplace(values) for expr in outputs]
     for function, text in _BATCHED.items():
         found = sorted({x for expr in closed for x in expr.atoms(function) if _is_flat(x, symbols)}, key=sp.default_sort_key)
@@ -217,21 +219,63 @@ def _nature(system: Ode) -> str:
     return "rough" if any(x.has(*ROUGH) for x in (*system.gradient, *system.trained_gradient)) else "smooth"
 
 
-def _kinks(bodies: Sequence[sp.Expr], z: sp.Symbol) -> list[sp.Expr] | None:
-    """Zeros of the arguments of steps and kinks, None where one of them is not affine."""
-    arguments = [x.args[0] for body in bodies for x in body.atoms(sp.Heaviside, sp.sign, sp.Abs)]
-    arguments += [x - y for body in bodies for e in body.atoms(sp.Max, sp.Min) for i, x in enumerate(e.args) for y in e.args[:i]]
-    arguments += [x.lhs - x.rhs for body in bodies for e in body.atoms(sp.Piecewise) for x in e.atoms(Relational)]
-    forms = [affine(u, (z,)) for u in arguments if u.has(z)]
-    if any(form is None for form in forms):
+Affine = tuple[tuple[sp.Expr, ...], sp.Expr]  # (w, c) of w.z + c
+_MOST_LOCI = 12  # in two dimensions there are about as many cubed cells between them
+_MOST_NESTED = 6  # kinks within the argument of another one, each of which doubles the forms
+
+
+def _loci(bodies: Sequence[sp.Expr], z: Sequence[sp.Symbol]) -> list[Affine] | None:
+    """Affine forms that vanish wherever a body has a kink; None where a kink is on none, or they are many."""
+    arguments = {u for body in bodies for u in _kinked_arguments(body)}
+    if any(len(u.atoms(*ROUGH)) > _MOST_NESTED for u in arguments):
         return None
-    return sorted({sp.cancel(-offset / slope) for (slope,), offset in forms}, key=sp.default_sort_key)
+    found = {form for u in arguments for form in _pieces(u) if form.has_free(*z)}
+    forms = [affine(form, z) for form in sorted(found, key=sp.default_sort_key)]
+    return None if None in forms or len(forms) > _MOST_LOCI else forms
+
+
+def _kinked_arguments(expr: sp.Expr) -> list[sp.Expr]:
+    """What changes its sign where a step, absolute value, maximum or condition in `expr` has its kink."""
+    found = [x.args[0] for x in expr.atoms(sp.Heaviside, sp.sign, sp.Abs)]
+    found += [x - y for e in expr.atoms(sp.Max, sp.Min) for i, x in enumerate(e.args) for y in e.args[:i]]
+    return found + [x.lhs - x.rhs for e in expr.atoms(sp.Piecewise) for x in e.atoms(Relational)]
+
+
+def _pieces(expr: sp.Expr) -> set[sp.Expr]:
+    """The expressions that `expr` is on either side of the kinks inside it."""
+    kinked = sorted(expr.atoms(*ROUGH), key=lambda e: (e.count_ops(), sp.default_sort_key(e)))
+    if not kinked:
+        return {expr}
+    inner = kinked[0]
+    branches = {sp.Heaviside: (0, 1), sp.sign: (-1, 1), sp.Abs: (inner.args[0], -inner.args[0])}.get(type(inner), inner.args)
+    if isinstance(inner, sp.Piecewise):
+        branches = [value for value, _ in inner.args]
+    return {piece for branch in branches for piece in _pieces(expr.xreplace({inner: sp.sympify(branch)}))}
+
+
+def _kinks(loci: Sequence[Affine]) -> list[sp.Expr]:
+    """Zeros of affine forms of one variable."""
+    return _distinct(-c / w for (w,), c in loci)
+
+
+def _meetings(loci: Sequence[Affine]) -> list[sp.Expr]:
+    """Values of the first of two variables where lines cross, or that they hold fixed."""
+    fixed = [-c / a for (a, b), c in loci if b == 0]
+    slanted = [(a, b, c) for (a, b), c in loci if b != 0]
+    pairs = [(p, q, sp.expand(p[0] * q[1] - q[0] * p[1])) for i, p in enumerate(slanted) for q in slanted[:i]]
+    return _distinct([*fixed, *((p[1] * q[2] - q[1] * p[2]) / det for p, q, det in pairs if det != 0)])
+
+
+def _distinct(values: Iterable[sp.Expr]) -> list[sp.Expr]:
+    return sorted({sp.cancel(value) for value in values}, key=sp.default_sort_key)
 
 
 def _outer_means(expr: sp.Expr) -> list[GaussianMean]:
     """Gaussian means that stand in no other one, in a fixed order."""
     if isinstance(expr, GaussianMean):
         return [expr]
+    if not expr.has(GaussianMean):
+        return []
     return [node for part in sorted(expr.args, key=sp.default_sort_key) for node in _outer_means(part)]
 
 

@@ -80,7 +80,7 @@ def effective(problem: Problem) -> Ode:
     used = [y for y in symbols.labels(problem.data.label_size) if loss.expr.has(y)]
     shared = all(f.is_polynomial(*used) for f in (loss.value, *loss.gradient, *_trained_gradient(problem))) if used else True
     groups, of_cluster = _groups(problem, law, shared)
-    tested, tested_of_cluster = _groups(problem, law, shared and problem.decision is None)
+    tested, tested_of_cluster = _groups(problem, law, shared and not _depends_on_label(problem))
     response, local = _local_means(problem, law, groups)
     return Ode(
         name=f"{loss.name}_online",
@@ -311,6 +311,12 @@ def _groups(problem: Problem, law: S.Law, shared: bool) -> tuple[list[dict[sp.Sy
     return distinct, tuple(map(distinct.index, found))
 
 
+def _depends_on_label(problem: Problem) -> bool:
+    """Whether it depends on the label which predictions are wrong."""
+    labels = symbols.labels(problem.data.label_size)
+    return problem.decision == "argmax" or problem.target is not None and problem.target.has(*labels)
+
+
 def _teacher_column(problem: Problem, cluster: int) -> list[sp.Expr]:
     """theta*_s . mu_k of a cluster."""
     return [] if problem.teacher is None else list(problem.teacher.overlap_with_means(problem.data.clusters)[:, cluster])
@@ -392,8 +398,7 @@ def _tested(problem: Problem, law: S.Law, label: dict[sp.Symbol, sp.Expr]) -> S.
 
     error = None
     if problem.decision == "sign":
-        (y,) = symbols.labels(1)
-        error = mean(sp.Heaviside(-label[y] * problem.loss.readout))
+        error = mean(sp.Heaviside(-problem.target.xreplace(label) * problem.loss.readout))
     elif problem.decision == "argmax":
         fields = problem.loss.fields
         best = next(i for i, y in enumerate(symbols.labels(problem.data.label_size)) if label[y] == 1)

@@ -45,7 +45,7 @@ def _test_error(problem: Problem, moments: Moments) -> tuple[sp.Expr, ...] | Non
     """Misclassification probability of a fresh sample of each cluster."""
     fields = problem.loss.fields
     if problem.decision == "sign":
-        wrong = [sp.Heaviside(-y * problem.loss.readout) for (y,) in problem.data.labels]
+        wrong = [sp.Heaviside(-problem.loss.at_label(problem.target, y) * problem.loss.readout) for y in problem.data.labels]
     elif problem.decision == "argmax":
         classes = [max(range(len(y)), key=lambda c: y[c]) for y in problem.data.labels]
         wrong = [1 - sp.Mul(*(sp.Heaviside(fields[c] - f) for f in fields if f != fields[c])) for c in classes]

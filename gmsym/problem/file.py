@@ -5,7 +5,7 @@ Tables and keys (everything but the loss has a default or is asked for when it i
 - `[mixture]`: `probabilities`, `labels`, `means_gram`, and `variance` or `blocks = { fractions, variance }`. Without it, or
   with `mu_norm` and `sigma` alone (default 1 and 1): two clusters of means +mu and -mu labelled +1 and -1; for a loss with
   L > 1 label components, L equally likely clusters with orthogonal means of norm `mu_norm` and one-hot labels.
-- `[loss]`: `name` of the catalog and its arguments, or `expression`, the numbers of the parameters it uses, and a `readout`.
+- `[loss]`: `name` of the catalog and its arguments, or `expression`, the numbers of the parameters it uses, a `readout` and a `target`.
 - `[optimizer]`: `name` of the catalog (default gd), or `update`, one rule a variable; the numbers of its parameters; `ridge` (default 0).
   `eta` may be a text: a schedule, an expression of the step counter t and of parameters.
 - `[initial]`: `norm2` (default 1) and `overlap` (default 0).
@@ -353,8 +353,13 @@ def _allowed(name: str, table: Mapping[str, Any]) -> list[str]:
             return ["name", "expression"]
         if "expression" not in table:
             return ["name", *_arguments(losses.CATALOG, "loss", table)]
-        used = _names_in(table["expression"], table.get("readout"))
-        return ["expression", "readout", *(n for n in used if not (symbols.is_field(n) or symbols.is_label(n) or symbols.is_teacher(n)))]
+        used = _names_in(table["expression"], table.get("readout"), table.get("target"))
+        return [
+            "expression",
+            "readout",
+            "target",
+            *(n for n in used if not (symbols.is_field(n) or symbols.is_label(n) or symbols.is_teacher(n))),
+        ]
     schedule = [n for n in _names_in(table.get("eta")) if n != "t"]
     if "update" not in table:
         arguments = [a for a in _arguments(optimizers.CATALOG, "optimizer", table) if a != "step"]
@@ -435,14 +440,14 @@ def _loss(table: Mapping[str, Any], trained: Sequence[str]) -> tuple[Loss, dict[
         arguments = _arguments(losses.CATALOG, "loss", table)
         given = {k: _argument(k, v, arguments[k]) for k, v in table.items() if k != "name"}
         return losses.CATALOG[table["name"]](**given), {}
-    values = _numbers(table, {"expression", "readout"})
+    values = _numbers(table, {"expression", "readout", "target"})
     for name in trained:
         if name in values:
             raise InputError(f"{name} = {values[name]}: {name} is trained; its initial value stands in [trained] initial")
     expr = parser.parse_loss(table["expression"], [*values, *trained], what="[loss] expression")
-    readout = table.get("readout")
-    score = None if readout is None else parser.parse_loss(readout, [*values, *trained], what="[loss] readout")
-    return Loss("custom", expr, score), values
+    known = [*values, *trained]
+    rest = {key: parser.parse_loss(table[key], known, what=f"[loss] {key}") for key in ("readout", "target") if key in table}
+    return Loss("custom", expr, **rest), values
 
 
 def _teacher(table: Mapping[str, Any]) -> Teacher:

@@ -47,26 +47,29 @@ class Loss:
         readout: the classifier's score f(h), which predicts sign(f). Default: h for one field; with several fields the
             prediction is the largest of them if the label is a vector of their number, and there is no test error
             otherwise. It may use the parameters of the loss.
+        target: its sign is the true class, which the sign of the readout predicts: an expression of the label, of the teacher
+            fields and of parameters of the loss. Default: the label where it is +-1 and there is no teacher.
 
     Raises:
         InputError: `expr` does not depend on a field, is not continuous, uses a reserved name, or has a condition other than
-            inequalities joined by and, or, not.
+            inequalities joined by and, or, not; `readout` or `target` uses other symbols, or `target` stands without a readout.
     """
 
     name: str
     expr: sp.Expr
     readout: sp.Expr | None
+    target: sp.Expr | None
 
-    def __init__(self, name: str, expr: sp.Expr, readout: sp.Expr | None = None):
+    def __init__(self, name: str, expr: sp.Expr, readout: sp.Expr | None = None, target: sp.Expr | None = None):
         if not isinstance(name, str) or not name.isidentifier():
             raise InputError(f"name = {name!r}: a loss needs an identifier, such as 'my_loss'")
-        expr = _fields_from_zero(_checked(expr, "loss"))
+        expr = _fields_from_zero(_of_fields(expr, "loss"))
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "expr", expr)
         if readout is None and self.fields == (symbols.h,):
             readout = symbols.h
         if readout is not None:
-            readout = _fields_from_zero(_checked(readout, "readout")) if readout != symbols.h else readout
+            readout = _fields_from_zero(_of_fields(readout, "readout")) if readout != symbols.h else readout
             stray = readout.free_symbols - set(self.fields) - self.parameters
             if stray:
                 raise InputError(
@@ -74,7 +77,25 @@ class Loss:
                     f"not {sorted(map(str, stray))}"
                 )
         object.__setattr__(self, "readout", readout)
+        object.__setattr__(self, "target", None if target is None else self._true_class(target))
         _ = self.gradient  # a discontinuous loss is refused here
+
+    def _true_class(self, target: sp.Expr) -> sp.Expr:
+        """`target`, checked."""
+        target = _checked(target, "target")
+        target = target if len(self.labels) > 1 else _fields_from_zero(target)
+        classes = {s for s in target.free_symbols if symbols.is_label(s.name) or s in self.teachers}
+        stray = target.free_symbols - classes - self.parameters
+        if stray:
+            raise InputError(
+                f"target = {target}: only the label, the teacher fields {list(map(str, self.teachers))} and the parameters of the loss "
+                f"may appear, not {sorted(map(str, stray))}"
+            )
+        if not classes:
+            raise InputError(f"target = {target} depends on neither the label nor a teacher field; its sign is a sample's true class")
+        if self.readout is None:
+            raise InputError(f"target = {target}: a readout is needed beside it; with several fields there is no default")
+        return target
 
     @cached_property
     def fields(self) -> tuple[sp.Symbol, ...]:
@@ -166,11 +187,16 @@ def _checked(expr: sp.Expr, name: str) -> sp.Expr:
     reserved = sorted(names & _RESERVED)
     if reserved:
         raise InputError(f"{name} = {expr}: {reserved} are reserved names; call a parameter of the loss something else")
-    if not any(map(symbols.is_field, names)):
-        raise InputError(f"{name} = {expr} is not a function of a field; use h, or h0, h1, ... for several fields")
     for letter in "hy":
         if letter in names and any(n[0] == letter and n[1:].isdigit() for n in names):
             raise InputError(f"{name} = {expr} uses both {letter} and {letter}0, {letter}1, ...: use {letter} alone, or numbered ones only")
+    return expr
+
+
+def _of_fields(expr: sp.Expr, name: str) -> sp.Expr:
+    expr = _checked(expr, name)
+    if not any(symbols.is_field(s.name) for s in expr.free_symbols):
+        raise InputError(f"{name} = {expr} is not a function of a field; use h, or h0, h1, ... for several fields")
     return expr
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Real
@@ -111,6 +112,7 @@ class Problem:
                 f"the loss uses {len(loss.teachers)} teacher field(s) ({', '.join(map(str, loss.teachers)) or 'none'}) but there are "
                 f"{0 if teacher is None else teacher.count} teacher direction(s); give teacher = Teacher(gram, ...), a row for each field"
             )
+        _check_target(data, loss, () if trained is None else trained.names)
         unused = [] if trained is None else [v.name for v in trained.names if v not in loss.parameters]
         if unused:
             raise InputError(f"trained: {unused[0]} is not in the loss {loss.expr}; train parameters that the loss uses")
@@ -149,13 +151,20 @@ class Problem:
                 raise InputError(f"{what} does not treat {part}; they are part of online SGD: gm.effective, gm.simulate_online")
 
     @cached_property
+    def target(self) -> sp.Expr | None:
+        """Its sign is the true class: the loss's `target`, or a label of +-1 without a teacher; None where no sign is predicted."""
+        if self.loss.target is not None:
+            return self.loss.target
+        binary = self.data.label_size == 1 and all(abs(label) == 1 for (label,) in self.data.labels)
+        return symbols.y if binary and self.teacher is None and self.loss.readout is not None else None
+
+    @cached_property
     def decision(self) -> Literal["sign", "argmax"] | None:
-        """How a fresh sample is classified: the sign of the readout (labels +-1), the largest field (vector labels), or not at all."""
-        if self.teacher is not None:  # the target is not the cluster's label
+        """How a fresh sample is classified: by the sign of the readout, by the largest field (vector labels), or not at all."""
+        if self.target is not None:
+            return "sign"
+        if self.teacher is not None or self.data.label_size == 1:  # with a teacher the class is not the cluster's label
             return None
-        if self.data.label_size == 1:
-            binary = all(abs(label) == 1 for (label,) in self.data.labels)
-            return "sign" if binary and self.loss.readout is not None else None
         one_hot = all(sorted(label) == [0] * (len(label) - 1) + [1] for label in self.data.labels)
         return "argmax" if one_hot and self.data.label_size == self.fields and self.loss.readout is None else None
 
@@ -182,6 +191,8 @@ class Problem:
             parts += [self.teacher.gram, self.teacher.overlap_with(self.fields), self.teacher.overlap_with_means(data.clusters)]
         if self.trained is not None:
             parts += [sp.Tuple(*self.trained.names), sp.Tuple(*self.trained.expressions)]
+        if self.loss.target is not None:
+            parts.append(self.loss.target)
         return hashlib.sha256("\n".join(map(sp.srepr, parts)).encode()).hexdigest()[:12]
 
     @cached_property
@@ -267,6 +278,24 @@ class Problem:
                 raise InputError(f"trained {name} = {value}: a non-negative number is needed")
         initial = numbers.numeric(self.trained.initial, bound, (len(self.trained.names),))
         return {"trained": initial, "trained_step": step, "trained_ridge": ridge}
+
+
+def _check_target(data: GaussianMixture, loss: Loss, trained: Sequence[sp.Symbol]) -> None:
+    """Raises InputError if the true class needs a label that there is not, or moves with training, or is no sign."""
+    target = loss.target
+    if target is None:
+        return
+    labels = symbols.labels(data.label_size)
+    unknown = sorted(s.name for s in target.free_symbols if symbols.is_label(s.name) and s not in labels)
+    if unknown:
+        raise InputError(f"target = {target} uses {unknown[0]}; the label here is {', '.join(map(str, labels))}")
+    moving = [v.name for v in trained if target.has(v)]
+    if moving:
+        raise InputError(f"target = {target}: {moving[0]} is trained, and the true class does not depend on what is trained")
+    for label in data.labels:
+        value = loss.at_label(target, label).evalf()
+        if not value.free_symbols and not (value.is_real and value.is_nonzero):
+            raise InputError(f"target = {target} is {value} for the label {', '.join(map(str, label))}; a non-zero real number is needed")
 
 
 def _gram(norm2: Any, columns: int) -> sp.ImmutableDenseMatrix:

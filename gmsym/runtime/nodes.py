@@ -1,7 +1,7 @@
 """Quadrature nodes as data: a rule is chosen by dimension, smoothness and level, and can be exchanged without recompiling.
 
-Source: theory.md 6: the trapezoid rule in one dimension, with about 16 sd(h) nodes, or panels between the kinks; tensor grids up to four
-dimensions for smooth integrands; scrambled Sobol points for kinks in several dimensions and beyond.
+Source: theory.md 6: the trapezoid rule in one dimension, with about 16 sd(h) nodes; panels between the kinks in one and two dimensions;
+tensor grids up to four dimensions for smooth integrands; scrambled Sobol points for kinks in more dimensions and beyond.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,11 +22,11 @@ _TRAPEZOID = {1: (64, 2.0), 2: (32, 1.5)}  # nodes a dimension at level 0, and t
 _HERMITE = {3: (12, 1.4), 4: (8, 1.3)}
 _SOBOL = 12  # log2 of the points at level 0
 _NEGLIGIBLE = 1e-17  # of the largest weight
-_PANEL_LEVELS = 5  # beyond, computing the nodes takes long
+_PANELS = {1: (64, 5), 2: (32, 1)}  # nodes of a panel in each dimension at level 0, and the last level: they double with each
 LARGEST = 2**17  # nodes of one rule
 
 
-Nature = Literal["smooth", "kinked", "rough"]  # kinked: in one dimension, where the kinks are known
+Nature = Literal["smooth", "kinked", "rough"]  # kinked: in one or two dimensions, where the kinks are known
 
 
 class Nodes(NamedTuple):
@@ -68,18 +68,52 @@ def gaussian_means_between(
         nodes: of a "kinked" rule.
     """
     deviation = jnp.sqrt(jnp.asarray(cov, float)[0, 0])
-    standard = (jnp.asarray(kinks, float) - mean[0]) / deviation
-    edges = jnp.concatenate([jnp.array([-_REACH]), jnp.sort(jnp.clip(standard, -_REACH, _REACH)), jnp.array([_REACH])])
-    widths = edges[1:] - edges[:-1]
-    z = (edges[:-1, None] + widths[:, None] * nodes.points[0]).ravel()
-    weights = (widths[:, None] * nodes.weights).ravel() * jnp.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+    z, weights = _between((jnp.asarray(kinks, float) - mean[0]) / deviation, nodes)
     values = jax.vmap(integrand)(mean[0] + deviation * z)
     return tuple(jnp.sum(weights * value) for value in values)
 
 
-def _panels(level: int, variant: int) -> Nodes:
+def gaussian_means_across(
+    integrand: Callable[..., Sequence[jax.Array]],
+    mean: Sequence[jax.Array],
+    cov: Sequence[Sequence[jax.Array]],
+    outer: Sequence[jax.Array],
+    inner: Callable[[jax.Array], Sequence[jax.Array]],
+    nodes: Nodes,
+) -> tuple[jax.Array, ...]:
+    """Means of several functions of two Gaussian variables that are smooth but on lines: the second is integrated given the first.
+
+    Args:
+        integrand, mean, cov: as `gaussian_means`, with d = 2.
+        outer: values of the first variable where the kinks in the second meet each other, or where the lines hold it fixed.
+        inner: takes the first variable, returns the values of the second where the integrand or a derivative jumps.
+        nodes: of a "kinked" rule.
+    """
+    root = square_root(jnp.asarray(cov, float))
+    width = jnp.where(root[1, 1] > 0, root[1, 1], 1.0)
+    x, weights = _between((jnp.asarray(outer, float) - mean[0]) / root[0, 0], nodes)
+    first = mean[0] + root[0, 0] * x
+    centre = mean[1] + root[1, 0] * x
+
+    def given(first, centre):
+        y, weights = _between((jnp.asarray(inner(first), float) - centre) / width, nodes)
+        values = jax.vmap(lambda z: integrand(first, z))(centre + root[1, 1] * y)
+        return tuple(jnp.sum(weights * value) for value in values)
+
+    return tuple(jnp.sum(weights * value) for value in jax.vmap(given)(first, centre))
+
+
+def _between(kinks: jax.Array, nodes: Nodes) -> tuple[jax.Array, jax.Array]:
+    """Points (N,) and weights (N,) for N(0, 1), in panels between the kinks; kinks that are no numbers do nothing."""
+    inside = jnp.clip(jnp.where(jnp.isnan(kinks), _REACH, kinks), -_REACH, _REACH)
+    edges = jnp.concatenate([jnp.array([-_REACH]), jnp.sort(inside), jnp.array([_REACH])])
+    widths = edges[1:] - edges[:-1]
+    z = (edges[:-1, None] + widths[:, None] * nodes.points[0]).ravel()
+    return z, (widths[:, None] * nodes.weights).ravel() * jnp.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+
+
+def _panels(count: int, variant: int) -> Nodes:
     """Points and weights on (0, 1): Gauss-Legendre, or Fejer's first rule with as many nodes."""
-    count = 64 * 2**level
     if variant == 0:
         x, weights = np.polynomial.legendre.leggauss(count)
     else:
@@ -99,7 +133,7 @@ def level_of(deviation: float) -> int:
 def largest_level(dimension: int, nature: Nature) -> int:
     """The last level whose rule has at most `LARGEST` nodes."""
     if nature == "kinked":
-        return _PANEL_LEVELS
+        return _PANELS[dimension][1]
     level = 0
     while _size(dimension, nature, level + 1) <= LARGEST:
         level += 1
@@ -111,7 +145,7 @@ def rule(dimension: int, nature: Nature, level: int, variant: int = 0) -> Nodes:
     """Nodes of a rule for integrands of a nature; `variant` 1 has as many, other ones: half a step on, rotated, or of another scramble."""
     level = min(level, largest_level(dimension, nature))
     if nature == "kinked":
-        return _panels(level, variant)
+        return _panels(_PANELS[dimension][0] * 2**level, variant)
     if nature == "rough" or dimension not in (*_TRAPEZOID, *_HERMITE):
         count = 2 ** (_SOBOL + level)
         if dimension == 1:  # equally probable points, in other cells for the variant

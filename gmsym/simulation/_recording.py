@@ -34,6 +34,8 @@ def load(problem: Problem) -> ModuleType:
     if problem.decision == "sign":
         given = {"fields": loss.fields, "trained": trained, "parameters": parameters}
         definitions.append(printer.function("readout", given, "Score whose sign is predicted.", loss.readout))
+        given = {"teacher": loss.teachers, "label": symbols.labels(problem.data.label_size), "parameters": parameters}
+        definitions.append(printer.function("target", given, "Its sign is the true class.", problem.target))
     return runtime.load(printer.module(f"loss and schedule of {loss.name}.", *definitions), f"gmsym_online_{loss.name}")
 
 
@@ -69,7 +71,8 @@ def observables(
         h = fields[:size]
         found = {"test_loss": jnp.mean(code.loss(h, fields[size:], loss_label, v, parameters))}
         if problem.decision == "sign":
-            found["test_error"] = jnp.mean((1 - jnp.sign(code.readout(h, v, parameters)) * jnp.sign(label[0])) / 2)
+            right = jnp.sign(code.readout(h, v, parameters)) * jnp.sign(code.target(fields[size:], label, parameters))
+            found["test_error"] = jnp.mean((1 - right) / 2)
         if problem.decision == "argmax":
             best = h == h.max(axis=0)
             found["test_error"] = 1 - jnp.mean(best[jnp.argmax(label)] / best.sum(axis=0))

@@ -113,9 +113,11 @@ def source(problem: Problem) -> str:
             optimizer.composed,
         ),
     ]
-    if loss.readout is not None:
+    if problem.decision == "sign":
         given = {"fields": loss.fields, "parameters": parameters}
         definitions.append(printer.function("readout", given, "Score whose sign is predicted.", loss.readout))
+        given = {"label": symbols.labels(problem.data.label_size), "parameters": parameters}
+        definitions.append(printer.function("target", given, "Its sign is the true class.", problem.target))
     return printer.module(f"loss and update rule of {loss.name} / {optimizer.name}.", *definitions)
 
 
@@ -155,7 +157,8 @@ def _test_performance(
         h = m[:, None] + square_root(covariance) @ standard
         observed = {"test_loss": jnp.mean(code.loss(h, loss_label, parameters))}
         if problem.decision == "sign":
-            observed["test_error"] = jnp.mean((1 - jnp.sign(code.readout(h, parameters)) * jnp.sign(label[0])) / 2)
+            right = jnp.sign(code.readout(h, parameters)) * jnp.sign(code.target(label, parameters))
+            observed["test_error"] = jnp.mean((1 - right) / 2)
         if problem.decision == "argmax":
             best = h == h.max(axis=0)
             observed["test_error"] = 1 - jnp.mean(best[jnp.argmax(label)] / best.sum(axis=0))

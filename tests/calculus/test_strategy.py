@@ -7,8 +7,8 @@ import time
 import pytest
 import sympy as sp
 
-from gmsym.calculus import GaussianMean, expectation, is_closed, reduced_dimension, span
-from gmsym.functions import BivariateNormalCDF, LogSumExp, NormalCDF, Sigmoid, Softplus
+from gmsym.calculus import GaussianMean, expectation, is_closed, reduced_dimension, span, strategy
+from gmsym.functions import BivariateNormalCDF, LogSumExp, NormalCDF, Sigmoid, Softplus, elementary
 
 h, y = sp.symbols("h y", real=True)
 a, b, c, d = sp.symbols("a b c d", real=True)
@@ -24,6 +24,40 @@ M = sp.symbols("m0:4", real=True)
 
 def node(f, variable=h, location=m, variance=q):
     return GaussianMean(sp.Lambda(variable, f), (location,), [[variance]])
+
+
+# --- terms that differ in names only -----------------------------------------------------------------------------------
+
+PRODUCTS = [
+    y * sp.exp(-(c**2) / 2) * sp.erf(a) * sp.erf(b),
+    b * sp.exp(-(b**2) / 2) * sp.erf(n * a),
+    (1 - y) * a * c * sp.Heaviside(c) * sp.Heaviside(a - 1),
+    b * c * sp.sin(c - 2 * a),
+    b * sp.DiracDelta(c) * sp.Heaviside(b - a),
+]
+
+
+def test_names_change_nothing(monkeypatch):
+    """25 digits against each term derived on its own; the fields have their roles in another order than their own."""
+    point = {V[i, j]: R(7 * i + 5 * j + 2, 97) + 2 * (i == j) for i in range(3) for j in range(i, 3)}
+    point |= {x: R(3 * i - 4, 11) for i, x in enumerate(M)} | {y: R(3, 5), n: R(5, 3)}
+    shared = [expectation(f, (a, b, c), M[:3], V[:3, :3]) for f in PRODUCTS]
+    monkeypatch.setattr(strategy, "_once", lambda F, P, law: strategy._term(F, P, law, 1))
+    for f, value in zip(PRODUCTS, shared, strict=True):
+        alone = expectation(f, (a, b, c), M[:3], V[:3, :3])
+        assert abs(elementary(value - alone).subs(point).evalf(30)) < sp.Float("1e-25")
+
+
+def test_units_of_a_network_are_derived_once():
+    """Three or four units, the square of their sum has two distinct means."""
+    distinct = []
+    for count in (3, 4):
+        strategy._monomial.cache_clear()
+        units = (a, b, c, d)[:count]
+        network = sp.Add(*(v * sp.erf(x) for v, x in zip(sp.symbols("v0:4", real=True), units, strict=False)))
+        expectation(network**2, units, M[:count], V[:count, :count])
+        distinct.append(strategy._monomial.cache_info().misses)
+    assert distinct == [2, 2]  # E erf(a)^2 and E erf(a) erf(b)
 
 
 # --- the rule for what stays inside a node ----------------------------------------------------------------------------

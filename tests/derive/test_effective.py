@@ -9,7 +9,7 @@ from gmsym import derive
 from gmsym.calculus import reduced_dimension
 from gmsym.calculus.kernels import Transposed
 from gmsym.calculus.matrices import explicit
-from gmsym.functions import elementary
+from gmsym.functions import NormalCDF, elementary
 from gmsym.system.causal_kernels import Mean
 from gmsym.system.ode import K, Q, S, a, abar, beta, c, h, k, p, phi_Q, rate, sigma2, t
 from tests.engine.test_ode import ONE, binary, taught, typed, xor
@@ -90,6 +90,49 @@ def test_the_response_to_a_jump_of_the_teacher_is_the_difference_of_its_sides(te
     v = at[V[0, 0]] - at[V[0, 1]] ** 2 / at[V[1, 1]]
     expected = jump(v) / sp.sqrt(2 * sp.pi * at[V[1, 1]])
     assert abs(sp.N(elementary(system.local[0].response[0, 1].subs(at)) - expected, 20)) < 1e-15
+
+
+def error_of(target, loss="log(1 + exp(-sign(t0)*h))", teachers=1, data=ONE):
+    teacher = gm.Teacher(np.eye(teachers)) if teachers else None
+    problem = gm.Problem(data, gm.Loss("mine", gm.parse(loss), target=gm.parse(target)), gm.optimizers.gd(), teacher=teacher)
+    return [tested.error for tested in derive.effective(problem).tested]
+
+
+V = {(i, j): sp.Symbol(f"V_{i}_{j}", **({"positive": True} if i == j else {"real": True})) for i in range(3) for j in range(i, 3)}
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (error_of("t0"), sp.acos(V[0, 1] / sp.sqrt(V[0, 0] * V[1, 1])) / sp.pi),
+        (error_of("-3*sign(t0)"), 1 - sp.acos(V[0, 1] / sp.sqrt(V[0, 0] * V[1, 1])) / sp.pi),
+        (
+            error_of("t0 - t1", "(h - t0 + t1)**2/2", 2),
+            sp.acos((V[0, 1] - V[0, 2]) / sp.sqrt(V[0, 0] * (V[1, 1] - 2 * V[1, 2] + V[2, 2]))) / sp.pi,
+        ),
+        (error_of("t0*t1", "(h - t0*t1)**2/2", 2), sp.Rational(1, 2)),  # odd under h -> -h
+    ],
+    ids=["angle", "complement", "difference", "parity"],
+)
+def test_the_error_of_a_taught_classifier_is_an_angle(error, expected):
+    """At 30 digits: P(sign h != sign tau) = arccos(M/sqrt(Q T))/pi under a centred law."""
+    (found,) = error
+    point = {x: sp.Rational(7 * i + 2, 31) + 2 * (i in (0, 3, 5)) for i, x in enumerate(V.values())}
+    assert abs((found - expected).subs(point).evalf(40)) < sp.Float("1e-30")
+
+
+def test_a_teacher_without_a_target_leaves_no_error():
+    assert error_of("t0") != [None]
+    problem = gm.Problem(ONE, gm.Loss("mine", gm.parse("(h - t0)**2/2")), gm.optimizers.gd(), teacher=gm.Teacher([[1]]))
+    assert [tested.error for tested in derive.effective(problem).tested] == [None]
+
+
+def test_a_target_of_the_label_separates_clusters_and_others_share():
+    m, s = sp.Symbol("m_0", real=True), sp.sqrt(V[0, 0])
+    halves = gm.GaussianMixture.symmetric(label=(gm.symbols.y + 1) / 2)
+    assert error_of("y - 1/2", "(h - y)**2/2", 0, halves) == [NormalCDF(-m / s), NormalCDF(m / s)]
+    assert len(error_of("y*t0", data=gm.GaussianMixture.symmetric())) == 2
+    assert len(error_of("t0", data=gm.GaussianMixture.symmetric())) == 1
 
 
 def test_closed_drift_of_squared_loss_is_the_linear_one():

@@ -55,7 +55,7 @@ def xor():
 
 def taught():
     """Labels by a perceptron: the sign of a teacher's field."""
-    loss = gm.Loss("taught", gm.parse("log(1 + exp(-sign(t0)*h))"))
+    loss = gm.Loss("taught", gm.parse("log(1 + exp(-sign(t0)*h))"), target=gm.parse("t0"))
     return gm.Problem(ONE, loss, gm.optimizers.gd(), teacher=gm.Teacher([[1]], overlap=[0.1]))
 
 
@@ -111,6 +111,41 @@ def test_one_dimensional_means_reach_nine_digits(case):
         assert (gap <= 1e-9).all()
         assert (gap <= solution.errors[name] + 1e-10).all()
     assert solution.quadrature_error < 1e-10
+
+
+@pytest.mark.slow
+def test_kinks_of_a_relu_network_cost_no_accuracy():
+    """Two units and cross-entropy: the error along the path by nested adaptive integrals, and the drift on finer panels."""
+    network = gm.parse("v0*max(h0, 0) + v1*max(h1, 0) + bias")
+    loss = gm.Loss("relu", sp.log(1 + sp.exp(network)) - (1 + gm.symbols.y) / 2 * network, readout=network)
+    trained = gm.Trained({"v0": 0.5, "v1": -0.4, "bias": 0.1})
+    overlap = [[0.3, -0.3, 0.05, -0.05], [-0.1, 0.1, 0.35, -0.35]]
+    problem = gm.Problem(XOR, loss, gm.optimizers.gd(), norm2=[[0.5, 0.1], [0.1, 0.4]], overlap=overlap, trained=trained)
+    module, numbers, start = loaded(problem, 0.5)
+    assert {nature for _, nature in (*module.NODES, *module.TEST_NODES)} == {"kinked"}
+    solution = solve_ode(module, numbers, start, [0.0, 2.0])
+    assert solution.quadrature_error < 1e-9 and solution.errors["test_error"].max() < 1e-8
+    values = {name: value[-1] for name, value in solution.values.items()}
+    fine, drifts = State(*(jnp.asarray(values[x]) for x in State._fields)), []
+    for level in (0, 1):
+        sets = [nodes.rule(*kind, level) for kind in module.NODES]
+        drifts.append(drift(module, jnp.asarray(0.0), fine, numbers, sets))
+    for one, other in zip(*drifts, strict=True):
+        assert np.allclose(one, other, rtol=0, atol=1e-9)
+    (v0, v1, b), V, wrong = values["v"], values["Q"] / 4, 0.0
+    slope, rest = V[0, 1] / V[0, 0], np.sqrt(V[1, 1] - V[0, 1] ** 2 / V[0, 0])
+
+    def negative(h, m):  # density of h0 = h and network < 0, for v1 < 0: the second unit takes more than the others give
+        given, centre = v0 * max(h, 0) + b, m[1] + slope * (h - m[0])
+        below = scipy.stats.norm.cdf(0, centre, rest) if given < 0 else 0.0
+        beyond = scipy.stats.norm.sf(max(0.0, -given / v1), centre, rest)
+        return scipy.stats.norm.pdf(h, m[0], np.sqrt(V[0, 0])) * (below + beyond)
+
+    for m, y in zip(values["m"], (1, 1, -1, -1), strict=True):
+        cuts = sorted(np.clip([m[0] - 5, 0, -b / v0, m[0] + 5], m[0] - 5, m[0] + 5))
+        p = sum(scipy.integrate.quad(negative, *ends, args=(m,), epsabs=1e-12)[0] for ends in zip(cuts, cuts[1:], strict=False))
+        wrong += (p if y == 1 else 1 - p) / 4
+    assert v1 < 0 and abs(values["test_error"] - wrong) < 1e-9
 
 
 @pytest.mark.slow
@@ -231,6 +266,19 @@ def test_tuning_finds_the_best_step_of_least_squares():
     assert history[-1] < history[0] and np.isclose(history[-1], losses[best["step"]], atol=1e-6)
 
 
+@pytest.mark.slow
+def test_tuning_the_error_of_a_taught_classifier():
+    """The step of least test error, against a scan of arccos(M/sqrt(Q T))/pi."""
+    best, history = gm.tune(taught(), ["step"], samples=2.0, step=0.5, objective="test_error", ridge=0.0)
+    module, numbers, start = loaded(taught(), 1.0, ridge=0.0)
+    errors = {}
+    for c in (0.9 * best["step"], best["step"], 1.1 * best["step"]):
+        found = solve_ode(module, numbers._replace(step=jnp.asarray(c)), start, [0.0, 2.0 * c]).values
+        errors[c] = np.arccos(found["M"][-1, 0, 0] / np.sqrt(found["Q"][-1, 0, 0])) / np.pi
+    assert min(errors, key=errors.get) == best["step"]
+    assert history[-1] < history[0] and np.isclose(history[-1], errors[best["step"]], atol=1e-6)
+
+
 # --- against online SGD -----------------------------------------------------------------------------------------------
 
 
@@ -327,6 +375,11 @@ def test_problems_that_are_not_for_online_sgd_are_refused():
             verb(xor())
     with pytest.raises(gm.InputError, match="does not treat teacher fields"):
         gm.simulate(taught(), n=100, d=50, steps=3, ridge=0.0, eta=1.0)
+
+
+def test_an_error_without_a_gradient_is_not_tuned():
+    with pytest.raises(gm.InputError, match="test_error holds jumps in several dimensions"):
+        gm.tune(xor(), ["step"], samples=2.0, step=0.5, objective="test_error")
 
 
 def test_divergence_is_reported_with_its_time():

@@ -109,6 +109,13 @@ def test_readout():
     assert loss.readout == symbol("h0") * symbol("h1")
 
 
+def test_target():
+    text = '[loss]\nexpression = "(w*h - t0)**2/2"\nw = 2\ntarget = "w*t0"\n[teacher]\ngram = [[1]]'
+    problem = loads(text).problem
+    assert problem.loss.target == symbol("w") * symbol("t0") and problem.decision == "sign"
+    assert loads(text, settings={"target": "-t0"}).problem.target == -symbol("t0")
+
+
 def test_update_rules():
     file = loads(LOGISTIC + '[optimizer]\nupdate = { theta = "theta + v", v = "beta*v - eta*g" }\nbeta = 0.5\neta = 2')
     v, beta = symbol("v"), symbol("beta")
@@ -286,6 +293,9 @@ def test_one_name_has_one_number():
         ('[loss]\nexpression = "E*h"\nE = 2', r"unknown key in \[loss\] 'E'"),
         ('[loss]\nexpression = "h**2"\nreadout = "h - y"', "only the fields"),
         ('[loss]\nexpression = "h**2"\nreadout = "h +"', r"\[loss\] readout, character 4"),
+        ('[loss]\nexpression = "h**2"\ntarget = "h"', r"\[loss\] target = h: only the label"),
+        ('[loss]\nexpression = "h**2"\ntarget = "y +"', r"\[loss\] target, character 4"),
+        ('[loss]\nexpression = "h**2"\ntarget = 1', r"\[loss\] target = 1: text is needed"),
         (LOGISTIC + "[teacher]\n", r"\[teacher\] gram is missing"),
         (LOGISTIC + "[teacher]\ngram = [[1.0]]\n", r"the loss uses 0 teacher field\(s\) \(none\) but there are 1"),
         (LOGISTIC + "[teacher]\ngram = [[1.0]]\nnorm = 1\n", r"unknown key in \[teacher\] 'norm'"),

@@ -62,6 +62,8 @@ def test_several_fields():
         (GaussianMixture.symmetric(label=2 * y), losses.squared(), None),
         (GaussianMixture.symmetric(), Loss("mine", sp.Symbol("h0") * sp.Symbol("h1") * y), None),
         (THREE, losses.softmax(3), "argmax"),
+        (GaussianMixture.symmetric(label=2 * y), Loss("mine", (h - y) ** 2, target=y), "sign"),
+        (THREE, Loss("mine", h**2, target=sp.Symbol("y1") - sp.Rational(1, 2)), "sign"),
     ],
 )
 def test_decision(data, loss, decision):

@@ -69,6 +69,47 @@ def test_what_does_not_fit_is_refused(build, message):
         build()
 
 
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: gm.Loss("n", gm.parse("(h - t0)**2"), target="t0"), "target = 't0': a SymPy expression"),
+        (lambda: gm.Loss("n", gm.parse("(h - t0)**2"), target=gm.parse("t0 - h")), r"target = -h \+ t0: only the label.* not \['h'\]"),
+        (lambda: gm.Loss("n", gm.parse("(h - t0)**2"), target=gm.parse("t1")), r"teacher fields \['t0'\] .* not \['t1'\]"),
+        (lambda: gm.Loss("n", gm.parse("(h - t0)**2"), target=gm.parse("w*t0")), r"not \['w'\]"),
+        (lambda: gm.Loss("n", gm.parse("(w*h - t0)**2"), target=gm.parse("w")), "neither the label nor a teacher field"),
+        (lambda: gm.Loss("n", gm.parse("(h0*h1 - t0)**2"), target=gm.parse("t0")), "a readout is needed beside it"),
+        (lambda: taught_by("y0"), "target = y uses y; the label here is y0, y1|labels have 2 component"),
+        (lambda: gm.Problem(ONE, gm.Loss("n", gm.parse("(h - y)**2"), target=gm.parse("y")), gm.optimizers.gd()), "is 0 for the label 0"),
+        (
+            lambda: gm.Problem(ONE, gm.Loss("n", gm.parse("(h - y)**2"), target=gm.parse("log(y - 1)")), gm.optimizers.gd()),
+            "for the label 0; a non-zero real number",
+        ),
+        (
+            lambda: gm.Problem(
+                ONE, gm.Loss("n", gm.parse("(w*h - y)**2"), target=gm.parse("w + y")), gm.optimizers.gd(), trained=gm.Trained({"w": 1})
+            ),
+            "w is trained",
+        ),
+    ],
+)
+def test_what_is_no_true_class_is_refused(build, message):
+    with pytest.raises(gm.InputError, match=message):
+        build()
+
+
+def taught_by(target, readout=None, labels=((1, 0),)):
+    data = gm.GaussianMixture(probabilities=[1], labels=labels, means_gram=[[0]], variance=[1])
+    loss = gm.Loss("n", gm.parse("(h - t0)**2"), readout=readout, target=None if target is None else gm.parse(target))
+    return gm.Problem(data, loss, gm.optimizers.gd(), teacher=gm.Teacher([[1]]))
+
+
+def test_a_teacher_has_no_true_class_unless_the_loss_says_it():
+    without, with_one = taught_by(None, labels=[1]), taught_by("t0", labels=[1])
+    assert without.decision is None and without.target is None
+    assert with_one.decision == "sign" and str(with_one.target) == "t0"
+    assert len({p.signature for p in (without, with_one, taught_by("-t0", labels=[1]))}) == 3
+
+
 def test_a_readout_may_use_parameters_of_the_loss_and_nothing_else():
     network = gm.parse("v0*tanh(h0) + v1*tanh(h1)")
     assert gm.Loss("n", (network - gm.parse("y")) ** 2, readout=network).readout == network

@@ -54,6 +54,34 @@ def test_levels_end_where_the_nodes_are_too_many():
 
 
 @pytest.mark.parametrize("variant", [0, 1])
+def test_panels_across_lines_are_exact_to_rounding(variant):
+    """Products of steps and of ramps of a centred pair, and a step across a slanted line; a line that is nowhere does nothing."""
+    rule = nodes.rule(2, "kinked", 0, variant)
+    s0, s1, rho = 1.3, 0.8, -0.6
+    cov = [[s0**2, rho * s0 * s1], [rho * s0 * s1, s1**2]]
+    found = nodes.gaussian_means_across(
+        lambda x, y: (jnp.where((x > 0) & (y > 0), 1.0, 0.0), jnp.maximum(0, x) * jnp.maximum(0, y), jnp.where(x + 2 * y < 1, 1.0, 0.0)),
+        [0.0, 0.0],
+        cov,
+        [0.0, 1.0],
+        lambda x: [0.0, (1 - x) / 2, jnp.nan * x],
+        rule,
+    )
+    ramps = s0 * s1 * (np.sqrt(1 - rho**2) + rho * (np.pi / 2 + np.arcsin(rho))) / (2 * np.pi)
+    slanted = scipy.stats.norm.cdf(1 / np.sqrt(s0**2 + 4 * s1**2 + 4 * rho * s0 * s1))
+    exact = 1 / 4 + np.arcsin(rho) / (2 * np.pi), ramps, slanted
+    assert np.allclose([float(x) for x in found], exact, rtol=0, atol=1e-10)
+
+
+def test_panels_across_lines_take_a_singular_covariance():
+    rule = nodes.rule(2, "kinked", 0)
+    found = nodes.gaussian_means_across(
+        lambda x, y: (jnp.maximum(0, x) + y**2,), [0.0, 1.0], [[1.0, 2.0], [2.0, 4.0]], [0.0], lambda x: [0 * x], rule
+    )
+    assert np.isclose(float(found[0]), 1 / np.sqrt(2 * np.pi) + 5, atol=1e-10)
+
+
+@pytest.mark.parametrize("variant", [0, 1])
 def test_panels_between_kinks_are_exact_to_rounding(variant):
     """E max(0, z - a), P(z > b) and E z^2 have closed forms; a kink out of reach does nothing."""
     rule = nodes.rule(1, "kinked", 0, variant)

@@ -60,6 +60,13 @@ def test_the_initial_state_is_the_one_asked_for():
     assert np.allclose(runs["m"][0], [[0.3, -0.1], [-0.3, 0.1], [0.05, 0.35], [-0.05, -0.35]])
 
 
+@pytest.mark.parametrize("sampler", ["chain", pytest.param("online", marks=pytest.mark.slow)])
+def test_the_error_of_a_taught_classifier_is_counted(sampler):
+    """At the start it is the angle between student and teacher, arccos(0.1)/pi, to the error of 3 * 8192 points."""
+    runs = gm.simulate_online(taught(), d=50, time=0.1, step=1.0, replicates=3, points=2, sampler=sampler, ridge=0.0)
+    assert abs(float(runs["test_error"][0]) - np.arccos(0.1) / np.pi) < 4 * np.sqrt(0.25 / (3 * 8192))
+
+
 def test_one_step_is_the_gradient_step_of_one_sample():
     """After one step Q changes by -delta (h a^T + a h^T) + delta^2 |Y|^2 a a^T: at d = 1 with m = 0 its mean is known."""
     problem = gm.Problem(

@@ -9,6 +9,7 @@ import sympy as sp
 import xarray as xr
 
 from gmsym import symbols
+from gmsym.derive import dmf
 from gmsym.errors import ComputationError, InputError
 from gmsym.problem import GaussianMixture, Loss, Optimizer, Problem, losses, optimizers
 from gmsym.problem.design import design
@@ -153,6 +154,19 @@ def test_committee_readout_and_regression():
     h0, h1 = symbols.fields(2)
     silent = Problem(mixture, Loss("silent", (h0**2 + h1**2 - symbols.y) ** 2), optimizers.gd())
     assert "test_error" not in train(silent, **SIZE, eta=0.01, **SYMMETRIC)
+
+
+def test_labels_of_0_and_1_have_the_error_of_labels_of_a_sign():
+    """The same training and the same predictions, the true class by a target or by the label itself."""
+    y = symbols.y
+    zero_one = Loss("zero_one", sp.log(1 + sp.exp(-(2 * y - 1) * h)), target=2 * y - 1)
+    problems = (
+        Problem(GaussianMixture.symmetric(label=(y + 1) / 2), zero_one, optimizers.gd()),
+        Problem(GaussianMixture.symmetric(), losses.logistic(), optimizers.gd()),
+    )
+    one, other = (train(problem, **SIZE, eta=1.0, **SYMMETRIC).test_error_runs.values for problem in problems)
+    np.testing.assert_array_equal(one, other)
+    assert dmf(problems[0]).test_error == dmf(problems[1]).test_error
 
 
 def test_ties_are_guesses():

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from gmsym.runtime import functions as rt
 from gmsym.runtime.nodes import gaussian_means
 
-SIGNATURE = "461fd3e90aba"
+SIGNATURE = "95c014e8de43"
 FIELDS = 2
 TEACHERS = 0
 CLUSTERS = 4
@@ -95,7 +95,7 @@ def _means_0_bivariate_normal_cdf(mean, V, label, trained, parameters):
     x26 = x25 * (m_1 + V_0_0 * m_1 - V_0_1 * m_0) * x20
     x27 = -V_0_1**2 * x5
     x28 = -V_0_1**2 * x9
-    return ((x1, x1, x3, x7, x11, x11, x15, x15, x19, x23, x23, x26,), (x1, x3, x3, x7, x11, x19, x7, x15, x19, x23, x26, x26,), (V_0_0 / (1 + V_0_0), V_0_1 * x0 * x2, V_1_1 / (1 + V_1_1), (V_1_1 / 2 + x27) / (1 / 2 + V_1_1 / 2 + x27), (V_0_0 / 2 + x28) / (1 / 2 + V_0_0 / 2 + x28), V_0_1 * x16 * x18 * x10, V_0_1 * x12 * x14 * x6, V_0_0 / x13, V_1_1 / x17, x21 / (1 + 2 * V_0_0 + V_1_1 + 2 * V_0_0 * V_1_1 - 2 * V_0_1**2), V_0_1 * x22 * x25 * x20, x24 / (1 + V_0_0 + 2 * V_1_1 + 2 * V_0_0 * V_1_1 - 2 * V_0_1**2),))
+    return ((x1, x1, x3, x7, x7, x11, x11, x15, x19, x23, x23, x26,), (x1, x3, x3, x7, x15, x11, x19, x15, x19, x23, x26, x26,), (V_0_0 / (1 + V_0_0), V_0_1 * x0 * x2, V_1_1 / (1 + V_1_1), (V_1_1 / 2 + x27) / (1 / 2 + V_1_1 / 2 + x27), V_0_1 * x12 * x14 * x6, (V_0_0 / 2 + x28) / (1 / 2 + V_0_0 / 2 + x28), V_0_1 * x16 * x18 * x10, V_0_0 / x13, V_1_1 / x17, x21 / (1 + 2 * V_0_0 + V_1_1 + 2 * V_0_0 * V_1_1 - 2 * V_0_1**2), V_0_1 * x22 * x25 * x20, x24 / (1 + V_0_0 + 2 * V_1_1 + 2 * V_0_0 * V_1_1 - 2 * V_0_1**2),))
 
 
 def _means_0_outputs(mean, V, label, trained, parameters, integrals):
@@ -127,20 +127,20 @@ def _means_0_outputs(mean, V, label, trained, parameters, integrals):
     x19 = rt.erf(jnp.sqrt(2) * x18 * x17 / 2)
     x20 = 1 / x3
     x21 = jnp.exp(-m_0**2 * x20)
-    x22 = bias - y
-    x23 = 1 + V_0_0 + V_1_1 + V_0_0 * V_1_1 - V_0_1**2
-    x24 = 1 / jnp.sqrt(x23)
-    x25 = 1 / x23
-    x26 = jnp.exp(x25 * (2 * V_0_1 * m_0 * m_1 - m_0**2 - m_1**2 - V_0_0 * m_1**2 - V_1_1 * m_0**2) / 2)
-    x27 = 2 * v0 * v1 * x24 * x26 / jnp.pi
-    x28 = 1 / x13
-    x29 = jnp.exp(-m_1**2 * x28)
-    x30 = 4 * bias * v0**2 * v1 / jnp.pi - 4 * v0**2 * v1 * y / jnp.pi
-    x31 = 4 * bias * v0 * v1**2 / jnp.pi - 4 * v0 * v1**2 * y / jnp.pi
-    x32 = 1 + 4 * e9 - 2 * e0 - 2 * e1
+    x22 = 1 + V_0_0 + V_1_1 + V_0_0 * V_1_1 - V_0_1**2
+    x23 = 1 / jnp.sqrt(x22)
+    x24 = 1 / x22
+    x25 = jnp.exp(x24 * (2 * V_0_1 * m_0 * m_1 - m_0**2 - m_1**2 - V_0_0 * m_1**2 - V_1_1 * m_0**2) / 2)
+    x26 = 2 * v0 * v1 * x23 * x25 / jnp.pi
+    x27 = 1 / x13
+    x28 = jnp.exp(-m_1**2 * x27)
+    x29 = 4 * bias * v0**2 * v1 / jnp.pi - 4 * v0**2 * v1 * y / jnp.pi
+    x30 = 4 * bias * v0 * v1**2 / jnp.pi - 4 * v0 * v1**2 * y / jnp.pi
+    x31 = 1 + 4 * e9 - 2 * e0 - 2 * e1
+    x32 = bias - y
     x33 = rt.erf(jnp.sqrt(2) * m_0 * x0 / 2)
     x34 = rt.erf(jnp.sqrt(2) * m_1 * x10 / 2)
-    return (x0 * (jnp.sqrt(2) * bias * v0 / jnp.sqrt(jnp.pi) - jnp.sqrt(2) * v0 * y / jnp.sqrt(jnp.pi)) * x2 + jnp.sqrt(2) * v0**2 * x0 * x2 * x5 / jnp.sqrt(jnp.pi) + jnp.sqrt(2) * v0 * v1 * x0 * x2 * x9 / jnp.sqrt(jnp.pi), x10 * (jnp.sqrt(2) * bias * v1 / jnp.sqrt(jnp.pi) - jnp.sqrt(2) * v1 * y / jnp.sqrt(jnp.pi)) * x12 + jnp.sqrt(2) * v1**2 * x10 * x12 * x15 / jnp.sqrt(jnp.pi) + jnp.sqrt(2) * v0 * v1 * x10 * x12 * x19 / jnp.sqrt(jnp.pi), x0 * (-jnp.sqrt(2) * m_0 * v0**2 * x1 * x5 / jnp.sqrt(jnp.pi) - 2 * V_0_0 * v0**2 * x0 * x4 * jnp.exp(-m_0**2 / (2 * (1 + 3 * V_0_0 + 2 * V_0_0**2))) / jnp.pi) * x2 + x0 * (-jnp.sqrt(2) * m_0 * v0 * v1 * x1 * x9 / jnp.sqrt(jnp.pi) - 2 * V_0_1 * v0 * v1 * x1 * x7 * jnp.exp(-x8**2 / (2 * x6)) / jnp.pi) * x2 + 2 * v0**2 * x4 * x21 / jnp.pi - jnp.sqrt(2) * m_0 * v0 * x22 * x2 / (jnp.sqrt(jnp.pi) * (1 + V_0_0)**(3 / 2)), x27, x27, x10 * (-jnp.sqrt(2) * m_1 * v1**2 * x11 * x15 / jnp.sqrt(jnp.pi) - 2 * V_1_1 * v1**2 * x10 * x14 * jnp.exp(-m_1**2 / (2 * (1 + 3 * V_1_1 + 2 * V_1_1**2))) / jnp.pi) * x12 + x10 * (-jnp.sqrt(2) * m_1 * v0 * v1 * x11 * x19 / jnp.sqrt(jnp.pi) - 2 * V_0_1 * v0 * v1 * x11 * x17 * jnp.exp(-x18**2 / (2 * x16)) / jnp.pi) * x12 + 2 * v1**2 * x14 * x29 / jnp.pi - jnp.sqrt(2) * m_1 * v1 * x22 * x12 / (jnp.sqrt(jnp.pi) * (1 + V_1_1)**(3 / 2)), x4 * (2 * bias**2 * v0**2 / jnp.pi + 2 * v0**2 * y**2 / jnp.pi - 4 * bias * v0**2 * y / jnp.pi) * x21 + x4 * (4 * bias * v0**3 / jnp.pi - 4 * v0**3 * y / jnp.pi) * x21 * rt.erf(jnp.sqrt(2) * m_0 * x4 / (2 * jnp.sqrt(1 + 3 * V_0_0))) + x4 * x30 * x21 * rt.erf(jnp.sqrt(2) * (m_1 - 2 * V_0_1 * m_0 * x20) / (2 * jnp.sqrt(1 + V_1_1 - 2 * V_0_1**2 * x20))) + 2 * v0**4 * x4 * (1 + 4 * e15 - 4 * e4) * x21 / jnp.pi + 2 * v0**2 * v1**2 * x4 * (1 + 4 * e11 - 4 * e2) * x21 / jnp.pi + 4 * v0**3 * v1 * x4 * (1 + 4 * e14 - 2 * e2 - 2 * e4) * x21 / jnp.pi, (2 * bias**2 * v0 * v1 / jnp.pi + 2 * v0 * v1 * y**2 / jnp.pi - 4 * bias * v0 * v1 * y / jnp.pi) * x24 * x26 + x31 * x24 * x26 * rt.erf(jnp.sqrt(2) * (m_1 + V_0_0 * m_1 - V_0_1 * m_0) * x25 / (2 * jnp.sqrt(1 + (V_1_1 + V_0_0 * V_1_1 - V_0_1**2) * x25))) + x30 * x24 * x26 * rt.erf(jnp.sqrt(2) * (m_0 + V_1_1 * m_0 - V_0_1 * m_1) * x25 / (2 * jnp.sqrt(1 + (V_0_0 + V_0_0 * V_1_1 - V_0_1**2) * x25))) + 2 * v0 * v1**3 * (1 + 4 * e19 - 4 * e7) * x24 * x26 / jnp.pi + 4 * v0**2 * v1**2 * (1 + 4 * e18 - 2 * e6 - 2 * e7) * x24 * x26 / jnp.pi + 2 * v0**3 * v1 * (1 + 4 * e17 - 4 * e6) * x24 * x26 / jnp.pi, x14 * (2 * bias**2 * v1**2 / jnp.pi + 2 * v1**2 * y**2 / jnp.pi - 4 * bias * v1**2 * y / jnp.pi) * x29 + x14 * (4 * bias * v1**3 / jnp.pi - 4 * v1**3 * y / jnp.pi) * x29 * rt.erf(jnp.sqrt(2) * m_1 * x14 / (2 * jnp.sqrt(1 + 3 * V_1_1))) + x14 * x31 * x29 * rt.erf(jnp.sqrt(2) * (m_0 - 2 * V_0_1 * m_1 * x28) / (2 * jnp.sqrt(1 + V_0_0 - 2 * V_0_1**2 * x28))) + 2 * v1**4 * x14 * (1 + 4 * e16 - 4 * e5) * x29 / jnp.pi + 4 * v0 * v1**3 * x14 * (1 + 4 * e13 - 2 * e3 - 2 * e5) * x29 / jnp.pi + 2 * v0**2 * v1**2 * x14 * (1 + 4 * e12 - 4 * e3) * x29 / jnp.pi, v0 * (1 + 4 * e8 - 4 * e0) + v1 * x32 + x22 * x33, v0 * x32 + v1 * (1 + 4 * e10 - 4 * e1) + x22 * x34, bias + v0 * x33 + v1 * x34 - y)
+    return (x0 * (jnp.sqrt(2) * bias * v0 / jnp.sqrt(jnp.pi) - jnp.sqrt(2) * v0 * y / jnp.sqrt(jnp.pi)) * x2 + jnp.sqrt(2) * v0**2 * x0 * x2 * x5 / jnp.sqrt(jnp.pi) + jnp.sqrt(2) * v0 * v1 * x0 * x2 * x9 / jnp.sqrt(jnp.pi), x10 * (jnp.sqrt(2) * bias * v1 / jnp.sqrt(jnp.pi) - jnp.sqrt(2) * v1 * y / jnp.sqrt(jnp.pi)) * x12 + jnp.sqrt(2) * v1**2 * x10 * x12 * x15 / jnp.sqrt(jnp.pi) + jnp.sqrt(2) * v0 * v1 * x10 * x12 * x19 / jnp.sqrt(jnp.pi), 2 * v0**2 * x4 * x21 / jnp.pi + m_0 * (jnp.sqrt(2) * v0 * y / jnp.sqrt(jnp.pi) - jnp.sqrt(2) * bias * v0 / jnp.sqrt(jnp.pi)) * x2 / (1 + V_0_0)**(3 / 2) - jnp.sqrt(2) * v0**2 * x0 * (m_0 * x1 * x5 + jnp.sqrt(2) * V_0_0 * x0 * x4 * jnp.exp(-m_0**2 / (2 * (1 + 3 * V_0_0 + 2 * V_0_0**2))) / jnp.sqrt(jnp.pi)) * x2 / jnp.sqrt(jnp.pi) - jnp.sqrt(2) * v0 * v1 * x0 * (m_0 * x1 * x9 + jnp.sqrt(2) * V_0_1 * x1 * x7 * jnp.exp(-x8**2 / (2 * x6)) / jnp.sqrt(jnp.pi)) * x2 / jnp.sqrt(jnp.pi), x26, x26, 2 * v1**2 * x14 * x28 / jnp.pi + m_1 * (jnp.sqrt(2) * v1 * y / jnp.sqrt(jnp.pi) - jnp.sqrt(2) * bias * v1 / jnp.sqrt(jnp.pi)) * x12 / (1 + V_1_1)**(3 / 2) - jnp.sqrt(2) * v1**2 * x10 * (m_1 * x11 * x15 + jnp.sqrt(2) * V_1_1 * x10 * x14 * jnp.exp(-m_1**2 / (2 * (1 + 3 * V_1_1 + 2 * V_1_1**2))) / jnp.sqrt(jnp.pi)) * x12 / jnp.sqrt(jnp.pi) - jnp.sqrt(2) * v0 * v1 * x10 * (m_1 * x11 * x19 + jnp.sqrt(2) * V_0_1 * x11 * x17 * jnp.exp(-x18**2 / (2 * x16)) / jnp.sqrt(jnp.pi)) * x12 / jnp.sqrt(jnp.pi), x4 * (2 * bias**2 * v0**2 / jnp.pi + 2 * v0**2 * y**2 / jnp.pi - 4 * bias * v0**2 * y / jnp.pi) * x21 + x4 * (4 * bias * v0**3 / jnp.pi - 4 * v0**3 * y / jnp.pi) * x21 * rt.erf(jnp.sqrt(2) * m_0 * x4 / (2 * jnp.sqrt(1 + 3 * V_0_0))) + x4 * x29 * x21 * rt.erf(jnp.sqrt(2) * (m_1 - 2 * V_0_1 * m_0 * x20) / (2 * jnp.sqrt(1 + V_1_1 - 2 * V_0_1**2 * x20))) + 2 * v0**4 * x4 * (1 + 4 * e15 - 4 * e4) * x21 / jnp.pi + 2 * v0**2 * v1**2 * x4 * (1 + 4 * e11 - 4 * e2) * x21 / jnp.pi + 4 * v0**3 * v1 * x4 * (1 + 4 * e12 - 2 * e2 - 2 * e4) * x21 / jnp.pi, (2 * bias**2 * v0 * v1 / jnp.pi + 2 * v0 * v1 * y**2 / jnp.pi - 4 * bias * v0 * v1 * y / jnp.pi) * x23 * x25 + x30 * x23 * x25 * rt.erf(jnp.sqrt(2) * (m_1 + V_0_0 * m_1 - V_0_1 * m_0) * x24 / (2 * jnp.sqrt(1 + (V_1_1 + V_0_0 * V_1_1 - V_0_1**2) * x24))) + x29 * x23 * x25 * rt.erf(jnp.sqrt(2) * (m_0 + V_1_1 * m_0 - V_0_1 * m_1) * x24 / (2 * jnp.sqrt(1 + (V_0_0 + V_0_0 * V_1_1 - V_0_1**2) * x24))) + 2 * v0 * v1**3 * (1 + 4 * e19 - 4 * e7) * x23 * x25 / jnp.pi + 4 * v0**2 * v1**2 * (1 + 4 * e18 - 2 * e6 - 2 * e7) * x23 * x25 / jnp.pi + 2 * v0**3 * v1 * (1 + 4 * e17 - 4 * e6) * x23 * x25 / jnp.pi, x14 * (2 * bias**2 * v1**2 / jnp.pi + 2 * v1**2 * y**2 / jnp.pi - 4 * bias * v1**2 * y / jnp.pi) * x28 + x14 * (4 * bias * v1**3 / jnp.pi - 4 * v1**3 * y / jnp.pi) * x28 * rt.erf(jnp.sqrt(2) * m_1 * x14 / (2 * jnp.sqrt(1 + 3 * V_1_1))) + x14 * x30 * x28 * rt.erf(jnp.sqrt(2) * (m_0 - 2 * V_0_1 * m_1 * x27) / (2 * jnp.sqrt(1 + V_0_0 - 2 * V_0_1**2 * x27))) + 2 * v1**4 * x14 * (1 + 4 * e16 - 4 * e5) * x28 / jnp.pi + 4 * v0 * v1**3 * x14 * (1 + 4 * e14 - 2 * e3 - 2 * e5) * x28 / jnp.pi + 2 * v0**2 * v1**2 * x14 * (1 + 4 * e13 - 4 * e3) * x28 / jnp.pi, v0 * (1 + 4 * e8 - 4 * e0) + v1 * x31 + x32 * x33, v0 * x31 + v1 * (1 + 4 * e10 - 4 * e1) + x32 * x34, bias + v0 * x33 + v1 * x34 - y)
 
 
 def _means_0(mean, V, label, trained, parameters, nodes):
