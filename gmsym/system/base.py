@@ -4,6 +4,7 @@ import hashlib
 import pkgutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Literal, final
 
 import sympy as sp
@@ -56,7 +57,7 @@ class AbstractSystem(ABC):
     def identity(self) -> tuple[sp.Basic, ...]:
         """Everything that determines the generated code, in a fixed order."""
 
-    @property
+    @cached_property
     def signature(self) -> str:
         """Twelve hexadecimal digits, equal for equal systems whatever the hash seed."""
         return hashlib.sha256("\n".join(map(sp.srepr, self.identity())).encode()).hexdigest()[:12]
@@ -73,4 +74,8 @@ class AbstractSystem(ABC):
 
         The writer is resolved by name, as an entry point is: the symbolic side imports nothing of what is built on it.
         """
+        return self._source
+
+    @cached_property
+    def _source(self) -> str:
         return pkgutil.resolve_name(self.writer)(self)
