@@ -64,7 +64,7 @@ def solve_spectrum(
 ) -> Spectrum:
     """Spectrum of the matrix that a generated module describes, at one state.
 
-    Cost: about 40 steps of Newton's method at `points` + 350 points; see `engine.stieltjes`.
+    Cost: about 20 steps of Newton's method at `points` + 350 points; see `engine.stieltjes`.
 
     Args:
         module: a loaded generated module of kind Spectral.
@@ -221,9 +221,8 @@ def _folds(functions, nodes: Law, low, high, right) -> tuple[np.ndarray, np.ndar
     count = len(start)
     padding = -count % 4
     s_padded = np.concatenate([s, np.repeat(s[:, -1:], padding, axis=1)], axis=1)
-    folded, z, residual = (
-        np.asarray(a) for a in functions.fold(nodes.nodes, s_padded, np.concatenate([start, np.full(padding, start[-1])]))
-    )
+    z_padded = np.concatenate([start, np.full(padding, start[-1])])
+    folded, z, residual = (np.asarray(a) for a in functions.fold(nodes.nodes, s_padded, z_padded))
     z, folded, residual = z[:count], folded[:count].T, residual[:count]
     room = high - low + 1e-9
     found = (residual < 1e-10) & (z > low - room) & (z < high + room)
@@ -245,9 +244,8 @@ def _compared(functions, nodes: Law, other: Law, size: int, z, s, right) -> list
     stable = free[: len(z)] & ~free[len(z) :]
     padding = -len(z) % 4
     start = np.concatenate([s, np.repeat(s[:, -1:], padding, axis=1)], axis=1) / ratio
-    _, moved, residual = (
-        np.asarray(a)[: len(z)] for a in functions.fold(other.nodes, start, np.append(z, np.full(padding, z[-1])) * ratio)
-    )
+    z_padded = np.append(z, np.full(padding, z[-1])) * ratio
+    _, moved, residual = (np.asarray(a)[: len(z)] for a in functions.fold(other.nodes, start, z_padded))
     shift = np.abs(moved / ratio - z)
     error = np.where((residual < 1e-8) & (shift < 0.05 * gap), shift, 0.05 * gap)
     return [

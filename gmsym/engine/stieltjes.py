@@ -1,11 +1,12 @@
 """The operator-valued Stieltjes transform by Newton's method in its inverse. Source: theory.md 7, verified/effective.md 3.
 
 A block b of coordinates has S_b, with W_b = S_b^{-1} = -z + sum_k p_k sigma2_kb E X_k, and a sample of cluster k sees all of them through
-S'_k = (1/alpha) sum_b rho_b sigma2_kb S_b; all W_b are unknown at once. Newton in S itself fails near atoms; here the imaginary part of
-each z falls from 2 to its final value by factors of 10, or 1000 where S hardly depends on it, whenever what is left of the residual is
-small beside Im S. A step that would leave Im S_b >= 0 is replaced by half a fixed-point step, or keeps a quarter of Im S. Own derivation for several blocks: leave one sample out, as for one.
+S'_k = (1/alpha) sum_b rho_b sigma2_kb S_b; all W_b are unknown at once. Own derivation for several blocks: leave one sample out, as for
+one. Newton in S itself fails near atoms; here the imaginary part of each z falls from 2 to its final value by factors of 10, or 1000
+where S hardly depends on it, whenever what is left of the residual is small beside Im S. A step that would leave Im S_b >= 0 is replaced
+by half a fixed-point step, or keeps a quarter of Im S.
 
-Cost: about 15 steps, each with the means of `engine.shares`. Points are last: S is (B R, P), block after block.
+Cost: about 20 steps, each with the means of `engine.shares`. Points are last: S is (B R, P), block after block.
 """
 
 from collections.abc import Callable
