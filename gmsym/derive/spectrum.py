@@ -52,16 +52,17 @@ def spectrum(problem: Problem, matrix: MatrixKind = "hessian", block: int | None
         raise InputError(f"matrix = {matrix!r}: that of the loss {loss.name} vanishes away from kinks; allowed is one that does not")
 
     at_labels = [loss.at_label(A.row_join(mixed), label) for label in dict.fromkeys(problem.data.labels)]
+    given = (*loss.fields, *loss.teachers)
+    directions = _directions([*A.upper_triangular(), *mixed, *corner], given)
     kept = _complement(_null_directions(sp.Matrix.hstack(*at_labels)) if block is None else [], len(chosen))
+    points = [kept.T * at * kept for at in _numbers(A, range(1, 9))]
     unit = sp.eye(problem.fields).extract(list(range(problem.fields)), list(chosen))
     A, mixed, columns = _tidied(kept.T * A * kept), _tidied(kept.T * mixed), unit * kept
-    given = (*loss.fields, *loss.teachers)
-    directions = _directions([*A, *mixed, *corner], given)
     fields, point = _reduced_fields(given, directions)
     A, mixed, corner = (array.xreplace(point).as_immutable() for array in (A, mixed, corner))
 
-    rank = _rank(A)
-    minors = _nonvanishing_minors(A, rank)
+    rank = max(at.rank(iszerofunc=lambda c: abs(c) < sp.Float("1e-18")) for at in points)
+    minors = _nonvanishing_minors(points, rank)
     stieltjes, denominator, numerator = rational_form(A.rows, minors)
     kinks = _kinks([*A, *mixed, *corner], fields)
     scalar = A.rows == 1 and not extra and blocks == 1 and problem.teacher is None
@@ -194,7 +195,10 @@ def _complement(null: list[sp.Matrix], size: int) -> sp.Matrix:
 
 def _directions(entries: Sequence[sp.Expr], fields: tuple[sp.Symbol, ...]) -> sp.ImmutableDenseMatrix:
     """V: orthonormal columns such that the entries depend on V^T (h, t) only."""
-    rows = [row for entry in dict.fromkeys(entries) for row in span(entry, fields)]
+    kinked = [entry for entry in dict.fromkeys(entries) if entry.has(sp.Heaviside)]
+    smooth = [entry for entry in dict.fromkeys(entries) if entry not in kinked]
+    together = sp.Add(*(sp.Rational(7 * i + 3, 5 * i + 4) * entry for i, entry in enumerate(smooth)))  # depends on what any of them does
+    rows = [row for entry in (*kinked, together) for row in span(entry, fields)]
     rows = [rows[i] for i in independent(rows)] if rows else []
     if len(rows) == len(fields):
         return sp.eye(len(fields)).as_immutable()
@@ -232,18 +236,12 @@ def _kink_form(kinks: Sequence[sp.Expr], fields: tuple[sp.Symbol, ...]) -> sp.Im
 Minor = tuple[tuple[int, ...], tuple[int, ...]]
 
 
-def _rank(A: sp.MatrixBase) -> int:
-    """Of A at almost every point."""
-    return max(at.rank(iszerofunc=lambda c: abs(c) < sp.Float("1e-18")) for at in _numbers(sp.Matrix(A), range(1, 9)))
-
-
-def _nonvanishing_minors(A: sp.MatrixBase, rank: int) -> tuple[Minor, ...]:
-    """Rows and columns of the minors of the symmetric A that do not vanish at every point; those of a a^T are its entries.
+def _nonvanishing_minors(points: Sequence[sp.MatrixBase], rank: int) -> tuple[Minor, ...]:
+    """Rows and columns of the minors that do not vanish at every point, from the symmetric A there; those of a a^T are its entries.
 
     None if they are more than `_MOST_MINORS`: then a linear solve at each node costs less.
     """
-    points = _numbers(sp.Matrix(A), range(1, 9))
-    sets = (chosen for size in range(1, rank + 1) for chosen in combinations(range(A.rows), size))
+    sets = (chosen for size in range(1, rank + 1) for chosen in combinations(range(points[0].rows), size))
 
     def vanishes(rows: tuple[int, ...], columns: tuple[int, ...]) -> bool:
         return all(abs(at.extract(list(rows), list(columns)).det(method="berkowitz")) < sp.Float("1e-20") for at in points)

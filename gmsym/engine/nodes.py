@@ -21,7 +21,7 @@ from gmsym.runtime.spectral import Numbers, SpectralModule
 _STEPS = {1: 0.36, 2: 0.5, 3: 0.72}  # of the trapezoid rule, in standard deviations, for fields of deviation up to 1
 _REACH = {1: 7.5, 2: 7.0, 3: 6.0}
 _PRUNED = 1e-11  # nodes whose weight is that much below the largest are left out
-_SOBOL, _SOBOL_ROUGH = 2**14, 2**15  # of all clusters: beyond three dimensions, and with kinks in several directions
+_SOBOL, _SOBOL_MANY, _SOBOL_ROUGH = 2**14, 2**13, 2**15  # of all clusters: in four dimensions, in more, with kinks in several directions
 _FEWEST = 2**9  # of a cluster
 _PANEL = {1: (20, 1.5), 2: (16, 2.5), 3: (12, 3.0)}  # Gauss-Legendre nodes of a panel between kinks, and its longest extent
 _RANK = 1e-10  # of Gram matrices, relative to their trace
@@ -252,7 +252,7 @@ def _rule(
     along = kinks is not None and bool(kink_form or dimensions == 1) and np.linalg.norm(direction) > _RANK * np.linalg.norm(root)
     rough = kinks is not None and not kink_form and dimensions > 1
     if rough or dimensions > max(_STEPS):
-        wanted = (_SOBOL if kinks is None else _SOBOL_ROUGH) * probability
+        wanted = (_SOBOL_ROUGH if rough else _SOBOL if dimensions == 4 else _SOBOL_MANY) * probability
         count = max(_FEWEST, 2 ** round(np.log2(wanted)))
         return points.whitened_sobol(count, dimensions, seed=int(other)), np.full(count, 1 / count), False
     basis = _split(direction, root) if along and dimensions > 1 else np.eye(dimensions)

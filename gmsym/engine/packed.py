@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+_UNROLLED = 3  # matrices beyond are treated by gathers and LAPACK, for shorter compilations
+
 
 @lru_cache
 def triangle(size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -38,6 +40,9 @@ def sandwich(products: Array, size: int) -> Array:
     """Matrix (R, R, P) of D -> sum_cd X_ac D_cd X_db on packed symmetric D, from products X_ac X_db (R, R, P)."""
     rows, columns = triangle(size)
     index, table = positions(size), []
+    if size > _UNROLLED:
+        a, b, c, d = rows[:, None], columns[:, None], rows[None], columns[None]
+        return products[index[a, c], index[d, b]] + jnp.where((c != d)[..., None], products[index[a, d], index[c, b]], 0)
     for (a, b), (c, d) in product(zip(rows, columns, strict=True), repeat=2):
         term = products[index[a, c], index[d, b]]
         table.append(term if c == d else term + products[index[a, d], index[c, b]])
@@ -78,6 +83,8 @@ def swept(packed: Array, size: int) -> Array:
 def solved(matrix: Array, right: Array) -> Array:
     """matrix^{-1} right for each point, by elimination; the matrix is the identity less a contraction, so that pivots stay away from 0."""
     count = len(right)
+    if count > len(unit(_UNROLLED)):
+        return jnp.linalg.solve(jnp.moveaxis(matrix, -1, 0), right.T[..., None])[..., 0].T
     rows = jnp.concatenate([matrix, right[:, None]], axis=1)
     for i in range(count):
         pivot = rows[i] / rows[i, i]
