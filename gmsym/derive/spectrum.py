@@ -30,7 +30,8 @@ def spectrum(problem: Problem, matrix: MatrixKind = "hessian", block: int | None
     """Spectrum of (1/n) sum_l A_l kron Y_l Y_l^T, A the Hessian of the loss in the fields, or a a^T with its gradient a.
 
     The derivatives are those away from kinks: of a loss whose gradient jumps, the Hessian is that of the empirical risk at almost
-    every point. The ridge is left out; it shifts a Hessian by lambda.
+    every point. The ridge is left out; it shifts a Hessian by lambda. Covariances that differ between blocks of coordinates give one
+    Stieltjes transform a block. Hessians of five columns and more have so many minors that solving inverts a matrix at each node.
 
     Args:
         problem: any mixture, any loss; with a teacher, A depends on its fields, too.
