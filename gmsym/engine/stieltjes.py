@@ -74,7 +74,7 @@ class _Equation:
     shares: Shares
 
     def linearised(self, nodes: Nodes, s: Inexact[Array, "br p"]) -> tuple[Array, Array, Array]:
-        """(sum_k p_k sigma2_kb E X_k, -dW of the right side for dW on the left, S by blocks); (B, R, P), (B R, B R, P), (B, R, P)."""
+        """(sum_k p_k sigma2_kb E X_k, (B, R, P); its derivative in W, (B R, B R, P); S by blocks)."""
         s = blocks(nodes, s)
         mean, response = 0.0, 0.0
         around = jax.vmap(lambda part: packed.conjugation(part, self.size))(s)  # D -> S_b D S_b

@@ -52,8 +52,9 @@ def spectrum(
         Dataset with density (z), edge (band, side), atom, outlier_z and overlap (outlier), and X_error, the change under other
         quadrature nodes; `weight` (z) integrates over the bands, and density and atom make 1. Density and atom count all eigenvalues of
         the matrix, zeros in directions that the loss does not see included. `gap` numbers the gap of an outlier from below;
-        `edge_eigenvalue` (band, side, branch) changes sign where an outlier detaches. Outermost edges may be infinite. Attributes:
-        `residual` of the fixed point, number of `nodes`.
+        `edge_eigenvalue` (band, side, branch) changes sign where an outlier detaches. Outermost edges may be infinite. An overlap is with
+        the span of parameters, means and teacher directions, with several blocks of coordinates that of each one's part in each block.
+        Attributes: `residual` of the fixed point, number of `nodes`.
 
     Raises:
         InputError: an argument outside what is allowed; before anything is computed.

@@ -123,7 +123,10 @@ def test_the_fixed_point_of_matrices_by_blocks_is_solved():
 @pytest.mark.parametrize("count", [3, pytest.param(4, marks=pytest.mark.slow)])
 def test_linear_solves_at_each_node_agree_with_minors(count):
     """The same transform and outlier form to 1e-10 from a module without its minors."""
-    module, _, given = prepared(softmax(count + 1, [[0.5 + 0.2 * k] for k in range(count + 1)], None), 3.0)
+    data = mixture([[0.5], [1.1]], None)
+    weights = [sp.Rational(k + 2, 3) * (-1) ** k for k in range(count)]
+    problem = gm.Problem(data, gm.losses.erf_committee(weights), gm.optimizers.gd(), norm2=np.eye(count) + 0.1)
+    module, _, given = prepared(problem, 3.0, 0.5)
     without = types.ModuleType("without_minors")
     vars(without).update({name: value for name, value in vars(module).items() if not name.startswith("__")})
     without.DEGREES, without.minors = (), lambda a: a[:0]

@@ -30,32 +30,35 @@ def test_the_hessian_of_a_taught_classifier_does_not_see_the_teacher():
     assert len(information.fields) == 2 and information.kinks and tuple(information.kink_form) == (0, 1)
 
 
-def test_a_teacher_of_squared_loss_is_a_shift_of_the_parameters():
-    """(h - t)^2/2 sees Theta - theta* only: the information matrix is that of h^2/2 there, outliers included."""
+def test_a_loss_of_the_gap_to_the_teacher_is_a_shift_of_the_parameters():
+    """sqrt(1 + (h - t)^2) sees Theta - theta* only: the information matrix is that of sqrt(1 + h^2) there, outliers included."""
     teacher = gm.Teacher([[0.7]], overlap=[0.4])
-    seen = gm.spectrum(centred(gm.Loss("gap", gm.parse("(h - t0)**2/2")), 1.3, teacher), "information", alpha=5.0, points=64)
-    shifted = gm.spectrum(centred(gm.Loss("square", gm.parse("h**2/2")), 1.3 + 0.7 - 0.8), "information", alpha=5.0, points=64)
+    gap, alone = gm.Loss("gap", gm.parse("sqrt(1 + (h - t0)**2)")), gm.Loss("alone", gm.parse("sqrt(1 + h**2)"))
+    seen = gm.spectrum(centred(gap, 1.3, teacher), "information", alpha=20.0, points=40)
+    shifted = gm.spectrum(centred(alone, 1.3 + 0.7 - 0.8), "information", alpha=20.0, points=40)
     assert np.allclose(seen["edge"], shifted["edge"], rtol=1e-9)
     assert seen.sizes["outlier"] > 0 and np.allclose(seen["outlier_z"], shifted["outlier_z"], rtol=1e-9)
     assert np.allclose(seen["overlap"], shifted["overlap"], rtol=1e-8)
 
 
 def test_nodes_end_at_a_kink_of_one_field():
-    """E (p - y)^2 and E (p - y)^2 t^2 for the target y = sign(t0), against sums over 2000 x 2000 points in h and t."""
+    """E (p - y)^2 and E (p - y)^2 t^2 for the target y = sign(t0), against sums over t > 0, by symmetry, and h."""
     problem = taught()
     system = derive.spectrum(problem, "information")
     nodes = law(pipeline.load(system), numbers(system, state_instance(problem, 4.0, {}, None, None), 4.0))
     (group,) = nodes.nodes.groups
-    grid = np.linspace(-8, 8, 2000)
-    weights = np.exp(-(grid**2) / 2) / np.exp(-(grid**2) / 2).sum()
-    t = np.sqrt(0.8) * grid[:, None]
+    x, half = np.polynomial.legendre.leggauss(200)
+    positive, grid = 4 * (1 + x), np.linspace(-8, 8, 400)
+    over_t, over_h = half * np.exp(-(positive**2) / 2), np.exp(-(grid**2) / 2)
+    over_t, over_h = over_t / over_t.sum(), over_h / over_h.sum()
+    t = np.sqrt(0.8) * positive[:, None]
     h = 0.9 * t + np.sqrt(0.8 * (2.0 - 0.81)) * grid
-    A = 1 / (1 + np.exp(np.sign(t) * h)) ** 2
-    expected = weights @ A @ weights
+    A = 1 / (1 + np.exp(h)) ** 2
+    expected = over_t @ A @ over_h
     assert float(group.weights @ group.matrix[0]) * nodes.scale == pytest.approx(expected, rel=1e-6)
     trace = float((np.asarray(group.outer).T @ np.asarray(group.matrix[0])).reshape(2, 2).trace()) * nodes.scale
     along = (h - 0.9 * t) / np.sqrt(2.0 - 0.81)  # an orthonormal basis of span(Theta, theta*): theta*, and the rest of Theta
-    assert trace == pytest.approx(weights @ (A * (t**2 + along**2)) @ weights, rel=1e-6)
+    assert trace == pytest.approx(over_t @ (A * (t**2 + along**2)) @ over_h, rel=1e-6)
 
 
 def test_generated_matrices_read_the_teachers_field():
