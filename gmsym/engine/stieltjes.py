@@ -28,7 +28,7 @@ _FACTORS = (10.0, 1000.0)
 _SMALL = 0.01  # residuals, squared and plain/100, that count as small beside Im S/|S|
 _CLOSE = 0.1  # residual below which a step that leaves Im S >= 0 still has the right real part
 _STEPS, _NEARLY = 80, 1e-11  # the step from a residual that small is the last
-_FOLD_STEPS = 12
+_FOLD, _FOLD_STEPS = 1e-13, 12  # relative change
 
 
 class Stieltjes(NamedTuple):
@@ -133,10 +133,13 @@ class _Equation:
         around = jax.vmap(lambda part: packed.conjugation(part, self.size))(split)
         return jnp.einsum("brtp,btp->brp", around, inner).reshape(s.shape)
 
-    def at_real(self, nodes: Nodes, s: Float[Array, " br"]) -> Array:
-        """sum_k p_k sigma2_kb E X_k - S_b^{-1}, which is z I at a solution."""
-        mean, _, split = self.linearised(nodes, s[:, None])
-        return (mean - self._inverse(split)).ravel()
+    def at_real(self, nodes: Nodes, s: Float[Array, " br"]) -> tuple[Array, Array]:
+        """sum_k p_k sigma2_kb E X_k - S_b^{-1}, which is z I at a solution, and its derivative in S."""
+        mean, response, split = self.linearised(nodes, s[:, None])
+        W = self._inverse(split)
+        around = jax.vmap(lambda part: packed.conjugation(part, self.size))(W)[..., 0]  # D -> W_b D W_b
+        each = jnp.einsum("brt,bc->brct", around, jnp.eye(len(W))).reshape(len(s), len(s))
+        return (mean - W).ravel(), (jnp.eye(len(s)) - response[..., 0]) @ each
 
     def fold(self, nodes: Nodes, s: Float[Array, " br"], z: Array) -> tuple[Array, Array, Array]:
         """Newton's method for (S, v, z): S solves the equation at z, and its linearisation has the null vector v."""
@@ -144,12 +147,16 @@ class _Equation:
 
         def system(unknown: Array) -> Array:
             s, v, z = unknown[:count], unknown[count:-1], unknown[-1]
-            value, derivative = jax.jvp(lambda s: self.at_real(nodes, s), (s,), (v,))
-            return jnp.concatenate([value - z * one, derivative, (v @ v - 1)[None]])
+            value, jacobian = self.at_real(nodes, s)
+            return jnp.concatenate([value - z * one, jacobian @ v, (v @ v - 1)[None]])
 
-        v = jnp.linalg.svd(jax.jacfwd(lambda s: self.at_real(nodes, s))(s))[2][-1]
-        body = lambda _, u: u - jnp.linalg.solve(jax.jacfwd(system)(u), system(u))  # noqa: E731
-        end = jax.lax.fori_loop(0, _FOLD_STEPS, body, jnp.concatenate([s, v, z[None]]))
+        def step(carry: tuple[Array, Array, int]) -> tuple[Array, Array, int]:
+            change = jnp.linalg.solve(jax.jacfwd(system)(carry[0]), system(carry[0]))
+            return carry[0] - change, jnp.abs(change).max() / (1 + jnp.abs(carry[0]).max()), carry[2] + 1
+
+        v = jnp.linalg.svd(self.at_real(nodes, s)[1])[2][-1]
+        start = jnp.concatenate([s, v, z[None]]), jnp.array(jnp.inf), 0
+        end = jax.lax.while_loop(lambda carry: (carry[1] > _FOLD) & (carry[2] < _FOLD_STEPS), step, start)[0]
         return end[:count], end[-1], jnp.abs(system(end)).max() / (1 + jnp.abs(end).max())
 
     def _inverse(self, s: Inexact[Array, "b r p"]) -> Array:
