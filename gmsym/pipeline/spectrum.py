@@ -1,7 +1,8 @@
 """Spectra of Hessian and information matrices of fresh data, in the limit and at finite size. Source: theory.md 7."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -170,7 +171,8 @@ def state_instance(problem: Problem, alpha: float, parameters: dict[str, float],
     unused = {s.name: 1.0 for s in problem.optimizer.parameters - elsewhere}
     given = {"alpha": alpha} if symbols.alpha in problem.parameters else {}
     names = [v.name for v in problem.trained_parameters]
-    instance = problem.at(**{**unused, **{k: v for k, v in parameters.items() if k not in names}, **given})
+    values = {**unused, **{k: v for k, v in parameters.items() if k not in names}, **given}
+    instance = (_at if all(isinstance(value, Hashable) for value in values.values()) else Problem.at)(problem, **values)
     trained = dict(zip(names, map(float, instance.trained), strict=True)) | {k: float(parameters[k]) for k in names if k in parameters}
     instance = replace(instance, parameters={**instance.parameters, **trained}, values={**instance.values, **trained})
     state = {"m": m, "Q": Q} | ({} if problem.teacher is None else {"M": M})
@@ -183,6 +185,9 @@ def state_instance(problem: Problem, alpha: float, parameters: dict[str, float],
             teacher = "" if problem.teacher is None else ", and M, Theta^T theta*"
             raise InputError(f"{name} is missing: a state is both m, Theta^T mu_k, and Q, Theta^T Theta{teacher}")
     return _at_state(problem, instance, state)
+
+
+_at = lru_cache(maxsize=32, typed=True)(Problem.at)  # SymPy's substitutions take as long as a spectrum's bulk
 
 
 def _at_state(problem: Problem, instance: Instance, state: dict[str, Any]) -> Instance:
