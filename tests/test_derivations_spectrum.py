@@ -35,8 +35,9 @@ def test_the_matrix_is_that_of_the_source(case):
     """U A U^T, whatever the basis U, is the typed matrix to 25 digits at a random point for each label."""
     system, loss = case.system, case.PROBLEM.loss
     for draw, label in enumerate(case.PROBLEM.data.labels):
-        h = {field: sp.Rational(5 * i + 3 * draw - 4, 7 + i + draw) for i, field in enumerate(loss.fields)}
-        reduced = system.directions.T * sp.Matrix([h[field] for field in loss.fields])
+        given = (*loss.fields, *loss.teachers)
+        h = {field: sp.Rational(5 * i + 3 * draw - 4, 7 + i + draw) for i, field in enumerate(given)}
+        reduced = system.directions.T * sp.Matrix([h[field] for field in given])
         at = dict(zip(system.fields, reduced, strict=True)) | dict(zip(system.labels, label, strict=True))
         derived = system.columns * system.A.applyfunc(elementary).xreplace(at).evalf(30) * system.columns.T
         typed = sp.Matrix(case.expected.MATRIX[case.matrix]).xreplace(h | at)

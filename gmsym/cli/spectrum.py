@@ -67,7 +67,7 @@ def spectrum(
 
 
 def _state(given: ProblemFile, time: float, quiet: bool) -> dict[str, Any]:
-    """m, Q and the trained parameters of the problem at a time of its dynamics."""
+    """m, Q, perhaps M, and the trained parameters of the problem at a time of its dynamics; by blocks if there are several."""
     if time == 0:
         return {}
     if given.is_online:
@@ -76,7 +76,12 @@ def _state(given: ProblemFile, time: float, quiet: bool) -> dict[str, Any]:
     else:
         run = replace(given.run, steps=int(time) + 1)
         last, trained = solve_limit(replace(given, run=run), run.alpha, quiet).isel(time=-1), {}
-    return {"m": last["m"].values, "Q": last["Q"].values, **trained}
+    names = ["m", "Q"] if given.problem.teacher is None else ["m", "Q", "M"]
+    suffix = "" if given.problem.data.blocks == 1 else "_b"
+    missing = [name + suffix for name in names if name + suffix not in last]
+    if missing:
+        raise InputError(f"--time {time:g}: the dynamics does not give {missing[0]}, the state within each block of coordinates")
+    return {**{name: last[name + suffix].values for name in names}, **trained}
 
 
 def _draw(result: "xr.Dataset", path: Any) -> None:

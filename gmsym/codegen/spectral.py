@@ -27,10 +27,12 @@ SIGNATURE = "{signature}"
 SIZE = {size}
 TRAINED = {extra}
 PARAMETERS = {parameters!r}
-DIRECTIONS = {directions!r}  # V, one row a field of the loss: the fields are V^T h
+DIRECTIONS = {directions!r}  # V, one row a field of the loss{teacher}: the fields are V^T {given}
 COLUMNS = {columns!r}  # U: the matrix is that of the parameters Theta U
+RANK = {rank}  # of A
 DEGREES = {degrees!r}  # order of each minor
 KINKS = {kinks}  # loci where A is not smooth
+KINK_FORM = {kink_form!r}  # w, if all of them depend on w . fields only
 
 
 {functions}'''
@@ -52,6 +54,7 @@ def source(system: Spectral) -> str:
     corner = [system.corner[i, j] for i in range(extra) for j in range(i, extra)]
     numerator = [entry for row in system.numerator for entry in row]
     transform = {"s": system.stieltjes}
+    teacher = system.directions.rows > system.columns.rows
     functions = [
         _rows("matrix", given, "A of each sample, packed (R, N); fields (F, N), label (L,).", [system.A[i, j] for i, j in packed]),
         _rows("mixed", given, "Its entries for a column and a trained parameter, (m p, N), by rows.", list(system.mixed)),
@@ -75,6 +78,10 @@ def source(system: Spectral) -> str:
         extra=extra,
         signature=system.signature,
         directions=_numbers(system.directions),
+        teacher=" and then of the teacher" if teacher else "",
+        given="(h, t)" if teacher else "h",
+        rank=system.rank,
+        kink_form=() if system.kink_form is None else tuple(map(float, system.kink_form)),
         columns=_numbers(system.columns),
         kinks=len(system.kinks),
         degrees=tuple(len(rows) for rows, _ in system.minors),

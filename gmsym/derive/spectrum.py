@@ -4,7 +4,7 @@ Source: theory.md 7; Ben Arous, Gheissari, Huang, Jagannath 2025 (arXiv 2502.156
 """
 
 from collections.abc import Sequence
-from itertools import combinations, product
+from itertools import combinations, combinations_with_replacement, product
 
 import mpmath
 import sympy as sp
@@ -18,7 +18,7 @@ from gmsym.functions import elementary, heaviside_form
 from gmsym.problem import Problem
 from gmsym.system import Equation, Equations
 from gmsym.system import spectral as S
-from gmsym.system.causal_kernels import K, Mean, alpha, k, p
+from gmsym.system.causal_kernels import B, K, Mean, alpha, b, k, p, rho, sigma2
 from gmsym.system.spectral import MatrixKind, Spectral, letters
 
 SOURCE = "theory.md 7; Ben Arous et al. 2025 (arXiv 2502.15655)"
@@ -30,20 +30,21 @@ def spectrum(problem: Problem, matrix: MatrixKind = "hessian", block: int | None
     """Spectrum of (1/n) sum_l A_l kron Y_l Y_l^T, A the Hessian of the loss in the fields, or a a^T with its gradient a.
 
     The derivatives are those away from kinks: of a loss whose gradient jumps, the Hessian is that of the empirical risk at almost
-    every point. The ridge is left out; it shifts a Hessian by lambda.
+    every point. The ridge is left out; it shifts a Hessian by lambda. Covariances that differ between blocks of coordinates give one
+    Stieltjes transform a block. Hessians of five columns and more have so many minors that solving inverts a matrix at each node.
 
     Args:
-        problem: any mixture with isotropic covariances, any loss.
+        problem: any mixture, any loss; with a teacher, A depends on its fields, too.
         matrix: "hessian", or "information" for the matrix of gradients.
         block: the column of Theta whose diagonal block is wanted; default: all columns.
         trained: names of parameters of the loss (second-layer weights, biases) that are trained, too: rows and columns of the matrix.
             The bulk stays, outliers move.
 
     Raises:
-        InputError: an argument outside what is allowed; covariances by blocks; a matrix that vanishes; more than 4 columns of a Hessian.
+        InputError: an argument outside what is allowed; a matrix that vanishes.
     """
     _check(problem, matrix, block, trained)
-    loss = problem.loss
+    loss, blocks = problem.loss, problem.data.blocks
     extra = tuple(symbols.symbol(name) for name in trained)
     chosen = range(problem.fields) if block is None else [block]
     full, mixed, corner = _second_derivatives(problem, matrix, extra)
@@ -52,19 +53,21 @@ def spectrum(problem: Problem, matrix: MatrixKind = "hessian", block: int | None
         raise InputError(f"matrix = {matrix!r}: that of the loss {loss.name} vanishes away from kinks; allowed is one that does not")
 
     at_labels = [loss.at_label(A.row_join(mixed), label) for label in dict.fromkeys(problem.data.labels)]
+    given = (*loss.fields, *loss.teachers)
+    directions = _directions([*A.upper_triangular(), *mixed, *corner], given)
     kept = _complement(_null_directions(sp.Matrix.hstack(*at_labels)) if block is None else [], len(chosen))
+    points = [kept.T * at * kept for at in _numbers(A, range(1, 9))]
     unit = sp.eye(problem.fields).extract(list(range(problem.fields)), list(chosen))
     A, mixed, columns = _tidied(kept.T * A * kept), _tidied(kept.T * mixed), unit * kept
-    directions = _directions([*A, *mixed, *corner], loss.fields)
-    fields, point = _reduced_fields(loss.fields, directions)
+    fields, point = _reduced_fields(given, directions)
     A, mixed, corner = (array.xreplace(point).as_immutable() for array in (A, mixed, corner))
 
-    minors = _nonvanishing_minors(A)
-    if len(minors) > _MOST_MINORS:
-        raise InputError(f"the {matrix} of {A.rows} columns has {len(minors)} minors, more than {_MOST_MINORS}; give a block of one column")
+    rank = max(at.rank(iszerofunc=lambda c: abs(c) < sp.Float("1e-18")) for at in points)
+    minors = _nonvanishing_minors(points, rank)
     stieltjes, denominator, numerator = rational_form(A.rows, minors)
     kinks = _kinks([*A, *mixed, *corner], fields)
-    values = _values(problem, A[0, 0], fields) if A.rows == 1 and not extra else None
+    scalar = A.rows == 1 and not extra and blocks == 1 and problem.teacher is None
+    values = _values(problem, A[0, 0], fields) if scalar else None
     polynomial = None if values is None else _polynomial(values)
     return Spectral(
         name=f"{loss.name}_{matrix}",
@@ -82,29 +85,27 @@ def spectrum(problem: Problem, matrix: MatrixKind = "hessian", block: int | None
         mixed=mixed,
         corner=corner,
         kinks=kinks,
+        kink_form=_kink_form(kinks, fields),
+        rank=rank,
         minors=minors,
         denominator=denominator,
         numerator=numerator,
         stieltjes=stieltjes,
         values=values,
         polynomial=polynomial,
-        system=_equations(A, mixed, matrix, values, polynomial, len(minors[-1][0])),
+        system=_equations(A, mixed, matrix, values, polynomial, rank, blocks),
     )
 
 
 def _check(problem: Problem, matrix: str, block: int | None, trained: Sequence[str]) -> None:
     if not isinstance(problem, Problem):
         raise InputError(f"problem = {problem!r}: a gmsym Problem is needed")
-    if problem.teacher is not None:
-        raise InputError("derive.spectrum does not treat teacher fields; a loss of the fields and the cluster's label is needed")
     if matrix not in ("hessian", "information"):
         raise InputError(f"matrix = {matrix!r}: 'hessian' or 'information' is needed")
     if block is not None and (isinstance(block, bool) or not isinstance(block, int) or not 0 <= block < problem.fields):
         raise InputError(f"block = {block!r}: a column of Theta is needed, 0 to {problem.fields - 1}, or None for all")
     if block is not None and trained:
         raise InputError(f"trained = {list(trained)} with block = {block}: trained parameters extend the matrix of all columns only")
-    if any(len(set(problem.data.variance.row(c))) > 1 for c in range(problem.data.clusters)):
-        raise InputError("the variance differs between blocks of coordinates; spectra need isotropic clusters, each its own sigma_k")
     known = {s.name for s in problem.loss.parameters}
     for name in trained:
         if name not in known:
@@ -133,9 +134,12 @@ def _regular(expr: sp.Expr) -> sp.Expr:
 
 
 def _tidied(array: sp.Matrix) -> sp.Matrix:
-    """Powers of a step are the step, and products of steps are multiplied out."""
+    """Powers of a step are the step, products of steps are multiplied out, and a step that makes no difference is left out."""
 
     def tidy(expr: sp.Expr) -> sp.Expr:
+        for step in sorted(expr.atoms(sp.Heaviside), key=sp.default_sort_key):
+            below, above = (expr.xreplace({step: value}) for value in (sp.S.Zero, sp.S.One))
+            expr = below if _vanishes(above - below) else expr
         expr = sp.expand(expr) if expr.has(sp.Heaviside) else expr
         return expr.replace(lambda e: e.is_Pow and isinstance(e.base, sp.Heaviside) and e.exp.is_positive, lambda e: e.base)
 
@@ -191,8 +195,11 @@ def _complement(null: list[sp.Matrix], size: int) -> sp.Matrix:
 
 
 def _directions(entries: Sequence[sp.Expr], fields: tuple[sp.Symbol, ...]) -> sp.ImmutableDenseMatrix:
-    """V: orthonormal columns such that the entries depend on V^T h only."""
-    rows = [row for entry in dict.fromkeys(entries) for row in span(entry, fields)]
+    """V: orthonormal columns such that the entries depend on V^T (h, t) only."""
+    kinked = [entry for entry in dict.fromkeys(entries) if entry.has(sp.Heaviside)]
+    smooth = [entry for entry in dict.fromkeys(entries) if entry not in kinked]
+    together = sp.Add(*(sp.Rational(7 * i + 3, 5 * i + 4) * entry for i, entry in enumerate(smooth)))  # depends on what any of them does
+    rows = [row for entry in (*kinked, together) for row in span(entry, fields)]
     rows = [rows[i] for i in independent(rows)] if rows else []
     if len(rows) == len(fields):
         return sp.eye(len(fields)).as_immutable()
@@ -204,7 +211,7 @@ def _directions(entries: Sequence[sp.Expr], fields: tuple[sp.Symbol, ...]) -> sp
 
 
 def _reduced_fields(fields: tuple[sp.Symbol, ...], directions: sp.MatrixBase) -> tuple[tuple[sp.Symbol, ...], dict[sp.Symbol, sp.Expr]]:
-    """Names of u = V^T h, and the fields h = V u in terms of them."""
+    """Names of u = V^T (h, t), and the fields (h, t) = V u in terms of them."""
     if directions.cols == len(fields):
         return fields, {}
     names = tuple(symbols.symbol(f"u{c}") for c in range(directions.cols))
@@ -217,21 +224,36 @@ def _kinks(entries: Sequence[sp.Expr], fields: tuple[sp.Symbol, ...]) -> tuple[s
     return tuple(sorted((u for u in loci if u.has_free(*fields)), key=sp.default_sort_key))
 
 
+def _kink_form(kinks: Sequence[sp.Expr], fields: tuple[sp.Symbol, ...]) -> sp.ImmutableDenseMatrix | None:
+    """w such that all kinks are functions of w . u, if there is one."""
+    rows = [row for kink in kinks for row in span(kink, fields)]
+    if not rows or len(independent(rows)) > 1 or any(not c.is_number for c in rows[0]):
+        return None
+    return sp.Matrix(rows[0]).as_immutable()
+
+
 # --- the rational form of X -------------------------------------------------------------------------------------------
 
 Minor = tuple[tuple[int, ...], tuple[int, ...]]
 
 
-def _nonvanishing_minors(A: sp.MatrixBase) -> tuple[Minor, ...]:
-    """Rows and columns of the minors of the symmetric A that do not vanish at every point; those of a a^T are its entries."""
-    sets = [chosen for size in range(1, A.rows + 1) for chosen in combinations(range(A.rows), size)]
-    minors = [(a, b) for i, a in enumerate(sets) for b in sets[i:] if len(a) == len(b)]
-    points = _numbers(sp.Matrix(A), range(1, 9))
+def _nonvanishing_minors(points: Sequence[sp.MatrixBase], rank: int) -> tuple[Minor, ...]:
+    """Rows and columns of the minors that do not vanish at every point, from the symmetric A there; those of a a^T are its entries.
+
+    None if they are more than `_MOST_MINORS`: then a linear solve at each node costs less.
+    """
+    sets = (chosen for size in range(1, rank + 1) for chosen in combinations(range(points[0].rows), size))
 
     def vanishes(rows: tuple[int, ...], columns: tuple[int, ...]) -> bool:
         return all(abs(at.extract(list(rows), list(columns)).det(method="berkowitz")) < sp.Float("1e-20") for at in points)
 
-    return tuple(minor for minor in minors if not vanishes(*minor))
+    minors: list[Minor] = []
+    for rows, columns in combinations_with_replacement(sets, 2):
+        if len(rows) == len(columns) and not vanishes(rows, columns):
+            minors.append((rows, columns))
+        if len(minors) > _MOST_MINORS:
+            return ()
+    return tuple(minors)
 
 
 def rational_form(size: int, minors: Sequence[Minor]) -> tuple[tuple[sp.Symbol, ...], tuple[sp.Expr, ...], tuple[tuple[sp.Expr, ...], ...]]:
@@ -307,29 +329,44 @@ def one_sample(update: sp.Expr, form: sp.Expr, identity: sp.Expr) -> sp.Expr:
     return update * (identity + form * update) ** -1
 
 
+def _over_blocks(expr: sp.Expr) -> sp.Expr:
+    return sp.Sum(rho(b) * expr, (b, 1, B))
+
+
 def _equations(
-    A: sp.MatrixBase, mixed: sp.MatrixBase, matrix: str, values: Sequence | None, polynomial: sp.Expr | None, generic_rank: int
+    A: sp.MatrixBase,
+    mixed: sp.MatrixBase,
+    matrix: str,
+    values: Sequence | None,
+    polynomial: sp.Expr | None,
+    generic_rank: int,
+    blocks: int,
 ) -> Equations:
     size, trained = A.rows, mixed.cols
-    sym = letters(size)
+    sym = letters(size, blocks)
     rank = sp.Integer(generic_rank) if values is None else sp.Add(*(_share(j, weight) for j, (_, _, weight) in enumerate(values)))
     X, Sk = sym.X(k), sym.Sk(k)
-    mean = sp.Sum(p(k) * S.variance(k) * Mean(X, k), (k, 1, K))
-    sandwich = sp.Sum(p(k) * S.variance(k) ** 2 / alpha * Mean(X * sym.slope * X, k), (k, 1, K))
+    if blocks == 1:
+        variance, form, trace, status = S.variance(k), S.variance(k) * sym.S / alpha, sym.S, "theorem"
+        sandwich = sp.Sum(p(k) * variance**2 / alpha * Mean(X * sym.slope * X, k), (k, 1, K))
+    else:
+        variance, form, trace, status = sigma2(k, b), _over_blocks(sigma2(k, b) * sym.S) / alpha, _over_blocks(sym.S), "own"
+        sandwich = sp.Sum(p(k) * variance * Mean(X * sym.Sk_slope(k) * X, k), (k, 1, K))
+    mean = sp.Sum(p(k) * variance * Mean(X, k), (k, 1, K))
     shown = A[0, 0] if size == 1 else sp.ImmutableDenseMatrix(A)
     meaning = "Hessian of the loss in the fields" if matrix == "hessian" else "product of the gradients in the fields"
     outlier_form = X if not trained else sp.Symbol(r"X_{\mathrm{ext}}", commutative=False)
     equations = [
         Equation(sym.A, shown, meaning, "theory.md 0", "own"),
-        Equation(Sk, S.variance(k) * sym.S / alpha, "quadratic form of a fresh sample in the resolvent", SOURCE, "theorem"),
-        Equation(X, one_sample(sym.A, Sk, sym.identity), "a sample's share, by Woodbury", SOURCE, "theorem"),
-        Equation(sym.S, (-S.z * sym.identity + mean) ** -1, "Stieltjes transform of the bulk", f"{SOURCE} (7.1)", "theorem"),
+        Equation(Sk, form, "quadratic form of a fresh sample in the resolvent", SOURCE, status),
+        Equation(X, one_sample(sym.A, Sk, sym.identity), "a sample's share, by Woodbury", SOURCE, status),
+        Equation(sym.S, (-S.z * sym.identity + mean) ** -1, "Stieltjes transform of the bulk", f"{SOURCE} (7.1)", status),
         Equation(
             S.density(S.x),
-            sp.im(sym.S if size == 1 else S.Trace(sym.S)) / (sp.pi * size),
+            sp.im(trace if size == 1 else S.Trace(trace)) / (sp.pi * size),
             "density of the bulk, at z = x + i0",
             SOURCE,
-            "theorem",
+            status,
         ),
         Equation(S.atom, sp.Max(0, 1 - alpha * rank / size), "atom at 0", "verified/effective.md 3", "own"),
     ]
@@ -347,8 +384,12 @@ def _equations(
         )
     outer, identity = S.Kron(outlier_form, S.outer), sp.Symbol("I", commutative=False)
     equations += [
-        Equation(sym.Q, sp.Sum(p(k) * Mean(outer, k), (k, 1, K)), "its share in the span of Theta and the means", SOURCE, "theorem"),
-        Equation(S.Det(S.z * identity - sym.Q), sp.S.Zero, "outliers, z outside the bulk", f"{SOURCE} (7.2)", "theorem"),
+        Equation(sym.Q, sp.Sum(p(k) * Mean(outer, k), (k, 1, K)), "its share in the span of the given vectors", SOURCE, status),
+        Equation(S.Det(S.z * identity - sym.Q), sp.S.Zero, "outliers, z outside the bulk", f"{SOURCE} (7.2)", status),
+    ]
+    if blocks > 1:
+        equations.append(Equation(sym.Sk_slope(k), _over_blocks(sigma2(k, b) * sym.slope) / alpha, "its derivative in z", "own", "own"))
+    equations += [
         Equation(sym.slope, sym.S**2 + sym.S * sandwich * sym.S, "derivative of the Stieltjes transform", "verified/effective.md 3", "own"),
         Equation(
             S.overlap,

@@ -1,10 +1,11 @@
-"""Fixed nodes for the law of a Hessian or information matrix: its samples' A, and their coordinates in span(Theta, mu).
+"""Fixed nodes for the law of a Hessian or information matrix: its samples' A, and their coordinates in the span of the given vectors.
 
-Given the fields that A depends on, the remaining coordinates of a sample are Gaussian with a known mean, so nodes in those fields
-are enough for the bulk and for the outliers alike. Source: theory.md 6 (trapezoid rule) and 7; verified/effective.md 3.
+The vectors are Theta, the means and the teacher directions; with several blocks of coordinates, each one's part in each block. Given the
+fields that A depends on, the remaining coordinates of a sample are Gaussian with a known mean, so nodes in those fields are enough for
+the bulk and for the outliers alike. Source: theory.md 6 (trapezoid rule) and 7; verified/effective.md 3.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
+from gmsym.engine.packed import unpacked
 from gmsym.errors import ComputationError
 from gmsym.runtime import points
 from gmsym.runtime.spectral import Numbers, SpectralModule
@@ -19,75 +21,204 @@ from gmsym.runtime.spectral import Numbers, SpectralModule
 _STEPS = {1: 0.36, 2: 0.5, 3: 0.72}  # of the trapezoid rule, in standard deviations, for fields of deviation up to 1
 _REACH = {1: 7.5, 2: 7.0, 3: 6.0}
 _PRUNED = 1e-11  # nodes whose weight is that much below the largest are left out
-_SOBOL, _SOBOL_ROUGH = 2**13, 2**14  # beyond three dimensions, and with kinks in two or more
-_PANEL = 20  # Gauss-Legendre nodes of a panel between kinks
+_SOBOL, _SOBOL_MANY, _SOBOL_ROUGH = 2**14, 2**13, 2**15  # of all clusters: in four dimensions, in more, with kinks in several directions
+_FEWEST = 2**9  # of a cluster
+_PANEL = {1: (20, 1.5), 2: (16, 2.5), 3: (12, 3.0)}  # Gauss-Legendre nodes of a panel between kinks, and its longest extent
 _RANK = 1e-10  # of Gram matrices, relative to their trace
 _MOST = 2**18
 _PADDING = 32  # node counts are rounded up to multiples of at least that, so that compiled functions are reused
 
 
-class Law(NamedTuple):
-    """Nodes (N, padded with weight 0) in units in which A is of order one: z of the original matrix is `scale` times z here."""
+class Group(NamedTuple):
+    """Nodes (N, padded with weight 0) of clusters whose variances are proportional: sigma2_kb = c_k r_b, with sum_b rho_b r_b = 1."""
 
-    denominator: Float[Array, "f N"]  # sigma_k^{2 degree} minor
-    numerator: Float[Array, "f N"]  # sigma_k^{2 (degree - 1)} minor
-    first: Float[Array, "f N"]  # weight sigma_k^2 numerator: E X
-    second: Float[Array, "ff N"]  # weight sigma_k^4/alpha numerator_f numerator_g, f <= g: E X kron X
+    denominator: Float[Array, "f N"]  # c_k^degree minor
+    numerator: Float[Array, "f N"]  # c_k^(degree - 1) minor
+    first: Float[Array, "f N"]  # weight c_k numerator: E X
+    second: Float[Array, "ff N"]  # weight c_k^2 numerator_f numerator_g, f <= g: E X kron X
+    matrix: Float[Array, "r N"]  # A
     weights: Float[Array, " N"]
     outer: Float[Array, "N qq"]  # weight E[Yhat Yhat^T | node], flattened
     mean: Float[Array, "N q"]  # weight E[Yhat | node]
-    variance: Float[Array, " N"]  # sigma_k^2
+    variance: Float[Array, " N"]  # c_k
     mixed: Float[Array, "mp N"]
     corner: Float[Array, "pp N"]
+    ratios: Float[Array, " b"]  # r_b
+
+
+class Nodes(NamedTuple):
+    """What compiled functions take."""
+
+    groups: tuple[Group, ...]
+    fractions: Float[Array, " b"]  # rho_b
     alpha: Float[Array, ""]
-    centres: Float[Array, " m"]  # eigenvalues of E sigma^2 A, around which the bulk is for large alpha
+
+
+class Law(NamedTuple):
+    """All nodes, in units in which A is of order one: z of the original matrix is `scale` times z here."""
+
+    nodes: Nodes
+    fractions: np.ndarray  # rho_b, (B,)
+    centres: np.ndarray  # eigenvalues of sum_k p_k sigma2_kb E A, around which the bulk is for large alpha, (B m,)
     scale: float
     definite: bool  # whether A is positive semidefinite at all nodes
     floor: float  # smallest modulus of an eigenvalue of A that does not vanish identically
+    refinable: bool  # whether a higher resolution has more nodes
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Nodes of each group."""
+        return tuple(len(group.weights) for group in self.nodes.groups)
 
 
-class _Basis(NamedTuple):
-    """Orthonormal coordinates: first those of the fields that A depends on, then the rest of span(Theta, mu)."""
+class _Cluster(NamedTuple):
+    """Coordinates of a cluster's samples in an orthonormal basis of the vectors' parts, and its nodes."""
 
-    root: np.ndarray  # (F, r) with u = root (fields' coordinates)
-    deviations: np.ndarray  # (r,) of the fields along their principal axes, for unit noise
-    seen: np.ndarray  # coordinates of the means along them, (K, r)
-    rest: np.ndarray  # the other coordinates of the means, (K, q - r)
+    mean: np.ndarray  # E[Yhat | node], (q, N)
+    rest: np.ndarray  # Cov[Yhat | node], (q, q)
+    fields: np.ndarray  # u, (F, N)
+    weights: np.ndarray  # (N,), summing to p_k
+    labels: np.ndarray  # (L, N)
+    variance: np.ndarray  # sigma2_kb, (B,)
+    refinable: bool
 
 
-def law(module: SpectralModule, numbers: Numbers, resolution: float = 1.0, other: bool = False, least: int = 0) -> Law:
-    """The nodes of all clusters, N of them or `least`; `other` ones (fewer, reaching further) tell how much depends on the choice.
+def law(module: SpectralModule, numbers: Numbers, resolution: float = 1.0, other: bool = False, least: Sequence[int] = ()) -> Law:
+    """The nodes of all clusters, in each group as many as needed or as `least` says; `other` ones (fewer, reaching further) tell how
+    much depends on the choice.
 
     Raises:
         ComputationError: A is not finite at a node; or the fields are so large that the nodes would be too many.
     """
-    basis = _basis(module, numbers)
-    parts = []
-    for k, probability in enumerate(numbers.probabilities):
-        deviation, label = float(np.sqrt(numbers.variance[k])), numbers.labels[k]
-
-        def kinks(xi: np.ndarray, k: int = k, deviation: float = deviation, label: np.ndarray = label) -> np.ndarray:
-            fields = basis.root @ (basis.seen[k][:, None] + deviation * xi)
-            return np.asarray(module.kinks(fields, label, numbers.parameters))
-
-        xi, weights = _rule(deviation * basis.deviations, kinks if module.KINKS else None, resolution, other)
-        count = len(weights)
-        rest = np.broadcast_to(basis.rest[k][:, None], (basis.rest.shape[1], count))
-        mean = np.concatenate([basis.seen[k][:, None] + deviation * xi, rest])
-        parts.append((mean, np.repeat(label[:, None], count, axis=1), probability * weights, np.full(count, deviation**2)))
-    mean, labels, weights, variance = (np.concatenate([part[i] for part in parts], axis=-1) for i in range(4))
-    count = len(weights)
-    padding = max(-count % max(_PADDING, 2 ** (count.bit_length() - 3)), least - count)
-    mean, labels, weights, variance = (
-        np.concatenate([x, np.repeat(x[..., -1:], padding, axis=-1)], axis=-1) for x in (mean, labels, weights, variance)
+    roots = [_root(gram) for gram in numbers.grams]
+    clusters = [_cluster(module, numbers, roots, k, resolution, other) for k in range(len(numbers.probabilities))]
+    members = _grouped(numbers)
+    groups = [
+        _group(module, numbers, [clusters[k] for k in group], ratios, least[g] if least else 0) for g, (group, ratios) in enumerate(members)
+    ]
+    size = module.SIZE
+    full = [unpacked(group.matrix, size) for group in groups]
+    square = sum(np.sum(group.weights * group.variance**2 * (A**2).sum((0, 1))) for group, A in zip(groups, full, strict=True))
+    scale = float(np.sqrt(square / size))
+    if not scale > 0:
+        raise ComputationError("the matrix vanishes at all nodes: at this state every sample is beyond the loss's kinks")
+    A = np.concatenate(full, axis=-1)
+    eigenvalues = A[0] if size == 1 else np.linalg.eigvalsh(np.moveaxis(A, -1, 0)).T  # (m, N)
+    sizes = np.sort(np.abs(eigenvalues), axis=0)[size - module.RANK]
+    drifts = [(group.weights * group.variance * A).sum(-1) for group, A in zip(groups, full, strict=True)]
+    centres = [sum(group.ratios[b] * drift for group, drift in zip(groups, drifts, strict=True)) for b in range(len(numbers.fractions))]
+    return Law(
+        nodes=jax.device_put(Nodes(tuple(_scaled(module, g, scale) for g in groups), numbers.fractions, np.float64(numbers.alpha))),
+        fractions=numbers.fractions,
+        centres=np.linalg.eigvalsh(np.stack(centres)).ravel() / scale,
+        scale=scale,
+        definite=bool((eigenvalues[0] >= -1e-12 * scale).all()),
+        floor=float(sizes[sizes > 1e-12 * scale].min(initial=scale)) / scale,
+        refinable=any(cluster.refinable for cluster in clusters),
     )
+
+
+def _root(gram: np.ndarray) -> np.ndarray:
+    """Coordinates (rank, vectors) of vectors with that Gram matrix in an orthonormal basis of their span."""
+    values, vectors = np.linalg.eigh(gram)
+    kept = values > _RANK * max(np.trace(gram), np.finfo(float).tiny)
+    return np.sqrt(values[kept])[:, None] * vectors[:, kept].T
+
+
+def _grouped(numbers: Numbers) -> list[tuple[list[int], np.ndarray]]:
+    """(clusters, r_b) of each group of clusters with proportional variances; one block makes one group."""
+    found: list[tuple[list[int], np.ndarray]] = []
+    for k, variance in enumerate(numbers.variance):
+        mean = variance @ numbers.fractions
+        ratios = variance / mean if mean > 0 and len(variance) > 1 else np.ones(len(variance))
+        for group, own in found:
+            if np.allclose(ratios, own, rtol=1e-12, atol=0):
+                group.append(k)
+                break
+        else:
+            found.append(([k], ratios))
+    return found
+
+
+def _cluster(module: SpectralModule, numbers: Numbers, roots: Sequence[np.ndarray], k: int, resolution: float, other: bool) -> _Cluster:
+    columns, clusters = len(module.COLUMNS), len(numbers.probabilities)
+    vectors = np.concatenate(roots)  # (q, C + K + T)
+    seen = np.concatenate([vectors[:, :columns], vectors[:, columns + clusters :]], axis=1)  # of Theta and the teacher
+    seen = seen @ np.asarray(module.DIRECTIONS, dtype=float).reshape(seen.shape[1], -1)  # of the fields u
+    mean, label = vectors[:, columns + k], numbers.labels[k]
+    deviations = np.sqrt(np.repeat(numbers.variance[k], [len(root) for root in roots]))  # of the noise's coordinates
+    noise = deviations[:, None] * seen
+    values, axes = np.linalg.eigh(noise.T @ noise)
+    kept = values > _RANK * max(((deviations[:, None] * vectors) ** 2).sum(), np.finfo(float).tiny)
+    root = axes[:, kept] * np.sqrt(values[kept])  # u = mean + root xi
+    along = deviations[:, None] * (noise @ (axes[:, kept] / np.sqrt(values[kept])))  # E[noise | xi] = along xi
+    centre = seen.T @ mean
+
+    def kinks(xi: np.ndarray) -> np.ndarray:
+        return np.asarray(module.kinks(centre[:, None] + root @ xi, label, numbers.parameters))
+
+    probability = numbers.probabilities[k]
+    xi, weights, refinable = _rule(root, kinks if module.KINKS else None, module.KINK_FORM, probability, resolution, other)
+    return _Cluster(
+        mean=mean[:, None] + along @ xi,
+        rest=np.diag(deviations**2) - along @ along.T,
+        fields=centre[:, None] + root @ xi,
+        weights=probability * weights,
+        labels=np.repeat(label[:, None], len(weights), axis=1),
+        variance=numbers.variance[k],
+        refinable=refinable,
+    )
+
+
+def _group(module: SpectralModule, numbers: Numbers, clusters: Sequence[_Cluster], ratios: np.ndarray, least: int) -> Group:
+    """The nodes of a group in the original units, its minors still to be multiplied by powers of the variance."""
+    count = sum(len(cluster.weights) for cluster in clusters)
+    padding = max(-count % max(_PADDING, 2 ** (count.bit_length() - 3)), least - count)
+
+    def joined(arrays: list[np.ndarray]) -> np.ndarray:
+        whole = np.concatenate(arrays, axis=-1)
+        return np.concatenate([whole, np.repeat(whole[..., -1:], padding, axis=-1)], axis=-1)
+
+    fields, labels, mean, weights = (joined([getattr(c, name) for c in clusters]) for name in ("fields", "labels", "mean", "weights"))
+    variance = joined([np.full(len(c.weights), c.variance @ numbers.fractions) for c in clusters])
+    rest = joined([np.broadcast_to(c.rest[..., None], (*c.rest.shape, len(c.weights))) for c in clusters])
     weights[count:] = 0
-    fields = basis.root @ mean[: basis.root.shape[1]]
     a, mixed, corner, minors = (np.asarray(x) for x in _evaluated(module)(fields, labels, numbers.parameters))
     for array in (a, mixed, corner):
         if not np.isfinite(array).all():
             raise ComputationError(f"the matrix is not finite at the fields {fields[:, ~np.isfinite(array).all(0)][:, 0]}")
-    return _assembled(module, numbers.alpha, a, mixed, corner, minors, weights, mean, variance, basis.seen.shape[1])
+    outer = weights * (mean[:, None] * mean[None, :] + rest)
+    return Group(
+        denominator=minors,
+        numerator=minors,
+        first=minors,
+        second=minors,
+        matrix=a,
+        weights=weights,
+        outer=outer.reshape(len(mean) ** 2, -1).T,
+        mean=(weights * mean).T,
+        variance=variance,
+        mixed=mixed,
+        corner=corner,
+        ratios=ratios,
+    )
+
+
+def _scaled(module: SpectralModule, group: Group, scale: float) -> Group:
+    """With A in units of `scale`, and the minors multiplied by powers of the variance and by the weights."""
+    degrees = np.asarray(module.DEGREES, dtype=int)[:, None]
+    minors = group.denominator / scale**degrees
+    numerator = group.variance ** (degrees - 1) * minors
+    first, second = np.triu_indices(len(degrees))
+    return group._replace(
+        denominator=group.variance * numerator,
+        numerator=numerator,
+        first=group.weights * group.variance * numerator,
+        second=group.weights * group.variance**2 * numerator[first] * numerator[second],
+        matrix=group.matrix / scale,
+        mixed=group.mixed / scale,
+        corner=group.corner / scale,
+    )
 
 
 @lru_cache(maxsize=32)
@@ -102,111 +233,71 @@ def _evaluated(module: SpectralModule) -> Callable[..., tuple[Array, Array, Arra
     return evaluated
 
 
-def _assembled(module, alpha, a, mixed, corner, minors, weights, mean, variance, seen: int) -> Law:
-    size, count = module.SIZE, len(mean)
-    full = unpacked(a, size)
-    scale = float(np.sqrt(np.sum(weights * variance**2 * (full**2).sum((0, 1))) / size))
-    if not scale > 0:
-        raise ComputationError("the matrix vanishes at all nodes: at this state every sample is beyond the loss's kinks")
-    eigenvalues = full[0] if size == 1 else np.linalg.eigvalsh(np.moveaxis(full, -1, 0)).T  # (m, N)
-    sizes = np.sort(np.abs(eigenvalues), axis=0)[size - max(module.DEGREES)]
-    degrees = np.asarray(module.DEGREES)[:, None]
-    minors = minors / scale**degrees
-    numerator = variance ** (degrees - 1) * minors
-    first, second = np.triu_indices(len(degrees))
-    unseen = np.zeros((count, count, 1))
-    unseen[range(seen, count), range(seen, count)] = 1
-    outer = weights * (mean[:, None] * mean[None, :] + variance * unseen)
-    arrays = jax.device_put(
-        (
-            variance * numerator,
-            numerator,
-            weights * variance * numerator,
-            weights * variance**2 / alpha * numerator[first] * numerator[second],
-            weights,
-            outer.reshape(count * count, -1).T,
-            (weights * mean).T,
-            variance,
-            mixed / scale,
-            corner / scale,
-            np.float64(alpha),
-        )
-    )
-    return Law(
-        *arrays,
-        centres=np.linalg.eigvalsh((weights * variance * full).sum(-1)) / scale,
-        scale=scale,
-        definite=bool((eigenvalues[0] >= -1e-12 * scale).all()),
-        floor=float(sizes[sizes > 1e-12 * scale].min(initial=scale)) / scale,
-    )
+# --- rules ------------------------------------------------------------------------------------------------------------
+
+Kinks = Callable[[np.ndarray], np.ndarray]  # (r, N) -> (loci, N)
 
 
-def unpacked(packed: np.ndarray, size: int) -> np.ndarray:
-    """(R, ...) to (m, m, ...)."""
-    index = np.zeros((size, size), dtype=int)
-    rows, columns = np.triu_indices(size)
-    index[rows, columns] = index[columns, rows] = np.arange(len(rows))
-    return packed[index]
+def _rule(
+    root: np.ndarray, kinks: Kinks | None, kink_form: tuple[float, ...], probability: float, resolution: float, other: bool
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Nodes (r, N) and weights (N,) of N(0, I) for fields `root` xi, (F, r), and whether a higher resolution has more of them.
 
-
-def _basis(module: SpectralModule, numbers: Numbers) -> _Basis:
-    V = np.asarray(module.DIRECTIONS, dtype=float).reshape(len(numbers.gram), -1)
-    gram, overlap = numbers.gram, numbers.overlap.T  # (C, C), (C, K)
-    whole = np.block([[gram, overlap], [overlap.T, numbers.means_gram]])
-    size = max(np.trace(whole), np.finfo(float).tiny)
-    values, vectors = np.linalg.eigh(V.T @ gram @ V)
-    kept = values > _RANK * size
-    root = vectors[:, kept] * np.sqrt(values[kept])
-    dual = vectors[:, kept] / np.sqrt(values[kept])  # its pseudo-inverse, transposed
-    seen = np.concatenate([dual.T @ V.T @ gram, dual.T @ V.T @ overlap], axis=1)  # coordinates of (Theta, mu)
-    values_rest, vectors_rest = np.linalg.eigh(whole - seen.T @ seen)
-    kept_rest = values_rest > _RANK * size
-    rest = vectors_rest[:, kept_rest] * np.sqrt(values_rest[kept_rest])
-    columns = len(gram)
-    return _Basis(root, np.sqrt(values[kept]), seen[:, columns:].T, rest[columns:])
-
-
-def _rule(deviations: np.ndarray, kinks, resolution: float, other: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes (r, N) and weights (N,) of N(0, I) for fields with these deviations along the axes."""
-    dimensions = len(deviations)
+    Kinks that are seen in one direction of the fields only, `kink_form`, are the ends of panels along it.
+    """
+    dimensions = root.shape[1]
     if dimensions == 0:
-        return np.zeros((0, 1)), np.ones(1)
-    rough = kinks is not None
-    if rough and dimensions == 1:
-        return _panels(float(deviations[0]), kinks, resolution, other)
+        return np.zeros((0, 1)), np.ones(1), False
+    direction = root.T @ np.asarray(kink_form) if kink_form else np.ones(dimensions)
+    along = kinks is not None and bool(kink_form or dimensions == 1) and np.linalg.norm(direction) > _RANK * np.linalg.norm(root)
+    rough = kinks is not None and not kink_form and dimensions > 1
     if rough or dimensions > max(_STEPS):
-        count = _SOBOL_ROUGH if rough else _SOBOL
-        return points.whitened_sobol(count, dimensions, seed=int(other)), np.full(count, 1 / count)
-    reach = _REACH[dimensions] + (0.6 if other else 0)
-    axes = []
-    for deviation in deviations:
-        step = _STEPS[dimensions] * (1.17 if other else 1) / max(1.0, deviation) / resolution
-        half = reach - step / 2 if other else reach
-        count = 2 * int(np.ceil(half / step)) + (0 if other else 1)
-        axes.append(np.linspace(-half, half, max(count, 2)))
-    if np.prod([float(len(axis)) for axis in axes]) > _MOST:
+        wanted = (_SOBOL_ROUGH if rough else _SOBOL if dimensions == 4 else _SOBOL_MANY) * probability
+        count = max(_FEWEST, 2 ** round(np.log2(wanted)))
+        return points.whitened_sobol(count, dimensions, seed=int(other)), np.full(count, 1 / count), False
+    basis = _split(direction, root) if along and dimensions > 1 else np.eye(dimensions)
+    deviations = np.linalg.norm(root @ basis, axis=0)
+    axes = [_trapezoid(deviation, dimensions, resolution, other) for deviation in deviations]
+    if along:
+        axes[0] = _panels(deviations[0], dimensions, lambda xi: kinks(basis[:, :1] * xi), resolution, other)
+    if np.prod([float(len(nodes)) for nodes, _ in axes]) > _MOST:
         raise ComputationError(
             f"fields of standard deviations {np.round(deviations, 2).tolist()} need more than {_MOST} nodes; take a smaller state"
         )
-    grid = np.stack([g.ravel() for g in np.meshgrid(*axes, indexing="ij")])
-    weights = np.exp(-(grid**2).sum(0) / 2)
-    kept = weights > _PRUNED * weights.max()
-    return grid[:, kept], weights[kept] / weights[kept].sum()
+    grid, parts = (np.stack([g.ravel() for g in np.meshgrid(*(axis[i] for axis in axes), indexing="ij")]) for i in (0, 1))
+    weights = parts.prod(0)
+    kept = weights > _PRUNED * weights.max() if dimensions > 1 or not along else np.ones(len(weights), dtype=bool)
+    return basis @ grid[:, kept], weights[kept] / weights[kept].sum(), True
 
 
-def _panels(deviation: float, kinks, resolution: float, other: bool) -> tuple[np.ndarray, np.ndarray]:
+def _split(direction: np.ndarray, root: np.ndarray) -> np.ndarray:
+    """Orthonormal columns: the direction, then the principal axes of the fields orthogonal to it."""
+    first = direction / np.linalg.norm(direction)
+    others = np.linalg.svd(first[None])[2][1:].T
+    return np.column_stack([first, others @ np.linalg.svd(root @ others)[2].T])
+
+
+def _trapezoid(deviation: float, dimensions: int, resolution: float, other: bool) -> tuple[np.ndarray, np.ndarray]:
+    reach = _REACH[dimensions] + (0.6 if other else 0)
+    step = _STEPS[dimensions] * (1.17 if other else 1) / max(1.0, deviation) / resolution
+    half = reach - step / 2 if other else reach
+    count = 2 * int(np.ceil(half / step)) + (0 if other else 1)
+    xi = np.linspace(-half, half, max(count, 2))
+    return xi, np.exp(-(xi**2) / 2)
+
+
+def _panels(deviation: float, dimensions: int, kinks: Kinks, resolution: float, other: bool) -> tuple[np.ndarray, np.ndarray]:
     """Gauss-Legendre panels that end at the kinks of a function of one variable."""
     reach = _REACH[1] + (0.6 if other else 0)
-    ends = np.concatenate([[-reach, reach], _zeros(kinks, reach)])
-    longest = 1.5 / max(1.0, deviation) / resolution * (1.25 if other else 1)
-    breaks = np.unique(ends)
+    count, extent = _PANEL[dimensions]
+    longest = extent / max(1.0, deviation) / resolution * (1.25 if other else 1)
+    breaks = np.unique(np.concatenate([[-reach, reach], _zeros(kinks, reach)]))
     breaks = np.concatenate([np.linspace(a, b, int(np.ceil((b - a) / longest)) + 1)[:-1] for a, b in zip(breaks, breaks[1:], strict=False)])
     breaks = np.append(breaks, reach)
-    nodes, weights = np.polynomial.legendre.leggauss(_PANEL)
+    nodes, weights = np.polynomial.legendre.leggauss(count)
     half = np.diff(breaks) / 2
     xi = ((breaks[:-1] + breaks[1:]) / 2 + half * nodes[:, None]).ravel()
-    weights = (half * weights[:, None]).ravel() * np.exp(-(xi**2) / 2)
-    return xi[None], weights / weights.sum()
+    return xi, (half * weights[:, None]).ravel() * np.exp(-(xi**2) / 2)
 
 
 def _zeros(kinks, reach: float) -> np.ndarray:

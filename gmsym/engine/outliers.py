@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gmsym.engine.nodes import Law
-from gmsym.engine.stieltjes import Stieltjes, levels, stieltjes
+from gmsym.engine import packed
+from gmsym.engine.nodes import Group, Law, Nodes
+from gmsym.engine.stieltjes import Stieltjes, blocks, form, stieltjes
 from gmsym.errors import ComputationError
 from gmsym.runtime.spectral import SpectralModule
 
@@ -29,18 +30,18 @@ class Outliers(NamedTuple):
 
     z: np.ndarray
     error: np.ndarray  # change under other nodes
-    overlap: np.ndarray  # squared projection of the eigenvector on R^m kron span(Theta, mu), trained parameters included
+    overlap: np.ndarray  # squared projection of the eigenvector on R^m kron the given vectors' span, trained parameters included
     overlap_error: np.ndarray
     trained: np.ndarray  # the part of it in the trained parameters
 
 
 def transform(functions: Stieltjes, law: Law, x: np.ndarray, smallest: float = SMALLEST) -> np.ndarray:
-    """S at x + i smallest, (R, P); see `solved`."""
+    """S at x + i smallest, (B R, P); see `solved`."""
     return solved(functions, law, x, smallest)[0]
 
 
 def solved(functions: Stieltjes, law: Law, x: np.ndarray, smallest: float = SMALLEST) -> tuple[np.ndarray, np.ndarray]:
-    """S at x + i smallest, (R, P), and its residuals (P,); points go in batches of two shapes, so that little is compiled.
+    """S at x + i smallest, (B R, P), and its residuals (P,); points go in batches of two shapes, so that little is compiled.
 
     Raises:
         ComputationError: Newton's method did not converge at some point.
@@ -48,8 +49,7 @@ def solved(functions: Stieltjes, law: Law, x: np.ndarray, smallest: float = SMAL
     x = np.atleast_1d(np.asarray(x, dtype=float))
     batch = _BATCH if len(x) <= 4 * _BATCH else _MANY
     padded = np.concatenate([x, np.full(-len(x) % batch, x[-1])])
-    etas = levels(smallest)
-    parts = [functions.transform(law, padded[i : i + batch], etas) for i in range(0, len(padded), batch)]
+    parts = [functions.transform(law.nodes, padded[i : i + batch], smallest) for i in range(0, len(padded), batch)]
     s, residual = (np.concatenate([np.asarray(part[i]) for part in parts], axis=-1) for i in (0, 1))
     worst = int(np.argmax(residual))
     # At an atom S grows like 1/z, and with it rounding.
@@ -61,59 +61,55 @@ def solved(functions: Stieltjes, law: Law, x: np.ndarray, smallest: float = SMAL
 
 
 def compressed(module: SpectralModule, law: Law, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Q(z) and Q'(z) at points where S is real, each (P, m q + p, m q + p); s (R, P)."""
+    """Q(z) and Q'(z) at points where S is real, each (P, m q + p, m q + p); s (B R, P)."""
     padded = np.concatenate([s, np.repeat(s[:, -1:], -s.shape[1] % _BATCH, axis=1)], axis=1)
-    q, slope = _compress(module)(law, jnp.asarray(padded))
+    q, slope = _compress(module)(law.nodes, padded)
     return np.asarray(q)[: s.shape[1]], np.asarray(slope)[: s.shape[1]]
 
 
 @lru_cache(maxsize=32)
-def _compress(module: SpectralModule) -> Callable[[Law, Array], tuple[Array, Array]]:
+def _compress(module: SpectralModule) -> Callable[[Nodes, Array], tuple[Array, Array]]:
     functions, size, extra = stieltjes(module), module.SIZE, module.TRAINED
-    full, corner = _positions(size), _positions(extra)
+    full, corner = packed.positions(size), packed.positions(extra)
 
-    def assemble(law: Law, hh: Array, ht: Array, tt: Array) -> Array:
+    def assemble(group: Group, hh: Array, ht: Array, tt: Array) -> Array:
         """E[K^T X K] for X given by blocks at each node; (P, size, size, N), (P, size, extra, N), (P, extra, extra, N)."""
-        points, count = hh.shape[0], law.mean.shape[1]
-        top = (hh.reshape(-1, hh.shape[-1]) @ law.outer).reshape(points, size, size, count, count)
+        points, count = hh.shape[0], group.mean.shape[1]
+        top = (hh.reshape(-1, hh.shape[-1]) @ group.outer).reshape(points, size, size, count, count)
         top = jnp.moveaxis(top, 2, 3).reshape(points, size * count, size * count)
-        side = jnp.einsum("pajN,Nc->pacj", ht, law.mean).reshape(points, size * count, extra)
-        low = jnp.einsum("pijN,N->pij", tt, law.weights)
+        side = jnp.einsum("pajN,Nc->pacj", ht, group.mean).reshape(points, size * count, extra)
+        low = jnp.einsum("pijN,N->pij", tt, group.weights)
         return jnp.concatenate([jnp.concatenate([top, side], axis=2), jnp.concatenate([jnp.swapaxes(side, 1, 2), low], axis=2)], axis=1)
 
-    @jax.jit
-    def compress(law: Law, s: Float[Array, "r p"]) -> tuple[Array, Array]:
-        X = jnp.moveaxis(functions.share(law, s)[full], -1, 0)  # (P, m, m, N)
-        dispersion = law.variance / law.alpha
-        S = jnp.moveaxis(s[full], -1, 0)[..., None] * dispersion
-        slope = jnp.moveaxis(functions.slope(law, s)[full], -1, 0)[..., None] * dispersion
-        B = law.mixed.reshape(size, extra, X.shape[-1])
-        H = law.corner[corner.ravel()].reshape(extra, extra, X.shape[-1])
+    def of_group(nodes: Nodes, group: Group, s: Array, slope: Array) -> tuple[Array, Array]:
+        X = jnp.moveaxis(functions.share(nodes, group, s)[full], -1, 0)  # (P, m, m, N)
+        S, S_slope = (jnp.moveaxis(form(nodes, group, blocks(nodes, v))[full], -1, 0)[..., None] * group.variance for v in (s, slope))
+        B = group.mixed.reshape(size, extra, X.shape[-1])
+        H = group.corner[corner.ravel()].reshape(extra, extra, X.shape[-1])
         SB = jnp.einsum("pabN,bjN->pajN", S, B)
         R = B - jnp.einsum("pabN,pbjN->pajN", X, SB)  # (I + A S')^{-1} B
-        value = assemble(law, X, R, H - jnp.einsum("pajN,pakN->pjkN", SB, R))
-        XT = jnp.einsum("pabN,pbcN->pacN", X, slope)
-        TR = jnp.einsum("pabN,pbjN->pajN", slope, R)
+        value = assemble(group, X, R, H - jnp.einsum("pajN,pakN->pjkN", SB, R))
+        XT = jnp.einsum("pabN,pbcN->pacN", X, S_slope)
+        TR = jnp.einsum("pabN,pbjN->pajN", S_slope, R)
         derivative = assemble(
-            law,
+            group,
             -jnp.einsum("pabN,pbcN->pacN", XT, X),
             -jnp.einsum("pabN,pbjN->pajN", XT, R),
             -jnp.einsum("pajN,pakN->pjkN", R, TR),
         )
         return value, derivative
 
+    @jax.jit
+    def compress(nodes: Nodes, s: Float[Array, "br p"]) -> tuple[Array, Array]:
+        slope = functions.slope(nodes, s)
+        parts = [of_group(nodes, group, s, slope) for group in nodes.groups]
+        return sum(value for value, _ in parts), sum(derivative for _, derivative in parts)
+
     return compress
 
 
-def _positions(size: int) -> np.ndarray:
-    index = np.zeros((size, size), dtype=int)
-    rows, columns = np.triu_indices(size)
-    index[rows, columns] = index[columns, rows] = np.arange(len(rows))
-    return index
-
-
 def edge_eigenvalues(module: SpectralModule, law: Law, z: np.ndarray, s: np.ndarray) -> np.ndarray:
-    """Eigenvalues of D at edges z with S there, s (R, edges): (edges, m q + p), in increasing order.
+    """Eigenvalues of D at edges z with S there, s (B R, edges): (edges, m q + p), in increasing order.
 
     An outlier leaves or joins the bulk at an edge where one of them changes its sign.
     """

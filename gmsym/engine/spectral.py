@@ -4,14 +4,15 @@ Edges are found by a dimensionless test on a scan of the real axis and then loca
 if other nodes see it, too: nodes that end somewhere, or are sparse somewhere, make gaps of their own where the mass is thin.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, final
 
-import jax.numpy as jnp
 import numpy as np
 
-from gmsym.engine.nodes import Law, law, unpacked
+from gmsym.engine.nodes import Law, law
 from gmsym.engine.outliers import SMALLEST, Outliers, edge_eigenvalues, find, solved, transform
+from gmsym.engine.packed import unit
 from gmsym.engine.stieltjes import Stieltjes, stieltjes
 from gmsym.errors import ComputationError
 from gmsym.runtime.spectral import Numbers, SpectralModule
@@ -34,7 +35,7 @@ class Edge:
 
     z: float
     right: bool  # whether the band is below it
-    s: np.ndarray  # S there, packed (R,)
+    s: np.ndarray  # S there, packed (B R,)
     error: float  # change under other nodes
     stable: bool  # whether other nodes see it
 
@@ -59,18 +60,18 @@ class Spectrum:
 
 
 def solve_spectrum(
-    module: SpectralModule, numbers: Numbers, *, points: int = 400, grid: np.ndarray | None = None, least: int = 0
+    module: SpectralModule, numbers: Numbers, *, points: int = 400, grid: np.ndarray | None = None, least: Sequence[int] = ()
 ) -> Spectrum:
     """Spectrum of the matrix that a generated module describes, at one state.
 
-    Cost: about 40 steps of Newton's method at `points` + 350 points; see `engine.stieltjes`.
+    Cost: about 20 steps of Newton's method at `points` + 350 points; see `engine.stieltjes`.
 
     Args:
         module: a loaded generated module of kind Spectral.
         numbers: the problem and the state in numbers.
         points: points of the density, on Chebyshev nodes of each band.
         grid: other points instead.
-        least: number of nodes to pad to, so that what was compiled for one state serves others.
+        least: numbers of nodes to pad to, one a group of clusters, so that what was compiled for one state serves others.
 
     Raises:
         ComputationError: Newton's method did not converge; a part of the bulk was not found; too many nodes are needed.
@@ -81,7 +82,7 @@ def solve_spectrum(
         x, weights = _points(bulk, points)
         density, error, residual = _density(module, bulk, x)
         counted = np.abs(x) > (_THIN * np.ptp(x) if bulk.thin else 0)
-        if weights[counted] @ error[counted] < _ACCURACY:
+        if weights[counted] @ error[counted] < _ACCURACY or not bulk.nodes.refinable:
             break
         resolution *= 1.5
     mass, scale = weights @ density, bulk.nodes.scale
@@ -103,7 +104,7 @@ def solve_spectrum(
         outliers=outliers._replace(z=outliers.z * scale, error=outliers.error * scale),
         gap=np.array([sum(z > high for _, high in bulk.bands) for z in outliers.z], dtype=int),
         residual=residual,
-        nodes=len(bulk.nodes.weights),
+        nodes=sum(bulk.nodes.sizes),
     )
 
 
@@ -118,14 +119,14 @@ class Bulk(NamedTuple):
     thin: bool  # whether the bulk reaches 0 with rapidly thinning mass
 
 
-def find_bulk(module: SpectralModule, numbers: Numbers, resolution: float = 1.0, least: int = 0) -> Bulk:
+def find_bulk(module: SpectralModule, numbers: Numbers, resolution: float = 1.0, least: Sequence[int] = ()) -> Bulk:
     """Bands and atom at one state.
 
     Raises:
         ComputationError: no bulk was found, or it reaches beyond the scanned range.
     """
     nodes = law(module, numbers, resolution, least=least)
-    other = law(module, numbers, resolution, other=True, least=len(nodes.weights))
+    other = law(module, numbers, resolution, other=True, least=nodes.sizes)
     edges = find_edges(module, nodes, other)
     atom = _atom(stieltjes(module), nodes, module.SIZE)
     thin = atom > 0 and not abs(other.floor * other.scale / (nodes.floor * nodes.scale) - 1) < _FLOOR
@@ -152,11 +153,15 @@ def _ends(bulk: Bulk) -> list[list[Edge | None]]:
 # --- edges ------------------------------------------------------------------------------------------------------------
 
 
-def outside(s: np.ndarray, size: int, smallest: float = SMALLEST) -> np.ndarray:
+def outside(s: np.ndarray, nodes: Law, size: int, smallest: float = SMALLEST) -> np.ndarray:
     """Whether x + i smallest is above a gap, (P,): eta tr(S S*)/tr Im S is O(1) there and tends to 0 inside the bulk."""
-    full = unpacked(s, size)
-    square = (np.abs(full) ** 2).sum((0, 1))
-    return smallest * square / np.trace(full.imag) > np.sqrt(smallest * np.sqrt(square / size))
+    square = _trace(np.abs(s) ** 2, nodes, 2 - unit(size))
+    return smallest * square / _trace(s.imag, nodes, unit(size)) > np.sqrt(smallest * np.sqrt(square / size))
+
+
+def _trace(packed: np.ndarray, nodes: Law, entries: np.ndarray) -> np.ndarray:
+    """sum_b rho_b of a linear form of the entries of each block, (P,): for a trace, that over the d coordinates, divided by d."""
+    return np.einsum("b,brp,r->p", nodes.fractions, packed.reshape(len(nodes.fractions), -1, packed.shape[1]), entries)
 
 
 def find_edges(module: SpectralModule, nodes: Law, other: Law) -> list[Edge]:
@@ -181,17 +186,17 @@ def find_edges(module: SpectralModule, nodes: Law, other: Law) -> list[Edge]:
 def _scan(functions: Stieltjes, nodes: Law, size: int) -> tuple[np.ndarray, np.ndarray]:
     """(points, whether each is outside), over all scales and then evenly over the range of the bulk."""
     positive = 10.0 ** np.linspace(*_DECADES, _PER_DECADE * (_DECADES[1] - _DECADES[0]) + 1)
-    around = (np.asarray(nodes.centres)[:, None] + np.linspace(-4, 4, 24) / np.sqrt(float(nodes.alpha))).ravel()
+    around = (nodes.centres[:, None] + np.linspace(-4, 4, 24) / np.sqrt(float(nodes.nodes.alpha))).ravel()
     x = np.unique(np.concatenate([positive, around] if nodes.definite else [-positive, positive, around]))
     x = x[x > 1e-6] if nodes.definite else x[np.abs(x) > 1e-6]
-    free = outside(transform(functions, nodes, x), size)
+    free = outside(transform(functions, nodes, x), nodes, size)
     inside = np.flatnonzero(~free)
     if not len(inside):
         return x, free
     ends = x[max(inside[0] - 1, 0)], x[min(inside[-1] + 1, len(x) - 1)]
     more = np.linspace(*ends, _SCAN + 2)[1:-1]
     both = np.concatenate([x, more])
-    flags = np.concatenate([free, outside(transform(functions, nodes, more), size)])
+    flags = np.concatenate([free, outside(transform(functions, nodes, more), nodes, size)])
     order = np.argsort(both)
     return both[order], flags[order]
 
@@ -201,7 +206,7 @@ def _narrowed(functions, nodes: Law, size: int, low, high, right, rounds: int) -
     fractions = np.arange(1, _SECTIONS + 1) / (_SECTIONS + 1)
     for _ in range(rounds):
         x = low[:, None] + (high - low)[:, None] * fractions
-        free = outside(transform(functions, nodes, x.ravel()), size).reshape(x.shape)
+        free = outside(transform(functions, nodes, x.ravel()), nodes, size).reshape(x.shape)
         beyond = np.where(right[:, None], free, ~free)  # whether the point is above the edge
         first = np.where(beyond.any(1), beyond.argmax(1), _SECTIONS)
         ends = np.concatenate([low[:, None], x, high[:, None]], axis=1)
@@ -216,7 +221,8 @@ def _folds(functions, nodes: Law, low, high, right) -> tuple[np.ndarray, np.ndar
     count = len(start)
     padding = -count % 4
     s_padded = np.concatenate([s, np.repeat(s[:, -1:], padding, axis=1)], axis=1)
-    folded, z, residual = (np.asarray(a) for a in functions.fold(nodes, s_padded, np.concatenate([start, np.full(padding, start[-1])])))
+    z_padded = np.concatenate([start, np.full(padding, start[-1])])
+    folded, z, residual = (np.asarray(a) for a in functions.fold(nodes.nodes, s_padded, z_padded))
     z, folded, residual = z[:count], folded[:count].T, residual[:count]
     room = high - low + 1e-9
     found = (residual < 1e-10) & (z > low - room) & (z < high + room)
@@ -234,11 +240,12 @@ def _compared(functions, nodes: Law, other: Law, size: int, z, s, right) -> list
     gap = np.where(nodes.definite & ~right & (below == np.inf), np.minimum(gap, z), gap)  # a gap above 0
     towards = np.where(right, 1, -1)
     outer, inner = z + 0.05 * towards * gap, z - 0.05 * towards * band
-    free = outside(transform(functions, other, np.concatenate([outer, inner]) * ratio), size)
+    free = outside(transform(functions, other, np.concatenate([outer, inner]) * ratio), other, size)
     stable = free[: len(z)] & ~free[len(z) :]
     padding = -len(z) % 4
     start = np.concatenate([s, np.repeat(s[:, -1:], padding, axis=1)], axis=1) / ratio
-    _, moved, residual = (np.asarray(a)[: len(z)] for a in functions.fold(other, start, np.append(z, np.full(padding, z[-1])) * ratio))
+    z_padded = np.append(z, np.full(padding, z[-1])) * ratio
+    _, moved, residual = (np.asarray(a)[: len(z)] for a in functions.fold(other.nodes, start, z_padded))
     shift = np.abs(moved / ratio - z)
     error = np.where((residual < 1e-8) & (shift < 0.05 * gap), shift, 0.05 * gap)
     return [
@@ -299,8 +306,8 @@ def _density(module: SpectralModule, bulk: Bulk, x: np.ndarray) -> tuple[np.ndar
     s, residual = solved(functions, nodes, x)
     ratio = nodes.scale / other.scale
     z = (x + 1j * SMALLEST) * ratio
-    change = np.asarray(functions.correction(other, jnp.asarray(z), jnp.asarray(s / ratio))) * ratio
-    trace, moved = (np.trace(unpacked(v, size).imag) / (np.pi * size) for v in (s, change))
+    change = np.asarray(functions.correction(other.nodes, z, s / ratio)) * ratio
+    trace, moved = (_trace(v.imag, nodes, unit(size)) / (np.pi * size) for v in (s, change))
     error = np.minimum(np.abs(moved), trace)  # first order overshoots at an edge
     return trace, error, float(residual.max())
 
@@ -308,5 +315,5 @@ def _density(module: SpectralModule, bulk: Bulk, x: np.ndarray) -> tuple[np.ndar
 def _atom(functions: Stieltjes, nodes: Law, size: int) -> float:
     """Mass at 0: the limit of -z tr S/m."""
     s = transform(functions, nodes, np.zeros(1))
-    weight = SMALLEST * float(np.trace(unpacked(s, size).imag)[0]) / size
+    weight = SMALLEST * float(_trace(s.imag, nodes, unit(size))[0]) / size
     return weight if weight > 1e-4 else 0.0

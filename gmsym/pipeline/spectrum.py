@@ -1,7 +1,8 @@
 """Spectra of Hessian and information matrices of fresh data, in the limit and at finite size. Source: theory.md 7."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ def spectrum(
     trained: Sequence[str] = (),
     m: Any = None,
     Q: Any = None,
+    M: Any = None,
     points: int = 400,
     grid: Any = None,
     **parameters: float,
@@ -39,7 +41,9 @@ def spectrum(
         alpha: samples per dimension, n/d.
         block: the column of Theta whose diagonal block is wanted; default: all.
         trained: parameters of the loss that count as weights.
-        m, Q: the state, Theta^T mu_k (K, C) and Theta^T Theta (C, C), for one field also (K,) and a number. Default: the initial state.
+        m, Q, M: the state, Theta^T mu_k (K, C), Theta^T Theta (C, C) and, with a teacher, Theta^T theta* (T, C); for one field also
+            (K,), a number and (T,). With several blocks of coordinates all of them may have a leading axis of blocks; totals are spread
+            in proportion to the blocks. Default: the initial state.
         points: points of the density, spread over the bands.
         grid: other points instead, increasing.
         parameters: a number for each parameter of the problem; those of the optimizer may be left out, and trained parameters of the
@@ -49,15 +53,16 @@ def spectrum(
         Dataset with density (z), edge (band, side), atom, outlier_z and overlap (outlier), and X_error, the change under other
         quadrature nodes; `weight` (z) integrates over the bands, and density and atom make 1. Density and atom count all eigenvalues of
         the matrix, zeros in directions that the loss does not see included. `gap` numbers the gap of an outlier from below;
-        `edge_eigenvalue` (band, side, branch) changes sign where an outlier detaches. Outermost edges may be infinite. Attributes:
-        `residual` of the fixed point, number of `nodes`.
+        `edge_eigenvalue` (band, side, branch) changes sign where an outlier detaches. Outermost edges may be infinite. An overlap is with
+        the span of parameters, means and teacher directions, with several blocks of coordinates that of each one's part in each block.
+        Attributes: `residual` of the fixed point, number of `nodes`.
 
     Raises:
         InputError: an argument outside what is allowed; before anything is computed.
         ComputationError: the fixed point did not converge, or a part of the spectrum was not found.
     """
     system = _system(system, matrix, block, trained)
-    instance = state_instance(system.problem, alpha, parameters, m, Q)
+    instance = state_instance(system.problem, alpha, parameters, m, Q, M)
     x = _grid(grid)
     _check_points(points)
 
@@ -77,6 +82,7 @@ def simulate_spectrum(
     trained: Sequence[str] = (),
     m: Any = None,
     Q: Any = None,
+    M: Any = None,
     replicates: int = 4,
     extreme: int | None = None,
     vectors: bool = True,
@@ -87,7 +93,7 @@ def simulate_spectrum(
     """Eigenvalues of the matrix of alpha*d generated samples in d dimensions, at a state of exactly the same Gram matrix.
 
     Args:
-        system, matrix, alpha, block, trained, m, Q, parameters: as `spectrum`.
+        system, matrix, alpha, block, trained, m, Q, M, parameters: as `spectrum`.
         d: dimension.
         replicates: independent repetitions.
         extreme: that many eigenvalues at each end, by Lanczos' method; default: all, for up to 4000 rows.
@@ -104,7 +110,7 @@ def simulate_spectrum(
     """
     system = _system(system, matrix, block, trained)
     problem: Problem = system.problem
-    instance = state_instance(problem, alpha, parameters, m, Q)
+    instance = state_instance(problem, alpha, parameters, m, Q, M)
     if isinstance(d, bool) or not isinstance(d, (int, np.integer)) or d < 1:
         raise InputError(f"d = {d!r}: an integer of at least 1 is needed")
 
@@ -121,7 +127,7 @@ def simulate_spectrum(
             block=system.block,
             trained=names,
             extreme=extreme,
-            vectors=vectors,
+            overlaps=vectors,
             seed=seed,
             replicates=replicates,
             report=report,
@@ -144,37 +150,73 @@ def numbers(system: Spectral, instance: Instance, alpha: float) -> Any:
     return Numbers(
         probabilities=instance.probabilities,
         labels=instance.labels,
-        means_gram=instance.means_gram,
-        variance=instance.variance[:, 0],
-        gram=instance.initial_gram,
-        overlap=instance.initial_overlap.T,
+        fractions=instance.fractions,
+        variance=instance.variance,
+        grams=instance.block_grams,
         alpha=float(alpha),
         parameters=tuple(instance.parameters[s.name] for s in system.parameters),
     )
 
 
-def state_instance(problem: Problem, alpha: float, parameters: dict[str, float], m: Any, Q: Any) -> Instance:
+def state_instance(problem: Problem, alpha: float, parameters: dict[str, float], m: Any, Q: Any, M: Any = None) -> Instance:
     """The problem in numbers at a state; parameters of the optimizer alone play no role, and any number does.
 
     Trained parameters of the loss have the values in `parameters`, or else their initial ones.
     """
     alpha = check_alpha(alpha)
     elsewhere = {*problem.data.parameters, *problem.loss.parameters, *problem.norm2.free_symbols, *problem.overlap.free_symbols}
+    if problem.teacher is not None:
+        overlaps = problem.teacher.overlap_with(problem.fields), problem.teacher.overlap_with_means(problem.data.clusters)
+        elsewhere |= set().union(*(array.free_symbols for array in (problem.teacher.gram, *overlaps)))
     unused = {s.name: 1.0 for s in problem.optimizer.parameters - elsewhere}
     given = {"alpha": alpha} if symbols.alpha in problem.parameters else {}
     names = [v.name for v in problem.trained_parameters]
-    instance = problem.at(**{**unused, **{k: v for k, v in parameters.items() if k not in names}, **given})
+    values = {**unused, **{k: v for k, v in parameters.items() if k not in names}, **given}
+    instance = (_at if all(isinstance(value, Hashable) for value in values.values()) else Problem.at)(problem, **values)
     trained = dict(zip(names, map(float, instance.trained), strict=True)) | {k: float(parameters[k]) for k in names if k in parameters}
     instance = replace(instance, parameters={**instance.parameters, **trained}, values={**instance.values, **trained})
-    if (m is None) != (Q is None):
-        raise InputError(f"{'m' if m is None else 'Q'} is missing: a state is both m, Theta^T mu_k, and Q, Theta^T Theta")
-    if m is None:
+    state = {"m": m, "Q": Q} | ({} if problem.teacher is None else {"M": M})
+    if problem.teacher is None and M is not None:
+        raise InputError(f"M = {M!r}: the problem has no teacher; allowed are m and Q")
+    if all(value is None for value in state.values()):
         return instance
-    fields, clusters = problem.fields, problem.data.clusters
-    overlap, gram = _array("m", m, (clusters, fields)).T, _array("Q", Q, (fields, fields))
-    check_positive_semidefinite(gram, "Q")
-    check_positive_semidefinite(np.block([[gram, overlap], [overlap.T, instance.means_gram]]), "the Gram matrix of (Theta, means)")
-    return replace(instance, initial_gram=gram, initial_overlap=overlap)
+    for name, value in state.items():
+        if value is None:
+            teacher = "" if problem.teacher is None else ", and M, Theta^T theta*"
+            raise InputError(f"{name} is missing: a state is both m, Theta^T mu_k, and Q, Theta^T Theta{teacher}")
+    return _at_state(problem, instance, state)
+
+
+_at = lru_cache(maxsize=32, typed=True)(Problem.at)  # SymPy's substitutions take as long as a spectrum's bulk
+
+
+def _at_state(problem: Problem, instance: Instance, state: dict[str, Any]) -> Instance:
+    """The instance with Theta where `state` says, in total or within each block."""
+    C, K, B, T = problem.fields, problem.data.clusters, problem.data.blocks, len(instance.teacher_gram)
+    shapes = {"m": (K, C), "Q": (C, C), "M": (T, C)}
+    by_block = B > 1 and np.size(state["Q"]) == B * C * C
+    arrays = {name: _array(name, value, (B, *shapes[name]) if by_block else shapes[name]) for name, value in state.items()}
+    arrays = {name: array if by_block else array[None] for name, array in arrays.items()}
+    m, Q = arrays["m"], arrays["Q"]
+    M = arrays.get("M", np.zeros((len(Q), 0, C)))
+    shares = instance.fractions if by_block else np.ones(1)
+    fixed = instance.gram[C:, C:]
+    across = np.concatenate([m, M], axis=1)  # (B, K + T, C)
+    placed = np.concatenate(
+        [np.concatenate([Q, np.swapaxes(across, 1, 2)], axis=2), np.concatenate([across, shares[:, None, None] * fixed], axis=2)], axis=1
+    )
+    vectors = "(Theta, means, teacher)" if T else "(Theta, means)"
+    for b, gram in enumerate(placed):
+        within = f" within block {b}" if by_block else ""
+        check_positive_semidefinite(Q[b], f"Q{within}")
+        check_positive_semidefinite(gram, f"the Gram matrix of {vectors}{within}")
+    return replace(
+        instance,
+        initial_gram=Q.sum(0),
+        initial_overlap=m.sum(0).T,
+        teacher_overlap=M.sum(0).T,
+        placed=placed if by_block else None,
+    )
 
 
 def labelled(system: Spectral, found: Any, alpha: float, instance: Instance) -> "xr.Dataset":
@@ -241,15 +283,20 @@ def _about(system: Spectral, alpha: float, instance: Instance) -> dict[str, Any]
     about = {"problem": problem_name(system.problem), "matrix": system.matrix, "alpha": float(alpha)}
     block = {} if system.block is None else {"block": system.block}
     state = {"m": instance.initial_overlap.T.tolist(), "Q": instance.initial_gram.tolist()}
+    if len(instance.teacher_gram):
+        state["M"] = instance.teacher_overlap.T.tolist()
+    if instance.placed is not None:
+        state["grams"] = instance.placed.tolist()
     return {**about, **block, "state": json.dumps(state), "parameters": json.dumps(instance.values, sort_keys=True)}
 
 
-def _array(name: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
+def _array(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers of that shape; axes of one entry may be left out."""
     try:
         array = np.asarray(value, dtype=float)
     except (TypeError, ValueError):
         raise InputError(f"{name} = {value!r}: numbers of shape {shape} are needed") from None
-    if array.size != shape[0] * shape[1] or (array.ndim == 2 and array.shape != shape) or (array.ndim < 2 and 1 not in shape):
+    if array.shape != shape and (array.ndim >= len(shape) or tuple(n for n in array.shape if n > 1) != tuple(n for n in shape if n > 1)):
         raise InputError(f"{name} has shape {array.shape}; {shape} is needed")
     if not np.isfinite(array).all():
         raise InputError(f"{name} = {array.tolist()}: finite numbers are needed")

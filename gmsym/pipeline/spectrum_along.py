@@ -41,9 +41,10 @@ def spectrum_along(
     that its accuracy is that of the saved times; close to it the overlap shows it, linear in time, while the eigenvalue hardly moves.
 
     Args:
-        trajectory: m (time, cluster, field) and Q (time, field, field_b) over a coordinate `time`, such as a result of `gm.effective` or
-            `gm.solve`; parameters of the loss that are trained are in `trained` (time, parameter), or variables over time of their
-            names. At least 4 times.
+        trajectory: m (time, cluster, field), Q (time, field, field_b) and, with a teacher, M (time, teacher, field) over a coordinate
+            `time`, such as a result of `gm.effective` or `gm.solve`; with several blocks of coordinates m_b, Q_b and M_b, which have an
+            axis of blocks behind time. Parameters of the loss that are trained are in `trained` (time, parameter), or variables over
+            time of their names. At least 4 times.
         system, matrix, alpha, block, trained, points, parameters: as `gmsym.spectrum`.
         times: which of its times; default: all.
         progress: show a progress bar on stderr; by default only on a terminal.
@@ -66,7 +67,7 @@ def spectrum_along(
 
     module = load(system)
     states = [numbers(system, at(time), alpha) for time in chosen]
-    least = max(len(law(module, state).weights) for state in states)  # one compilation serves all times
+    least = np.max([law(module, state).sizes for state in states], axis=0).tolist()  # one compilation serves all times
     results, crossings = [], []
     with progress_bar("spectra along the trajectory", progress) as report:
         for i, (time, state) in enumerate(zip(chosen, states, strict=True)):
@@ -89,7 +90,12 @@ def _states(trajectory: Any, problem: Problem, alpha: float, parameters: dict[st
     """The function time -> problem in numbers at the state there."""
     if not hasattr(trajectory, "data_vars"):
         raise InputError(f"trajectory = {trajectory!r}: a Dataset with m, Q and a coordinate time is needed")
+    blocks = problem.data.blocks
     shapes = {"m": (problem.data.clusters, problem.fields), "Q": (problem.fields, problem.fields)}
+    if problem.teacher is not None:
+        shapes["M"] = (problem.teacher.count, problem.fields)
+    kept = {name: name if blocks == 1 else f"{name}_b" for name in shapes}
+    shapes = {name: shape if blocks == 1 else (blocks, *shape) for name, shape in shapes.items()}
     if "time" not in trajectory.coords:
         raise InputError("trajectory has no coordinate 'time'")
     time = trajectory["time"].values.astype(float)
@@ -97,11 +103,13 @@ def _states(trajectory: Any, problem: Problem, alpha: float, parameters: dict[st
         raise InputError(f"trajectory has {len(time)} times; at least 4 in increasing order are needed")
     splines = {}
     for name, shape in shapes.items():
-        if name not in trajectory:
-            raise InputError(f"trajectory lacks the variable {name!r}; it holds {', '.join(map(str, trajectory.data_vars))}")
-        values = trajectory[name].transpose("time", ...).values
+        if kept[name] not in trajectory:
+            by_block = f", {name} within each of {blocks} blocks of coordinates" if blocks > 1 else ""
+            held = ", ".join(map(str, trajectory.data_vars))
+            raise InputError(f"trajectory lacks the variable {kept[name]!r}{by_block}; it holds {held}")
+        values = trajectory[kept[name]].transpose("time", ...).values
         if values.shape[1:] != shape:
-            raise InputError(f"trajectory: {name} has shape {values.shape}; (time, {shape[0]}, {shape[1]}) is needed")
+            raise InputError(f"trajectory: {kept[name]} has shape {values.shape}; (time, {', '.join(map(str, shape))}) is needed")
         splines[name] = CubicSpline(time, values)
     own = {s.name: trajectory[s.name] for s in problem.loss.parameters if s.name in trajectory and trajectory[s.name].dims == ("time",)}
     if "trained" in trajectory:
@@ -112,7 +120,7 @@ def _states(trajectory: Any, problem: Problem, alpha: float, parameters: dict[st
     def at(t: float) -> Any:
         state = {name: spline(t) for name, spline in splines.items()}
         own = {name: float(state[name]) for name in names}
-        return state_instance(problem, alpha, {**parameters, **own}, state["m"], state["Q"])
+        return state_instance(problem, alpha, {**parameters, **own}, state["m"], state["Q"], state.get("M"))
 
     at(time[0])  # refuses before anything long
     return at

@@ -46,6 +46,12 @@ class Instance:
     trained: np.ndarray  # initial values of the trained parameters of the loss, (P,)
     trained_step: float | None  # None: that of Theta
     trained_ridge: float
+    placed: np.ndarray | None = None  # Gram matrix of (Theta_0, means, teacher directions) within each block; None: rho_b of the whole
+
+    @property
+    def block_grams(self) -> np.ndarray:
+        """Gram matrix of (Theta_0, means, teacher directions) within each block, (B, C + K + T, C + K + T)."""
+        return self.fractions[:, None, None] * self.gram if self.placed is None else self.placed
 
     @property
     def gram(self) -> np.ndarray:

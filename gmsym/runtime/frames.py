@@ -16,9 +16,20 @@ def oriented(normal: Float[Array, "d rank"], sizes: Sequence[int], root: np.ndar
         sizes: d_b, coordinates of each block, none fewer than the rank.
         root: (rank, vectors).
     """
+    return placed(normal, sizes, [np.sqrt(size / len(normal)) * root for size in sizes])
+
+
+def placed(normal: Float[Array, "d rank"], sizes: Sequence[int], roots: Sequence[np.ndarray]) -> Float[Array, "d vectors"]:
+    """Columns whose Gram matrix within each block is root^T root.
+
+    Args:
+        normal: as `oriented`; a block whose root has fewer rows uses the first columns.
+        sizes: d_b, coordinates of each block, none fewer than the rows of its root.
+        roots: (rank_b, vectors), one a block.
+    """
     ends = np.cumsum(sizes)
-    blocks = [normal[end - size : end] for end, size in zip(ends, sizes, strict=True)]
-    return jnp.concatenate([np.sqrt(len(block) / len(normal)) * _frame(block) for block in blocks]) @ root
+    blocks = [normal[end - size : end, : len(root)] for end, size, root in zip(ends, sizes, roots, strict=True)]
+    return jnp.concatenate([_frame(block) @ root for block, root in zip(blocks, roots, strict=True)])
 
 
 def _frame(directions: jax.Array) -> jax.Array:

@@ -1,6 +1,7 @@
 """Contract of a generated module of kind `Spectral`, and the numbers that go with it. Source: theory.md 7.
 
-Axes: k clusters (K), c fields of the loss (C), u fields that A depends on (F), r entries of a packed symmetric m x m matrix, f minors.
+Axes: k clusters (K), b blocks of coordinates (B), c fields of the loss (C), u fields that A depends on (F), r entries of a packed
+symmetric m x m matrix, f minors.
 """
 
 from typing import NamedTuple, Protocol
@@ -14,10 +15,9 @@ class Numbers(NamedTuple):
 
     probabilities: np.ndarray  # p_k, (K,)
     labels: np.ndarray  # y_k, (K, L)
-    means_gram: np.ndarray  # mu_k . mu_l, (K, K)
-    variance: np.ndarray  # sigma_k^2, (K,)
-    gram: np.ndarray  # Q = Theta^T Theta, (C, C)
-    overlap: np.ndarray  # m_k = Theta^T mu_k, (K, C)
+    fractions: np.ndarray  # rho_b, (B,)
+    variance: np.ndarray  # sigma2_kb, (K, B)
+    grams: np.ndarray  # Gram matrix of (Theta, means, teacher) within each block, (B, C + K + T, C + K + T)
     alpha: float
     parameters: tuple[float, ...]  # of the loss, in the order of the module's PARAMETERS
 
@@ -29,10 +29,12 @@ class SpectralModule(Protocol):
     SIZE: int  # m
     TRAINED: int  # p
     PARAMETERS: tuple[str, ...]
-    DIRECTIONS: tuple[tuple[float, ...], ...]  # V, (C, F)
+    DIRECTIONS: tuple[tuple[float, ...], ...]  # V, (C + T, F)
     COLUMNS: tuple[tuple[float, ...], ...]  # U, (C, m)
-    DEGREES: tuple[int, ...]  # order of each minor
+    RANK: int  # of A at almost every point
+    DEGREES: tuple[int, ...]  # order of each minor; empty if they are too many, and so are the functions of minors
     KINKS: int  # loci where A is not smooth
+    KINK_FORM: tuple[float, ...]  # w, (F,), if all of them depend on w . u alone; else empty
 
     def matrix(self, fields: Float[Array, "u n"], label, parameters) -> Float[Array, "r n"]:
         """A of each sample."""

@@ -1,7 +1,7 @@
 """Empirical Hessian and information matrices of fresh data, their eigenvalues and eigenvectors. Source: theory.md 7.
 
 The witness of the effective spectra: A of a sample comes from jax.hessian or jax.grad of the printed loss, the matrix is formed (or,
-above 2000 rows, only applied), and its eigenvectors are projected on the span of the parameters and the means.
+above 4000 rows, only applied), and its eigenvectors are projected on the span of the parameters, the means and the teacher.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,8 +18,9 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from gmsym import printer, runtime
 from gmsym.errors import ComputationError, InputError
 from gmsym.problem import Instance, Problem
-from gmsym.problem.design import design
-from gmsym.simulation.data import generate
+from gmsym.problem.design import apportion, design
+from gmsym.runtime.frames import placed
+from gmsym.simulation.online import gram_root
 
 DENSE = 4000  # rows; larger matrices are not formed
 _NULL = 1e-12  # of the mean of A^2: a direction of the fields in which A vanishes on all samples
@@ -29,7 +30,7 @@ class Eigen(NamedTuple):
     """One replicate. Directions in which A vanishes on every sample add their zeros without being diagonalised."""
 
     values: np.ndarray  # in increasing order
-    overlaps: np.ndarray  # squared projection of each eigenvector on R^C kron span(Theta, mu) and the trained parameters
+    overlaps: np.ndarray  # squared projection of each eigenvector on R^C kron the span, by blocks, and the trained parameters
     zeros: int  # eigenvalues that are 0 because A vanishes in a direction, not among `values`
 
 
@@ -43,7 +44,7 @@ def matrix_eigen(
     block: int | None = None,
     trained: Sequence[str] = (),
     extreme: int | None = None,
-    vectors: bool = True,
+    overlaps: bool = True,
     seed: int = 0,
     replicates: int = 1,
     report: Callable[[float], None] | None = None,
@@ -55,48 +56,75 @@ def matrix_eigen(
 
     Args:
         problem: the loss and the mixture.
-        instance: their numbers; `initial_gram` and `initial_overlap` are the state.
+        instance: their numbers; `block_grams` are the state.
         n, d: samples and dimensions.
         matrix, block, trained: as `derive.spectrum`.
         extreme: that many eigenvalues at each end only, by Lanczos' method; default: all, which needs at most 4000 rows.
-        vectors: whether eigenvectors are wanted; without them overlaps are NaN.
+        overlaps: whether they are wanted; without them they are NaN.
         seed: of samples and orientations; replicate r is the same for every number of replicates.
         replicates: independent repetitions.
         report: called with the completed fraction.
 
     Raises:
-        InputError: a number out of range; all eigenvalues of a matrix with more than 4000 rows.
+        InputError: a number out of range; all eigenvalues of a matrix with more than 4000 rows; a block with too few coordinates.
         ComputationError: a matrix that is not finite; Lanczos' method did not converge.
     """
     for name, value, least in (("n", n, 1), ("d", d, 1), ("replicates", replicates, 1), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
             raise InputError(f"{name} = {value!r}: an integer of at least {least} is needed")
-    plan = design(instance, n, d)
+    counts, sizes, roots = _design(instance, n, d)
     code = runtime.load(source(problem), f"gmsym_matrix_{problem.loss.name}")
     second = jax.jit(_second(problem, code, instance, matrix, tuple(trained)))
-    draw = jax.jit(lambda key: generate(plan, key))
+    draw = jax.jit(lambda key: _generate(instance, counts, sizes, roots, key))
+    labels = np.repeat(instance.labels, counts, axis=0)[:, : len(problem.loss.labels)]
+    C, K = problem.fields, len(counts)
     found = []
     for r in range(replicates):
-        data = draw(jax.random.fold_in(jax.random.key(seed), r))
-        labels = data.labels[:, : len(problem.loss.labels)]
-        A = np.asarray(second(data.samples @ data.theta, labels))
+        samples, vectors = draw(jax.random.fold_in(jax.random.key(seed), r))
+        A = np.asarray(second(samples @ vectors[:, :C], samples @ vectors[:, C + K :], labels))
         if not np.isfinite(A).all():
             raise ComputationError(f"the {matrix} of a sample is not finite in replicate {r}")
         if block is not None:
             A = A[:, block : block + 1, block : block + 1]
         fields = A.shape[1] - len(trained)
-        span = np.linalg.svd(np.concatenate([data.theta, data.means], axis=1), full_matrices=False)
-        basis = span[0][:, span[1] > 1e-8 * span[1].max(initial=1e-300)]
-        found.append(_diagonalised(np.asarray(data.samples), A, fields, basis, extreme, vectors))
+        basis = scipy.linalg.block_diag(*(_span(part) for part in np.split(np.asarray(vectors), np.cumsum(sizes)[:-1])))
+        found.append(_diagonalised(np.asarray(samples), A, fields, basis, extreme, overlaps))
         if report is not None:
             report((r + 1) / replicates)
     return found
 
 
+def _design(instance: Instance, n: int, d: int) -> tuple[tuple[int, ...], tuple[int, ...], list[np.ndarray]]:
+    """(samples of each cluster, coordinates of each block, R_b with R_b^T R_b the Gram matrix of all vectors within the block)."""
+    counts, sizes = design(instance, n, d).counts, apportion(instance.fractions, d)
+    roots = []
+    for b, (gram, size) in enumerate(zip(instance.block_grams, sizes, strict=True)):
+        roots.append(gram_root(gram))
+        if size < len(roots[-1]):
+            raise InputError(f"d = {d} gives block {b} only {size} coordinates, fewer than the rank {len(roots[-1])} of its vectors")
+    return counts, sizes, roots
+
+
+def _generate(instance: Instance, counts: Sequence[int], sizes: Sequence[int], roots: Sequence[np.ndarray], key: jax.Array):
+    """(samples (n, d), vectors (d, C + K + T)); samples are ordered by cluster, coordinates by block."""
+    n, d, columns = sum(counts), sum(sizes), len(instance.initial_gram)
+    normal = jax.random.normal(key, (n + max(map(len, roots)), d), dtype=float)
+    vectors = placed(normal[n:].T, sizes, roots)
+    means = jnp.repeat(vectors[:, columns : columns + len(counts)].T, np.array(counts), axis=0, total_repeat_length=n)
+    deviations = np.repeat(np.sqrt(instance.variance), sizes, axis=1)
+    return means + jnp.repeat(deviations, np.array(counts), axis=0, total_repeat_length=n) * normal[:n], vectors
+
+
+def _span(vectors: np.ndarray) -> np.ndarray:
+    """Orthonormal columns that span the given ones."""
+    basis, values, _ = np.linalg.svd(vectors, full_matrices=False)
+    return basis[:, values > 1e-8 * values.max(initial=1e-300)]
+
+
 def source(problem: Problem) -> str:
     """The text that is differentiated: the loss of a sample."""
     loss = problem.loss
-    given = {"fields": loss.fields, "label": loss.labels, "parameters": _names(problem)}
+    given = {"fields": loss.fields, "teachers": loss.teachers, "label": loss.labels, "parameters": _names(problem)}
     return printer.module(f"loss {loss.name}.", printer.function("loss", given, "Loss of a sample.", loss.value))
 
 
@@ -105,21 +133,21 @@ def _names(problem: Problem):
 
 
 def _second(problem: Problem, code: ModuleType, instance: Instance, matrix: str, trained: tuple[str, ...]):
-    """Function (fields (n, C), labels (n, L)) -> (n, C + p, C + p) by automatic differentiation."""
+    """Function (fields (n, C), teacher fields (n, T), labels (n, L)) -> (n, C + p, C + p) by automatic differentiation."""
     names = [s.name for s in _names(problem)]
     numbers = [instance.parameters[name] for name in names]
     C = problem.fields
     start = jnp.asarray([instance.parameters[name] for name in trained])
 
-    def loss(both, label):
+    def loss(both, teachers, label):
         values = [both[C + trained.index(name)] if name in trained else number for name, number in zip(names, numbers, strict=True)]
-        return code.loss(tuple(both[c] for c in range(C)), label, tuple(values))
+        return code.loss(tuple(both[c] for c in range(C)), teachers, label, tuple(values))
 
-    def of_sample(h, label):
+    def of_sample(h, t, label):
         both = jnp.concatenate([h, start])
         if matrix == "hessian":
-            return jax.hessian(loss)(both, label)
-        a = jax.grad(loss)(both, label)
+            return jax.hessian(loss)(both, t, label)
+        a = jax.grad(loss)(both, t, label)
         return jnp.outer(a, a)
 
     return jax.vmap(of_sample)

@@ -74,4 +74,8 @@ class AbstractSystem(ABC):
 
         The writer is resolved by name, as an entry point is: the symbolic side imports nothing of what is built on it.
         """
+        return self._source
+
+    @cached_property
+    def _source(self) -> str:
         return pkgutil.resolve_name(self.writer)(self)

@@ -10,26 +10,29 @@ import sympy as sp
 
 from gmsym.calculus.kernels import kernel
 from gmsym.system.base import AbstractSystem, Equations
+from gmsym.system.causal_kernels import b
 
 MatrixKind = Literal["hessian", "information"]
 
 z = sp.Symbol("z")  # the spectral parameter
 x = sp.Symbol("x", real=True)  # a point of the real axis
-outer = sp.Symbol(r"\hat Y\hat Y^{\top}", commutative=False)  # of the sample's coordinates in an orthonormal basis of span(Theta, mu)
+# Of the sample's coordinates in an orthonormal basis of the span of Theta, the means and the teacher, by blocks.
+outer = sp.Symbol(r"\hat Y\hat Y^{\top}", commutative=False)
 w = sp.Symbol("w", commutative=False)  # unit null vector of z I - Q(z)
-variance = kernel("variance", r"\sigma^2", subscripts=1)  # of cluster k
+variance = kernel("variance", r"\sigma^2", subscripts=1)  # of cluster k, when there is one block
 q = kernel("q", "q", subscripts=1)  # probability that A takes its j-th value
 density = kernel("density", r"\rho")
-overlap = sp.Symbol(r"|P u|^2", nonnegative=True)  # of an outlier's eigenvector with R^m kron span(Theta, mu)
+overlap = sp.Symbol(r"|P u|^2", nonnegative=True)  # of an outlier's eigenvector with R^m kron that span
 atom = sp.Symbol(r"\rho(\{0\})", nonnegative=True)
 
 
 class Letters(NamedTuple):
-    """Symbols of the m x m matrices; they commute when m = 1."""
+    """Symbols of the m x m matrices; they commute when m = 1. S and S_z carry the index of a block when there are several."""
 
-    S: sp.Symbol  # Stieltjes transform, the partial trace of (M - z)^{-1} over the d coordinates, divided by d
-    slope: sp.Symbol  # its derivative in z
-    Sk: type[sp.Function]  # sigma_k^2 S / alpha
+    S: sp.Expr  # Stieltjes transform, the partial trace of (M - z)^{-1} over a block's coordinates, divided by their number
+    slope: sp.Expr  # its derivative in z
+    Sk: type[sp.Function]  # sigma_k^2 S / alpha, or that summed over the blocks
+    Sk_slope: type[sp.Function]
     X: type[sp.Function]
     A: sp.Symbol
     identity: sp.Expr
@@ -37,13 +40,15 @@ class Letters(NamedTuple):
     Q_slope: sp.Symbol
 
 
-def letters(size: int) -> Letters:
-    """The letters for matrices of that size."""
+def letters(size: int, blocks: int = 1) -> Letters:
+    """The letters for matrices of that size and that many blocks of coordinates."""
     commutes, value = size == 1, "" if size == 1 else "cd"
+    one = blocks == 1
     return Letters(
-        S=sp.Symbol("S", commutative=commutes),
-        slope=sp.Symbol("S_z", commutative=commutes),
+        S=sp.Symbol("S", commutative=commutes) if one else kernel(f"Sb{value}", "S", subscripts=1, value=value)(b),
+        slope=sp.Symbol("S_z", commutative=commutes) if one else kernel(f"Szb{value}", "S_z", subscripts=1, value=value)(b),
         Sk=kernel(f"S{value}", "S'", subscripts=1, value=value),
+        Sk_slope=kernel(f"Sz{value}", "S'_z", subscripts=1, value=value),
         X=kernel(f"X{value}", "X", subscripts=1, value=value),
         A=sp.Symbol("A", commutative=commutes),
         identity=sp.S.One if commutes else sp.Symbol("I", commutative=False),
@@ -81,9 +86,9 @@ class Trace(sp.Function):
 class Spectral(AbstractSystem):
     """Bulk, outliers and overlaps of M as n, d -> infinity at fixed alpha = n/d. C fields, m = size of A, F fields that A depends on.
 
-    The matrix is taken in the parameters Theta U, u = V^T h are the fields that A depends on, with constant matrices U, V of
-    orthonormal columns: directions in which A vanishes (softmax: shifts of all fields) are left out of U, and those along
-    which it is constant out of V.
+    The matrix is taken in the parameters Theta U, u = V^T (h, t) are the fields that A depends on, those of T teacher directions
+    included, with constant matrices U, V of orthonormal columns: directions in which A vanishes (softmax: shifts of all fields) are
+    left out of U, and those along which it is constant out of V.
     """
 
     name: str
@@ -94,14 +99,17 @@ class Spectral(AbstractSystem):
     labels: tuple[sp.Symbol, ...]
     parameters: tuple[sp.Symbol, ...]  # of the loss, in the order of generated signatures
     trained: tuple[sp.Symbol, ...]  # p of these parameters that are trained, too, and extend the matrix
-    directions: sp.ImmutableDenseMatrix  # V, (C, F)
+    directions: sp.ImmutableDenseMatrix  # V, (C + T, F)
     columns: sp.ImmutableDenseMatrix  # U, (C, m)
     null: int  # directions of Theta that were left out: each adds d zero eigenvalues
     A: sp.ImmutableDenseMatrix  # (m, m)
     mixed: sp.ImmutableDenseMatrix  # its extension to the trained parameters, (m, p)
     corner: sp.ImmutableDenseMatrix  # (p, p)
     kinks: tuple[sp.Expr, ...]  # A jumps, or has a kink, where one of these vanishes
-    minors: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]  # rows and columns of the minors of A that do not vanish identically
+    kink_form: sp.ImmutableDenseMatrix | None  # w, (F, 1), if all of them are functions of w . u
+    rank: int  # of A at almost every point
+    # Rows and columns of the minors of A that do not vanish identically; none if they are too many to be worth it.
+    minors: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
     denominator: tuple[sp.Expr, ...]  # coefficient of each minor in det(I + S'A), in the entries `stieltjes` of S'
     numerator: tuple[tuple[sp.Expr, ...], ...]  # its coefficient in each entry (i <= j) of X det(I + S'A)
     stieltjes: tuple[sp.Symbol, ...]  # entries (i <= j) of S'

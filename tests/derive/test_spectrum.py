@@ -139,12 +139,18 @@ def test_bad_arguments_are_named(arguments, message):
         derive.spectrum(problem(gm.Loss("unit", (v * sp.erf(h) - y) ** 2 / 2)), **arguments)
 
 
-def test_covariances_by_blocks_are_refused():
-    data = gm.GaussianMixture(probabilities=[1], labels=[1], means_gram=[[1]], variance=[[1, 2]], fractions=[0.5, 0.5])
-    with pytest.raises(gm.InputError, match="isotropic"):
-        derive.spectrum(gm.Problem(data, gm.losses.logistic(), gm.optimizers.gd()))
+def test_blocks_of_coordinates_have_an_index():
+    """S_b and S'_k with several blocks; one block keeps the equations without."""
+    data = {"probabilities": [1], "labels": [1], "means_gram": [[1]]}
+    two = derive.spectrum(problem(gm.losses.logistic(), **data, variance=[[1, 2]], fractions=[0.5, 0.5]))
+    one = derive.spectrum(problem(gm.losses.logistic(), **data, variance=[1]))
+    assert r"S_{b}" in two.latex() and r"\sum_{b=1}^{B}" in two.latex() and r"S_{b}" not in one.latex()
+    assert two.values is None and two.signature != one.signature
 
 
-def test_a_hessian_of_too_many_columns_is_refused():
-    with pytest.raises(gm.InputError, match="minors"):
-        derive.spectrum(problem(gm.losses.erf_committee([1, 2, 3, 4, 5])))
+def test_a_step_that_makes_no_difference_is_left_out():
+    """The square of a sign is 1, and p (1 - p) is even in the field."""
+    h, t = gm.symbols.h, gm.symbols.teachers(1)[0]
+    loss = gm.Loss("taught", sp.log(1 + sp.exp(-sp.sign(t) * h)))
+    system = derive.spectrum(gm.Problem(gm.GaussianMixture.symmetric(), loss, gm.optimizers.gd(), teacher=gm.Teacher([[1]])))
+    assert not system.A.has(sp.Heaviside, sp.sign) and system.A.free_symbols == set(system.fields)

@@ -122,10 +122,10 @@ def test_the_fixed_point_is_solved_with_matrices_inverted_directly(count, matrix
     x = np.array([0.05, 0.4, 1.0, 3.0])
     s = transform(stieltjes(module), nodes, x, 1e-6)
     rows, columns = np.triu_indices(size)
-    packed = np.asarray(nodes.numerator)  # degree 1 minors first: the entries of A
+    (group,) = nodes.nodes.groups
+    packed, variance, weights = (np.asarray(x) for x in (group.matrix, group.variance, group.weights))
     A = np.zeros((packed.shape[1], size, size))
-    A[:, rows, columns] = A[:, columns, rows] = packed[: len(rows)].T
-    variance, weights = np.asarray(nodes.variance), np.asarray(nodes.weights)
+    A[:, rows, columns] = A[:, columns, rows] = packed.T
     for point, entries in zip(x, s.T, strict=True):
         S = np.zeros((size, size), dtype=complex)
         S[rows, columns] = S[columns, rows] = entries
@@ -176,7 +176,7 @@ def test_an_absolute_threshold_would_misplace_the_edge():
     module, nodes, _ = prepared(binary(), "information", 4.0, **UNIT)
     left = gm.spectrum(binary(), "information", alpha=4.0, **UNIT)["edge"].values[0, 0] / nodes.scale
     x = left * np.array([0.999, 1.001])
-    assert outside(transform(stieltjes(module), nodes, x), 1).tolist() == [True, False]
+    assert outside(transform(stieltjes(module), nodes, x), nodes, 1).tolist() == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,10 @@ TRAINED = 0
 PARAMETERS = ()
 DIRECTIONS = ((0.7071067811865476, 0.408248290463863), (-0.7071067811865476, 0.408248290463863), (0.0, -0.816496580927726))  # V, one row a field of the loss: the fields are V^T h
 COLUMNS = ((-0.7071067811865476, -0.408248290463863), (0.7071067811865476, -0.408248290463863), (0.0, 0.816496580927726))  # U: the matrix is that of the parameters Theta U
+RANK = 2  # of A
 DEGREES = (1, 1, 1, 2)  # order of each minor
 KINKS = 0  # loci where A is not smooth
+KINK_FORM = ()  # w, if all of them depend on w . fields only
 
 
 def matrix(fields, label, parameters):

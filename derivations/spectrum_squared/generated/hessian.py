@@ -18,8 +18,10 @@ TRAINED = 0
 PARAMETERS = ()
 DIRECTIONS = ((),)  # V, one row a field of the loss: the fields are V^T h
 COLUMNS = ((1.0,),)  # U: the matrix is that of the parameters Theta U
+RANK = 1  # of A
 DEGREES = (1,)  # order of each minor
 KINKS = 0  # loci where A is not smooth
+KINK_FORM = ()  # w, if all of them depend on w . fields only
 
 
 def matrix(fields, label, parameters):
