@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from gmsym.runtime import functions as rt
 from gmsym.runtime.nodes import gaussian_means
 
-SIGNATURE = "ac03513020bd"
+SIGNATURE = "a10106419e23"
 FIELDS = 1
 TEACHERS = 1
 CLUSTERS = 2
@@ -283,6 +283,16 @@ def increment_M(M, a, beta, tau):
     return (
         -beta * jnp.einsum("sc->sc", M)
         + -jnp.einsum("s,c->sc", tau, a)
+    )
+
+
+def second_Q(Q, a, beta, h, nu):
+    """Increment of Q to second order; axes cd."""
+    return (
+        beta**2 * jnp.einsum("cd->cd", Q)
+        + beta * jnp.einsum("c,d->cd", a, h)
+        + beta * jnp.einsum("c,d->cd", h, a)
+        + jnp.einsum(",c,d->cd", nu, a, a)
     )
 
 
