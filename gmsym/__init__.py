@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from gmsym.pipeline import solve as solve
     from gmsym.pipeline import spectrum as spectrum
     from gmsym.pipeline import spectrum_along as spectrum_along
+    from gmsym.pipeline import spectrum_sweep as spectrum_sweep
     from gmsym.pipeline import surrogate as surrogate
     from gmsym.pipeline import tune as tune
     from gmsym.plotting import animate as animate
@@ -76,6 +77,7 @@ _LAZY = {
     "learning_curve": ("gmsym.plotting", "learning_curve"),
     "spectrum": ("gmsym.pipeline", "spectrum"),
     "spectrum_along": ("gmsym.pipeline", "spectrum_along"),
+    "spectrum_sweep": ("gmsym.pipeline", "spectrum_sweep"),
     "simulate_spectrum": ("gmsym.pipeline", "simulate_spectrum"),
     "kolmogorov": ("gmsym.comparison", "kolmogorov"),
     "outlier_table": ("gmsym.comparison", "outlier_table"),

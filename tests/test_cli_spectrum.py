@@ -53,10 +53,23 @@ def test_an_information_matrix_of_a_file(gmsym, tmp_path):
     assert status == 0 and json.loads(out)["edges"] == expected["edge"].values.tolist()
 
 
+def test_a_sweep_locates_the_static_transition(gmsym, tmp_path):
+    """Squared loss: the outlier detaches at alpha = |mu|^{-4}."""
+    sweep = ("--loss", "squared", "--set", "mu_norm=0.8", "--sweep", "alpha=[1.5,3,4]")
+    status, out, err = gmsym(*sweep, "--json", "-", "--figure", tmp_path / "figure.png")
+    assert (status, err) == (0, "") and (tmp_path / "figure.png").stat().st_size > 1000
+    record = json.loads(out)
+    assert [at["alpha"] for at in record["spectra"]] == [1.5, 3.0, 4.0]
+    assert record["transitions"][0]["alpha"] == pytest.approx(0.8**-4, abs=1e-5)
+    assert "an outlier at the right edge" in gmsym(*sweep)[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--matrix", "hesian"], "did you mean 'hessian'"),
+        (["--sweep", "alpha=3"], "a list of values is needed"),
+        (["--sweep", "speed=[1,2]"], "over = 'speed'"),
         (["--block", "2"], "block = 2"),
         (["--trained", "w"], "trained = 'w'"),
         (["--points", "1"], "points = 1"),

@@ -10,13 +10,13 @@ from gmsym.cli._app import (
     JsonOption,
     QuietOption,
 )
-from gmsym.cli._input import check_target, problem_verb
+from gmsym.cli._input import check_target, problem_verb, progress
 from gmsym.cli._output import print_table, write_json
 from gmsym.cli.dmf import solve_limit
 from gmsym.cli.effective import solve_online
 from gmsym.errors import InputError
 from gmsym.problem._suggest import unknown
-from gmsym.problem.file import ProblemFile
+from gmsym.problem.file import ProblemFile, parse_settings
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,16 +38,25 @@ def spectrum(
         float | None,
         typer.Option("--time", help="Time of the problem's dynamics (online SGD, or steps). Default: the initial state."),
     ] = None,
+    sweep: Annotated[
+        str | None,
+        typer.Option(
+            "--sweep",
+            metavar="KEY=[VALUES]",
+            help="Over values of alpha or a parameter, such as alpha=[2,4,8], with static transitions.",
+        ),
+    ] = None,
     json_target: JsonOption = None,
     figure: FigureOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Density, edges, atom and outliers of the Hessian or information matrix of alpha*d fresh samples, at one state."""
+    over, values = _sweep(sweep)
     if matrix not in ("hessian", "information"):
         raise InputError(f"--matrix: {unknown('matrix', matrix, ['hessian', 'information'])}")
     check_target("--json", json_target)
     check_target("--figure", figure, ".png", ".svg", ".pdf")
-    if alpha is None:
+    if alpha is None and over != "alpha":
         if given.is_online:
             raise InputError("--alpha is missing: a matrix has n = alpha*d samples, which a problem of online SGD does not say")
         alpha = given.run.alpha
@@ -57,13 +66,30 @@ def spectrum(
 
     system = pipeline.THEORIES["spectrum"](given.problem, matrix, block, tuple(trained or ()))
     state = {} if time is None else _state(given, time, quiet)
-    result = pipeline.spectrum(system, alpha=alpha, points=points, **{**given.values, **state})
+    numbers = {**given.values, **state}
+    if over is not None:
+        numbers.pop(over, None)
+        result = pipeline.spectrum_sweep(system, over=over, values=values, alpha=alpha, progress=progress(quiet), **numbers)
+        record, show, picture = pipeline.path_record(result), _print_path, "transition_diagram"
+    else:
+        result = pipeline.spectrum(system, alpha=alpha, points=points, **numbers)
+        record, show, picture = pipeline.spectrum_record(result), _print, "spectral_density"
     if figure is not None:
-        _draw(result, figure)
+        _draw(result, picture, figure)
     if json_target is not None:
-        write_json(pipeline.spectrum_record(result), json_target)
+        write_json(record, json_target)
     elif not quiet:
-        _print(result, pipeline.spectrum_record(result))
+        show(result, record)
+
+
+def _sweep(text: str | None) -> tuple[str | None, Any]:
+    """(what changes, its values) of "key=[values]"."""
+    if text is None:
+        return None, None
+    ((over, values),) = parse_settings([text]).items()
+    if not isinstance(values, list):
+        raise InputError(f"--sweep {text}: a list of values is needed, such as alpha=[2,4,8]")
+    return over, values
 
 
 def _state(given: ProblemFile, time: float, quiet: bool) -> dict[str, Any]:
@@ -84,13 +110,29 @@ def _state(given: ProblemFile, time: float, quiet: bool) -> dict[str, Any]:
     return {**{name: last[name + suffix].values for name in names}, **trained}
 
 
-def _draw(result: "xr.Dataset", path: Any) -> None:
+def _draw(result: "xr.Dataset", picture: str, path: Any) -> None:
     import matplotlib
 
     matplotlib.use("Agg")  # a file needs no screen
-    from gmsym.plotting import spectral_density
+    from gmsym import plotting
 
-    spectral_density(result).figure.savefig(path, dpi=150)
+    getattr(plotting, picture)(result).figure.savefig(path, dpi=150)
+
+
+def _print_path(result: "xr.Dataset", record: dict[str, Any]) -> None:
+    over = record["over"]
+    rows = [
+        [
+            f"{at[over]:.6g}",
+            *(f"{x:.6f}" if x is not None else "infinite" for x in band),
+            ", ".join(f"{o['z']:.6f}" for o in at["outliers"]),
+        ]
+        for at in record["spectra"]
+        for band in at["edges"]
+    ]
+    print_table(f"{result.attrs['problem']}, {record['matrix']}", [over, "left edge", "right edge", "outliers"], rows)
+    for found in record["transitions"]:
+        print(f"{over} = {found[over]:.6g}: an outlier at the {found['side']} edge, z = {found['z']:.6f}, {found['kind']}")
 
 
 def _print(result: "xr.Dataset", record: dict[str, Any]) -> None:

@@ -4,8 +4,8 @@
     problem ------------------------> simulation ------> Dataset
 
 Every intermediate object is kept: a system knows its problem and writes its source, a result knows how it was made. One file a theory:
-`dmf`, `finite` (size), `effective` (online SGD), `spectrum` and `spectrum_along`; `training` for the simulation, `cases` for the folders of
-derivations/, `notebook` for a notebook of a problem.
+`dmf`, `finite` (size), `effective` (online SGD), `spectrum`, with `spectrum_along` a trajectory and `spectrum_sweep` over a parameter;
+`training` for the simulation, `cases` for the folders of derivations/, `notebook` for a notebook of a problem.
 """
 
 from gmsym.comparison import compare as compare
@@ -32,4 +32,6 @@ from gmsym.pipeline.spectrum import simulate_spectrum as simulate_spectrum
 from gmsym.pipeline.spectrum import spectrum as spectrum
 from gmsym.pipeline.spectrum import spectrum_record as spectrum_record
 from gmsym.pipeline.spectrum_along import spectrum_along as spectrum_along
+from gmsym.pipeline.spectrum_path import path_record as path_record
+from gmsym.pipeline.spectrum_sweep import spectrum_sweep as spectrum_sweep
 from gmsym.pipeline.training import simulate as simulate

@@ -61,7 +61,7 @@ def spectrum(
         InputError: an argument outside what is allowed; before anything is computed.
         ComputationError: the fixed point did not converge, or a part of the spectrum was not found.
     """
-    system = _system(system, matrix, block, trained)
+    system = derived(system, matrix, block, trained)
     instance = state_instance(system.problem, alpha, parameters, m, Q, M)
     x = _grid(grid)
     _check_points(points)
@@ -108,7 +108,7 @@ def simulate_spectrum(
     Raises:
         InputError, ComputationError: as `simulation.matrices.matrix_eigen`.
     """
-    system = _system(system, matrix, block, trained)
+    system = derived(system, matrix, block, trained)
     problem: Problem = system.problem
     instance = state_instance(problem, alpha, parameters, m, Q, M)
     if isinstance(d, bool) or not isinstance(d, (int, np.integer)) or d < 1:
@@ -269,7 +269,7 @@ def spectrum_record(result: "xr.Dataset") -> dict[str, Any]:
     }
 
 
-def _system(system: Spectral | Problem, matrix: str, block: int | None, trained: Sequence[str]) -> Spectral:
+def derived(system: Spectral | Problem, matrix: str, block: int | None, trained: Sequence[str]) -> Spectral:
     if isinstance(system, Problem):
         return derive.spectrum(system, matrix, block, tuple(trained))
     if not isinstance(system, Spectral):

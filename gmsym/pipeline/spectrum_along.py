@@ -5,21 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.interpolate import CubicSpline
-from scipy.optimize import brentq
 
 from gmsym.errors import InputError
-from gmsym.pipeline._stages import load, progress_bar
-from gmsym.pipeline.spectrum import _system, labelled, numbers, state_instance
+from gmsym.pipeline.spectrum import derived, state_instance
+from gmsym.pipeline.spectrum_path import Path, spectra_on
 from gmsym.problem import Problem
 from gmsym.system import Spectral
 from gmsym.system.spectral import MatrixKind
 
 if TYPE_CHECKING:
     import xarray as xr
-
-_TIME_TOLERANCE = 1e-6  # of a transition, relative to the spacing of saved times
-_PADDED = ("density", "density_error", "weight", "outlier_z", "outlier_error", "overlap", "overlap_error", "overlap_trained", "gap")
-_KEPT = (*_PADDED, "edge", "edge_error", "atom")
 
 
 def spectrum_along(
@@ -58,32 +53,11 @@ def spectrum_along(
         InputError: a trajectory that lacks a variable or does not fit the problem, or times that it does not have.
         ComputationError: as `gmsym.spectrum`; the time is named.
     """
-    system = _system(system, matrix, block, trained)
+    system = derived(system, matrix, block, trained)
     at = _states(trajectory, system.problem, alpha, parameters)
     chosen = _chosen(trajectory["time"].values.astype(float), times)
-
-    from gmsym.engine.nodes import law
-    from gmsym.engine.spectral import branches, find_bulk, solve_spectrum
-
-    module = load(system)
-    states = [numbers(system, at(time), alpha) for time in chosen]
-    least = np.max([law(module, state).sizes for state in states], axis=0).tolist()  # one compilation serves all times
-    results, crossings = [], []
-    with progress_bar("spectra along the trajectory", progress) as report:
-        for i, (time, state) in enumerate(zip(chosen, states, strict=True)):
-            found = solve_spectrum(module, state, points=points, least=least)
-            results.append(labelled(system, found, alpha, at(time)))
-            crossings.append(found.edge_eigenvalues)
-            report((i + 1) / len(chosen))
-
-    def at_edges(time: float) -> tuple[np.ndarray, np.ndarray]:
-        bulk = find_bulk(module, numbers(system, at(time), alpha), least=least)
-        return branches(module, bulk), np.array(bulk.bands) * bulk.nodes.scale
-
-    found_transitions = []
-    for i in range(len(chosen) - 1):
-        found_transitions += _transitions(at_edges, chosen[i], chosen[i + 1], crossings[i], crossings[i + 1])
-    return _joined(results, chosen, sorted(found_transitions))
+    path = Path("time", "t", chosen, lambda time: (at(time), alpha))
+    return spectra_on(path, system, points, progress)
 
 
 def _states(trajectory: Any, problem: Problem, alpha: float, parameters: dict[str, float]) -> Callable[[float], Any]:
@@ -133,47 +107,3 @@ def _chosen(saved: np.ndarray, times: Sequence[float] | None) -> np.ndarray:
     if wanted.ndim != 1 or not len(wanted) or (np.diff(wanted) <= 0).any() or wanted[0] < saved[0] or wanted[-1] > saved[-1]:
         raise InputError(f"times = {times!r}: increasing times between {saved[0]:g} and {saved[-1]:g} are needed")
     return wanted
-
-
-def _transitions(
-    at_edges: Callable[[float], tuple[np.ndarray, np.ndarray]], early: float, late: float, before: np.ndarray, after: np.ndarray
-) -> list[tuple[float, float, str, str]]:
-    """(time, z, side, kind) of the changes of sign between two times that have the same bands."""
-    if before.shape != after.shape:
-        return []
-    found = []
-    for band, side, k in np.argwhere((before * after < 0) & np.isfinite(before * after)):
-
-        def eigenvalue(t: float, place: tuple[int, int, int] = (band, side, k), size: int = len(before)) -> float:
-            values = at_edges(t)[0]
-            return float(values[place]) if len(values) == size else np.nan
-
-        time = float(brentq(eigenvalue, early, late, xtol=_TIME_TOLERANCE * (late - early)))
-        z = float(at_edges(time)[1][band, side])
-        # Above a right edge an outlier needs a negative eigenvalue at the edge; below a left one, a positive one.
-        gained = after[band, side, k] < 0 if side == 1 else after[band, side, k] > 0
-        found.append((time, z, ("left", "right")[side], "detaches" if gained else "absorbed"))
-    return found
-
-
-def _joined(results: list["xr.Dataset"], times: np.ndarray, transitions: list[tuple[float, float, str, str]]) -> "xr.Dataset":
-    import xarray as xr
-
-    first = results[0]
-    bands, outliers = (max(r.sizes[name] for r in results) for name in ("band", "outlier"))
-    sizes = {"z": first.sizes["z"], "outlier": outliers, "band": bands, "side": 2}
-    variables = {}
-    for name in (*_KEPT, "z"):
-        dims = first[name].dims
-        stacked = np.full((len(results), *(sizes[d] for d in dims)), np.nan)
-        for i, result in enumerate(results):
-            values = result[name].values
-            stacked[(i, *(slice(0, n) for n in values.shape))] = values
-        variables[name] = (("time", *("z_index" if d == "z" else d for d in dims)), stacked, first[name].attrs)
-    columns = list(zip(*transitions, strict=True)) or [(), (), (), ()]
-    for name, column, kind in zip(("time", "z", "side", "kind"), columns, (float, float, str, str), strict=True):
-        variables[f"transition_{name}"] = ("transition", np.array(column, dtype=kind))
-    about = {k: v for k, v in first.attrs.items() if k not in ("state", "residual", "nodes", "parameters")}
-    about |= {"kind": "spectrum along", "residual": max(r.attrs["residual"] for r in results)}
-    z = variables.pop("z")
-    return xr.Dataset(variables, {"time": times, "z": z, "side": ["left", "right"]}, about)

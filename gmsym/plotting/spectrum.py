@@ -61,7 +61,7 @@ def filmstrip(along: xr.Dataset, times: Sequence[float] | None = None, axes: Seq
     """Draw the spectrum at several times, one below another, on one axis of eigenvalues.
 
     Args:
-        along: a result of `gmsym.spectrum_along`.
+        along: a result of `gmsym.spectrum_along`, or of `gmsym.spectrum_sweep`, whose values then are the times here.
         times: which of its times; default: five of them.
         axes: one Axes for each time; default: a new figure.
 
@@ -69,11 +69,10 @@ def filmstrip(along: xr.Dataset, times: Sequence[float] | None = None, axes: Seq
         The Axes, (len(times),).
 
     Raises:
-        InputError: a dataset without times, or a wrong number of axes.
+        InputError: another dataset, or a wrong number of axes.
     """
-    if "time" not in along.dims or "density" not in along:
-        raise InputError("along: a result of gmsym.spectrum_along is needed, with a spectrum at each time")
-    every = along["time"].values
+    over, symbol = _path(along)
+    every = along[over].values
     times = every[np.unique(np.linspace(0, len(every) - 1, 5).round().astype(int))] if times is None else times
     if axes is None:
         with styled():
@@ -82,26 +81,25 @@ def filmstrip(along: xr.Dataset, times: Sequence[float] | None = None, axes: Seq
     if len(panels) != len(times):
         raise InputError(f"axes holds {len(panels)} Axes for {len(times)} times; one each is needed")
     for ax, time in zip(panels, times, strict=True):
-        at = along.sel(time=time, method="nearest")
+        at = along.sel({over: time}, method="nearest")
         spectral_density(at, ax=ax)
-        ax.set_title(f"$t = {float(at['time']):.3g}$", fontsize="small", loc="right")
+        ax.set_title(f"${symbol} = {float(at[over]):.3g}$", fontsize="small", loc="right")
         if ax is not panels[-1]:
             ax.set_xlabel("")
     return panels
 
 
 def transition_diagram(along: xr.Dataset, ax: Axes | None = None) -> Axes:
-    """Draw edges (bands), outliers (lines) and located transitions (dashed) over time.
+    """Draw edges (bands), outliers (lines) and located transitions (dashed) over time, or over what `gmsym.spectrum_sweep` changed.
 
     Raises:
-        InputError: a dataset without times.
+        InputError: another dataset.
     """
-    if "time" not in along.dims or "edge" not in along:
-        raise InputError("along: a result of gmsym.spectrum_along is needed, with a spectrum at each time")
+    over, symbol = _path(along)
     if ax is None:
         with styled():
             _, ax = plt.subplots(figsize=(4.6, 3.0), layout="constrained")
-    time, edges = along["time"].values, along["edge"].values
+    time, edges = along[over].values, along["edge"].values
     for band in range(edges.shape[1]):
         ax.fill_between(time, edges[:, band, 0], edges[:, band, 1], color=PALETTE[0], alpha=0.25, linewidth=0)
     points = np.broadcast_to(time[:, None], along["outlier_z"].shape)
@@ -110,9 +108,9 @@ def transition_diagram(along: xr.Dataset, ax: Axes | None = None) -> Axes:
         points[shown], along["outlier_z"].values[shown], c=along["overlap"].values[shown], s=9, vmin=0, vmax=1, cmap="viridis"
     )
     ax.figure.colorbar(drawn, ax=ax, label="overlap")
-    for when in along["transition_time"].values if "transition_time" in along else ():
+    for when in along[f"transition_{over}"].values:
         ax.axvline(when, color="0.4", linewidth=0.8, linestyle="--")
-    ax.set_xlabel("time $t$")
+    ax.set_xlabel("time $t$" if over == "time" else f"${symbol}$")
     ax.set_ylabel("eigenvalue $z$")
     return ax
 
@@ -121,14 +119,13 @@ def animate(along: xr.Dataset, interval: int = 80) -> FuncAnimation:
     """The spectrum as a film, one frame a time; `.save("film.gif")` or `.to_jshtml()` show it.
 
     Args:
-        along: a result of `gmsym.spectrum_along`.
+        along: a result of `gmsym.spectrum_along` or `gmsym.spectrum_sweep`.
         interval: milliseconds a frame.
 
     Raises:
-        InputError: a dataset without times.
+        InputError: another dataset.
     """
-    if "time" not in along.dims or "density" not in along:
-        raise InputError("along: a result of gmsym.spectrum_along is needed, with a spectrum at each time")
+    over, symbol = _path(along)
     with styled():
         figure, ax = plt.subplots(figsize=(4.6, 3.0), layout="constrained")
     places = np.concatenate([along["edge"].values.ravel(), along["outlier_z"].values.ravel()])
@@ -140,14 +137,21 @@ def animate(along: xr.Dataset, interval: int = 80) -> FuncAnimation:
         for other in figure.axes[1:]:
             other.remove()
         ax.clear()
-        at = along.isel(time=index)
+        at = along.isel({over: index})
         spectral_density(at, ax=ax)
         ax.set_xlim(*reach)
         ax.set_ylim(0, height)
-        ax.set_title(f"$t = {float(at['time']):.3g}$", fontsize="small")
+        ax.set_title(f"${symbol} = {float(at[over]):.3g}$", fontsize="small")
         return figure.axes
 
-    return FuncAnimation(figure, frame, frames=along.sizes["time"], interval=interval)
+    return FuncAnimation(figure, frame, frames=along.sizes[over], interval=interval)
+
+
+def _path(along: xr.Dataset) -> tuple[str, str]:
+    """(name, LaTeX) of the coordinate along which spectra were taken."""
+    if "over" not in along.attrs:
+        raise InputError("along: a result of gmsym.spectrum_along or gmsym.spectrum_sweep is needed, with a spectrum at each value")
+    return along.attrs["over"], along[along.attrs["over"]].attrs["latex"]
 
 
 def _histogram(ax: Axes, theory: xr.Dataset, runs: xr.Dataset) -> None:

@@ -21,7 +21,8 @@ def along():
             "atom": ("time", [0.0, 0.1, 0.0]),
             "transition_time": ("transition", [1.5]),
         },
-        {"time": [0.0, 1.0, 2.0], "z": (("time", "z_index"), z)},
+        {"time": ("time", [0.0, 1.0, 2.0], {"latex": "t"}), "z": (("time", "z_index"), z)},
+        {"over": "time"},
     )
 
 

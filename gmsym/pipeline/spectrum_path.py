@@ -1,0 +1,129 @@
+"""Spectra at each point of a path of states or of problems, and where on it outliers leave or join the bulk.
+
+Source: theory.md 7, verified/effective.md 5.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from scipy.optimize import brentq
+
+from gmsym.pipeline._stages import load, progress_bar
+from gmsym.pipeline.spectrum import labelled, numbers
+from gmsym.problem import Instance
+from gmsym.system import Spectral
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_TOLERANCE = 1e-6  # of a transition, relative to the spacing of the path's values
+_PADDED = ("density", "density_error", "weight", "outlier_z", "outlier_error", "overlap", "overlap_error", "overlap_trained", "gap")
+_KEPT = (*_PADDED, "edge", "edge_error", "atom")
+
+
+class Path(NamedTuple):
+    """Where spectra are taken."""
+
+    name: str  # of the coordinate
+    latex: str
+    values: np.ndarray  # increasing
+    at: Callable[[float], tuple[Instance, float]]  # coordinate -> (problem in numbers at a state, alpha)
+
+
+def spectra_on(path: Path, system: Spectral, points: int, progress: bool | None) -> "xr.Dataset":
+    """The spectrum at each value of the path, and its transitions: zeros of an eigenvalue of D(z) at an edge, located by root finding.
+
+    Raises:
+        ComputationError: as `gmsym.spectrum`.
+    """
+    from gmsym.engine.nodes import law
+    from gmsym.engine.spectral import branches, find_bulk, solve_spectrum
+
+    module = load(system)
+
+    def in_numbers(x: float):
+        instance, alpha = path.at(x)
+        return numbers(system, instance, alpha)
+
+    states = [in_numbers(x) for x in path.values]
+    least = np.max([law(module, state).sizes for state in states], axis=0).tolist()  # one compilation serves the whole path
+    results, crossings = [], []
+    with progress_bar(f"spectra along {path.name}", progress) as report:
+        for i, (x, state) in enumerate(zip(path.values, states, strict=True)):
+            found = solve_spectrum(module, state, points=points, least=least)
+            instance, alpha = path.at(x)
+            results.append(labelled(system, found, alpha, instance))
+            crossings.append(found.edge_eigenvalues)
+            report((i + 1) / len(states))
+
+    def at_edges(x: float) -> tuple[np.ndarray, np.ndarray]:
+        bulk = find_bulk(module, in_numbers(x), least=least)
+        return branches(module, bulk), np.array(bulk.bands) * bulk.nodes.scale
+
+    transitions = []
+    for i in range(len(states) - 1):
+        transitions += _transitions(at_edges, path.values[i], path.values[i + 1], crossings[i], crossings[i + 1])
+    return _joined(results, path, sorted(transitions))
+
+
+def path_record(result: "xr.Dataset") -> dict[str, Any]:
+    """Edges, outliers and transitions as plain numbers and lists, ready for JSON; an infinite edge is None."""
+    over = result.attrs["over"]
+    spectra = []
+    for i, x in enumerate(result[over].values.tolist()):
+        at = result.isel({over: i})
+        bands = [[z if np.isfinite(z) else None for z in band] for band in at["edge"].values.tolist() if not np.isnan(band).any()]
+        outliers = [
+            {"z": z, "overlap": w} for z, w in zip(*(at[n].values.tolist() for n in ("outlier_z", "overlap")), strict=True) if z == z
+        ]
+        spectra.append({over: x, "edges": bands, "atom": float(at["atom"]), "outliers": outliers})
+    names = (over, "z", "side", "kind")
+    columns = zip(*(result[f"transition_{name}"].values.tolist() for name in names), strict=True)
+    transitions = [dict(zip(names, row, strict=True)) for row in columns]
+    return {"matrix": result.attrs["matrix"], "over": over, "spectra": spectra, "transitions": transitions}
+
+
+def _transitions(
+    at_edges: Callable[[float], tuple[np.ndarray, np.ndarray]], early: float, late: float, before: np.ndarray, after: np.ndarray
+) -> list[tuple[float, float, str, str]]:
+    """(place, z, side, kind) of the changes of sign between two places on the path that have the same bands."""
+    if before.shape != after.shape:
+        return []
+    found = []
+    for band, side, k in np.argwhere((before * after < 0) & np.isfinite(before * after)):
+
+        def eigenvalue(x: float, place: tuple[int, int, int] = (band, side, k), size: int = len(before)) -> float:
+            values = at_edges(x)[0]
+            return float(values[place]) if len(values) == size else np.nan
+
+        where = float(brentq(eigenvalue, early, late, xtol=_TOLERANCE * (late - early)))
+        z = float(at_edges(where)[1][band, side])
+        # Above a right edge an outlier needs a negative eigenvalue at the edge; below a left one, a positive one.
+        gained = after[band, side, k] < 0 if side == 1 else after[band, side, k] > 0
+        found.append((where, z, ("left", "right")[side], "detaches" if gained else "absorbed"))
+    return found
+
+
+def _joined(results: list["xr.Dataset"], path: Path, transitions: list[tuple[float, float, str, str]]) -> "xr.Dataset":
+    import xarray as xr
+
+    first = results[0]
+    bands, outliers = (max(r.sizes[name] for r in results) for name in ("band", "outlier"))
+    sizes = {"z": first.sizes["z"], "outlier": outliers, "band": bands, "side": 2}
+    variables = {}
+    for name in (*_KEPT, "z"):
+        dims = first[name].dims
+        stacked = np.full((len(results), *(sizes[d] for d in dims)), np.nan)
+        for i, result in enumerate(results):
+            values = result[name].values
+            stacked[(i, *(slice(0, n) for n in values.shape))] = values
+        variables[name] = ((path.name, *("z_index" if d == "z" else d for d in dims)), stacked, first[name].attrs)
+    columns = list(zip(*transitions, strict=True)) or [(), (), (), ()]
+    for name, column, kind in zip((path.name, "z", "side", "kind"), columns, (float, float, str, str), strict=True):
+        variables[f"transition_{name}"] = ("transition", np.array(column, dtype=kind))
+    about = {k: v for k, v in first.attrs.items() if k not in ("state", "residual", "nodes", "parameters", path.name)}
+    about |= {"kind": "spectrum along", "over": path.name, "residual": max(r.attrs["residual"] for r in results)}
+    z = variables.pop("z")
+    place = (path.name, path.values, {"latex": path.latex})
+    return xr.Dataset(variables, {path.name: place, "z": z, "side": ["left", "right"]}, about)
