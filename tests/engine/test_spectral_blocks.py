@@ -141,19 +141,10 @@ def test_linear_solves_at_each_node_agree_with_minors(count):
 
 
 @pytest.mark.slow
-def test_the_hessian_of_six_classes_is_that_of_generated_data():
-    """Five columns: 461 minors are not worth it. 500 rows: the distance of distributions, and all outliers together."""
-    data = mixture([[1]] * 6, None, probabilities=[sp.Rational(1, 6)] * 6, labels=sp.eye(6).tolist(), means_gram=4 * np.eye(6))
-    problem = gm.Problem(data, gm.losses.softmax(6), gm.optimizers.gd(), norm2=np.eye(6), overlap=0.5 * np.eye(6))
-    system = derive.spectrum(problem)
-    assert system.A.shape == (5, 5) and system.minors == ()
-    theory = gm.spectrum(system, alpha=12.0, points=40)
-    runs = gm.simulate_spectrum(system, alpha=12.0, d=100, replicates=6, seed=3)
-    assert float(theory["atom"]) == pytest.approx(1 / 6, abs=1e-6)
-    assert gm.kolmogorov(theory, runs).mean() < 8 / 100
-    strong = [row for row in gm.outlier_table(theory, runs) if row.overlap > 0.3]
-    assert strong and abs(np.mean([row.simulated / row.z - 1 for row in strong])) < 0.03
-    assert abs(np.mean([row.simulated_overlap - row.overlap for row in strong])) < 0.03
+def test_the_hessian_of_six_classes_is_left_to_linear_solves():
+    """Five columns have too many minors to carry."""
+    system = derive.spectrum(softmax(6, [[1]] * 6, None))
+    assert system.A.shape == (5, 5) and system.null == 1 and system.minors == ()
 
 
 # --- states, simulations, refusals ------------------------------------------------------------------------------------
