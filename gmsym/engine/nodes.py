@@ -258,7 +258,7 @@ def _rule(
     basis = _split(direction, root) if along and dimensions > 1 else np.eye(dimensions)
     deviations = np.linalg.norm(root @ basis, axis=0)
     axes = [_trapezoid(deviation, dimensions, resolution, other) for deviation in deviations]
-    if along:
+    if along and kinks is not None:
         axes[0] = _panels(deviations[0], dimensions, lambda xi: kinks(basis[:, :1] * xi), resolution, other)
     if np.prod([float(len(nodes)) for nodes, _ in axes]) > _MOST:
         raise ComputationError(
