@@ -194,7 +194,7 @@ ANY = [
 def test_anything_returns(f):
     start = time.process_time()
     value = expectation(f, (h,), (m,), [[q]])
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 60  # some expansions would take hours
     assert reduced_dimension(value) == 1
     assert not value.free_symbols - f.free_symbols - {m, q}
 

@@ -114,7 +114,7 @@ def test_the_volatility_by_block_is_the_covariance_of_sampled_increments():
     problem, step, rho, count = taught_blocks(), 0.8, np.array([0.25, 0.75]), 500_000
     module, (numbers, start) = pipeline.load(derive.effective(problem)), arrays(online(problem, step, {"ridge": 0.1}))
     start = start._replace(Q=start.Q * jnp.array([0.5, 1.5])[:, None, None], m=start.m * jnp.array([1.3, 0.8])[:, None, None])
-    found = np.asarray(engine.volatility(module, jnp.asarray(0.0), start, numbers, nodes.rule(*module.SAMPLE_NODES, 1)))
+    found = np.asarray(engine.moments(module, jnp.asarray(0.0), start, numbers, nodes.rule(*module.SAMPLE_NODES, 1)).volatility)
     names = "Q_b[0] Q_b[1] m_b[0;0] m_b[0;1] m_b[1;0] m_b[1;1] M_b[0;0] M_b[1;0]"
     assert engine.labels(module, 2) == names.split()
     gram, means, rng, phi = np.array([[1.2, -0.5], [-0.5, 1.0]]), np.array([[0.4, -0.2]]), np.random.default_rng(2), []
