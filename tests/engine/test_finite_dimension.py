@@ -24,7 +24,10 @@ def test_least_squares_on_noise_has_its_exact_mean():
 
 
 def gaps(theory, runs):
-    """Scores of the mean over runs, and ratios of predicted and measured deviations, of everything that fluctuates."""
+    """Scores of the mean over runs of everything that fluctuates, and ratios of predicted and measured deviations of the state.
+
+    The test loss of XOR is near a plateau, where its first derivative is small and the second makes a third of its deviation.
+    """
     scores, ratios = [], []
     for name in ("Q", "m", "M", "trained", "test_loss", "test_error"):
         if name not in runs:
@@ -33,7 +36,7 @@ def gaps(theory, runs):
         moves = measured > 1e-9
         error = np.hypot(runs[f"{name}_error"].values[1:], theory[f"{name}_error"].values[1:])
         scores.append(((runs[name] - theory[name]).values[1:] / np.where(moves, error, 1))[moves])
-        if f"{name}_deviation" in theory:
+        if f"{name}_deviation" in theory and not name.startswith("test"):
             ratios.append((theory[f"{name}_deviation"].values[1:] / np.where(moves, measured, 1))[moves])
     return np.concatenate(scores), np.concatenate(ratios) if ratios else None
 
