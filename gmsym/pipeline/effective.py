@@ -37,8 +37,8 @@ def effective(
         time: the final time, or increasing times from 0 at which to record (`runs["time"].values` of a simulation, say).
         step: c; each step of online SGD is c/d.
         d: a dimension: values are then means over runs that start from the same Gram matrix, and X_deviation is the standard deviation of
-            one run, to order 1/sqrt(d): too small for a test loss or error near a plateau, where its derivatives nearly vanish. The next order
-            of the mean, 1/d^2, is not known, nor what rounding rho_b d does. Default: the limit.
+            one run, to order 1/sqrt(d): too small for a test loss or error near a plateau, where its derivatives nearly vanish. The
+            next order of the mean, 1/d^2, is not known, nor what rounding rho_b d does. Default: the limit.
         tolerance: of each order parameter, relative to max(1, |value|).
         solver: "tsit5", or "kvaerno5" for stiff problems.
         progress: show a progress bar on stderr; by default only on a terminal.
