@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import sympy as sp
 from sympy.core.relational import Relational
 
-from gmsym import printer, symbols
+from gmsym import generated, printer, symbols
 from gmsym.calculus import GaussianMean
 from gmsym.calculus.kernels import Kernel, Transposed, distribute
 from gmsym.calculus.polynomials import affine
@@ -76,9 +76,9 @@ def source(system: Ode) -> str:
         _rate(system),
     ]
     text = "\n\n".join(functions)
-    return _TEMPLATE.format(
+    filled = _TEMPLATE.format(
         imports="\n".join(line for mark, line in _IMPORTS.items() if mark in text),
-        name=system.name.removesuffix("_online"),
+        name=generated.quoted(system.name.removesuffix("_online")),
         fields=names(system.fields),
         teachers=names(system.teachers),
         labels=names(system.labels),
@@ -96,6 +96,7 @@ def source(system: Ode) -> str:
         sample=(len(system.law.mean), _nature(system)),
         functions=text,
     )
+    return generated.checked(filled, system.name)
 
 
 def fluctuation_source(system: Sde) -> str:
@@ -326,9 +327,10 @@ def _array_functions(name: str, equations: Equations) -> list[str]:
         arguments = sorted({type(x).__name__ for x in rhs.atoms(Kernel)} | {x.name for x in rhs.atoms(sp.Symbol) if x.name in _NUMBERS})
         output = _indices(state) + state.value
         body = "\n        + ".join(_term(term, output) for term in sp.Add.make_args(rhs))
+        summary = generated.quoted(f"{equation.meaning[0].upper()}{equation.meaning[1:]}; axes {output}.")
         texts.append(
             f"def {name}_{type(state).__name__.removeprefix('phi_').removeprefix('chi_')}({', '.join(arguments)}):\n"
-            f'    """{equation.meaning[0].upper()}{equation.meaning[1:]}; axes {output}."""\n    return (\n        {body}\n    )\n'
+            f'    """{summary}"""\n    return (\n        {body}\n    )\n'
         )
     return texts
 
