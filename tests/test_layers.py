@@ -51,4 +51,5 @@ def test_a_violation_is_caught(tmp_path, file, line, contract):
 def test_importing_gmsym_is_light():
     """What takes long to import is loaded when it is first used."""
     code = 'import sys, gmsym; print(*({"jax", "matplotlib", "xarray", "pandas", "rich", "typer"} & set(sys.modules)))'
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout.split() == []
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout.split() == []
