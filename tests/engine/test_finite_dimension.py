@@ -1,9 +1,19 @@
 """Online SGD at a finite dimension: the bias of order 1/d and the deviation of a run, against exact means and the chain."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import sympy as sp
 
 import gmsym as gm
+from gmsym import derive, pipeline
+from gmsym.engine.sde import solve_fluctuations
+from gmsym.pipeline.effective import arrays
+from gmsym.problem.online import online
+from gmsym.system import Equations
+from gmsym.system import sde as N
+from gmsym.system.ode import t as clock
 from tests.engine.test_ode import CASES, ONE, binary
 
 
@@ -21,6 +31,19 @@ def test_least_squares_on_noise_has_its_exact_mean():
     # E |x'|^4 = |x|^4 E(1 - 2 delta g^2 + ...)^2: the variance of log Q grows by 4 c^2 Var(g^2)/d^2 a step, d/c of them in a unit of time,
     # the terms of the corrector among them: Var(-2 g^2 + c g^2) = 2 (2 - c)^2.
     assert np.allclose(finite["Q_deviation"][:, 0, 0], Q * np.sqrt(2 * (2 - c) ** 2 * c * t / d), atol=1e-5)
+
+
+def test_the_displayed_bias_is_the_one_computed():
+    """Least squares on noise again: with the sign of the displayed equation turned round the exact bias is missed by its own size."""
+    c, t = 0.8, np.linspace(0, 3, 4)
+    problem = gm.Problem(ONE, gm.Loss("noise", gm.parse("h**2/2")), gm.optimizers.gd())
+    system = derive.fluctuations(problem)
+    turned = [replace(e, rhs=-e.rhs) if e.lhs == sp.Derivative(N.zeta(clock), clock) else e for e in system.fluctuation]
+    exact = np.exp(-(2 - c) * t) * t * (2 * c - (2 - c) ** 2 * c / 2)
+    for equations, agrees in ((system.fluctuation, True), (turned, False)):
+        module = pipeline.load(replace(system, fluctuation=Equations(equations)))
+        found = solve_fluctuations(module, *arrays(online(problem, c, {})), t, bias=True, tolerance=1e-8)
+        assert np.allclose(found.bias[:, 0], exact, atol=1e-6) == agrees
 
 
 def gaps(theory, runs):
