@@ -227,59 +227,71 @@ def _two_time(covariance: np.ndarray, propagators: np.ndarray) -> np.ndarray:
     return found
 
 
-@eqx.filter_jit
-def _covariances(module, solver, numbers: Numbers, start: State, P, ts, sets: tuple[Sequence[Nodes], Nodes], tolerance, bias: bool):
-    size = len(P)
-    rough = any(nature == "rough" for _, nature in module.NODES)
+class Drift(NamedTuple):
+    """The drift as a function of the vector of statistics, and its derivatives."""
 
-    def field(t, vector):
-        return flat(drift(module, t, unflat(vector, start), numbers, sets[0]))
+    module: SdeModule
+    numbers: Numbers
+    like: State
+    nodes: Sequence[Nodes]
 
-    def derivative(t, vector):
-        if not rough:
-            return jax.jacfwd(lambda x: field(t, x))(vector)
+    def __call__(self, t: Array, vector: Array) -> Array:
+        return flat(drift(self.module, t, unflat(vector, self.like), self.numbers, self.nodes))
+
+    def jacobian(self, t: Array, vector: Array) -> Array:
+        """DF."""
+        if all(nature != "rough" for _, nature in self.module.NODES):
+            return jax.jacfwd(lambda x: self(t, x))(vector)
         # A jump between fixed nodes has no derivative: differences wide enough for many nodes to cross it.
-        shifts = _DIFFERENCE * jnp.eye(size)
-        return jax.vmap(lambda e: (field(t, vector + e) - field(t, vector - e)) / (2 * _DIFFERENCE))(shifts).T
+        shifts = _DIFFERENCE * jnp.eye(len(vector))
+        return jax.vmap(lambda e: (self(t, vector + e) - self(t, vector - e)) / (2 * _DIFFERENCE))(shifts).T
 
-    def slope(t, y, args):
-        vector, P, shift, propagator = y
-        sample = moments(module, t, unflat(vector, start), numbers, sets[1])
-        arrays = {
-            "c": numbers.step,
-            "p": numbers.probabilities,
-            "DF": derivative(t, vector),
-            "P": P,
-            "C": propagator,
-            "zeta": shift,
-            "Sigma": sample.volatility,
-            "mean_chi": sample.second,
-        }
-        rates = [named(f, arrays) for f in (module.covariance_rate, module.correlation_rate)]
-        if bias:
-            of_shift = named(module.bias_rate, arrays | {"D2F_P": contracted(t, vector, P), "dF": along(t, vector)})
-        else:
-            of_shift = jnp.zeros_like(shift)
-        return field(t, vector), rates[0], of_shift, rates[1]
-
-    def contracted(t, vector, P):
+    def contracted(self, t: Array, vector: Array, P: Array) -> Array:
         """D^2 F : P."""
         values, vectors = jnp.linalg.eigh(P)
         axes = vectors * jnp.sqrt(jnp.clip(values, 0))
 
         def second(axis):
-            return jax.jvp(lambda x: jax.jvp(lambda u: field(t, u), (x,), (axis,))[1], (vector,), (axis,))[1]
+            return jax.jvp(lambda x: jax.jvp(lambda u: self(t, u), (x,), (axis,))[1], (vector,), (axis,))[1]
 
         return jax.vmap(second)(axes.T).sum(axis=0)
 
-    def along(t, vector):
+    def along(self, t: Array, vector: Array) -> Array:
         """dF/dt along the trajectory."""
-        return jax.jvp(field, (t, vector), (jnp.ones_like(t), field(t, vector)))[1]
+        return jax.jvp(self, (t, vector), (jnp.ones_like(t), self(t, vector)))[1]
+
+
+def slopes(field: Drift, nodes: Nodes, bias: bool, t: Array, y: tuple[Array, ...]) -> tuple[Array, ...]:
+    """d/dt of (statistics, covariance P, bias zeta, propagator); `nodes` are those of one sample, without `bias` zeta stays."""
+    vector, P, shift, propagator = y
+    sample = moments(field.module, t, unflat(vector, field.like), field.numbers, nodes)
+    arrays = {
+        "c": field.numbers.step,
+        "p": field.numbers.probabilities,
+        "DF": field.jacobian(t, vector),
+        "P": P,
+        "C": propagator,
+        "zeta": shift,
+        "Sigma": sample.volatility,
+        "mean_chi": sample.second,
+    }
+    of_covariance, of_propagator = (named(f, arrays) for f in (field.module.covariance_rate, field.module.correlation_rate))
+    of_shift = jnp.zeros_like(shift)
+    if bias:
+        arrays |= {"D2F_P": field.contracted(t, vector, P), "dF": field.along(t, vector)}
+        of_shift = named(field.module.bias_rate, arrays)
+    return field(t, vector), of_covariance, of_shift, of_propagator
+
+
+@eqx.filter_jit
+def _covariances(module, solver, numbers: Numbers, start: State, P, ts, sets: tuple[Sequence[Nodes], Nodes], tolerance, bias: bool):
+    size = len(P)
+    field = Drift(module, numbers, start, sets[0])
 
     def interval(y, ends):
         vector, P, shift = y
         solution = diffrax.diffeqsolve(
-            diffrax.ODETerm(slope),
+            diffrax.ODETerm(lambda t, y, args: slopes(field, sets[1], bias, t, y)),
             SOLVERS[solver](),
             ends[0],
             ends[1],
@@ -299,7 +311,7 @@ def _covariances(module, solver, numbers: Numbers, start: State, P, ts, sets: tu
     def at(pair):
         t, vector = pair
         volatility = moments(module, t, unflat(vector, start), numbers, sets[1]).volatility
-        return derivative(t, vector), named(module.noise, {"Sigma": volatility, "c": numbers.step})
+        return field.jacobian(t, vector), named(module.noise, {"Sigma": volatility, "c": numbers.step})
 
     return mean, covariance, shift, propagators, *jax.lax.map(at, (ts, mean))
 
