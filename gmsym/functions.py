@@ -6,6 +6,11 @@ definitions by Heaviside steps, the form in which the derivative of a kink is vi
 Source: theory.md 9 and 10.
 """
 
+import operator
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import Any
+
 import mpmath
 import sympy as sp
 from sympy.core.logic import fuzzy_and
@@ -266,6 +271,50 @@ def elementary(expr: sp.Expr) -> sp.Expr:
     return expr.replace(lambda e: hasattr(e, "as_elementary"), lambda e: e.as_elementary())
 
 
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+_OF_MPMATH = {f: getattr(mpmath, f.__name__) for f in (sp.exp, sp.log, sp.sin, sp.cos, sp.tan, sp.asin, sp.acos, sp.atan)}
+_OF_MPMATH |= {f: getattr(mpmath, f.__name__) for f in (sp.sinh, sp.cosh, sp.tanh, sp.asinh, sp.acosh, sp.atanh, sp.erf, sp.erfc, sp.sign)}
+_OF_MPMATH |= {sp.Abs: abs, sp.Max: max, sp.Min: min, sp.Heaviside: lambda u, *_: (mpmath.sign(u) + 1) / 2, sp.Pow: lambda b, p: b**p}
+_OF_MPMATH |= {sp.Tuple: lambda *items: list(items), sp.Lt: operator.lt, sp.Le: operator.le, sp.Gt: operator.gt, sp.Ge: operator.ge}
+_OF_MPMATH |= {sp.Add: lambda *terms: mpmath.fsum(terms), sp.Mul: lambda *factors: mpmath.fprod(factors), sp.Eq: operator.eq}
+_OF_MPMATH |= {sp.And: lambda *parts: all(parts), sp.Or: lambda *parts: any(parts), sp.Not: operator.not_, sp.Ne: operator.ne}
+
+
+def numeric(expr: sp.Basic, variables: Sequence[sp.Symbol]) -> Callable[..., Any]:
+    """`expr` as a function of numbers for `variables`, at mpmath's precision when it is called; no text is made or executed.
+
+    Raises:
+        KeyError: a symbol that is no variable, or a function without a numerical form.
+    """
+    place = {x: i for i, x in enumerate(variables)}
+
+    def built(node: sp.Basic) -> Callable[[Sequence[Any]], Any]:
+        if node in place:
+            return operator.itemgetter(place[node])
+        if isinstance(node, (BooleanTrue, BooleanFalse)):
+            return lambda values, truth=node is sp.true: truth
+        if isinstance(node, (sp.Rational, sp.Float)):  # at the precision of the call
+            return lambda values: node._to_mpmath(mpmath.mp.prec)
+        if node.is_Atom and node.is_number:
+            return lambda values: node.evalf(mpmath.mp.dps)._to_mpmath(mpmath.mp.prec)
+        if isinstance(node, sp.Piecewise):
+            cases = [(built(value), built(condition)) for value, condition in node.args]
+            return lambda values: next((value(values) for value, condition in cases if condition(values)), mpmath.nan)
+        function, arguments = (_OF_MPMATH[node.func], node.args) if node.func in _OF_MPMATH else _own_form(node)
+        parts = [built(x) for x in arguments]
+        return lambda values: function(*(part(values) for part in parts))
+
+    made = built(expr)
+    return lambda *values: made(values)
+
+
+def _own_form(node: sp.Basic) -> tuple[Callable[..., Any], tuple[sp.Expr, ...]]:
+    if type(node).__module__ != __name__:
+        raise KeyError(f"{type(node).__name__} has no numerical form")
+    return node._eval_mpmath()
+
+
 def _power(base: str, exp: str | None) -> str:
     return base if exp is None else rf"\left[{base}\right]^{{{exp}}}"
 
@@ -402,7 +451,29 @@ def heaviside_form(expr: sp.Expr) -> sp.Expr:
             rest *= 1 - indicator
         return total
     args = [heaviside_form(a) for a in expr.args]
+    if isinstance(expr, sp.Pow) and tuple(args) != expr.args and not expr.exp.is_integer and not expr.base.is_positive:
+        return _power_by_branches(*args) or sp.Pow(*args)
     return expr.func(*args) if tuple(args) != expr.args else expr
+
+
+_MOST_BRANCHING = 4  # steps, each of which doubles the terms
+
+
+def _power_by_branches(base: sp.Expr, exponent: sp.Expr) -> sp.Expr | None:
+    """base**exponent as a sum over the sides of the steps in `base`, so that no derivative divides by a base that is 0 on one side.
+
+    None if they are many, or a power has no value.
+    """
+    steps = sorted(base.atoms(sp.Heaviside), key=sp.default_sort_key)
+    if len(steps) > _MOST_BRANCHING:
+        return None
+    total = sp.S.Zero
+    for sides in product((sp.S.One, sp.S.Zero), repeat=len(steps)):
+        value = base.xreplace(dict(zip(steps, sides, strict=True))) ** exponent
+        if value.has(sp.nan, sp.zoo, sp.oo):
+            return None
+        total += sp.Mul(*(step if side else 1 - step for step, side in zip(steps, sides, strict=True))) * value
+    return total
 
 
 def _step(u: sp.Expr) -> sp.Expr:

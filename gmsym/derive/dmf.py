@@ -58,8 +58,8 @@ _offset = kernel("offset", r"a^{0}", subscripts=1, value="c")(k)  # gradient of 
 def dmf(problem: Problem) -> CausalKernels:
     """DMF equations of `problem` in the limit n, d -> infinity at fixed alpha = n/d, for any K, C and block covariances.
 
-    Mean responses are computed by Stein's lemma where the loss's gradient jumps (a tangent would miss the delta
-    function), without any sampling where the loss is quadratic, and by tangents otherwise.
+    Mean responses are computed by Stein's lemma where the loss's gradient jumps or its Hessian is infinite (a tangent would
+    miss the delta function), without any sampling where the loss is quadratic, and by tangents otherwise.
 
     Raises:
         InputError: `problem` is not a Problem, or its optimizer is not linear in (theta, state, g).
@@ -90,7 +90,7 @@ def dmf(problem: Problem) -> CausalKernels:
         state=optimizer.state,
         update=optimizer.jacobian,
         clock=symbols.t,
-        response="exact" if loss.is_quadratic else "stein" if loss.kinks else "tangent",
+        response="exact" if loss.is_quadratic else "stein" if loss.kinks or loss.cusps else "tangent",
         kernel_form=Equations(
             (field, *local_equations(problem), response, gradient, *noise_equations(), *optimizer_equations(problem, gradient), *overlaps())
         ),

@@ -12,9 +12,8 @@ import sympy as sp
 from gmsym import symbols
 from gmsym.calculus import expectation, span
 from gmsym.calculus.probing import independent
-from gmsym.calculus.quadrature import numeric
 from gmsym.errors import InputError
-from gmsym.functions import elementary, heaviside_form
+from gmsym.functions import elementary, heaviside_form, numeric
 from gmsym.problem import Problem
 from gmsym.system import Equation, Equations
 from gmsym.system import spectral as S
