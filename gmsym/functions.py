@@ -462,7 +462,7 @@ _MOST_BRANCHING = 4  # steps, each of which doubles the terms
 def _power_by_branches(base: sp.Expr, exponent: sp.Expr) -> sp.Expr | None:
     """base**exponent as a sum over the sides of the steps in `base`, so that no derivative divides by a base that is 0 on one side.
 
-    None if they are many, or a power has no value.
+    Each term has a step of its own, which guards it wherever it is expanded to. None if they are many, or a power has no value.
     """
     steps = sorted(base.atoms(sp.Heaviside), key=sp.default_sort_key)
     if len(steps) > _MOST_BRANCHING:
@@ -472,7 +472,7 @@ def _power_by_branches(base: sp.Expr, exponent: sp.Expr) -> sp.Expr | None:
         value = base.xreplace(dict(zip(steps, sides, strict=True))) ** exponent
         if value.has(sp.nan, sp.zoo, sp.oo):
             return None
-        total += sp.Mul(*(step if side else 1 - step for step, side in zip(steps, sides, strict=True))) * value
+        total += sp.Mul(*(step if side else sp.Heaviside(-step.args[0]) for step, side in zip(steps, sides, strict=True))) * value
     return total
 
 

@@ -1,6 +1,6 @@
 """A loss of C local fields and a label; gradient, Hessian and kinks by SymPy. Source: theory.md 0 and 10."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -49,6 +49,7 @@ class Loss:
             otherwise. It may use the parameters of the loss.
         target: its sign is the true class, which the sign of the readout predicts: an expression of the label, of the teacher
             fields and of parameters of the loss. Default: the label where it is +-1 and there is no teacher.
+        positive: numbers or expressions of parameters, by name, that must be positive for the loss to be what it is.
 
     Raises:
         InputError: `expr` does not depend on a field, is not continuous, uses a reserved name, or has a condition other than
@@ -59,12 +60,22 @@ class Loss:
     expr: sp.Expr
     readout: sp.Expr | None
     target: sp.Expr | None
+    positive: tuple[tuple[str, sp.Expr], ...]
 
-    def __init__(self, name: str, expr: sp.Expr, readout: sp.Expr | None = None, target: sp.Expr | None = None):
+    def __init__(
+        self,
+        name: str,
+        expr: sp.Expr,
+        readout: sp.Expr | None = None,
+        target: sp.Expr | None = None,
+        positive: Mapping[str, sp.Expr] | None = None,
+    ):
         symbols.check_name(name, advice="; a loss needs an identifier, such as 'my_loss'")
         expr = _fields_from_zero(_of_fields(expr, "loss"))
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "expr", expr)
+        object.__setattr__(self, "positive", tuple((positive or {}).items()))
+        self.check_domain({})
         if readout is None and self.fields == (symbols.h,):
             readout = symbols.h
         if readout is not None:
@@ -78,6 +89,13 @@ class Loss:
         object.__setattr__(self, "readout", readout)
         object.__setattr__(self, "target", None if target is None else self._true_class(target))
         _ = self.gradient  # a discontinuous loss is refused here
+
+    def check_domain(self, values: Mapping[sp.Symbol, float]) -> None:
+        """Raises InputError if one of `positive` is not, at the values of parameters; those without a value are left for later."""
+        for name, expr in self.positive:
+            value = expr.subs(values)
+            if value.is_number and not value > 0:
+                raise InputError(f"{name} = {float(value):g}: loss {self.name} needs a positive number")
 
     def _true_class(self, target: sp.Expr) -> sp.Expr:
         """`target`, checked."""
@@ -146,6 +164,10 @@ class Loss:
                 raise InputError(f"loss = {self.expr} jumps where {locus} = 0; a loss must be continuous in its fields")
             if any(_is_infinite(a, locus, self.fields) for a in regular):
                 raise InputError(f"loss = {self.expr} has an infinite gradient where {locus} = 0; a finite one is needed")
+        if all(a.is_zero for a in regular):
+            raise InputError(
+                f"loss = {self.expr} has no gradient in its fields {', '.join(map(str, self.fields))}: nothing would be trained"
+            )
         return regular
 
     @cached_property
@@ -193,6 +215,8 @@ def _checked(expr: sp.Expr, name: str) -> sp.Expr:
         raise InputError(f"{name} = {expr!r}: a SymPy expression is needed (text goes through gmsym.parse)")
     expr = symbols.canonical(sp.sympify(expr))
     names = {s.name for s in expr.free_symbols}
+    for component in sorted(names):
+        symbols.check_component(component)
     reserved = sorted(names & _RESERVED)
     if reserved:
         raise InputError(f"{name} = {expr}: {reserved} are reserved names; call a parameter of the loss something else")
