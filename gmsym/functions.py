@@ -425,12 +425,45 @@ def heaviside_form(expr: sp.Expr) -> sp.Expr:
     """An equal expression in which Abs, sign, Max, Min and Piecewise are written with Heaviside steps (1/2 at 0).
 
     Raises:
-        ValueError: a Piecewise condition is not built from <, <=, >, >=, and, or, not.
+        ValueError: a Piecewise condition is not built from <, <=, >, >=, and, or, not; or that expression would be too long, since
+            kinks in one another double its size.
     """
+    if expr.has(*_KINKED) and _stepped_size(expr, {}) > _LARGEST_FORM:
+        raise ValueError(f"its kinks are too many or too deep in one another: more than {_LARGEST_FORM} operations in terms of steps")
+    return _stepped(expr)
+
+
+def _stepped_size(expr: sp.Basic, known: dict[sp.Basic, int]) -> int:
+    """About the number of operations in `heaviside_form(expr)`, counted without forming it."""
+    if expr.is_Atom:
+        return 1
+    if expr not in known:
+        sizes = [_stepped_size(x, known) for x in expr.args]
+        total, count = sum(sizes), len(sizes)
+        if isinstance(expr, (sp.Max, sp.Min)) and count < _MANY:
+            total = sum(2 ** (count - i) * 2 * size for i, size in enumerate(sizes, start=1)) * count // 2
+        elif isinstance(expr, (sp.Max, sp.Min)):
+            total = 3 * count**3 + 2 * count * total
+        elif isinstance(expr, sp.Abs):
+            total *= 3 if expr.args[0].has(*_KINKED) else 2
+        elif isinstance(expr, sp.Piecewise):
+            total *= count
+        elif isinstance(expr, sp.Pow) and not expr.exp.is_integer and expr.has(*_KINKED):
+            total *= 4
+        known[expr] = min(total + 1, 10**9)
+    return known[expr]
+
+
+_LARGEST_FORM = 3000
+_MANY = 4  # arguments of a maximum, from which on each is compared with all others
+_KINKED = (sp.Abs, sp.sign, sp.Max, sp.Min, sp.Piecewise)
+
+
+def _stepped(expr: sp.Expr) -> sp.Expr:
     if expr.is_Atom:
         return expr
     if isinstance(expr, sp.Abs):
-        u = heaviside_form(expr.args[0])
+        u = _stepped(expr.args[0])
         return u * (2 * _step(expr.args[0]) - 1)
     if isinstance(expr, sp.sign):
         return 2 * _step(expr.args[0]) - 1
@@ -438,19 +471,22 @@ def heaviside_form(expr: sp.Expr) -> sp.Expr:
         return _step(expr.args[0])
     if isinstance(expr, (sp.Max, sp.Min)):
         sense = 1 if isinstance(expr, sp.Max) else -1
+        if len(expr.args) >= _MANY:
+            u = [_stepped(a) for a in expr.args]
+            return sp.Add(*(a * sp.Mul(*(_step(sense * (x - y)) for y in expr.args if y != x)) for x, a in zip(expr.args, u, strict=True)))
         arguments = sorted(expr.args, key=lambda a: (not a.is_number, sp.default_sort_key(a)))
         best = arguments[0]
         for i, other in enumerate(arguments[1:], start=1):  # better than each before it, so that every step has a smooth argument
             best = best + (other - best) * sp.Mul(*(_step(sense * (other - before)) for before in arguments[:i]))
-        return heaviside_form(best)
+        return _stepped(best)
     if isinstance(expr, sp.Piecewise):
         total, rest = sp.S.Zero, sp.S.One
         for value, condition in expr.args:
             indicator = _indicator(condition)
-            total += heaviside_form(value) * rest * indicator
+            total += _stepped(value) * rest * indicator
             rest *= 1 - indicator
         return total
-    args = [heaviside_form(a) for a in expr.args]
+    args = [_stepped(a) for a in expr.args]
     if isinstance(expr, sp.Pow) and tuple(args) != expr.args and not expr.exp.is_integer and not expr.base.is_positive:
         return _power_by_branches(*args) or sp.Pow(*args)
     return expr.func(*args) if tuple(args) != expr.args else expr
@@ -485,7 +521,7 @@ def _step(u: sp.Expr) -> sp.Expr:
             if slope.is_negative:  # c - |v| > 0: both c - v > 0 and c + v > 0
                 return _step(rest + slope * v) * _step(rest - slope * v)
             return 1 - (1 - _step(rest + slope * v)) * (1 - _step(rest - slope * v))
-    return sp.Heaviside(heaviside_form(u))
+    return sp.Heaviside(_stepped(u))
 
 
 def _indicator(condition) -> sp.Expr:
