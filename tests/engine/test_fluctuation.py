@@ -25,10 +25,14 @@ def prepared(problem, n, d, **values) -> tuple:
     return pipeline.load(derive.surrogate(problem)), design_numbers(problem.at(**values), n, d)
 
 
+def variances(problem, n, d, times, populations, **values) -> dict:
+    module, design = prepared(problem, n, d, **values)
+    return relative_variances(module, pipeline.load(derive.influence(problem)), design, times=times, populations=populations, seed=0)
+
+
 def test_one_step_on_pure_noise_fluctuates_as_wishart_matrices_do():
     """l = h^2/2 without means: Q_1 = 1 - 2 eta u + eta^2 (u^2 + u w), u = chi2_n/n, w = chi2_{d-1}/n, and train loss u/2 at time 0."""
-    module, design = prepared(NOISE, 2000, 1000, eta=ETA)
-    found = relative_variances(module, design, times=(0, 1), populations=6, seed=0)
+    found = variances(NOISE, 2000, 1000, eta=ETA, times=(0, 1), populations=6)
     slope = -2 * ETA + ETA**2 * (2 + 1 / ALPHA)
     expected = 2 * slope**2 + ETA**4 * 2 / ALPHA
     assert found["train_loss"][:, 0].mean() == pytest.approx(0.5, rel=0.05)
@@ -79,8 +83,7 @@ def test_influences_of_several_fields_blocks_and_an_argmax():
         variance=[[1, 0.5], [0.6, 1.2], [0.8, 0.8]],
     )
     problem = gm.Problem(data, gm.losses.softmax(3), gm.optimizers.gd())
-    module, design = prepared(problem, 480, 320, eta=1.0, ridge=0.1)
-    predicted = relative_variances(module, design, times=(2,), populations=4, seed=0)
+    predicted = variances(problem, 480, 320, eta=1.0, ridge=0.1, times=(2,), populations=4)
     runs = gm.surrogate(problem, n=240, d=160, steps=3, replicates=1500, seed=2, eta=1.0, ridge=0.1, progress=False)
     for name in ("m", "Q", "train_loss", "test_loss", "test_error"):
         measured = np.sqrt(240) * runs[f"{name}_runs"].std("replicate", ddof=1).values[2]
