@@ -22,8 +22,10 @@ def value(expr, **matrices):
         return sum((x if x.shape == shape else x[0] * sp.eye(shape[0]) for x in parts), sp.zeros(*shape))
     if expr.is_Mul:
         number, rest = expr.as_coeff_Mul()
-        return number * sp.prod([value(x, **matrices) for x in rest.args], start=sp.S.One) if number != 1 else sp.prod(
-            [value(x, **matrices) for x in expr.args[1:]], start=value(expr.args[0], **matrices)
+        return (
+            number * sp.prod([value(x, **matrices) for x in rest.args], start=sp.S.One)
+            if number != 1
+            else sp.prod([value(x, **matrices) for x in expr.args[1:]], start=value(expr.args[0], **matrices))
         )
     if expr.is_Pow:
         return value(expr.base, **matrices) ** int(expr.exp)
