@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import sympy as sp
 
-from gmsym import printer
+from gmsym import generated, printer
 from gmsym.calculus.minors import Minor, rational_form, symmetric_minors
 from gmsym.codegen._common import Stacked, names
 from gmsym.codegen._matrices import Letter, arguments, text, trace
@@ -71,9 +71,9 @@ def source(system: Spectral) -> str:
         *_equations(system),
     ]
     body = "\n\n".join(functions)
-    return _TEMPLATE.format(
+    filled = _TEMPLATE.format(
         primitives="\nfrom gmsym.runtime import functions as rt\n" if "rt." in body else "",
-        name=system.name,
+        name=generated.quoted(system.name),
         fields=names(system.fields),
         labels=names(system.labels),
         parameters=names(system.parameters),
@@ -94,6 +94,7 @@ def source(system: Spectral) -> str:
         degrees=tuple(len(rows) for rows, _ in minors),
         functions=body,
     )
+    return generated.checked(filled, system.name)
 
 
 def _minors(system: Spectral) -> tuple[tuple[Minor, ...], list[str]]:
