@@ -56,16 +56,14 @@ def test_deviations_do_not_depend_on_the_population():
     problem = gm.Problem(data, gm.losses.logistic(), gm.optimizers.gd())
     found = []
     for n, populations in ((240, 12), (1200, 3)):
-        module, design = prepared(problem, n, n // 2, eta=1.0)
-        found.append(relative_variances(module, design, times=(1,), populations=populations, seed=0))
+        found.append(variances(problem, n, n // 2, eta=1.0, times=(1,), populations=populations))
     for name in ("m", "Q", "train_loss"):
         assert found[0][name].mean() == pytest.approx(found[1][name].mean(), rel=0.12), name
 
 
 def test_influences_predict_the_spread_of_the_surrogate():
-    module, design = prepared(LOGISTIC, 1200, 800, eta=1.0, ridge=0.1)
     times = (1, 3, 7)
-    predicted = relative_variances(module, design, times=times, populations=3, seed=0)
+    predicted = variances(LOGISTIC, 1200, 800, eta=1.0, ridge=0.1, times=times, populations=3)
     runs = gm.surrogate(LOGISTIC, n=300, d=200, steps=8, replicates=3000, seed=2, eta=1.0, ridge=0.1, progress=False)
     for name in ("m", "Q", "train_loss", "test_loss", "test_error"):
         measured = np.sqrt(300) * runs[f"{name}_runs"].std("replicate", ddof=1).values[list(times)]
@@ -126,7 +124,7 @@ def test_divergence_is_reported():
     problem = gm.Problem(DATA, gm.losses.squared(), gm.optimizers.gd())
     module, design = prepared(problem, 60, 40, eta=1e60)
     with pytest.raises(gm.ComputationError, match="not finite"):
-        relative_variances(module, design, times=(12,), populations=2, seed=0)
+        variances(problem, 60, 40, eta=1e60, times=(12,), populations=2)
     with pytest.raises(gm.ComputationError, match="diverged"):
         double_runs(module, design, times=(12,), replicates=2, seed=0)
 
