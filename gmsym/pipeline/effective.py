@@ -99,7 +99,7 @@ def effective(
     values, errors, deviations = labelled(solution.values), labelled(solution.errors), {}
     if d is not None:
         with progress_bar("fluctuations and bias", progress):
-            shift, change, deviations = (labelled(x) for x in _finite(module, numbers, start, ts, d))
+            shift, change, deviations = (labelled(x) for x in _finite(load(derive.fluctuations(system)), numbers, start, ts, d))
         values = {name: value + shift[name] for name, value in values.items()}
         errors = {name: error + change[name] for name, error in errors.items()}
         attributes["d"] = d
@@ -192,20 +192,21 @@ def fluctuations(
     Raises:
         InputError, ComputationError: as `effective`.
     """
-    ode = system.ode if isinstance(system, Sde) else system
-    ode, problem = _system(ode)
+    if not isinstance(system, Sde):
+        system = derive.fluctuations(_system(system)[0])
+    problem = system.problem
     ts = times_from(time)
     given = online(problem, step, parameters)
     import xarray as xr
 
     from gmsym.engine.sde import labels, sample_paths, solve_fluctuations
 
-    module = load(ode)
+    module = load(system)
     numbers, start = arrays(given)
     with progress_bar("solving the fluctuations", progress) as report:
         found = solve_fluctuations(module, numbers, start, ts, initial=initial)
         report(0.8)
-        drawn = sample_paths(found, ts, paths=paths, seed=seed, initial=initial) if paths else None
+        drawn = sample_paths(module, found, ts, paths=paths, seed=seed, initial=initial) if paths else None
     square = ("time", "statistic", "statistic_b")
     variables = {
         "mean": (square[:2], found.mean),
@@ -217,7 +218,7 @@ def fluctuations(
         variables["paths"] = (("path", *square[:2]), drawn)
     names = labels(module, len(numbers.rho))
     coordinates = {"time": ts, "time_b": ts, "statistic": names, "statistic_b": names}
-    about = {"kind": "fluctuations", "problem": f"{problem.loss.name} / online", "step": given.step, "signature": ode.signature}
+    about = {"kind": "fluctuations", "problem": f"{problem.loss.name} / online", "step": given.step, "signature": system.signature}
     return xr.Dataset(variables, coordinates, about)
 
 
