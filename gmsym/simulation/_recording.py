@@ -161,5 +161,6 @@ def _check_finite(observed: dict[str, np.ndarray], times: np.ndarray, first: int
         if lost.any():
             time, replicate = np.argwhere(lost.T)[0]
             raise ComputationError(
-                f"{name} is {values[replicate, time]} at time {times[time]:.6g} in replicate {first + replicate}: the loss has no value there"
+                f"{name} is {values[replicate, time]} at time {times[time]:.6g} in replicate {first + replicate}: "
+                "the loss has no value there"
             )
