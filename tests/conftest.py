@@ -1,7 +1,17 @@
 """Shared settings: double precision, pictures on no screen, the same random draws on every run; and made-up results to compare."""
 
+import atexit
 import gc
+import os
+import shutil
+import tempfile
 from collections.abc import Callable
+
+# What one process of a test run compiles, the others load: set before JAX is imported, and inherited by workers and subprocesses.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="gmsym-tests-")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
 import jax
 import matplotlib
