@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import sympy as sp
 
-from gmsym import printer
+from gmsym import generated, printer
 from gmsym.codegen._common import Stacked, names
 from gmsym.system.spectral import Spectral
 
@@ -65,9 +65,9 @@ def source(system: Spectral) -> str:
         _rows("numerator", transform, "Coefficient of each minor in each entry of X det(I + S'A), entry by entry.", numerator),
     ]
     text = "\n\n".join(functions)
-    return _TEMPLATE.format(
+    filled = _TEMPLATE.format(
         primitives="\nfrom gmsym.runtime import functions as rt\n" if "rt." in text else "",
-        name=system.name,
+        name=generated.quoted(system.name),
         fields=names(system.fields),
         labels=names(system.labels),
         parameters=names(system.parameters),
@@ -87,6 +87,7 @@ def source(system: Spectral) -> str:
         degrees=tuple(len(rows) for rows, _ in system.minors),
         functions=text,
     )
+    return generated.checked(filled, system.name)
 
 
 def _rows(name: str, given: dict[str, Sequence[sp.Symbol]], docstring: str, entries: list[sp.Expr]) -> str:

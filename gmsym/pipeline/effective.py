@@ -88,7 +88,7 @@ def effective(
     if d is not None:
         law = _cost.fluctuation_law(len(ts), sum(x.size for x in start), 0)
         with working("the law of fluctuations", law, "fewer times", progress):
-            shift, change, deviations = (labelled(x) for x in _finite(module, numbers, start, ts, d))
+            shift, change, deviations = (labelled(x) for x in _finite(load(derive.fluctuations(system)), numbers, start, ts, d))
         values = {name: value + shift[name] for name, value in values.items()}
         errors = {name: error + change[name] for name, error in errors.items()}
         attributes["d"] = d
@@ -192,8 +192,9 @@ def fluctuations(
     Raises:
         InputError, ComputationError: as `effective`.
     """
-    ode = system.ode if isinstance(system, Sde) else system
-    ode, problem = _system(ode)
+    if not isinstance(system, Sde):
+        system = derive.fluctuations(_system(system)[0])
+    problem = system.problem
     ts = times_from(time)
     check_integers(paths=(paths, 0), seed=(seed, 0))
     given = online(problem, step, parameters)
@@ -201,13 +202,13 @@ def fluctuations(
 
     from gmsym.engine.sde import labels, sample_paths, solve_fluctuations
 
-    module = load(ode)
+    module = load(system)
     numbers, start = arrays(given)
     cost = _cost.fluctuation_law(len(ts), sum(x.size for x in start), paths)
     with working("the law of fluctuations", cost, "fewer times or paths", progress) as report:
         found = solve_fluctuations(module, numbers, start, ts, initial=initial)
         report(0.8)
-        drawn = sample_paths(found, ts, paths=paths, seed=seed, initial=initial) if paths else None
+        drawn = sample_paths(module, found, ts, paths=paths, seed=seed, initial=initial) if paths else None
     square = ("time", "statistic", "statistic_b")
     variables = {
         "mean": (square[:2], found.mean),
@@ -219,7 +220,7 @@ def fluctuations(
         variables["paths"] = (("path", *square[:2]), drawn)
     names = labels(module, len(numbers.rho))
     coordinates = {"time": ts, "time_b": ts, "statistic": names, "statistic_b": names}
-    about = {"kind": "fluctuations", "problem": f"{problem.loss.name} / online", "step": given.step, "signature": ode.signature}
+    about = {"kind": "fluctuations", "problem": f"{problem.loss.name} / online", "step": given.step, "signature": system.signature}
     return xr.Dataset(variables, coordinates, about)
 
 
