@@ -4,6 +4,7 @@ import atexit
 import gc
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 
@@ -20,6 +21,7 @@ import pytest
 import xarray as xr
 from hypothesis import settings
 
+from gmsym import cli
 from gmsym.schema import to_dataset
 
 jax.config.update("jax_enable_x64", True)  # also for tests that use JAX before gmsym.runtime, which does the same
@@ -34,6 +36,20 @@ ABOUT = {"problem": "logistic / heavy_ball", "alpha": 1.5, "parameters": {"eta":
 def rng() -> np.random.Generator:
     """A generator of one seed for every test."""
     return np.random.default_rng(1)
+
+
+@pytest.fixture
+def gmsym(monkeypatch, capsys):
+    """Runs the command line in this process; returns (status, stdout, stderr)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["gmsym", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit:
+            cli.main()
+        captured = capsys.readouterr()
+        return exit.value.code or 0, captured.out, captured.err
+
+    return run
 
 
 def made_up_curves(times: int, clusters: int = 2, fields: int = 1) -> dict[str, np.ndarray]:

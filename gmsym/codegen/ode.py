@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import sympy as sp
 from sympy.core.relational import Relational
 
-from gmsym import printer, symbols
+from gmsym import generated, printer, symbols
 from gmsym.calculus import GaussianMean
 from gmsym.calculus.kernels import Kernel, Transposed, distribute
 from gmsym.calculus.polynomials import affine
@@ -82,9 +82,9 @@ def module_text(system: Ode, signature: str, more: Sequence[str] = ()) -> str:
         *more,
     ]
     text = "\n\n".join(functions)
-    return _TEMPLATE.format(
+    filled = _TEMPLATE.format(
         imports="\n".join(line for mark, line in _IMPORTS.items() if mark in text),
-        name=system.name.removesuffix("_online"),
+        name=generated.quoted(system.name.removesuffix("_online")),
         fields=names(system.fields),
         teachers=names(system.teachers),
         labels=names(system.labels),
@@ -102,6 +102,7 @@ def module_text(system: Ode, signature: str, more: Sequence[str] = ()) -> str:
         sample=(len(system.law.mean), _nature(system)),
         functions=text,
     )
+    return generated.checked(filled, system.name)
 
 
 # Functions whose text is long once compiled: all their values in a module's means are taken in one call.
@@ -335,7 +336,7 @@ def array_function(name: str, rhs: sp.Expr, output: str, meaning: str) -> str:
     arguments = sorted({type(x).__name__ for x in rhs.atoms(Kernel)} | {x.name for x in rhs.atoms(sp.Symbol) if x.name in _NUMBERS})
     body = "\n        + ".join(_term(term, output) for term in sp.Add.make_args(rhs))
     axes = f"; axes {output}" if output else ""
-    summary = f"{meaning[0].upper()}{meaning[1:]}{axes}."
+    summary = generated.quoted(f"{meaning[0].upper()}{meaning[1:]}{axes}.")
     return f'def {name}({", ".join(arguments)}):\n    """{summary}"""\n    return (\n        {body}\n    )\n'
 
 
