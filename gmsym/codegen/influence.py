@@ -52,15 +52,10 @@ def source(system: Influence) -> str:
 
 
 def _stage(stage: Stage) -> str:
-    """The stage's program at unit weights, and its adjoint after it."""
-    needed = _needed(stage.adjoint, [bar(y) for y in stage.inputs])
-    later = {atom for e in needed for atom in e.rhs.atoms(Kernel)}
-    return _function(
-        stage.name,
-        [*_needed(stage.program, later), *needed],
-        [bar(y) for y in stage.inputs],
-        f"Adjoints of {', '.join(type(y).__name__ for y in stage.inputs)}.",
-    )
+    """The stage's adjoint; what its program sets, the run has."""
+    results = [bar(y) for y in stage.inputs]
+    names = ", ".join(type(y).__name__ for y in stage.inputs)
+    return _function(stage.name, _needed(stage.adjoint, results), results, f"Adjoints of {names}.")
 
 
 def _needed(equations: Iterable[Equation], results: Iterable[Kernel]) -> list[Equation]:

@@ -22,6 +22,7 @@ _LETTERS = {"k": k, "b": b, "c": c, "d": d, "i": i, "j": i, "x": x, "n": n}
 OWN = {"source": "own; theory.md 1.3", "status": "own"}
 
 _of_sample, _of_coordinate = array("of_sample", "w", k, n), array("of_coordinate", "w", x)  # weights
+_held, _again = array("held", r"\lambda", k, i), array("again", r"\delta", k, i)
 _opened = array("opened", "o", k)  # 1, or 0 where a vector adds no direction
 _theta, _column, _a, _loss = (
     array("theta", r"\Theta", c, x),
@@ -64,15 +65,27 @@ def _written_out(equation: Equation) -> Equation:
 
 
 def _direction(vector: Kernel, old: Kernel, weight: Kernel, index: sp.Symbol, names: tuple[Kernel, ...]) -> list[Equation]:
-    """One vector a cluster made orthonormal to the directions before it: (row of the factor, rest, its square, diagonal, direction)."""
+    """One vector a cluster made orthonormal to the directions before it: (row of the factor, rest, its square, diagonal, direction).
+
+    The row of the run is subtracted as it stands and the products with what is left, zero on the run, are subtracted after it. Whatever
+    the first row is, the sum is the products with the vector; but the adjoint stays among vectors orthogonal to the directions, without
+    what the constraint of orthonormality makes irrelevant, which grows with every nearly dependent vector.
+    """
     row, rest, square, diagonal, new = names
+    left = _left(rest)
     return [
-        Equation(row, over(weight * old * vector, index), "row of the Cholesky factor: products with earlier directions", **OWN),
-        Equation(rest, vector - over(row * old, i), "what is orthogonal to them", **OWN),
-        Equation(square, over(weight * rest**2, index) + 1 - _opened, "its square, or 1 where nothing is left", **OWN),
+        Equation(left, vector - over(_held * old, i), "vector less its projections on earlier directions, as the run has them", **OWN),
+        Equation(_again, over(weight * old * left, index), "what is left along them", **OWN),
+        Equation(row, _held + _again, "row of the Cholesky factor", **OWN),
+        Equation(rest, left - over(_again * old, i), "what is orthogonal to earlier directions", **OWN),
+        Equation(square, over(weight * rest**2, index), "its square", **OWN),
         Equation(diagonal, _opened * sp.sqrt(square), "diagonal of the Cholesky factor", **OWN),
         Equation(new, _opened * rest / sp.sqrt(square), "new direction", **OWN),
     ]
+
+
+def _left(rest: Kernel) -> Kernel:
+    return array("left", r"\tilde r", *rest.args)
 
 
 def _direction_of_parameters(step: dict) -> Stage:
@@ -94,7 +107,7 @@ def _direction_of_parameters(step: dict) -> Stage:
     ]
     outputs = names[0], names[3], names[4], product.lhs
     inputs = _column, q, u, _of_sample, _of_coordinate
-    return _stage("parameter_direction", program, outputs, inputs, (_deviation, z, g_new, _opened))
+    return _stage("parameter_direction", program, outputs, inputs, (_deviation, z, g_new, _opened, _held), names[1])
 
 
 def _direction_of_gradients(step: dict) -> Stage:
@@ -115,7 +128,7 @@ def _direction_of_gradients(step: dict) -> Stage:
     ]
     outputs = names[0], names[3], names[4], product.lhs
     inputs = s, q, u, _of_sample, _of_coordinate
-    return _stage("gradient_direction", program, outputs, inputs, (g, z_new, _opened))
+    return _stage("gradient_direction", program, outputs, inputs, (g, z_new, _opened, _held), names[1])
 
 
 def _fields(step: dict) -> Stage:
@@ -146,8 +159,12 @@ def _update(step: dict) -> Stage:
     return _stage("update", program, (train, risk.lhs), inputs, (_means, _deviation, _p, _counts))
 
 
-def _stage(name: str, program: list[Equation], outputs, inputs, constants) -> Stage:
-    return Stage(name, Equations(program), adjoint(program, outputs, {type(y) for y in constants}), outputs, inputs)
+def _stage(name: str, program: list[Equation], outputs, inputs, constants, rest: Kernel | None = None) -> Stage:
+    """A stage with its adjoint on the run, where nothing is left along earlier directions."""
+    found = adjoint(program, outputs, {type(y) for y in constants})
+    on_run = {_again: sp.S.Zero, _left(rest): rest} if rest is not None else {}
+    back = [Equation(e.lhs, e.rhs.xreplace(on_run).doit(), e.meaning, e.source, e.status) for e in found] if on_run else found
+    return Stage(name, Equations(program), Equations(back), outputs, inputs)
 
 
 def _sample(system: Recursion) -> tuple[Equation, Equation]:

@@ -48,9 +48,18 @@ def influences(
         """The directions in the first slots, the others zero."""
         return jnp.where((slots < count)[:, None], directions, 0.0)
 
-    def row(bar: Array, slot: Array) -> dict[str, Array]:
-        """Adjoints of a row of a Cholesky factor."""
-        return {"row_bar": jnp.where(slots < slot, bar, 0.0), "diagonal_bar": bar[:, slot]}
+    def of_row(row: Array, row_bar: Array, slot: Array, new: Array) -> dict[str, Array]:
+        """A row of a Cholesky factor with its adjoint, and the direction `new` that it adds; the rest's square is 1 where none is."""
+        diagonal, earlier = row[:, slot], slots < slot
+        opened = diagonal > 0
+        return {
+            "held": jnp.where(earlier, row, 0.0),
+            "row_bar": jnp.where(earlier, row_bar, 0.0),
+            "diagonal_bar": row_bar[:, slot],
+            "opened": opened * 1.0,
+            "square": jnp.where(opened, diagonal**2, 1.0),
+            "rest": diagonal[:, None] * new,
+        }
 
     def step(carry, now):
         theta_bar, state_bar, q_bar, Zu_bar, u_bar, Zq_bar, by_sample, by_coordinate = carry
@@ -72,11 +81,13 @@ def influences(
                 "g": upto(before + fields, trace.g),
                 "q": upto(before + fields, trace.q),
                 "z_new": trace.z[:, slot],
-                "opened": (M[:, c, slot] > 0) * 1.0,
+                "u_new": trace.u[:, slot],
+                "upsilon": at["scalars"].ug[:, c],
+                "psi_new": at["scalars"].psi[:, c],
                 "Zu_new_bar": Zu_bar[:, slot],
                 "u_new_bar": u_bar[:, slot],
             }
-            found = named(adjoint.gradient_direction, arrays | row(M_bar[:, c], slot))
+            found = named(adjoint.gradient_direction, arrays | of_row(M[:, c], M_bar[:, c], slot, trace.u[:, slot]))
             a_bar = a_bar.at[:, c].add(found[0])
             q_bar, u_bar = q_bar + found[1], u_bar + found[2]
             by_sample, by_coordinate = by_sample + found[3], by_coordinate + found[4]
@@ -95,11 +106,13 @@ def influences(
                 "z": upto(before, trace.z),
                 "u": upto(before, trace.u),
                 "g_new": trace.g[:, slot],
-                "opened": (L[:, c, slot] > 0) * 1.0,
+                "q_new": trace.q[:, slot],
+                "chi": at["scalars"].qz[:, c],
+                "phi_new": at["scalars"].phi[:, c],
                 "Zq_new_bar": Zq_bar[:, slot],
                 "q_new_bar": q_bar[:, slot],
             }
-            found = named(adjoint.parameter_direction, arrays | row(L_bar[:, c], slot))
+            found = named(adjoint.parameter_direction, arrays | of_row(L[:, c], L_bar[:, c], slot, trace.q[:, slot]))
             theta_bar = theta_bar.at[c].add(found[0])
             q_bar, u_bar = q_bar + found[1], u_bar + found[2]
             by_sample, by_coordinate = by_sample + found[3], by_coordinate + found[4]
@@ -111,7 +124,7 @@ def influences(
         jax.tree.map(lambda x: zeros(x[0]), trace.state),
         *map(zeros, (trace.q, trace.Zu, trace.u, trace.Zq, weights.samples, weights.coordinates)),
     )
-    by_time = {name: getattr(trace, name) for name in ("theta", "state", "h", "a", "gradient", "L", "M")}
+    by_time = {name: getattr(trace, name) for name in ("theta", "state", "h", "a", "gradient", "L", "M", "scalars")}
     last, _ = jax.lax.scan(step, start, (jnp.arange(len(trace.theta)), by_time, order_bar), reverse=True)
     return Weights(*last[-2:])
 

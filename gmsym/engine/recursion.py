@@ -69,6 +69,7 @@ class Trace(NamedTuple):
     gradient: Float[Array, "t c x"]
     L: Float[Array, "t k c j"]
     M: Float[Array, "t k c j"]
+    scalars: Scalars
     q: Float[Array, "k j x"]  # directions of the parameters
     z: Float[Array, "k j x"]
     Zu: Float[Array, "k j x"]
@@ -339,7 +340,7 @@ def run_program(
     if not traced:
         return run
     sides = [x for side in carry[2:] for x in (side.direction, side.fresh, side.product)]
-    return run._replace(trace=Trace(*vectors, run.L, run.M, *sides))
+    return run._replace(trace=Trace(*vectors, run.L, run.M, run.used, *sides))
 
 
 def test_performance(module: RecursionModule, design: Design, m: Array, covariance: Array) -> dict[str, Array]:
