@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import sympy as sp
 
-from gmsym import printer
+from gmsym import generated, printer
 from gmsym.codegen._arrays import arguments, array_text, letters
 from gmsym.system import CausalKernels, Equation, Recursion
 
@@ -28,7 +28,7 @@ class Group(sp.Basic):
 
 def names(given: Sequence[sp.Symbol]) -> tuple[str, ...]:
     """Their names, as a generated header lists them."""
-    return tuple(s.name for s in given)
+    return tuple(generated.quoted(s.name) for s in given)
 
 
 def sample_arguments(system: System) -> dict[str, Sequence[sp.Symbol]]:
@@ -51,7 +51,7 @@ def array_functions(equations: Iterable[tuple[str, Equation]]) -> list[str]:
     texts = []
     for name, equation in equations:
         axes = letters(equation.lhs)
-        summary = f"{equation.meaning[0].upper()}{equation.meaning[1:]}; axes {axes}."
+        summary = generated.quoted(f"{equation.meaning[0].upper()}{equation.meaning[1:]}; axes {axes}.")
         body = array_text(equation.rhs, axes).replace("\n", "\n        ")
         texts.append(f'def {name}({", ".join(arguments(equation.rhs))}):\n    """{summary}"""\n    return (\n        {body}\n    )\n')
     return texts

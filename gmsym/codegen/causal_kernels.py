@@ -2,7 +2,7 @@
 
 import sympy as sp
 
-from gmsym import printer, symbols
+from gmsym import generated, printer, symbols
 from gmsym.codegen._common import Group, Stacked, array_functions, loss_and_gradient, names, sample_arguments, test_functions
 from gmsym.system.causal_kernels import CausalKernels
 
@@ -49,7 +49,7 @@ def source(system: CausalKernels) -> str:
         *test_functions(system),
     ]
     filled = {
-        "name": system.name,
+        "name": generated.quoted(system.name),
         "fields": names(system.fields),
         "labels": names(system.labels),
         "parameters": names(system.parameters),
@@ -62,7 +62,7 @@ def source(system: CausalKernels) -> str:
         "signature": system.signature,
         "functions": "\n\n".join(functions),
     }
-    return _TEMPLATE.format(**filled)
+    return generated.checked(_TEMPLATE.format(**filled), system.name)
 
 
 def _hessian(system: CausalKernels) -> list[str]:

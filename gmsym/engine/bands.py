@@ -18,9 +18,9 @@ import numpy as np
 from gmsym.engine import brackets, folds
 from gmsym.engine.counting import masses_below
 from gmsym.engine.folds import Gap
-from gmsym.engine.nodes import Law, law
+from gmsym.engine.nodes import Group, Law, law
 from gmsym.engine.outliers import SMALLEST, edge_eigenvalues, transform
-from gmsym.engine.packed import unit, unpacked
+from gmsym.engine.packed import matrices, unit, unpacked
 from gmsym.engine.stieltjes import Stieltjes, stieltjes
 from gmsym.errors import ComputationError
 from gmsym.runtime.spectral import Numbers, SpectralModule
@@ -29,7 +29,7 @@ _TINY = 1e-10  # values of A up to that are 0, in units in which A is of order o
 _FLOOR = 0.02  # a smallest modulus of A that moves more than that with the nodes is not bounded away from 0
 _OPEN = 0.05  # an outermost edge that moves more than that, in units of its band, is not bounded
 _SAME = 0.25  # of a gap's width: further apart, two sets of nodes do not see the same gap
-_CLOSE = 1e-3  # of the atom by rank and the limit of -z tr S/m
+_FOLDED = 1e-8  # relative distance of an edge from the fold of the generated equations
 _LOST = 1e-7  # mass that an accepted gap may not hold
 
 
@@ -73,14 +73,15 @@ def find_bulk(module: SpectralModule, numbers: Numbers, resolution: float = 1.0,
     functions, size = stieltjes(module), module.SIZE
     vanishing = not abs(other.floor * other.scale / (nodes.floor * nodes.scale) - 1) < _FLOOR
     if nodes.covered is not None and other.covered is not None:
-        atom, found = _exact(nodes, vanishing)
+        counted, found = _exact(nodes, vanishing)
+        atom = _atom(module, nodes) if numbers.variance.all() else counted  # a block without noise is an atom of its own
+        found = _solved(functions, nodes, found)
         ratio = other.scale / nodes.scale
         seen = [gap._replace(low=gap.low * ratio, high=gap.high * ratio) for gap in _exact(other, vanishing)[1]]
         bulk = _matched(nodes, other, found, seen, atom)
         thin = atom > 0 and vanishing or any(low < 0 < high for low, high in bulk.bands)
         return bulk._replace(thin=bool(atom > 0 and thin))
-    atom = _atom(functions, nodes, size)
-    return _bracketed(functions, nodes, other, size, atom, vanishing)
+    return _bracketed(functions, nodes, other, size, _atom(module, nodes), vanishing)
 
 
 def branches(module: SpectralModule, bulk: Bulk) -> np.ndarray:
@@ -114,6 +115,30 @@ def _exact(nodes: Law, vanishing: bool) -> tuple[float, list[Gap]]:
     still = law_of_a.fractions[law_of_a.ratios == 0].sum()
     atom = float(still + max(0.0, 1 - still - law_of_a.alpha * law_of_a.weights.sum()))
     return (atom if atom > 1e-12 else 0.0), folds.gaps(law_of_a, covered[covered[:, 1] > covered[:, 0]])
+
+
+def _solved(functions: Stieltjes, nodes: Law, gaps: list[Gap]) -> list[Gap]:
+    """Gaps with their edges as folds of the generated equations.
+
+    Raises:
+        ComputationError: those are not where the gaps end.
+    """
+    ends = [(i, side) for i, gap in enumerate(gaps) for side, s in ((0, gap.s_low), (1, gap.s_high)) if np.isfinite(s).all()]
+    if not ends:
+        return gaps
+    z, s = (np.array([(gaps[i].low, gaps[i].high)[side] for i, side in ends]), np.array([gaps[i][4 + side] for i, side in ends]))
+    padding = -len(ends) % 4
+    starts = np.concatenate([s, np.repeat(s[-1:], padding, axis=0)]).T, np.append(z, np.full(padding, z[-1]))
+    folded, found, residual = (np.asarray(a)[: len(ends)] for a in functions.fold(nodes.nodes, *starts))
+    result = list(gaps)
+    for (i, side), s_at, at, start, rest in zip(ends, folded, found, z, residual, strict=True):
+        if rest < _FOLDED and not abs(at - start) < _FOLDED * (1 + abs(start)):
+            raise ComputationError(
+                f"the edge at z = {start * nodes.scale:.6g} is no fold of the equations: they have one at {at * nodes.scale:.6g}"
+            )
+        if rest < _FOLDED:
+            result[i] = result[i]._replace(**({"low": float(at), "s_low": s_at} if side == 0 else {"high": float(at), "s_high": s_at}))
+    return result
 
 
 def _matched(nodes: Law, other: Law, found: list[Gap], seen: list[Gap], atom: float) -> Bulk:
@@ -206,24 +231,33 @@ def _within(gap: Gap) -> tuple[float, float]:
     return (min(low, gap.low / 2), max(high, gap.high / 2)) if gap.low < 0 < gap.high else (low, high)
 
 
-def _atom(functions: Stieltjes, nodes: Law, size: int) -> float:
-    """Mass at 0 by rank: the largest that a subspace of coordinates R^m leaves empty; the limit of -z tr S/m says which.
+def _atom(module: SpectralModule, nodes: Law) -> float:
+    """Mass at 0: by the rank of A where the module says so, else by the rank that the limit of -z tr S/m tells."""
+    size, count = module.SIZE, len(nodes.fractions) * len(unit(module.SIZE))
+    s = np.zeros((count, 1)) if module.ATOM_BY_RANK else transform(stieltjes(module), nodes, np.zeros(1))
+    full = matrices(s.reshape(len(nodes.fractions), -1, 1), size, 1)
+    ranks = np.array([_mean_rank(group, size, range(size)) for group in nodes.nodes.groups])
+    one, z = np.ones(len(ranks)), np.full(1, 1j * SMALLEST)
+    mass = float(np.ravel(module.atom(nodes.nodes.alpha, one, ranks, nodes.fractions, z, full))[0])
+    if not module.ATOM_BY_RANK:
+        mass = min(_by_rank(nodes, size), key=lambda candidate: abs(candidate - mass), default=mass)
+    return mass if mass > 1e-12 else 0.0
 
-    Samples whose A has rank r fill alpha r of m dimensions, unless a subspace U that A maps to is full before: then
-    1 - min_U (dim U + alpha E rank A beside U)/m is left over.
-    """
-    s = transform(functions, nodes, np.zeros(1))
-    limit = SMALLEST * float(brackets.trace(s.imag, nodes, unit(size))[0]) / size
-    alpha, totals = float(nodes.nodes.alpha), []
-    for kept in product((False, True), repeat=size) if size <= 4 else [(True,) * size]:
-        beside = np.flatnonzero(kept)
-        total = float(size - len(beside))
-        for group in nodes.nodes.groups if len(beside) else ():
-            A = np.moveaxis(unpacked(np.asarray(group.matrix), size), -1, 0)[:, beside]
-            total += alpha * np.asarray(group.weights) @ np.linalg.matrix_rank(A, tol=_TINY)
-        totals.append(total)
-    candidates = sorted({0.0, *(1 - total / size for total in totals if total < size)})
-    nearest = min(candidates, key=lambda mass: abs(mass - limit))
-    if abs(nearest - limit) < _CLOSE:
-        return float(nearest) if nearest > 1e-12 else 0.0
-    return limit if limit > 1e-4 else 0.0
+
+def _by_rank(nodes: Law, size: int) -> list[float]:
+    """Masses that samples may leave empty: where they fill the coordinates U of R^m, their rank beside U is what they add."""
+    alpha, found = float(nodes.nodes.alpha), [0.0]
+    for full in product((False, True), repeat=size) if size <= 4 else [(False,) * size]:
+        beside = np.flatnonzero(~np.array(full))
+        total = size - len(beside) + alpha * sum(_mean_rank(group, size, beside) for group in nodes.nodes.groups)
+        found += [1 - total / size] if total < size else []
+    return found
+
+
+def _mean_rank(group: Group, size: int, rows: Sequence[int]) -> float:
+    """Of some rows of A over the nodes of a group; samples without noise add nothing."""
+    if not len(rows):
+        return 0.0
+    A = np.moveaxis(unpacked(np.asarray(group.matrix), size), -1, 0)[:, np.asarray(rows)]
+    ranks = np.linalg.matrix_rank(A, tol=_TINY)
+    return float(np.sum(np.asarray(group.weights) * (np.asarray(group.variance) > 0) * ranks))

@@ -13,11 +13,10 @@ from typing import final
 import numpy as np
 
 from gmsym.engine.bands import Bulk, branches, find_bulk
-from gmsym.engine.brackets import trace
 from gmsym.engine.counting import masses_upto
 from gmsym.engine.nodes import Nodes
 from gmsym.engine.outliers import SMALLEST, Outliers, find, solved
-from gmsym.engine.packed import unit
+from gmsym.engine.packed import matrices
 from gmsym.engine.stieltjes import stieltjes
 from gmsym.errors import ComputationError
 from gmsym.runtime.spectral import Numbers, SpectralModule
@@ -173,7 +172,7 @@ def _density(module: SpectralModule, bulk: Bulk, x: np.ndarray) -> tuple[np.ndar
     ratio = nodes.scale / other.scale
 
     def density(s: np.ndarray) -> np.ndarray:
-        return trace(s.imag, nodes, unit(size)) / (np.pi * size)
+        return np.asarray(module.density(nodes.fractions, matrices(s.reshape(len(nodes.fractions), -1, len(x)), size, 1)))
 
     def steps(at: Nodes, z: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """S after two steps, and the last of them; without a step that would leave Im S >= 0, or that grows."""
