@@ -101,7 +101,7 @@ def _state(given: ProblemFile, time: float, quiet: bool) -> dict[str, Any]:
         trained = {str(name): float(last["trained"].sel(parameter=name)) for name in last.get("parameter", ())}
     else:
         run = replace(given.run, steps=int(time) + 1)
-        last, trained = solve_limit(replace(given, run=run), run.alpha, quiet).isel(time=-1), {}
+        last, trained = solve_limit(replace(given, run=run), quiet, alpha=run.alpha).isel(time=-1), {}
     names = ["m", "Q"] if given.problem.teacher is None else ["m", "Q", "M"]
     suffix = "" if given.problem.data.blocks == 1 else "_b"
     missing = [name + suffix for name in names if name + suffix not in last]
