@@ -24,19 +24,20 @@ THREE = gm.Problem(
     gm.losses.softmax(3),
     gm.optimizers.heavy_ball(),
 )
-ONE = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.nesterov())
+ONE = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd())
 
 
 @pytest.mark.parametrize(
     ("problem", "n", "d", "steps", "values"),
     [
-        (ONE, 40, 30, 4, {"sigma": 1.0, "mu_norm": 1.2, "eta": 1.0, "momentum": 0.6, "ridge": 0.1}),
+        (ONE, 60, 50, 24, {"sigma": 1.0, "mu_norm": 1.2, "eta": 1.0, "ridge": 0.1}),
         pytest.param(THREE, 48, 40, 3, {"eta": 1.0, "momentum": 0.6, "ridge": 0.1}, marks=pytest.mark.slow),
     ],
     ids=["logistic", "softmax"],
 )
 def test_the_adjoint_is_the_derivative_of_the_weighted_program(problem, n, d, steps, values):
-    """A random combination of all order parameters; softmax has columns without a direction (its fields sum to a constant)."""
+    """A random combination of all order parameters. In 24 steps vectors become nearly dependent; softmax has columns without a direction,
+    since its gradients sum to zero."""
     system = derive.influence(problem)
     module, adjoint = pipeline.load(system.recursion), pipeline.load(system)
     design, key = design_numbers(problem.at(**values), n, d), jax.random.key(1)
@@ -59,4 +60,4 @@ def test_the_adjoint_is_the_derivative_of_the_weighted_program(problem, n, d, st
     expected, found = both({name: jnp.asarray(rng.standard_normal(shape)) for name, shape in shapes.items()})
     exists = np.asarray(unit_weights(design).samples) > 0
     for one, other in ((expected.samples[exists], found.samples[exists]), (expected.coordinates, found.coordinates)):
-        np.testing.assert_allclose(other, one, rtol=1e-8, atol=1e-10 * np.abs(one).max())
+        np.testing.assert_allclose(other, one, rtol=1e-6, atol=1e-7 * np.abs(one).max())
