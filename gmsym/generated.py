@@ -37,8 +37,8 @@ ATTRIBUTES = {  # of the modules
     ),
     "rt": frozenset(
         """
-        absolute bivariate_normal_cdf erf erfc gaussian_mean inverse_mills log_normal_cdf logsumexp mills_curvature normal_cdf sigmoid
-        softplus step
+        absolute bivariate_normal_cdf erf erfc gaussian_mean identity inverse inverse_mills log_normal_cdf logsumexp mills_curvature
+        normal_cdf sigmoid softplus step
         """.split()
     ),
 }

@@ -42,6 +42,11 @@ _watching: list[list[str]] = []  # of the contexts that watch now
 _installed: list[bool] = []
 
 
+def _from_a_template() -> bool:
+    """Whether SymPy fills its template of operations on monomials, which holds numbers only."""
+    return sys._getframe(2).f_code.co_filename.endswith("sympy/polys/monomials.py")
+
+
 def _hook(event, arguments):
     if not _watching:
         return
@@ -50,7 +55,7 @@ def _hook(event, arguments):
         found = f"{event} {arguments!r}"
     elif event == "exec":
         name = getattr(arguments[0], "co_filename", "?")
-        if not (name.startswith(("<gmsym_", "<frozen ")) or name.startswith(_HERE)):
+        if not (name.startswith(("<gmsym_", "<frozen ")) or name.startswith(_HERE) or _from_a_template()):
             found = f"exec of {name}"
     elif event == "import":
         top = str(arguments[0]).split(".")[0]

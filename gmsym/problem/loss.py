@@ -194,7 +194,10 @@ class Loss:
     @cached_property
     def cusps(self) -> tuple[sp.Expr, ...]:
         """Where the Hessian is infinite though the gradient is continuous, as for |h|^(3/2): expressions that vanish there."""
-        loci = dict.fromkeys(locus for row in self._second for _, deltas in row for locus in deltas)
+        loci: list[sp.Expr] = []
+        for locus in (locus for row in self._second for _, deltas in row for locus in deltas):
+            if not {locus, -locus} & {*loci}:
+                loci.append(locus)
         return tuple(u for u in loci if any(_is_infinite(entry, u, self.fields) for entry in self.hessian))
 
     @cached_property
