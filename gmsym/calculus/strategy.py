@@ -38,7 +38,7 @@ _MAX_DEPTH = 40  # a safety net: the measures above end every recursion well bef
 _MAX_DEGREE = 64  # of P, times the dimension: beyond, the moments themselves are too large to write
 _MAX_STEPS = 4  # more steps in one product are not taken apart
 _MAX_STEIN = 3  # derivatives of a generic factor, which grow; beyond, the polynomial is integrated given S
-_LARGEST_EXPANSION = 2000  # terms; beyond, the mean is left to quadrature as it stands
+_LARGEST_EXPANSION = 2000  # terms; beyond, an integrand is not taken apart
 _THIS, _OTHER = sp.symbols("this other", real=True, cls=sp.Dummy)  # a variable, whatever its name, among the others
 
 
@@ -59,8 +59,6 @@ def expectation(f: sp.Expr, variables: Iterable[sp.Symbol], mean: Iterable[sp.Ex
     law = Gaussian(tuple(variables), mean, cov)
     fresh = tuple(sp.Dummy(f"_{i}", real=True) for i in range(law.dimension))
     f = stable(sp.sympify(f).xreplace(dict(zip(law.variables, fresh, strict=True))))
-    if expanded_size(f) > _LARGEST_EXPANSION:
-        return mean_of(f, Gaussian(fresh, law.mean, law.cov))
     return _merged(_mean(f, Gaussian(fresh, law.mean, law.cov), 0))
 
 
@@ -80,6 +78,8 @@ def _mean(f: sp.Expr, law: Gaussian, depth: int) -> sp.Expr:
     if depth > _MAX_DEPTH:
         return mean_of(f, law)
     try:
+        if expanded_size(f) > _LARGEST_EXPANSION:
+            raise TooLargeError
         terms = collect(f, law.variables)
         if any(degree(P) * law.dimension > _MAX_DEGREE for P in terms.values()):
             raise TooLargeError
