@@ -1,5 +1,15 @@
 """gmsym: derive, generate, solve and validate the training dynamics of machine learning on Gaussian mixtures.
 
+State a problem      GaussianMixture, Loss, Optimizer, Problem, Teacher, Trained; catalogs losses, optimizers;
+                     parse (text to an expression), read (a problem file), from_options
+Derive equations     derive.dmf, derive.gradient_flow, derive.surrogate, derive.gordon, derive.effective, derive.fluctuations,
+                     derive.spectrum
+Full-batch training  solve, kernels; simulate; surrogate, finite_size, at_size, refinement at finite n and d
+Online SGD           effective, fluctuations, crossing_time, tune; simulate_online, measured_fluctuations
+Spectra              spectrum, spectrum_along, spectrum_sweep; simulate_spectrum, kolmogorov, outlier_table
+Compare and show     compare, fit_order; learning_curve, overlay, bands, spectral_density, filmstrip, transition_diagram, animate
+Errors               InputError (bad input), ComputationError (diverged, not converged), UnprintableError (no code for a function)
+
 The verbs and what they need are loaded when first used, so that `import gmsym` is fast.
 """
 
@@ -88,6 +98,11 @@ _LAZY = {
     "from_options": ("gmsym.problem.file", "from_options"),
     "read": ("gmsym.problem.file", "read"),
 }
+_EAGER = {
+    *("symbols", "losses", "optimizers", "parse", "__version__"),
+    *("GaussianMixture", "Loss", "Optimizer", "Problem", "Teacher", "Trained"),
+    *("ComputationError", "InputError", "UnprintableError"),
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -99,4 +114,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*_EAGER, *_LAZY})

@@ -2,12 +2,18 @@
 
 Two SymPy symbols of one name but different assumptions are different symbols, a classic source of silently wrong
 derivatives. Everything in gmsym (the parser included) therefore obtains symbols by name from `symbol`, and expressions
-that a user built with symbols of their own are brought to this alphabet by `canonical`.
+that a user built with symbols of their own are brought to this alphabet by `canonical`. Names end up in generated text, so
+that both check them.
 """
 
 import re
 
 import sympy as sp
+from sympy.core.function import AppliedUndef
+from sympy.core.symbol import Str
+
+from gmsym import generated
+from gmsym.errors import InputError
 
 # Arguments of a loss.
 h = sp.Symbol("h", real=True)  # local field of a one-field loss, h = Theta^T x
@@ -33,8 +39,30 @@ _TEACHER = re.compile(r"t\d+")
 
 
 def symbol(name: str) -> sp.Symbol:
-    """The one symbol of that name; a name outside the alphabet is a real parameter, field or label."""
-    return _ALPHABET.get(name) or sp.Symbol(name, real=True)
+    """The one symbol of that name; a name outside the alphabet is a real parameter, field or label.
+
+    Raises:
+        InputError: not a name.
+    """
+    return _ALPHABET.get(check_name(name)) or sp.Symbol(name, real=True)
+
+
+def check_name(name: object, what: str = "name", advice: str = "") -> str:
+    """`name`, if it can be a name of a symbol, loss or optimizer: an ASCII identifier of moderate length without a meaning of its own.
+
+    Args:
+        name: the name.
+        what: what it is a name of.
+        advice: how to name such a thing, for the message.
+
+    Raises:
+        InputError: it cannot.
+    """
+    fault = generated.name_fault(name)
+    if fault is not None:
+        shown = repr(name)
+        raise InputError(f"{what} = {shown if len(shown) <= 80 else shown[:80] + '...'}: {fault}{advice}")
+    return str(name)
 
 
 def fields(count: int) -> tuple[sp.Symbol, ...]:
@@ -68,5 +96,13 @@ def is_teacher(name: str) -> bool:
 
 
 def canonical(expr: sp.Expr) -> sp.Expr:
-    """`expr` with each free symbol replaced by the alphabet's symbol of the same name."""
+    """`expr` with each free symbol replaced by the alphabet's symbol of the same name.
+
+    Raises:
+        InputError: a symbol, bound ones included, or an unknown function whose name is not a name.
+    """
+    for x in expr.atoms(sp.Symbol, Str):
+        check_name(x.name, "symbol")
+    for x in expr.atoms(AppliedUndef):
+        check_name(type(x).__name__, "function")
     return expr.xreplace({s: symbol(s.name) for s in expr.free_symbols if isinstance(s, sp.Symbol)})

@@ -1,7 +1,18 @@
 """Shared settings: double precision, pictures on no screen, the same random draws on every run; and made-up results to compare."""
 
+import atexit
 import gc
+import os
+import shutil
+import sys
+import tempfile
 from collections.abc import Callable
+
+# What one process of a test run compiles, the others load: set before JAX is imported, and inherited by workers and subprocesses.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="gmsym-tests-")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
 import jax
 import matplotlib
@@ -10,6 +21,7 @@ import pytest
 import xarray as xr
 from hypothesis import settings
 
+from gmsym import cli
 from gmsym.schema import to_dataset
 
 jax.config.update("jax_enable_x64", True)  # also for tests that use JAX before gmsym.runtime, which does the same
@@ -24,6 +36,20 @@ ABOUT = {"problem": "logistic / heavy_ball", "alpha": 1.5, "parameters": {"eta":
 def rng() -> np.random.Generator:
     """A generator of one seed for every test."""
     return np.random.default_rng(1)
+
+
+@pytest.fixture
+def gmsym(monkeypatch, capsys):
+    """Runs the command line in this process; returns (status, stdout, stderr)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["gmsym", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit:
+            cli.main()
+        captured = capsys.readouterr()
+        return exit.value.code or 0, captured.out, captured.err
+
+    return run
 
 
 def made_up_curves(times: int, clusters: int = 2, fields: int = 1) -> dict[str, np.ndarray]:

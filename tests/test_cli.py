@@ -9,26 +9,12 @@ import pytest
 import xarray as xr
 from nbclient import NotebookClient
 
-from gmsym import cli, pipeline
+from gmsym import pipeline
 from gmsym.errors import ComputationError, UnprintableError
 
 LOGISTIC = ["--loss", "log(1 + exp(-y*h))", "--set", "eta=1"]
 ONLINE = ["--loss", "log(1 + exp(-y*h))", "--set", "time=2", "--set", "step=1.5"]
 SMALL = ["--loss", "squared", "--set", "eta=0.1", "--set", "steps=4", "--set", "d=40", "--set", "alpha=1.5"]
-
-
-@pytest.fixture
-def gmsym(monkeypatch, capsys):
-    """Runs the command line in this process; returns (status, stdout, stderr)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["gmsym", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit:
-            cli.main()
-        captured = capsys.readouterr()
-        return exit.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ def test_the_contracts_hold():
         ("printer/__init__.py", "import gmsym.calculus", "The simulation shares only the problem with the theory"),
         ("plotting/__init__.py", "import gmsym.engine", "Comparing and plotting neither solve nor simulate"),
         ("comparison/compare.py", "import matplotlib", "Comparing draws nothing"),
+        ("calculus/mean.py", "import gmsym.calculus.strategy", "No circles between siblings"),
     ],
 )
 def test_a_violation_is_caught(tmp_path, file, line, contract):
@@ -47,17 +48,8 @@ def test_a_violation_is_caught(tmp_path, file, line, contract):
     assert f"{contract} BROKEN" in result.stdout
 
 
-def test_importing_gmsym_is_fast_and_light():
-    code = """
-import sys, time
-start = time.perf_counter()
-import gmsym
-seconds = time.perf_counter() - start
-print(seconds, *({"jax", "matplotlib", "xarray", "pandas", "rich", "typer"} & set(sys.modules)))
-"""
-    reports = [
-        subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout.split()
-        for _ in range(3)
-    ]
-    assert [heavy for _, *heavy in reports] == [[], [], []]
-    assert min(float(seconds) for seconds, *_ in reports) < 1.5  # the best of three: other work may share the machine
+def test_importing_gmsym_is_light():
+    """What takes long to import is loaded when it is first used."""
+    code = 'import sys, gmsym; print(*({"jax", "matplotlib", "xarray", "pandas", "rich", "typer"} & set(sys.modules)))'
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout.split() == []

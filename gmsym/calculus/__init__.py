@@ -13,4 +13,5 @@ from .rules import stein as stein
 from .rules import tilt as tilt
 from .rules import wick as wick
 from .span import span as span
+from .strategy import evaluated as evaluated
 from .strategy import expectation as expectation

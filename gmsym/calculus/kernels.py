@@ -4,13 +4,18 @@ A kernel's value may be a number, a vector of C fields or a C x C matrix, so pro
 non-commutative unless they are numbers). Everything here is an exact identity of finite sums.
 """
 
+import copyreg
 import functools
 from typing import Any, ClassVar
 
 import sympy as sp
 
 
-class Kernel(sp.Function):
+class KernelClass(type(sp.Function)):
+    """Class of the kernel classes: those that `kernel` made are pickled by what they were made of, since no module has their name."""
+
+
+class Kernel(sp.Function, metaclass=KernelClass):
     """Base of the kernels: leading arguments are indices printed as subscripts, the others are times."""
 
     symbol: ClassVar[str] = ""  # LaTeX of the letter
@@ -51,11 +56,24 @@ class Transposed(sp.Function):
         return rf"{{{printer._print(self.args[0])}}}^{{\top}}"
 
 
-@functools.cache
 def kernel(name: str, symbol: str, *, subscripts: int = 0, value: str = "") -> type[Kernel]:
-    """The kernel class of that name; it commutes when its value is a number."""
+    """The kernel class of that name, one for equal arguments; it commutes when its value is a number."""
+    return _kernel(name, symbol, subscripts, value)
+
+
+@functools.cache
+def _kernel(name: str, symbol: str, subscripts: int, value: str) -> type[Kernel]:
     body = {"symbol": symbol, "subscripts": subscripts, "value": value, "is_commutative": not {"c", "d"} & set(value)}
-    return type(name, (Kernel,), {**body, "__module__": __name__})
+    return KernelClass(name, (Kernel,), {**body, "__module__": __name__})
+
+
+def _reduced(cls: type[Kernel]) -> Any:
+    if cls is Kernel:
+        return cls.__qualname__
+    return _kernel, (cls.__name__, cls.symbol, cls.subscripts, cls.value)
+
+
+copyreg.pickle(KernelClass, _reduced)
 
 
 def distribute(expr: sp.Expr) -> sp.Expr:

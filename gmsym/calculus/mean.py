@@ -18,7 +18,7 @@ class GaussianMean(sp.Expr):
     to the names of their variables are the same expression; substitution never captures them. A body free of x, the
     identity and a zero covariance evaluate at once.
 
-    `diff` follows Price's theorem (theory.md 9.3), `evalf` integrates numerically, `doit` applies `expectation`. `sp.cse`
+    `diff` follows Price's theorem (theory.md 9.3), `evalf` integrates numerically; `evaluated` finds closed forms. `sp.cse`
     ignores scopes: give it `ignore=bound_symbols(exprs)`.
 
     Args:
@@ -112,19 +112,9 @@ class GaussianMean(sp.Expr):
     def _eval_is_extended_real(self):
         return self.integrand.is_extended_real
 
-    def doit(self, **hints) -> sp.Expr:
-        """The mean in closed form where the calculus has one, else in nodes of the smallest dimension."""
-        from .strategy import expectation  # the strategy builds nodes, so it cannot be imported before this class exists
-
-        variables, body = self.opened()
-        return expectation(body.doit(**hints), variables, self.mean, self.cov)
-
     def _eval_evalf(self, prec):
-        if self.free_symbols:
+        if self.free_symbols or self.integrand.has(sp.DiracDelta):  # a delta has no quadrature: `evaluated` conditions on it
             return None
-        if self.integrand.has(sp.DiracDelta):  # a delta has no quadrature: condition on it
-            value = self.doit()
-            return None if value.has(sp.DiracDelta) else value._eval_evalf(prec)
         value = gaussian_quadrature(self.law, self.integrand, prec_to_dps(prec))
         return sp.Float(value, prec_to_dps(prec))
 

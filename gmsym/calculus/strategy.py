@@ -61,6 +61,16 @@ def expectation(f: sp.Expr, variables: Iterable[sp.Symbol], mean: Iterable[sp.Ex
     return _merged(_mean(f, Gaussian(fresh, law.mean, law.cov), 0))
 
 
+def evaluated(expr: sp.Expr) -> sp.Expr:
+    """`expr` with every Gaussian mean in it, from the innermost, in closed form or in nodes of the smallest dimension."""
+    if not expr.has(GaussianMean):
+        return expr
+    if isinstance(expr, GaussianMean):
+        variables, body = expr.opened()
+        return expectation(evaluated(body), variables, map(evaluated, expr.mean), expr.cov.applyfunc(evaluated))
+    return expr.func(*map(evaluated, expr.args))
+
+
 def _mean(f: sp.Expr, law: Gaussian, depth: int) -> sp.Expr:
     law, dependent = law.regular
     f = f.xreplace(dependent)

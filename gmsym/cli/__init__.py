@@ -17,6 +17,8 @@ from gmsym.cli._app import app
 from gmsym.errors import ComputationError, InputError, UnprintableError
 from gmsym.problem.parser import ParseError
 
+_LONGEST = 2000  # characters of a message
+
 
 def main() -> None:
     """Run the command line and exit with its status; one line on stderr says what went wrong."""
@@ -26,9 +28,12 @@ def main() -> None:
         _fail(error, 2)
     except (ComputationError, OSError) as error:
         _fail(error, 1)
+    except MemoryError:
+        _fail(ComputationError("memory ran out: a smaller problem is needed"), 1)
 
 
 def _fail(error: Exception, status: int) -> NoReturn:
     text = str(error) if isinstance(error, ParseError) else " ".join(str(error).split())
-    print(f"gmsym: {text}", file=sys.stderr)
+    shown = "".join(c if c.isprintable() or c == "\n" else "?" for c in text)  # a text of the user's is not for the terminal to obey
+    print(f"gmsym: {shown if len(shown) <= _LONGEST else shown[:_LONGEST] + ' ...'}", file=sys.stderr)
     sys.exit(status)

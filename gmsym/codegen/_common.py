@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import sympy as sp
 
-from gmsym import printer
+from gmsym import generated, printer
 from gmsym.codegen._arrays import arguments, array_text, free_axes, scalars
 from gmsym.system import CausalKernels, Equation, Recursion
 
@@ -28,7 +28,7 @@ class Group(sp.Basic):
 
 def names(given: Sequence[sp.Symbol]) -> tuple[str, ...]:
     """Their names, as a generated header lists them."""
-    return tuple(s.name for s in given)
+    return tuple(generated.quoted(s.name) for s in given)
 
 
 def sample_arguments(system: System) -> dict[str, Sequence[sp.Symbol]]:
@@ -53,7 +53,7 @@ def array_functions(
     texts = []
     for name, equation in equations:
         axes = free_axes(equation.lhs)
-        summary = f"{equation.meaning[0].upper()}{equation.meaning[1:]}; axes {axes}."
+        summary = generated.quoted(f"{equation.meaning[0].upper()}{equation.meaning[1:]}; axes {axes}.")
         arrays = arguments(equation.rhs)
         lines, factors = _scalar_factors(equation.rhs, given or {}, arrays)
         body = array_text(equation.rhs, axes, factors).replace("\n", "\n        ")
@@ -70,7 +70,7 @@ def _scalar_factors(
     """Numbers that multiply arrays, such as a step size: (statements, text of each)."""
     factors = scalars(rhs)
     used = set().union(*(x.free_symbols for x in factors)) if factors else set()
-    taken = {*given, *arrays, *printer.RESERVED}
+    taken = {*given, *arrays, *generated.RESERVED}
     names: dict[sp.Symbol, str] = {}
     lines = []
     for argument, symbols in given.items():

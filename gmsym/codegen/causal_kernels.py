@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gmsym import printer
+from gmsym import generated, printer
 from gmsym.calculus.kernels import Kernel, kernel
 from gmsym.codegen._common import Group, Stacked, array_functions, loss_and_gradient, names, sample_arguments, test_functions
 from gmsym.system import Equation
@@ -98,7 +98,7 @@ def source(system: CausalKernels) -> str:
         *test_functions(system),
     ]
     filled = {
-        "name": system.name,
+        "name": generated.quoted(system.name),
         "fields": names(system.fields),
         "labels": names(system.labels),
         "parameters": names(system.parameters),
@@ -112,7 +112,7 @@ def source(system: CausalKernels) -> str:
         "signature": system.signature,
         "functions": "\n\n".join(functions),
     }
-    return _TEMPLATE.format(**filled)
+    return generated.checked(_TEMPLATE.format(**filled), system.name)
 
 
 def _sorted(system: CausalKernels) -> tuple[dict[str, int], list[tuple[str, Equation]], list[tuple[str, Equation]]]:

@@ -1,6 +1,6 @@
 """Source text of a module of kind `Recursion`; its contract is runtime/recursion.py."""
 
-from gmsym import printer, symbols
+from gmsym import generated, printer, symbols
 from gmsym.codegen._common import Group, array_functions, loss_and_gradient, names, test_functions
 from gmsym.system.recursion import Recursion
 
@@ -48,8 +48,8 @@ def source(system: Recursion) -> str:
         *array_functions(zip(ARRAY_FUNCTIONS, system.step, strict=True)),
         *test_functions(system),
     ]
-    return _TEMPLATE.format(
-        name=system.name.removesuffix("_surrogate"),
+    filled = _TEMPLATE.format(
+        name=generated.quoted(system.name.removesuffix("_surrogate")),
         fields=names(system.fields),
         labels=names(system.labels),
         parameters=names(system.parameters),
@@ -61,3 +61,4 @@ def source(system: Recursion) -> str:
         signature=system.signature,
         functions="\n\n".join(functions),
     )
+    return generated.checked(filled, system.name)

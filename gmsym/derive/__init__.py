@@ -7,3 +7,9 @@ from gmsym.derive.flow import gradient_flow as gradient_flow
 from gmsym.derive.gordon import gordon as gordon
 from gmsym.derive.spectrum import spectrum as spectrum
 from gmsym.derive.surrogate import surrogate as surrogate
+
+_THEORIES = ("dmf", "effective", "fluctuations", "gordon", "gradient_flow", "spectrum", "surrogate")
+
+
+def __dir__() -> list[str]:
+    return list(_THEORIES)

@@ -16,12 +16,12 @@ import sympy as sp
 from gmsym import symbols
 from gmsym.calculus import GaussianMean, expectation
 from gmsym.calculus.kernels import Transposed
+from gmsym.derive.expansion import fluctuation_equations
 from gmsym.errors import InputError
 from gmsym.functions import heaviside_form
 from gmsym.problem import Problem
 from gmsym.system import Equation, Equations, Ode, Sde
 from gmsym.system import ode as S
-from gmsym.system import sde as F
 from gmsym.system.causal_kernels import Mean
 from gmsym.system.ode import (
     A,
@@ -57,7 +57,6 @@ from gmsym.system.ode import (
 SOURCE = "theory.md (6.1); Ben Arous, Gheissari, Jagannath 2022"
 _X, _Y, _mu, _direction = (sp.Symbol(name, commutative=False) for name in (r"x", "Y", r"\mu_l", r"\vartheta_s"))
 _a, _h = (sp.Symbol(name, commutative=False) for name in ("a", "h"))
-_phi, _chi = F.phi(), F.chi()
 _delta = sp.Symbol("delta", positive=True)
 
 
@@ -122,24 +121,8 @@ def fluctuations(system: Ode | Problem) -> Sde:
     ode = effective(system) if isinstance(system, Problem) else system
     if not isinstance(ode, Ode):
         raise InputError(f"system = {system!r}: effective dynamics (derive.effective) or a Problem are needed")
-    volatility = sp.Sum(p(k) * Mean(_phi * Transposed(_phi), k), (k, 1, K)) - F.F(t) * Transposed(F.F(t))
-    lyapunov = F.DF(t) * F.P(t) + F.P(t) * Transposed(F.DF(t)) + c * F.Sigma(t)
-    # A step of mean delta F + delta^2 E chi is one along a curve of slope F + delta (E chi - (dF/dt)/2), and delta = c/d.
-    second = c * sp.Sum(p(k) * Mean(_chi, k), (k, 1, K)) - c * sp.Derivative(F.F(t), t) / 2
-    bias = F.DF(t) * F.zeta(t) + F.Contracted(F.D2F(t), F.P(t)) / 2 + second
-    source = "theory.md 6; Ben Arous, Gheissari, Jagannath 2022"
-    # The increment is of order delta and there are dt/delta samples in dt: variance delta Sigma dt = (c/d) Sigma dt.
-    return Sde(
-        ode,
-        Equations(
-            (
-                Equation(F.d_xi(t), F.DF(t) * F.xi(t) * F.dt + F.Root(t) * F.dB(t), "fluctuation", source, "theorem"),
-                Equation(sp.Derivative(F.P(t), t), lyapunov, "covariance of the fluctuation", source, "theorem"),
-                Equation(F.Sigma(t), volatility, "covariance of one sample's increment phi", source, "theorem"),
-                Equation(sp.Derivative(F.zeta(t), t), bias, "d times the bias of the mean; chi is of second order", "own", "own"),
-            )
-        ),
-    )
+    block, _ = _block(ode.problem)
+    return Sde(ode, fluctuation_equations(block))
 
 
 def rate_of(problem: Problem) -> sp.Expr:

@@ -11,8 +11,11 @@ import sympy as sp
 
 from gmsym import symbols
 from gmsym.calculus import expectation, span
+from gmsym.calculus.differential import differential
 from gmsym.calculus.probing import independent
 from gmsym.calculus.quadrature import numeric
+from gmsym.derive import leave_one_out as rule
+from gmsym.derive.leave_one_out import with_identity
 from gmsym.errors import InputError
 from gmsym.functions import elementary, heaviside_form
 from gmsym.problem import Problem
@@ -61,10 +64,12 @@ def spectrum(problem: Problem, matrix: MatrixKind = "hessian", block: int | None
     A, mixed, columns = _tidied(kept.T * A * kept), _tidied(kept.T * mixed), unit * kept
     fields, point = _reduced_fields(given, directions)
     A, mixed, corner = (array.xreplace(point).as_immutable() for array in (A, mixed, corner))
+    meaning = "Hessian of the loss in the fields" if matrix == "hessian" else "product of the gradients in the fields"
+    of_sample = Equation(letters(A.rows).A, A[0, 0] if A.rows == 1 else A, meaning, "theory.md 0", "own")
+    A = sp.ImmutableDenseMatrix([of_sample.rhs]) if A.rows == 1 else of_sample.rhs
 
     rank = max(at.rank(iszerofunc=lambda c: abs(c) < sp.Float("1e-18")) for at in points)
     minors = _nonvanishing_minors(points, rank)
-    stieltjes, denominator, numerator = rational_form(A.rows, minors)
     kinks = _kinks([*A, *mixed, *corner], fields)
     scalar = A.rows == 1 and not extra and blocks == 1 and problem.teacher is None
     values = _values(problem, A[0, 0], fields) if scalar else None
@@ -73,6 +78,7 @@ def spectrum(problem: Problem, matrix: MatrixKind = "hessian", block: int | None
         name=f"{loss.name}_{matrix}",
         problem=problem,
         matrix=matrix,
+        blocks=blocks,
         block=block,
         fields=fields,
         labels=symbols.labels(problem.data.label_size),
@@ -88,12 +94,9 @@ def spectrum(problem: Problem, matrix: MatrixKind = "hessian", block: int | None
         kink_form=_kink_form(kinks, fields),
         rank=rank,
         minors=minors,
-        denominator=denominator,
-        numerator=numerator,
-        stieltjes=stieltjes,
         values=values,
         polynomial=polynomial,
-        system=_equations(A, mixed, matrix, values, polynomial, rank, blocks),
+        system=Equations((of_sample, *_equations(A, bool(extra), values, polynomial, _atom_equations(A, rank, kinks, blocks), blocks))),
     )
 
 
@@ -232,7 +235,7 @@ def _kink_form(kinks: Sequence[sp.Expr], fields: tuple[sp.Symbol, ...]) -> sp.Im
     return sp.Matrix(rows[0]).as_immutable()
 
 
-# --- the rational form of X -------------------------------------------------------------------------------------------
+# --- minors -----------------------------------------------------------------------------------------------------------
 
 Minor = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -254,22 +257,6 @@ def _nonvanishing_minors(points: Sequence[sp.MatrixBase], rank: int) -> tuple[Mi
         if len(minors) > _MOST_MINORS:
             return ()
     return tuple(minors)
-
-
-def rational_form(size: int, minors: Sequence[Minor]) -> tuple[tuple[sp.Symbol, ...], tuple[sp.Expr, ...], tuple[tuple[sp.Expr, ...], ...]]:
-    """Entries of S', and the coefficients of the minors of A in det(I + S'A) - 1 and in the entries of X det(I + S'A).
-
-    The determinant is linear in the minors (Cauchy-Binet), and X = A (I + S'A)^{-1} is the gradient of its logarithm in S', so that
-    over fixed nodes E X and E X kron X are matrix products. Own derivation.
-    """
-    at = {(i, j): sp.Symbol(f"s{i}{j}") for i in range(size) for j in range(i, size)}
-    matrix = sp.Matrix(size, size, lambda i, j: at[min(i, j), max(i, j)])
-    denominator = tuple(
-        (1 if rows == columns else 2) * matrix.extract(list(rows), list(columns)).det(method="berkowitz").expand()
-        for rows, columns in minors
-    )
-    numerator = tuple(tuple(coefficient.diff(entry) / (1 if i == j else 2) for coefficient in denominator) for (i, j), entry in at.items())
-    return tuple(at.values()), denominator, numerator
 
 
 # --- closed forms -----------------------------------------------------------------------------------------------------
@@ -321,79 +308,67 @@ def _share(j: int, weight: sp.Expr) -> sp.Expr:
 # --- equations --------------------------------------------------------------------------------------------------------
 
 
-def one_sample(update: sp.Expr, form: sp.Expr, identity: sp.Expr) -> sp.Expr:
-    """What adding one sample's A kron Y Y^T/n does to the resolvent, by Woodbury: A (I + form A)^{-1}, form = Y^T G Y/n.
+def _atom_equations(A: sp.MatrixBase, generic_rank: int, kinks: Sequence[sp.Expr], blocks: int) -> list[Equation]:
+    """The mass at 0: by the rank of the matrix, where the samples of any part of the data span what they can; else as a limit."""
+    size, sym = A.rows, letters(A.rows, blocks)
+    source = "verified/effective.md 3"
+    if not kinks:
+        return [Equation(S.atom, sp.Max(0, 1 - alpha * generic_rank / size), "atom at 0", source, "own")]
+    if size == 1:
+        mean = sp.Sum(p(k) * Mean(S.Rank(sym.A), k), (k, 1, K))
+        return [
+            Equation(S.rank, mean, "probability that A does not vanish", "own", "own"),
+            Equation(S.atom, sp.Max(0, 1 - alpha * S.rank), "atom at 0", source, "own"),
+        ]
+    return [Equation(S.atom, -S.z * _trace(size, blocks) / size, "atom at 0", source, "own", r"z \to i0")]
 
-    G is the resolvent without that sample, so that form concentrates at sigma^2 S/alpha for a sample independent of it.
-    """
-    return update * (identity + form * update) ** -1
 
-
-def _over_blocks(expr: sp.Expr) -> sp.Expr:
-    return sp.Sum(rho(b) * expr, (b, 1, B))
+def _trace(size: int, blocks: int) -> sp.Expr:
+    """Trace of S over all coordinates, divided by d."""
+    sym = letters(size, blocks)
+    over = sym.S if blocks == 1 else sp.Sum(rho(b) * sym.S, (b, 1, B))
+    return over if size == 1 else S.Trace(over)
 
 
 def _equations(
     A: sp.MatrixBase,
-    mixed: sp.MatrixBase,
-    matrix: str,
+    trained: bool,
     values: Sequence | None,
     polynomial: sp.Expr | None,
-    generic_rank: int,
+    atom: Sequence[Equation],
     blocks: int,
-) -> Equations:
-    size, trained = A.rows, mixed.cols
+) -> list[Equation]:
+    """The displayed system after A, from which the generated functions are written; right-hand sides by `derive.leave_one_out`."""
+    size = A.rows
     sym = letters(size, blocks)
-    rank = sp.Integer(generic_rank) if values is None else sp.Add(*(_share(j, weight) for j, (_, _, weight) in enumerate(values)))
-    X, Sk = sym.X(k), sym.Sk(k)
-    if blocks == 1:
-        variance, form, trace, status = S.variance(k), S.variance(k) * sym.S / alpha, sym.S, "theorem"
-        sandwich = sp.Sum(p(k) * variance**2 / alpha * Mean(X * sym.slope * X, k), (k, 1, K))
-    else:
-        variance, form, trace, status = sigma2(k, b), _over_blocks(sigma2(k, b) * sym.S) / alpha, _over_blocks(sym.S), "own"
-        sandwich = sp.Sum(p(k) * variance * Mean(X * sym.Sk_slope(k) * X, k), (k, 1, K))
-    mean = sp.Sum(p(k) * variance * Mean(X, k), (k, 1, K))
-    shown = A[0, 0] if size == 1 else sp.ImmutableDenseMatrix(A)
-    meaning = "Hessian of the loss in the fields" if matrix == "hessian" else "product of the gradients in the fields"
-    outlier_form = X if not trained else sp.Symbol(r"X_{\mathrm{ext}}", commutative=False)
+    rules = _Derived(size, blocks, trained)
+    status = "theorem" if blocks == 1 else "own"
+    share, slope = (S.X_extended, S.X_extended_slope) if trained else (sym.X(k), sym.X_slope(k))
+    at_infinity = sp.im(_trace(size, blocks)) / (sp.pi * size)
     equations = [
-        Equation(sym.A, shown, meaning, "theory.md 0", "own"),
-        Equation(Sk, form, "quadratic form of a fresh sample in the resolvent", SOURCE, status),
-        Equation(X, one_sample(sym.A, Sk, sym.identity), "a sample's share, by Woodbury", SOURCE, status),
-        Equation(sym.S, (-S.z * sym.identity + mean) ** -1, "Stieltjes transform of the bulk", f"{SOURCE} (7.1)", status),
-        Equation(
-            S.density(S.x),
-            sp.im(trace if size == 1 else S.Trace(trace)) / (sp.pi * size),
-            "density of the bulk, at z = x + i0",
-            SOURCE,
-            status,
-        ),
-        Equation(S.atom, sp.Max(0, 1 - alpha * rank / size), "atom at 0", "verified/effective.md 3", "own"),
+        Equation(sym.Sk(k), rules.form, "quadratic form of a fresh sample in the resolvent", SOURCE, status),
+        Equation(sym.X(k), rules.share, "a sample's share, by Woodbury", SOURCE, status),
+        Equation(sym.S, rules.fixed_point, "Stieltjes transform of the bulk", f"{SOURCE} (7.1)", status),
+        Equation(S.density(S.x), at_infinity, "density of the bulk, at z = x + i0", SOURCE, status),
+        *atom,
     ]
     if trained:
-        h, e = sp.Symbol("H", commutative=False), sp.Symbol("H_{:h}", commutative=False)
-        inverse = (sym.identity + Sk * sym.A) ** -1
-        equations.append(
-            Equation(
-                outlier_form,
-                h - e * inverse * Sk * sp.Symbol("H_{h:}", commutative=False),
-                "the same share with the trained parameters; H has the blocks A, mixed and own",
-                "verified/effective.md 4b",
-                "own",
-            )
-        )
-    outer, identity = S.Kron(outlier_form, S.outer), sp.Symbol("I", commutative=False)
+        meaning = "the same share with the trained parameters; H has the blocks A, mixed and own"
+        equations.append(Equation(share, rules.extended, meaning, "verified/effective.md 4b", "own"))
     equations += [
-        Equation(sym.Q, sp.Sum(p(k) * Mean(outer, k), (k, 1, K)), "its share in the span of the given vectors", SOURCE, status),
-        Equation(S.Det(S.z * identity - sym.Q), sp.S.Zero, "outliers, z outside the bulk", f"{SOURCE} (7.2)", status),
+        Equation(sym.Q, rules.Q, "its share in the span of the given vectors", SOURCE, status),
+        Equation(S.D, rules.secular, "of determinant 0 at outliers, z outside the bulk", f"{SOURCE} (7.2)", status),
+        Equation(sym.Sk_slope(k), rules.form_slope, "derivative of the quadratic form in z", "own", "own"),
+        Equation(sym.X_slope(k), rules.share_slope, "derivative of the share", "own", "own"),
+        Equation(sym.slope, rules.slope, "derivative of the Stieltjes transform", "verified/effective.md 3", "own"),
     ]
-    if blocks > 1:
-        equations.append(Equation(sym.Sk_slope(k), _over_blocks(sigma2(k, b) * sym.slope) / alpha, "its derivative in z", "own", "own"))
+    if trained:
+        equations.append(Equation(slope, rules.extended_slope, "derivative of the share with the trained parameters", "own", "own"))
     equations += [
-        Equation(sym.slope, sym.S**2 + sym.S * sandwich * sym.S, "derivative of the Stieltjes transform", "verified/effective.md 3", "own"),
+        Equation(sym.Q_slope, rules.Q_slope, "derivative of Q", "verified/effective.md 3", "own"),
         Equation(
             S.overlap,
-            1 / (1 - sp.Symbol(r"w^{\top} Q'(z) w")),
+            rules.overlap,
             "squared projection of an outlier's eigenvector on that span, w the unit null vector",
             f"{SOURCE} (7.2)",
             "own",
@@ -404,5 +379,45 @@ def _equations(
             if weight.is_number:
                 continue
             equations.append(Equation(S.q(j + 1), weight, f"probability of A = {value} with variance {noise}", "own", "own"))
-        equations.append(Equation(polynomial, sp.S.Zero, "the fixed point in closed form", "own", "own"))
-    return Equations(equations)
+        equations.append(Equation(S.closed_form(sym.S, S.z), polynomial, "which vanishes: the fixed point in closed form", "own", "own"))
+    return equations
+
+
+class _Derived:
+    """Right-hand sides, derived on letters that do not commute and then written in those of the matrix's size."""
+
+    def __init__(self, size: int, blocks: int, trained: bool):
+        free, own = letters(2, blocks), letters(size, blocks)
+        pairs = [(x(k), y(k)) if isinstance(x, type) else (x, y) for x, y in zip(free, own, strict=True) if x != y]
+        names = {x: y for x, y in pairs if x != sp.S.One and y != sp.S.One}
+
+        def whole(expr: sp.Expr) -> sp.Expr:
+            """One block is all coordinates and carries no index."""
+            if blocks > 1:
+                return expr
+            expr = expr.replace(lambda e: isinstance(e, sp.Sum) and e.limits[0][0] == b, lambda e: e.function.xreplace({rho(b): sp.S.One}))
+            return expr.xreplace({sigma2(k, b): S.variance(k)})
+
+        def written(expr: sp.Expr) -> sp.Expr:
+            """In the letters of that size."""
+            return with_identity(whole(expr).xreplace(names), own.identity)
+
+        X, share = free.X(k), rule.sample_share(free.A, free.Sk(k))
+        form, fixed, change = rule.concentrated_form(free.S), rule.fixed_point(X, free.S), rule.share_slope(share, X, free)
+        form_slope = differential(form, {free.S: free.slope})
+        self.form, self.share, self.fixed_point = written(form), written(share), written(fixed)
+        self.form_slope, self.share_slope = written(form_slope), written(change)
+        slope = rule.transform_slope(fixed, X, change, free.S)
+        if blocks == 1:  # S'_z is S_z but for a factor
+            factor = whole(form_slope) * free.slope**-1
+            slope = whole(slope).replace(Mean, lambda body, index: factor * Mean(body.xreplace({free.Sk_slope(k): free.slope}), index))
+        self.slope = written(slope)
+        seen, seen_slope = X, free.X_slope(k)
+        if trained:
+            extended = rule.extended_share(*S.extended, free)
+            self.extended, self.extended_slope = written(extended), written(rule.share_slope(extended, X, free))
+            seen, seen_slope = S.X_extended, S.X_extended_slope
+        Q = rule.compressed(seen)
+        self.Q, self.Q_slope = written(Q), written(rule.compressed_slope(Q, seen, seen_slope))
+        self.secular = with_identity(rule.secular(free.Q), S.unit)
+        self.overlap = rule.overlap(free.Q, free.Q_slope)

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array
 
 from gmsym.engine.causal_step import Carry, start, step, two_time_overlaps
-from gmsym.errors import ComputationError, InputError
+from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.runtime import quadrature
 from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers
 from gmsym.runtime.points import sobol, whiten
@@ -76,9 +76,7 @@ def solve_causal_kernels(
         InputError: an argument out of range.
         ComputationError: the trajectory diverged; names the step and the quantity.
     """
-    for name, value, least in (("steps", steps, 1), ("samples", samples, 64), ("scrambles", scrambles, 2), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise InputError(f"{name} = {value!r}: an integer of at least {least} is needed")
+    check_integers(steps=(steps, 1), samples=(samples, 64), scrambles=(scrambles, 2), seed=(seed, 0))
     if samples & (samples - 1):
         raise InputError(f"samples = {samples}: a power of two is needed (Sobol points), such as {1 << (samples.bit_length() - 1)}")
     exact = module.RESPONSE == "exact"

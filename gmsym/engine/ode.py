@@ -5,6 +5,7 @@ nothing if all means are closed. Tsit5 takes tens of steps for smooth losses at 
 """
 
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any, Literal, NamedTuple
 
 import diffrax
@@ -71,7 +72,7 @@ def solve_ode(
         ComputationError: the solution diverged or the solver did not arrive; names the time reached.
     """
     check_solver(solver)
-    if not 1e-13 <= tolerance <= 1e-1:
+    if isinstance(tolerance, bool) or not isinstance(tolerance, Real) or not 1e-13 <= tolerance <= 1e-1:
         raise InputError(f"tolerance = {tolerance!r}: a number from 1e-13 to 0.1 is needed")
     ts = jnp.asarray(times, float)
     rough = any(nature == "rough" for _, nature in module.NODES)

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Inexact
 
 from gmsym.engine import packed
 from gmsym.engine.nodes import Group, Law, Nodes
-from gmsym.engine.stieltjes import Stieltjes, blocks, form, stieltjes
+from gmsym.engine.stieltjes import Stieltjes, stieltjes
 from gmsym.errors import ComputationError
 from gmsym.runtime.spectral import SpectralModule
 
@@ -62,50 +62,83 @@ def solved(functions: Stieltjes, law: Law, x: np.ndarray, smallest: float = SMAL
 
 def compressed(module: SpectralModule, law: Law, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Q(z) and Q'(z) at points where S is real, each (P, m q + p, m q + p); s (B R, P)."""
-    padded = np.concatenate([s, np.repeat(s[:, -1:], -s.shape[1] % _BATCH, axis=1)], axis=1)
-    q, slope = _compress(module)(law.nodes, padded)
-    return np.asarray(q)[: s.shape[1]], np.asarray(slope)[: s.shape[1]]
+    q, slope = _compress(module)(law.nodes, _padded(s))
+    return _points_first(q, s.shape[1]), _points_first(slope, s.shape[1])
+
+
+def branches(module: SpectralModule, z: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues of D(z), (P, m q + p), in increasing order, and their vectors."""
+    secular, _ = _outlier_equations(module)
+    return np.linalg.eigh(_points_first(secular(_padded(z), _padded(np.moveaxis(q, 0, -1))), len(z)))
+
+
+def overlaps(module: SpectralModule, v: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """1/(v^T D'(z) v) of vectors (P, m q + p): the overlap of an outlier at its place, the inverse rate of its branch elsewhere."""
+    _, overlap = _outlier_equations(module)
+    return np.asarray(overlap(_padded(np.moveaxis(slope, 0, -1)), _padded(v.T)))[: len(v)]
+
+
+def _padded(points: np.ndarray) -> np.ndarray:
+    """With the last point repeated up to a multiple of the batch, so that little is compiled."""
+    return np.concatenate([points, np.repeat(points[..., -1:], -points.shape[-1] % _BATCH, axis=-1)], axis=-1)
+
+
+def _points_first(array: Array, count: int) -> np.ndarray:
+    return np.moveaxis(np.asarray(array), -1, 0)[:count]
+
+
+@lru_cache(maxsize=32)
+def _outlier_equations(module: SpectralModule) -> tuple[Callable[..., Array], Callable[..., Array]]:
+    return jax.jit(module.secular), jax.jit(module.overlap)
 
 
 @lru_cache(maxsize=32)
 def _compress(module: SpectralModule) -> Callable[[Nodes, Array], tuple[Array, Array]]:
     functions, size, extra = stieltjes(module), module.SIZE, module.TRAINED
-    full, corner = packed.positions(size), packed.positions(extra)
-
-    def assemble(group: Group, hh: Array, ht: Array, tt: Array) -> Array:
-        """E[K^T X K] for X given by blocks at each node; (P, size, size, N), (P, size, extra, N), (P, extra, extra, N)."""
-        points, count = hh.shape[0], group.mean.shape[1]
-        top = (hh.reshape(-1, hh.shape[-1]) @ group.outer).reshape(points, size, size, count, count)
-        top = jnp.moveaxis(top, 2, 3).reshape(points, size * count, size * count)
-        side = jnp.einsum("pajN,Nc->pacj", ht, group.mean).reshape(points, size * count, extra)
-        low = jnp.einsum("pijN,N->pij", tt, group.weights)
-        return jnp.concatenate([jnp.concatenate([top, side], axis=2), jnp.concatenate([jnp.swapaxes(side, 1, 2), low], axis=2)], axis=1)
 
     def of_group(nodes: Nodes, group: Group, s: Array, slope: Array) -> tuple[Array, Array]:
-        X = jnp.moveaxis(functions.share(nodes, group, s)[full], -1, 0)  # (P, m, m, N)
-        S, S_slope = (jnp.moveaxis(form(nodes, group, blocks(nodes, v))[full], -1, 0)[..., None] * group.variance for v in (s, slope))
-        B = group.mixed.reshape(size, extra, X.shape[-1])
-        H = group.corner[corner.ravel()].reshape(extra, extra, X.shape[-1])
-        SB = jnp.einsum("pabN,bjN->pajN", S, B)
-        R = B - jnp.einsum("pabN,pbjN->pajN", X, SB)  # (I + A S')^{-1} B
-        value = assemble(group, X, R, H - jnp.einsum("pajN,pakN->pjkN", SB, R))
-        XT = jnp.einsum("pabN,pbcN->pacN", X, S_slope)
-        TR = jnp.einsum("pabN,pbjN->pajN", S_slope, R)
-        derivative = assemble(
-            group,
-            -jnp.einsum("pabN,pbcN->pacN", XT, X),
-            -jnp.einsum("pabN,pbjN->pajN", XT, R),
-            -jnp.einsum("pajN,pakN->pjkN", R, TR),
-        )
-        return value, derivative
+        """E[K^T X K] and its derivative, K = diag(I kron Yhat, I), over the nodes of a group."""
+        form, form_slope = (
+            packed.matrices(getattr(functions, of)(nodes, group, v), size)[..., None, :] * group.variance[:, None]
+            for of, v in (("form", s), ("form_slope", slope))
+        )  # ([m, m,] N, P)
+        A = packed.matrices(group.matrix, size)[..., None]
+        X = module.share(form, A)
+        if not extra:
+            return _assembled(group, X, size), _assembled(group, module.share_slope(form_slope, X), size)
+        whole = _extended(group, size, extra)[..., None]
+        given = whole, whole[:, :size], whole[:size]
+        value, derivative = module.extended(form, A, *given), module.extended_slope(form, form_slope, A, *given, X)
+        return _assembled(group, value, size), _assembled(group, derivative, size)
 
     @jax.jit
     def compress(nodes: Nodes, s: Float[Array, "br p"]) -> tuple[Array, Array]:
         slope = functions.slope(nodes, s)
-        parts = [of_group(nodes, group, s, slope) for group in nodes.groups]
-        return sum(value for value, _ in parts), sum(derivative for _, derivative in parts)
+        values, derivatives = zip(*(of_group(nodes, group, s, slope) for group in nodes.groups), strict=True)
+        one = jnp.ones(len(nodes.groups))
+        return module.compressed(one, jnp.stack(values)), module.compressed_slope(one, jnp.stack(derivatives))
 
     return compress
+
+
+def _extended(group: Group, size: int, extra: int) -> Array:
+    """The matrix of each node with the trained parameters, (m + p, m + p, N)."""
+    A = group.matrix[packed.positions(size)]
+    mixed = group.mixed.reshape(size, extra, -1)
+    corner = group.corner[packed.positions(extra)]
+    return jnp.concatenate([jnp.concatenate([A, mixed], axis=1), jnp.concatenate([jnp.swapaxes(mixed, 0, 1), corner], axis=1)], axis=0)
+
+
+def _assembled(group: Group, X: Inexact[Array, "*e N p"], size: int) -> Array:
+    """E[K^T X K] for X at each node, (m q + p, m q + p, P)."""
+    X = X.reshape(*(X.shape[:2] if X.ndim > 2 else (1, 1)), *X.shape[-2:])
+    count, points, nodes = group.mean.shape[1], X.shape[-1], X.shape[-2]
+    inner = jnp.moveaxis(X[:size, :size], 2, -1).reshape(-1, nodes)  # over the rows of Theta
+    top = (inner @ group.outer).reshape(size, size, points, count, count)
+    top = top.transpose(0, 3, 1, 4, 2).reshape(size * count, size * count, points)
+    side = jnp.einsum("ajNp,Nc->acjp", X[:size, size:], group.mean).reshape(size * count, -1, points)
+    low = jnp.einsum("ijNp,N->ijp", X[size:, size:], group.weights)
+    return jnp.concatenate([jnp.concatenate([top, side], axis=1), jnp.concatenate([jnp.swapaxes(side, 0, 1), low], axis=1)], axis=0)
 
 
 def edge_eigenvalues(module: SpectralModule, law: Law, z: np.ndarray, s: np.ndarray) -> np.ndarray:
@@ -114,7 +147,7 @@ def edge_eigenvalues(module: SpectralModule, law: Law, z: np.ndarray, s: np.ndar
     An outlier leaves or joins the bulk at an edge where one of them changes its sign.
     """
     q, _ = compressed(module, law, s)
-    return np.linalg.eigvalsh(z[:, None, None] * np.eye(q.shape[1]) - q)
+    return branches(module, z, q)[0]
 
 
 def find(module: SpectralModule, law: Law, other: Law, gaps: list[tuple[float, float]], width: float) -> Outliers:
@@ -135,15 +168,15 @@ def find(module: SpectralModule, law: Law, other: Law, gaps: list[tuple[float, f
     if not ends:
         return none
     q, _ = at(law, np.array(ends))
-    branches = dict(zip(ends, np.linalg.eigvalsh(np.array(ends)[:, None, None] * np.eye(q.shape[1]) - q), strict=True))
+    at_end = dict(zip(ends, branches(module, np.array(ends), q)[0], strict=True))
     low, high, index = [], [], []
     for a, b in gaps:
         a, b = a + _MARGIN * width, b - _MARGIN * width
-        first = int((branches[b] < 0).sum()) if b in branches else 0
-        last = int((branches[a] < 0).sum()) if a in branches else q.shape[1]
+        first = int((at_end[b] < 0).sum()) if b in at_end else 0
+        last = int((at_end[a] < 0).sum()) if a in at_end else q.shape[1]
         for k in range(first, last):  # the slope of at least 1 bounds the way from either end to the root
-            low.append(max(a, b - branches[b][k]) if b in branches else a)
-            high.append(min(b, a - branches[a][k]) if a in branches else b)
+            low.append(max(a, b - at_end[b][k]) if b in at_end else a)
+            high.append(min(b, a - at_end[a][k]) if a in at_end else b)
             index.append(k)
     if not index:
         return none
@@ -151,11 +184,11 @@ def find(module: SpectralModule, law: Law, other: Law, gaps: list[tuple[float, f
     roots, every = (low + high) / 2, np.arange(len(index))
     for _ in range(_ROUNDS):
         q, slope = at(law, roots)
-        values, vectors = np.linalg.eigh(roots[:, None, None] * np.eye(q.shape[1]) - q)
+        values, vectors = branches(module, roots, q)
         v = vectors[every, :, index]
-        value, rate = values[every, index], 1 - np.einsum("oi,oij,oj->o", v, slope, v)
+        value, overlap = values[every, index], overlaps(module, v, slope)
         low, high = np.where(value > 0, low, roots), np.where(value > 0, roots, high)
-        new = roots - value / rate
+        new = roots - value * overlap
         new = np.where((new > low) & (new < high), new, (low + high) / 2)
         done = np.abs(new - roots) <= _TOLERANCE * (width + np.abs(roots))
         if done.all():
@@ -165,9 +198,8 @@ def find(module: SpectralModule, law: Law, other: Law, gaps: list[tuple[float, f
         raise ComputationError(f"an outlier near z = {roots[~done][0] * law.scale:.6g} was not located to {_TOLERANCE:g}")
     ratio = other.scale / law.scale
     q_other, slope_other = at(other, roots / ratio)
-    shift = np.einsum("oi,oij,oj->o", v, q_other * ratio - q, v) / rate
-    rate_other = 1 - np.einsum("oi,oij,oj->o", v, slope_other, v)
-    trained = (v[:, v.shape[1] - module.TRAINED :] ** 2).sum(1) / rate
+    shift = np.einsum("oi,oij,oj->o", v, q_other * ratio - q, v) * overlap
+    trained = (v[:, v.shape[1] - module.TRAINED :] ** 2).sum(1) * overlap
     order = np.argsort(roots)
-    columns = roots, np.abs(shift), 1 / rate, np.abs(1 / rate - 1 / rate_other), trained
+    columns = roots, np.abs(shift), overlap, np.abs(overlap - overlaps(module, v, slope_other)), trained
     return Outliers(*(column[order] for column in columns))

@@ -36,6 +36,19 @@ def unpacked(packed: np.ndarray, size: int) -> np.ndarray:
     return packed[positions(size)]
 
 
+def matrices(packed: Array, size: int, axis: int = 0) -> Array:
+    """The packed axis as the two axes of rows and columns; a number has none."""
+    return jnp.take(packed, 0, axis=axis) if size == 1 else jnp.take(packed, positions(size), axis=axis)
+
+
+def of_matrices(full: Array, size: int, axis: int = 0) -> Array:
+    """The packed form of symmetric matrices whose rows and columns are the axes `axis` and `axis` + 1; numbers have neither."""
+    if size == 1:
+        return jnp.expand_dims(full, axis)
+    rows, columns = triangle(size)
+    return full[(*[slice(None)] * axis, rows, columns)]
+
+
 def sandwich(products: Array, size: int) -> Array:
     """Matrix (R, R, P) of D -> sum_cd X_ac D_cd X_db on packed symmetric D, from products X_ac X_db (R, R, P)."""
     rows, columns = triangle(size)

@@ -20,8 +20,9 @@ from gmsym.engine.ode import MAX_STEPS, SOLVERS, Solver, check_solver
 from gmsym.errors import ComputationError, InputError
 from gmsym.runtime import nodes as quadrature
 from gmsym.runtime.nodes import Nodes
-from gmsym.runtime.ode import Numbers, OdeModule, State, call, drift, law
+from gmsym.runtime.ode import Numbers, OdeModule, State, call, drift, law, named
 from gmsym.runtime.quadrature import square_root
+from gmsym.runtime.sde import SdeModule
 
 _GRID = 16  # steps of the Euler-Maruyama method between two recorded times, at least
 _DIFFERENCE = 0.02  # of a statistic, for derivatives where integrands jump between the nodes
@@ -81,11 +82,11 @@ def unflat(vector: Float[Array, " n"], like: State) -> State:
 class Moments(NamedTuple):
     """What one sample's increment adds beyond the drift."""
 
-    volatility: Float[Array, "n n"]  # c Sigma, Sigma the covariance of its first order over the mixture
-    second: Float[Array, " n"]  # the mean of its second order
+    volatility: Float[Array, "n n"]  # Sigma, the covariance of its first order over the mixture
+    second: Float[Array, "k n"]  # the mean of its second order in each cluster
 
 
-def moments(module: OdeModule, t: Array, state: State, numbers: Numbers, nodes: Nodes) -> Moments:
+def moments(module: SdeModule, t: Array, state: State, numbers: Numbers, nodes: Nodes) -> Moments:
     """Of the increment of one sample at a state.
 
     Its first order is linear in the fields w = (h, tau, u) of each block's students, teachers and means, with coefficients linear in the
@@ -140,21 +141,27 @@ def moments(module: OdeModule, t: Array, state: State, numbers: Numbers, nodes: 
         slope = jax.jacfwd(jax.jacfwd(increment), argnums=1)(w[:, 0], a[:, 0], b[:, 0])  # d^2 phi / dw da, the same at all nodes
         unseen = jnp.einsum("n,cn,dn,ixc,xy,jyd->ij", nodes.weights, a, a, slope, rest, slope)
         split, own = w.reshape(*gram.shape[:2], -1), jnp.einsum("bibj->bij", rest.reshape(*gram.shape[:2], *gram.shape[:2]))
-        left = jnp.einsum("bij,bji->b", dual, own) - sigma2.reshape(-1) * rank
-        nu = jnp.einsum("bin,bij,bjn->nb", split, dual, split) + left  # its mean, given (h, tau)
-        chi = jax.vmap(partial(order, "second"), in_axes=(1, 1, 1, 0))(w, a, b, nu if leading else nu[:, 0])
+
+        def excess(w):
+            """The mean of nu given (h, tau), where w is the mean of the fields (B, w)."""
+            arrays = {"Dual": dual, "W": w[:, :, None] * w[:, None] + own, "rank": rank}
+            arrays = arrays if leading else {name: x[0] for name, x in arrays.items()}
+            return named(module.excess, arrays | {"sigma2": sigma2[None]})
+
+        nu = jax.vmap(excess, in_axes=2)(split)
+        chi = jax.vmap(partial(order, "second"), in_axes=(1, 1, 1, 0))(w, a, b, nu)
         first = jnp.einsum("n,ni->i", nodes.weights, phi), jnp.einsum("n,ni,nj->ij", nodes.weights, phi, phi) + unseen
         return *first, jnp.einsum("n,ni->i", nodes.weights, chi)
 
     centres = jnp.moveaxis(gram[:, :, seen:], 2, 0)  # means of w, (K, B, w)
     average, square, second = jax.vmap(of_cluster)(mean, V, numbers.labels, numbers.sigma2, centres)
-    average = numbers.probabilities @ average
-    covariance = jnp.einsum("k,kij->ij", numbers.probabilities, square) - jnp.outer(average, average)
-    return Moments(numbers.step * covariance, numbers.probabilities @ second)
+    means = {"p": numbers.probabilities, "mean_phi": average, "mean_phi_phi": square}
+    means["F"] = named(module.mean_increment, means)
+    return Moments(named(module.volatility, means), second)
 
 
 def solve_fluctuations(
-    module: OdeModule,
+    module: SdeModule,
     numbers: Numbers,
     start: State,
     times: Sequence[float],
@@ -220,43 +227,71 @@ def _two_time(covariance: np.ndarray, propagators: np.ndarray) -> np.ndarray:
     return found
 
 
-@eqx.filter_jit
-def _covariances(module, solver, numbers: Numbers, start: State, P, ts, sets: tuple[Sequence[Nodes], Nodes], tolerance, bias: bool):
-    size = len(P)
-    rough = any(nature == "rough" for _, nature in module.NODES)
+class Drift(NamedTuple):
+    """The drift as a function of the vector of statistics, and its derivatives."""
 
-    def field(t, vector):
-        return flat(drift(module, t, unflat(vector, start), numbers, sets[0]))
+    module: SdeModule
+    numbers: Numbers
+    like: State
+    nodes: Sequence[Nodes]
 
-    def derivative(t, vector):
-        if not rough:
-            return jax.jacfwd(lambda x: field(t, x))(vector)
+    def __call__(self, t: Array, vector: Array) -> Array:
+        return flat(drift(self.module, t, unflat(vector, self.like), self.numbers, self.nodes))
+
+    def jacobian(self, t: Array, vector: Array) -> Array:
+        """DF."""
+        if all(nature != "rough" for _, nature in self.module.NODES):
+            return jax.jacfwd(lambda x: self(t, x))(vector)
         # A jump between fixed nodes has no derivative: differences wide enough for many nodes to cross it.
-        shifts = _DIFFERENCE * jnp.eye(size)
-        return jax.vmap(lambda e: (field(t, vector + e) - field(t, vector - e)) / (2 * _DIFFERENCE))(shifts).T
+        shifts = _DIFFERENCE * jnp.eye(len(vector))
+        return jax.vmap(lambda e: (self(t, vector + e) - self(t, vector - e)) / (2 * _DIFFERENCE))(shifts).T
 
-    def slope(t, y, args):
-        vector, P, shift, propagator = y
-        jacobian = derivative(t, vector)
-        of_sample = moments(module, t, unflat(vector, start), numbers, sets[1])
-        of_shift = jacobian @ shift + forced(t, vector, P, of_sample.second) if bias else jnp.zeros_like(shift)
-        return field(t, vector), jacobian @ P + P @ jacobian.T + of_sample.volatility, of_shift, jacobian @ propagator
-
-    def forced(t, vector, P, second):
-        """D^2 F : P/2 + c (E chi - (dF/dt)/2)."""
+    def contracted(self, t: Array, vector: Array, P: Array) -> Array:
+        """D^2 F : P."""
         values, vectors = jnp.linalg.eigh(P)
         axes = vectors * jnp.sqrt(jnp.clip(values, 0))
 
-        def along(axis):
-            return jax.jvp(lambda x: jax.jvp(lambda u: field(t, u), (x,), (axis,))[1], (vector,), (axis,))[1]
+        def second(axis):
+            return jax.jvp(lambda x: jax.jvp(lambda u: self(t, u), (x,), (axis,))[1], (vector,), (axis,))[1]
 
-        change = jax.jvp(field, (t, vector), (jnp.ones_like(t), field(t, vector)))[1]
-        return jax.vmap(along)(axes.T).sum(axis=0) / 2 + numbers.step * (second - change / 2)
+        return jax.vmap(second)(axes.T).sum(axis=0)
+
+    def along(self, t: Array, vector: Array) -> Array:
+        """dF/dt along the trajectory."""
+        return jax.jvp(self, (t, vector), (jnp.ones_like(t), self(t, vector)))[1]
+
+
+def slopes(field: Drift, nodes: Nodes, bias: bool, t: Array, y: tuple[Array, ...]) -> tuple[Array, ...]:
+    """d/dt of (statistics, covariance P, bias zeta, propagator); `nodes` are those of one sample, without `bias` zeta stays."""
+    vector, P, shift, propagator = y
+    sample = moments(field.module, t, unflat(vector, field.like), field.numbers, nodes)
+    arrays = {
+        "c": field.numbers.step,
+        "p": field.numbers.probabilities,
+        "DF": field.jacobian(t, vector),
+        "P": P,
+        "C": propagator,
+        "zeta": shift,
+        "Sigma": sample.volatility,
+        "mean_chi": sample.second,
+    }
+    of_covariance, of_propagator = (named(f, arrays) for f in (field.module.covariance_rate, field.module.correlation_rate))
+    of_shift = jnp.zeros_like(shift)
+    if bias:
+        arrays |= {"D2F_P": field.contracted(t, vector, P), "dF": field.along(t, vector)}
+        of_shift = named(field.module.bias_rate, arrays)
+    return field(t, vector), of_covariance, of_shift, of_propagator
+
+
+@eqx.filter_jit
+def _covariances(module, solver, numbers: Numbers, start: State, P, ts, sets: tuple[Sequence[Nodes], Nodes], tolerance, bias: bool):
+    size = len(P)
+    field = Drift(module, numbers, start, sets[0])
 
     def interval(y, ends):
         vector, P, shift = y
         solution = diffrax.diffeqsolve(
-            diffrax.ODETerm(slope),
+            diffrax.ODETerm(lambda t, y, args: slopes(field, sets[1], bias, t, y)),
             SOLVERS[solver](),
             ends[0],
             ends[1],
@@ -275,15 +310,16 @@ def _covariances(module, solver, numbers: Numbers, start: State, P, ts, sets: tu
 
     def at(pair):
         t, vector = pair
-        return derivative(t, vector), moments(module, t, unflat(vector, start), numbers, sets[1]).volatility
+        volatility = moments(module, t, unflat(vector, start), numbers, sets[1]).volatility
+        return field.jacobian(t, vector), named(module.noise, {"Sigma": volatility, "c": numbers.step})
 
     return mean, covariance, shift, propagators, *jax.lax.map(at, (ts, mean))
 
 
 def sample_paths(
-    fluctuations: Fluctuations, times: Sequence[float], *, paths: int, seed: int = 0, initial: np.ndarray | None = None
+    module: SdeModule, fluctuations: Fluctuations, times: Sequence[float], *, paths: int, seed: int = 0, initial: np.ndarray | None = None
 ) -> Float[np.ndarray, "paths times n"]:
-    """Paths of d xi = DF xi dt + (c Sigma)^{1/2} dB at the recorded times, by Euler-Maruyama with DF and the root of c Sigma interpolated.
+    """Paths of the module's SDE of xi at the recorded times, by Euler-Maruyama with DF and the root of c Sigma interpolated.
 
     The error is of order one step (at most 0.02) and of the interpolation between recorded times.
 
@@ -302,11 +338,11 @@ def sample_paths(
     size = roots.shape[-1]
     spread = jnp.zeros((size, size)) if initial is None else jnp.asarray(_symmetric_root(np.asarray(initial)))
     keys = jax.random.split(jax.random.key(seed), paths)
-    return np.asarray(_paths(jnp.asarray(fluctuations.jacobian), jnp.asarray(roots), spread, ts, keys, step))
+    return np.asarray(_paths(module, jnp.asarray(fluctuations.jacobian), jnp.asarray(roots), spread, ts, keys, step))
 
 
 @eqx.filter_jit
-def _paths(jacobian: Array, roots: Array, spread: Array, ts: Array, keys: Array, step: float) -> Array:
+def _paths(module, jacobian: Array, roots: Array, spread: Array, ts: Array, keys: Array, step: float) -> Array:
     slopes, noises = diffrax.LinearInterpolation(ts, jacobian), diffrax.LinearInterpolation(ts, roots)
     size = roots.shape[-1]
 
@@ -314,8 +350,8 @@ def _paths(jacobian: Array, roots: Array, spread: Array, ts: Array, keys: Array,
         first, second = jax.random.split(key)
         brownian = diffrax.VirtualBrownianTree(ts[0], ts[-1] + 1e-6, tol=step / 2, shape=(size,), key=second)
         terms = diffrax.MultiTerm(
-            diffrax.ODETerm(lambda t, y, args: slopes.evaluate(t) @ y),
-            diffrax.ControlTerm(lambda t, y, args: noises.evaluate(t), brownian),
+            diffrax.ODETerm(lambda t, y, args: named(module.path_drift, {"DF": slopes.evaluate(t), "xi": y})),
+            diffrax.ControlTerm(lambda t, y, args: named(module.path_noise, {"Root": noises.evaluate(t)}), brownian),
         )
         solution = diffrax.diffeqsolve(
             terms,

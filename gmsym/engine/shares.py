@@ -1,9 +1,8 @@
 """A sample's share X = A (I + S'A)^{-1} in the matrix, and its means over the nodes of a group of clusters. Source: theory.md 7.
 
-Where A has few minors, X is a rational function of S' in which the nodes enter through fixed matrices (`derive.spectrum.rational_form`):
-means at P points are matrix products, O(N P f^2) for N nodes and f minors. Otherwise, from five columns on, a symmetric matrix is
-inverted at each node and point, O(N P (m^3 + R^2)) with R = m (m + 1)/2: X = W - W (W + A)^{-1} W with W the inverse of S'. A spectrum of
-six classes takes three minutes of one core, on 6144 nodes.
+Where A has few minors, X is a rational function of S' in which the nodes enter through fixed matrices (`calculus.minors`): means at P
+points are matrix products, O(N P f^2) for N nodes and f minors. Otherwise, from five columns on, a matrix is inverted at each node and
+point, O(N P (m^3 + R^2)) with R = m (m + 1)/2.
 """
 
 from collections.abc import Callable
@@ -27,25 +26,17 @@ class Means(NamedTuple):
     XX: Inexact[Array, "r r p"]
 
 
-class Shares(NamedTuple):
-    """Functions of (group, S' packed (R, P)), S' without its factor c."""
-
-    each: Callable[[Group, Array], Array]  # X at each node, (R, N, P), for real S'
-    means: Callable[[Group, Array], Means]
+Shares = Callable[[Group, Array], Means]  # of (group, S' packed (R, P)), S' without its factor c
 
 
 def shares(module: SpectralModule) -> Shares:
-    """The functions for a generated module."""
-    return _by_minors(module) if module.DEGREES else _by_inverses(module.SIZE)
+    """The means for a generated module."""
+    return _by_minors(module) if module.DEGREES else _by_inverses(module)
 
 
 def _by_minors(module: SpectralModule) -> Shares:
     count, minors = len(packed.unit(module.SIZE)), len(module.DEGREES)
     pairs = packed.positions(minors)
-
-    def each(group: Group, form: Array) -> Array:
-        weighted = jnp.einsum("rfp,fN->rNp", module.numerator(form).reshape(count, minors, -1), group.numerator)
-        return weighted / (1 + jnp.einsum("fN,fp->Np", group.denominator, module.denominator(form)))
 
     def means(group: Group, form: Array) -> Means:
         inverse = 1 / (1 + _times(group.denominator.T, module.denominator(form)))
@@ -54,43 +45,33 @@ def _by_minors(module: SpectralModule) -> Shares:
         double = jnp.einsum("rfp,tgp,fgp->rtp", numerator, numerator, _times(group.second, inverse**2)[pairs])
         return Means(single, double)
 
-    return Shares(each, means)
+    return means
 
 
-def _by_inverses(size: int) -> Shares:
-    index, (rows, columns) = packed.positions(size), packed.triangle(size)
-
-    def each(group: Group, form: Array) -> Array:
-        A = jnp.moveaxis(group.matrix[index], -1, 0)[:, None]  # (N, 1, m, m)
-        S = jnp.moveaxis(form[index], -1, 0) * group.variance[:, None, None, None]
-        X = jnp.linalg.solve(jnp.eye(size) + A @ S, jnp.broadcast_to(A, S.shape))
-        return jnp.moveaxis(X[..., rows, columns], -1, 0)
+def _by_inverses(module: SpectralModule) -> Shares:
+    size = module.SIZE
 
     def means(group: Group, form: Array) -> Means:
-        W = packed.inverse(form, size)
         padding = -len(group.weights) % min(_CHUNK, len(group.weights))
         weights = jnp.pad(group.weights, (0, padding))
         matrix = jnp.pad(group.variance * group.matrix, ((0, 0), (0, padding)), mode="edge")
         chunks = max(1, len(weights) // _CHUNK)
-        parts = weights.reshape(chunks, -1), jnp.moveaxis(matrix.reshape(len(rows), chunks, -1), 1, 0)
+        parts = weights.reshape(chunks, -1), jnp.moveaxis(matrix.reshape(len(matrix), chunks, -1), 1, 0)
 
-        def at_point(w: Array) -> tuple[Array, Array]:
+        def at_point(s: Array) -> tuple[Array, Array]:
+            S = packed.matrices(s, size)[..., None]
+
             def add(total: tuple[Array, Array], part: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
-                G = packed.swept(w[:, None] + part[1], size)
-                weighted = part[0] * G
-                return (total[0] + weighted.sum(1), total[1] + _gram(weighted, G)), None
+                X = packed.of_matrices(module.share(S, packed.matrices(part[1], size)), size)
+                weighted = part[0] * X
+                return (total[0] + weighted.sum(1), total[1] + _gram(weighted, X)), None
 
-            start = jnp.zeros(len(rows), w.dtype), jnp.zeros((len(rows), len(rows)), w.dtype)
+            start = jnp.zeros(len(s), s.dtype), jnp.zeros((len(s), len(s)), s.dtype)
             return jax.lax.scan(add, start, parts)[0]
 
-        single, double = (jnp.moveaxis(x, 0, -1) for x in jax.lax.map(at_point, W.T))
-        around = packed.conjugation(W, size)
-        share, total = jnp.einsum("rtp,tp->rp", around, single), group.weights.sum()
-        mixed = W[:, None] * share[None]
-        inner = jnp.einsum("rtp,tup,vup->rvp", around, double, around)
-        return Means(total * W - share, total * W[:, None] * W[None] - mixed - jnp.swapaxes(mixed, 0, 1) + inner)
+        return Means(*(jnp.moveaxis(x, 0, -1) for x in jax.lax.map(at_point, form.T)))
 
-    return Shares(each, means)
+    return means
 
 
 def _times(real: Array, other: Array) -> Array:

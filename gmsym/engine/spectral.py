@@ -10,9 +10,9 @@ from typing import NamedTuple, final
 
 import numpy as np
 
-from gmsym.engine.nodes import Law, law
+from gmsym.engine.nodes import Group, Law, law
 from gmsym.engine.outliers import SMALLEST, Outliers, edge_eigenvalues, find, solved, transform
-from gmsym.engine.packed import unit
+from gmsym.engine.packed import matrices, unit, unpacked
 from gmsym.engine.stieltjes import Stieltjes, stieltjes
 from gmsym.errors import ComputationError
 from gmsym.runtime.spectral import Numbers, SpectralModule
@@ -128,7 +128,7 @@ def find_bulk(module: SpectralModule, numbers: Numbers, resolution: float = 1.0,
     nodes = law(module, numbers, resolution, least=least)
     other = law(module, numbers, resolution, other=True, least=nodes.sizes)
     edges = find_edges(module, nodes, other)
-    atom = _atom(stieltjes(module), nodes, module.SIZE)
+    atom = _atom(module, nodes)
     thin = atom > 0 and not abs(other.floor * other.scale / (nodes.floor * nodes.scale) - 1) < _FLOOR
     return Bulk(nodes, other, edges, _bands(edges, nodes, thin), atom, thin)
 
@@ -307,13 +307,25 @@ def _density(module: SpectralModule, bulk: Bulk, x: np.ndarray) -> tuple[np.ndar
     ratio = nodes.scale / other.scale
     z = (x + 1j * SMALLEST) * ratio
     change = np.asarray(functions.correction(other.nodes, z, s / ratio)) * ratio
-    trace, moved = (_trace(v.imag, nodes, unit(size)) / (np.pi * size) for v in (s, change))
+    each = (matrices(v.reshape(len(nodes.fractions), -1, len(x)), size, 1) for v in (s, change))
+    trace, moved = (np.asarray(module.density(nodes.fractions, v)) for v in each)
     error = np.minimum(np.abs(moved), trace)  # first order overshoots at an edge
     return trace, error, float(residual.max())
 
 
-def _atom(functions: Stieltjes, nodes: Law, size: int) -> float:
-    """Mass at 0: the limit of -z tr S/m."""
-    s = transform(functions, nodes, np.zeros(1))
-    weight = SMALLEST * float(_trace(s.imag, nodes, unit(size))[0]) / size
+def _atom(module: SpectralModule, nodes: Law) -> float:
+    """Mass at 0: by the rank of A where the module says so, else from S beside 0."""
+    size, count = module.SIZE, len(nodes.fractions) * len(unit(module.SIZE))
+    s = np.zeros((count, 1)) if module.ATOM_BY_RANK else transform(stieltjes(module), nodes, np.zeros(1))
+    full = np.asarray(matrices(s.reshape(len(nodes.fractions), -1, 1), size, 1))
+    ranks = np.array([_mean_rank(group, size) for group in nodes.nodes.groups])
+    one, z = np.ones(len(ranks)), np.full(1, 1j * SMALLEST)
+    weight = float(np.ravel(module.atom(nodes.nodes.alpha, one, ranks, nodes.fractions, z, full))[0])
     return weight if weight > 1e-4 else 0.0
+
+
+def _mean_rank(group: Group, size: int) -> float:
+    """Of A over the nodes of a group; samples without noise add nothing."""
+    A = np.asarray(unpacked(np.asarray(group.matrix), size))
+    sizes = np.abs(A[0] if size == 1 else np.linalg.eigvalsh(np.moveaxis(A, -1, 0)).T)
+    return float(np.sum(np.asarray(group.weights) * (np.asarray(group.variance) > 0) * (sizes > 1e-12).sum(0)))

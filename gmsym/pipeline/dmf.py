@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmsym import derive, schema
-from gmsym.errors import InputError
-from gmsym.pipeline._stages import check_alpha, instance_at, load, problem_name, progress_bar
+from gmsym.errors import InputError, check_integers
+from gmsym.pipeline._cost import limit
+from gmsym.pipeline._stages import check_alpha, instance_at, load, problem_name
+from gmsym.pipeline._work import working
 from gmsym.problem import Instance, Problem
 from gmsym.system import CausalKernels
 
@@ -86,7 +88,16 @@ def kernels(
 
 
 def _solved(
-    system: Any, alpha: float, parameters: dict[str, float], progress: bool | None, **options: Any
+    system: Any,
+    alpha: float,
+    parameters: dict[str, float],
+    progress: bool | None,
+    *,
+    steps: int,
+    samples: int,
+    scrambles: int,
+    seed: int,
+    two_time: bool = False,
 ) -> tuple[CausalKernels, Instance, Any]:
     if isinstance(system, Problem):
         system = derive.dmf(system)
@@ -96,11 +107,14 @@ def _solved(
     alpha = check_alpha(alpha)
     instance = instance_at(problem, alpha, parameters)
 
-    from gmsym.engine.causal_kernels import solve_causal_kernels
+    check_integers(steps=(steps, 1), samples=(samples, 64), scrambles=(scrambles, 2), seed=(seed, 0))
+    tangents, sampled = system.response == "tangent", system.response != "exact"
+    cost = limit(samples, steps, scrambles, problem.fields, problem.data.clusters, tangents, sampled, two_time)
+    with working("solving DMF", cost, "fewer samples, steps or scrambles", progress) as report:
+        from gmsym.engine.causal_kernels import solve_causal_kernels
 
-    module = load(system)
-    with progress_bar("solving DMF", progress) as report:
-        return system, instance, solve_causal_kernels(module, numbers(instance, alpha), report=report, **options)
+        options = {"steps": steps, "samples": samples, "scrambles": scrambles, "seed": seed, "two_time": two_time}
+        return system, instance, solve_causal_kernels(load(system), numbers(instance, alpha), report=report, **options)
 
 
 def numbers(instance: Instance, alpha: float) -> Any:

@@ -1,14 +1,15 @@
 """Effective dynamics of online SGD, and the two simulations beside it. Source: theory.md 6."""
 
 from collections.abc import Sequence
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gmsym import derive, schema
-from gmsym.errors import InputError
-from gmsym.pipeline._stages import DEVIATION, check_integers, deviation_labels, load, progress_bar
+from gmsym.errors import InputError, check_integers, check_positive
+from gmsym.pipeline import _cost
+from gmsym.pipeline._stages import DEVIATION, deviation_labels, load, progress_bar
+from gmsym.pipeline._work import working
 from gmsym.problem import Problem
 from gmsym.problem.online import OnlineInstance, online
 from gmsym.system import AbstractSystem, Ode, Sde
@@ -67,7 +68,8 @@ def effective(
     module, (numbers, start) = load(system), arrays(given)
     if d is not None:
         check_smooth(module)
-    with progress_bar("solving the effective dynamics", progress) as report:
+    cost = _cost.trajectory(len(ts), sum(x.size for x in start))
+    with working("solving the effective dynamics", cost, "fewer times", progress) as report:
         solution = solve_ode(module, numbers, start, ts, tolerance=tolerance, solver=solver, report=report)
     attributes = {
         "problem": f"{problem.loss.name} / online",
@@ -84,8 +86,9 @@ def effective(
     }
     values, errors, deviations = labelled(solution.values), labelled(solution.errors), {}
     if d is not None:
-        with progress_bar("fluctuations and bias", progress):
-            shift, change, deviations = (labelled(x) for x in _finite(module, numbers, start, ts, d))
+        law = _cost.fluctuation_law(len(ts), sum(x.size for x in start), 0)
+        with working("the law of fluctuations", law, "fewer times", progress):
+            shift, change, deviations = (labelled(x) for x in _finite(load(derive.fluctuations(system)), numbers, start, ts, d))
         values = {name: value + shift[name] for name, value in values.items()}
         errors = {name: error + change[name] for name, error in errors.items()}
         attributes["d"] = d
@@ -142,10 +145,21 @@ def simulate_online(
         raise InputError(f"problem = {problem!r}: a Problem is needed")
     if sampler not in ("online", "chain"):
         raise InputError(f"sampler = {sampler!r}; allowed are online, chain")
-    from gmsym.simulation import run_chain, run_online
+    check_integers(d=(d, 1), points=(points, 2), replicates=(replicates, 2), seed=(seed, 0))
+    given = online(problem, step, parameters)
+    sizes = problem.fields, problem.data.clusters, problem.data.blocks, len(given.instance.teacher_gram) + len(given.instance.trained)
+    cost = _cost.online_sgd(
+        d,
+        check_positive("time", time, "a positive number is needed, t = steps * c/d") * d / given.step,
+        points,
+        replicates,
+        *sizes,
+        chain=sampler == "chain",
+    )
+    with working("online SGD", cost, "a shorter time, a larger step, fewer replicates or points", progress) as report:
+        from gmsym.simulation import run_chain, run_online
 
-    run = run_online if sampler == "online" else run_chain
-    with progress_bar("online SGD", progress) as report:
+        run = run_online if sampler == "online" else run_chain
         return run(problem, d=d, time=time, step=step, replicates=replicates, points=points, seed=seed, report=report, **parameters)
 
 
@@ -178,20 +192,23 @@ def fluctuations(
     Raises:
         InputError, ComputationError: as `effective`.
     """
-    ode = system.ode if isinstance(system, Sde) else system
-    ode, problem = _system(ode)
+    if not isinstance(system, Sde):
+        system = derive.fluctuations(_system(system)[0])
+    problem = system.problem
     ts = times_from(time)
+    check_integers(paths=(paths, 0), seed=(seed, 0))
     given = online(problem, step, parameters)
     import xarray as xr
 
     from gmsym.engine.sde import labels, sample_paths, solve_fluctuations
 
-    module = load(ode)
+    module = load(system)
     numbers, start = arrays(given)
-    with progress_bar("solving the fluctuations", progress) as report:
+    cost = _cost.fluctuation_law(len(ts), sum(x.size for x in start), paths)
+    with working("the law of fluctuations", cost, "fewer times or paths", progress) as report:
         found = solve_fluctuations(module, numbers, start, ts, initial=initial)
         report(0.8)
-        drawn = sample_paths(found, ts, paths=paths, seed=seed, initial=initial) if paths else None
+        drawn = sample_paths(module, found, ts, paths=paths, seed=seed, initial=initial) if paths else None
     square = ("time", "statistic", "statistic_b")
     variables = {
         "mean": (square[:2], found.mean),
@@ -203,7 +220,7 @@ def fluctuations(
         variables["paths"] = (("path", *square[:2]), drawn)
     names = labels(module, len(numbers.rho))
     coordinates = {"time": ts, "time_b": ts, "statistic": names, "statistic_b": names}
-    about = {"kind": "fluctuations", "problem": f"{problem.loss.name} / online", "step": given.step, "signature": ode.signature}
+    about = {"kind": "fluctuations", "problem": f"{problem.loss.name} / online", "step": given.step, "signature": system.signature}
     return xr.Dataset(variables, coordinates, about)
 
 
@@ -257,8 +274,7 @@ def tune(
         InputError, ComputationError: as `effective`.
     """
     system, problem = _system(system)
-    if isinstance(samples, bool) or not isinstance(samples, Real) or not 0 < samples < float("inf"):
-        raise InputError(f"samples = {samples!r}: a positive number, samples for each dimension, is needed")
+    check_positive("samples", samples, "a positive number, samples for each dimension, is needed")
     given = online(problem, step, parameters)
     from gmsym.engine.ode import tune as search
 
@@ -282,13 +298,14 @@ def times_from(time: Any) -> np.ndarray:
         InputError: not a positive number, nor increasing times from 0.
     """
     try:
-        ts = np.asarray(time, dtype=float)
-    except (TypeError, ValueError):
+        numbers = np.asarray(time)
+        ts = numbers.astype(float) if numbers.dtype.kind in "iuf" else np.array([])
+    except (TypeError, ValueError, OverflowError):
         ts = np.array([])
     if ts.ndim == 0 and np.isfinite(ts) and ts > 0:
         return np.linspace(0.0, float(ts), POINTS)
     if ts.ndim != 1 or len(ts) < 2 or ts[0] != 0 or not (np.isfinite(ts).all() and (np.diff(ts) > 0).all()):
-        raise InputError(f"time = {time!r}: a positive final time, or at least two increasing times that start at 0, are needed")
+        raise InputError(f"time = {repr(time)[:60]}: a positive final time, or at least two increasing times that start at 0, are needed")
     return ts
 
 

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
-from gmsym.pipeline._stages import load, progress_bar
+from gmsym.errors import check_integers
+from gmsym.pipeline import _cost
+from gmsym.pipeline._stages import load
+from gmsym.pipeline._work import working
 from gmsym.pipeline.spectrum import labelled, numbers
 from gmsym.problem import Instance
 from gmsym.system import Spectral
@@ -37,6 +40,8 @@ def spectra_on(path: Path, system: Spectral, points: int, progress: bool | None)
     Raises:
         ComputationError: as `gmsym.spectrum`.
     """
+    check_integers(points=(points, 8))
+    cost = _cost.densities(points, len(path.values), system.A.rows)
     from gmsym.engine.nodes import law
     from gmsym.engine.spectral import branches, find_bulk, solve_spectrum
 
@@ -49,7 +54,7 @@ def spectra_on(path: Path, system: Spectral, points: int, progress: bool | None)
     states = [in_numbers(x) for x in path.values]
     least = np.max([law(module, state).sizes for state in states], axis=0).tolist()  # one compilation serves the whole path
     results, crossings = [], []
-    with progress_bar(f"spectra along {path.name}", progress) as report:
+    with working(f"spectra along {path.name}", cost, "fewer points or values", progress) as report:
         for i, (x, state) in enumerate(zip(path.values, states, strict=True)):
             found = solve_spectrum(module, state, points=points, least=least)
             instance, alpha = path.at(x)

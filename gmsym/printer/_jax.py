@@ -9,11 +9,11 @@ import sympy as sp
 from sympy.printing.precedence import PRECEDENCE, precedence
 from sympy.printing.printer import Printer
 
+from gmsym import generated
 from gmsym.errors import InputError, UnprintableError
 from gmsym.printer._guard import guard
 from gmsym.printer._table import FUNCTIONS
 
-RESERVED = frozenset({"jax", "jnp", "rt"})
 _TWICE = "two different symbols are named {!r}; take symbols from gmsym.symbols, which makes each of them once"
 ROUGH = (sp.Heaviside, sp.sign, sp.Abs, sp.Max, sp.Min, sp.Piecewise)  # kinks and jumps, for which smooth quadrature is wrong
 _LARGEST_INTEGER = 2**31  # a larger literal overflows JAX's integers
@@ -232,7 +232,7 @@ def fresh_name(name: str, taken: set[str]) -> str:
     """A Python identifier close to `name` that is not in `taken`; it is added there."""
     word = re.sub(r"\W", "_", name)
     word = f"_{word}" if word[:1].isdigit() else word
-    word = f"{word}_" if keyword.iskeyword(word) or word in RESERVED else word
+    word = f"{word}_" if keyword.iskeyword(word) or word in generated.RESERVED else word
     candidate, count = word, 0
     while candidate in taken:
         count += 1

@@ -61,8 +61,7 @@ class Loss:
     target: sp.Expr | None
 
     def __init__(self, name: str, expr: sp.Expr, readout: sp.Expr | None = None, target: sp.Expr | None = None):
-        if not isinstance(name, str) or not name.isidentifier():
-            raise InputError(f"name = {name!r}: a loss needs an identifier, such as 'my_loss'")
+        symbols.check_name(name, advice="; a loss needs an identifier, such as 'my_loss'")
         expr = _fields_from_zero(_of_fields(expr, "loss"))
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "expr", expr)

@@ -35,9 +35,9 @@ class Optimizer:
     update: tuple[tuple[sp.Symbol, sp.Expr], ...]  # theta first, then the state variables in the given order
 
     def __init__(self, name: str, update: Mapping[str | sp.Symbol, sp.Expr]):
-        if not isinstance(name, str) or not name.isidentifier():
-            raise InputError(f"name = {name!r}: an optimizer needs an identifier, such as 'my_optimizer'")
+        symbols.check_name(name, advice="; an optimizer needs an identifier, such as 'my_optimizer'")
         for variable, rule in update.items():
+            symbols.check_name(str(variable), "update variable")
             if isinstance(rule, bool) or not isinstance(rule, (sp.Expr, int, float)):
                 raise InputError(f"update rule {variable} = {rule!r}: a SymPy expression is needed (text goes through gmsym.parse)")
         rules = {str(k): symbols.canonical(sp.sympify(v)) for k, v in update.items()}

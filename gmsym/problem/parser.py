@@ -17,7 +17,7 @@ from typing import Any
 
 import sympy as sp
 
-from gmsym import functions, symbols
+from gmsym import functions, generated, symbols
 from gmsym.errors import InputError
 from gmsym.problem._suggest import unknown
 
@@ -263,8 +263,9 @@ class _Reader:
             raise self._error(node, f"{name} is not a finite number")
         if self.names is not None:
             raise self._error(node, unknown("name", name, [*self.names, *CONSTANTS], self.listed))
-        if name.startswith("_"):
-            raise self._error(node, f"the name {name!r} begins with an underscore; a name begins with a letter")
+        fault = generated.name_fault(name)
+        if fault is not None:
+            raise self._error(node, f"{name[:40]!r} cannot be a name: {fault}")
         if (symbols.is_field(name) or symbols.is_label(name)) and len(name) > 1 and (len(name) > 3 or int(name[1:]) >= _FIELDS):
             raise self._error(node, f"{name}: at most {_FIELDS} components are allowed, {name[0]}0 to {name[0]}{_FIELDS - 1}")
         return symbols.symbol(name)

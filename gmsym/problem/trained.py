@@ -6,7 +6,7 @@ from typing import Any, final
 
 import sympy as sp
 
-from gmsym import symbols
+from gmsym import generated, symbols
 from gmsym.errors import InputError
 from gmsym.problem import _numbers as numbers
 
@@ -37,7 +37,7 @@ class Trained:
             raise InputError(f"trained initial = {initial!r}: {{name: initial value}} is needed, at least one")
         for name in map(str, initial):
             reserved = name in _NOT_NAMES or symbols.is_field(name) or symbols.is_label(name) or symbols.is_teacher(name)
-            if not name.isidentifier() or reserved:
+            if generated.name_fault(name) is not None or reserved:
                 raise InputError(f"trained: {name!r} cannot be the name of a trained parameter; allowed is a name such as v0 or bias")
         object.__setattr__(self, "names", tuple(symbols.symbol(str(name)) for name in initial))
         object.__setattr__(self, "initial", tuple(numbers.scalar(value, f"trained {name}") for name, value in initial.items()))

@@ -265,3 +265,30 @@ def _bivariate_jvp(primals, tangents):
 
 
 bivariate_normal_cdf.__wrapped__.defjvp(_bivariate_jvp)
+
+
+def identity(like: jax.Array, leading: int = 0) -> jax.Array:
+    """The identity in the shape of matrices whose rows and columns are the axes `leading` and `leading` + 1 of `like`."""
+    size = like.shape[leading]
+    return jnp.eye(size).reshape(size, size, *[1] * (like.ndim - leading - 2))
+
+
+def inverse(x: jax.Array, leading: int = 0) -> jax.Array:
+    """Inverses of matrices whose rows and columns are the axes `leading` and `leading` + 1; up to three rows by cofactors."""
+    size = x.shape[leading]
+    if size > 3:
+        return jnp.moveaxis(jnp.linalg.inv(jnp.moveaxis(x, (leading, leading + 1), (-2, -1))), (-2, -1), (leading, leading + 1))
+    m = jnp.moveaxis(x, (leading, leading + 1), (0, 1))
+    if size == 1:
+        cofactors = [[jnp.ones_like(m[0, 0])]]
+    elif size == 2:
+        cofactors = [[m[1, 1], -m[0, 1]], [-m[1, 0], m[0, 0]]]
+    else:
+        following = [(i + 1) % 3 for i in range(3)]
+        cofactors = [
+            [m[a][i] * m[c][j] - m[a][j] * m[c][i] for a, c in zip(following, following[1:] + following[:1], strict=True)]
+            for i, j in zip(following, following[1:] + following[:1], strict=True)
+        ]
+    determinant = sum(m[0, i] * cofactors[i][0] for i in range(size))
+    stacked = jnp.stack([jnp.stack(row) for row in cofactors]) / determinant
+    return jnp.moveaxis(stacked, (0, 1), (leading, leading + 1))

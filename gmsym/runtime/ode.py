@@ -4,7 +4,7 @@ Axes: k and l clusters (K), c and d fields (C), s and r teacher directions (T), 
 are several.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
@@ -136,4 +136,9 @@ def call(module: OdeModule, kind: str, name: str, arrays: dict, like: Array) -> 
     function = getattr(module, f"{kind}_{name}", None)
     if function is None:
         return jnp.zeros_like(like)
+    return named(function, arrays)
+
+
+def named(function: Callable, arrays: dict) -> Array:
+    """A generated function of array algebra with the arguments it names."""
     return function(**{argument: arrays[argument] for argument in function.__code__.co_varnames[: function.__code__.co_argcount]})

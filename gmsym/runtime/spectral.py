@@ -33,6 +33,7 @@ class SpectralModule(Protocol):
     COLUMNS: tuple[tuple[float, ...], ...]  # U, (C, m)
     RANK: int  # of A at almost every point
     DEGREES: tuple[int, ...]  # order of each minor; empty if they are too many, and so are the functions of minors
+    ATOM_BY_RANK: bool  # whether `atom` needs no S
     KINKS: int  # loci where A is not smooth
     KINK_FORM: tuple[float, ...]  # w, (F,), if all of them depend on w . u alone; else empty
 
@@ -62,4 +63,65 @@ class SpectralModule(Protocol):
 
     def numerator(self, s: Inexact[Array, "r n"]) -> Inexact[Array, "rf n"]:
         """X det(I + S'A) = sum_f numerator_f minor_f, entry by entry."""
+        ...
+
+    # One function a displayed equation. Arrays have the indices k and b first, then rows and columns unless m = 1, then points or nodes;
+    # `mean_X` are means over each cluster's samples, of X kron X with both matrices' rows and columns in turn.
+
+    def form(self, alpha: Float[Array, ""], rho: Float[Array, " b"], sigma2: Float[Array, "k b"], S: Inexact[Array, "b *mm p"]) -> Array:
+        """S'_k, (K, [m, m,] P)."""
+        ...
+
+    def form_slope(self, alpha, rho, sigma2, S_slope) -> Array:
+        """Its derivative in z."""
+        ...
+
+    def share(self, form: Inexact[Array, "*mm n"], A: Float[Array, "*mm n"]) -> Inexact[Array, "*mm n"]:
+        """X of each sample."""
+        ...
+
+    def share_slope(self, form_slope, X) -> Array:
+        """Its derivative in z."""
+        ...
+
+    def inverse_transform(self, z: Inexact[Array, " p"], p: Float[Array, " k"], sigma2, mean_X: Inexact[Array, "k *mm p"]) -> Array:
+        """Inverse of S_b, (B, [m, m,] P)."""
+        ...
+
+    def inverse_slope(self, alpha, p, sigma2, S_slope, form_slope, mean_XX: Inexact[Array, "k *mmmm p"]) -> Array:
+        """V_b with dS_b/dz = S_b V_b S_b; affine in the slopes."""
+        ...
+
+    # With trained parameters, TRAINED > 0, the share has their rows and columns, too: `H` is the whole matrix of a sample.
+
+    def extended(self, form, A, H: Float[Array, "e e n"], columns: Float[Array, "e m n"], rows: Float[Array, "m e n"]) -> Array:
+        """X of each sample, (m + p, m + p, N)."""
+        ...
+
+    def extended_slope(self, form, form_slope, A, H, columns, rows, X) -> Array:
+        """Its derivative in z."""
+        ...
+
+    def compressed(self, p, mean_outer: Float[Array, "k q q p"]) -> Float[Array, "q q p"]:
+        """Q(z) from means of X kron Yhat Yhat^T."""
+        ...
+
+    def compressed_slope(self, p, mean_outer) -> Array:
+        """Q'(z)."""
+        ...
+
+    def secular(self, z: Float[Array, " p"], Q: Float[Array, "q q p"]) -> Float[Array, "q q p"]:
+        """D(z), singular at outliers."""
+        ...
+
+    def overlap(self, Q_slope: Float[Array, "q q p"], w: Float[Array, "q p"]) -> Float[Array, " p"]:
+        """1/(w^T D'(z) w)."""
+        ...
+
+    def density(self, rho, S) -> Float[Array, " p"]:
+        """Of the m d eigenvalues, from S above the real axis."""
+        ...
+
+    def atom(self, alpha, p, mean_rank: Float[Array, " k"], rho, z, S) -> Array:
+        """Mass at 0, from the mean rank of A or from S where z is small and imaginary."""
         ...

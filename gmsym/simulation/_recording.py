@@ -1,7 +1,6 @@
 """What the simulations of online SGD share: the printed loss, the steps at which they record, observables, replicates."""
 
 from collections.abc import Callable, Sequence
-from numbers import Integral, Real
 from types import ModuleType
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from gmsym import printer, runtime, schema, symbols
-from gmsym.errors import ComputationError, InputError
+from gmsym.errors import ComputationError, InputError, check_integers, check_positive
 from gmsym.problem import Problem
 from gmsym.problem.online import OnlineInstance
 from gmsym.runtime.quadrature import square_root
@@ -45,12 +44,12 @@ def recorded_steps(time: float, step: float, d: int, points: int) -> np.ndarray:
     Raises:
         InputError: an argument out of range.
     """
-    if isinstance(time, bool) or not isinstance(time, Real) or not 0 < time < float("inf"):
-        raise InputError(f"time = {time!r}: a positive number is needed, t = steps * c/d")
-    for name, value, least in (("d", d, 1), ("points", points, 2)):
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-            raise InputError(f"{name} = {value!r}: an integer of at least {least} is needed")
-    total = round(time * d / step)
+    time = check_positive("time", time, "a positive number is needed, t = steps * c/d")
+    check_integers(d=(d, 1), points=(points, 2))
+    ratio = time * d / step
+    if not ratio < 2**63:
+        raise InputError(f"time = {time!r} at step c = {step!r} and d = {d} is {ratio:.3g} steps: less than 2^63 are needed")
+    total = round(ratio)
     if total < 1:
         raise InputError(f"time = {time!r} is less than half a step c/d = {step / d:.3g}; take it longer")
     return np.unique(np.linspace(0, total, points).round().astype(int))
@@ -108,9 +107,7 @@ def replicated(
         InputError: an argument out of range.
         ComputationError: a trajectory diverged.
     """
-    for name, value, least in (("replicates", replicates, 2), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-            raise InputError(f"{name} = {value!r}: an integer of at least {least} is needed")
+    check_integers(replicates=(replicates, 2), seed=(seed, 0))
     keys = jax.vmap(lambda r: jax.random.fold_in(jax.random.key(seed), r))(jnp.arange(replicates))
     batch = max(1, min(replicates, _MEMORY // (8 * vectors)))
     run = jax.jit(jax.vmap(trajectory))

@@ -1,7 +1,6 @@
 """Full-batch training on generated data, by jax.grad of the printed loss. Source: theory.md 0."""
 
 from collections.abc import Callable
-from numbers import Integral
 from types import ModuleType
 
 import jax
@@ -10,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from gmsym import printer, runtime, schema, symbols
-from gmsym.errors import ComputationError, InputError
+from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.problem import Instance, Problem
 from gmsym.problem.design import Design, design
 from gmsym.runtime.quadrature import square_root
@@ -60,9 +59,7 @@ def train(
         ComputationError: training diverged: a quantity is not finite, or |Theta|^2 > 1e12.
     """
     problem.check_full_batch("simulate (full-batch training)")
-    for name, value, least in (("n", n, 1), ("d", d, 1), ("steps", steps, 1), ("replicates", replicates, 2), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-            raise InputError(f"{name} = {value!r}: an integer of at least {least} is needed")
+    check_integers(n=(n, 1), d=(d, 1), steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
     if symbols.alpha in problem.parameters:
         if "alpha" in parameters:
             raise InputError(f"alpha = {parameters['alpha']!r}: in a simulation alpha is n/d = {n / d:.6g}; leave it out")

@@ -19,6 +19,14 @@ x = sp.Symbol("x", real=True)  # a point of the real axis
 # Of the sample's coordinates in an orthonormal basis of the span of Theta, the means and the teacher, by blocks.
 outer = sp.Symbol(r"\hat Y\hat Y^{\top}", commutative=False)
 w = sp.Symbol("w", commutative=False)  # unit null vector of z I - Q(z)
+unit = sp.Symbol("I", commutative=False)
+D = sp.Symbol("D", commutative=False)  # z I - Q(z)
+rank = sp.Symbol(r"\bar r", nonnegative=True)  # mean rank of A over the samples
+closed_form = kernel("P", "P")  # polynomial in S and z that vanishes at the fixed point
+# With trained parameters: the extended matrix, its columns and its rows of Theta, a sample's share and that share's derivative in z.
+extended = tuple(sp.Symbol(name, commutative=False) for name in ("H", "H_{:h}", "H_{h:}"))
+X_extended = sp.Symbol(r"X_{\mathrm{ext}}", commutative=False)
+X_extended_slope = sp.Symbol(r"X_{\mathrm{ext}\,z}", commutative=False)
 variance = kernel("variance", r"\sigma^2", subscripts=1)  # of cluster k, when there is one block
 q = kernel("q", "q", subscripts=1)  # probability that A takes its j-th value
 density = kernel("density", r"\rho")
@@ -34,6 +42,7 @@ class Letters(NamedTuple):
     Sk: type[sp.Function]  # sigma_k^2 S / alpha, or that summed over the blocks
     Sk_slope: type[sp.Function]
     X: type[sp.Function]
+    X_slope: type[sp.Function]
     A: sp.Symbol
     identity: sp.Expr
     Q: sp.Symbol
@@ -50,8 +59,9 @@ def letters(size: int, blocks: int = 1) -> Letters:
         Sk=kernel(f"S{value}", "S'", subscripts=1, value=value),
         Sk_slope=kernel(f"Sz{value}", "S'_z", subscripts=1, value=value),
         X=kernel(f"X{value}", "X", subscripts=1, value=value),
+        X_slope=kernel(f"Xz{value}", "X_z", subscripts=1, value=value),
         A=sp.Symbol("A", commutative=commutes),
-        identity=sp.S.One if commutes else sp.Symbol("I", commutative=False),
+        identity=sp.S.One if commutes else unit,
         Q=sp.Symbol("Q", commutative=False),
         Q_slope=sp.Symbol("Q'", commutative=False),
     )
@@ -65,6 +75,26 @@ class Kron(sp.Function):
     def _latex(self, printer, exp=None):
         body = r"\otimes ".join(printer._print(a) for a in self.args)
         return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
+
+
+class Form(sp.Function):
+    """w^T Q w of a vector w and a matrix Q: Form(Q, w)."""
+
+    is_commutative = True
+
+    def _latex(self, printer, exp=None):
+        matrix, vector = map(printer._print, self.args)
+        body = rf"{vector}^{{\top}} {matrix} {vector}"
+        return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
+
+
+class Rank(sp.Function):
+    """Rank of a matrix."""
+
+    is_commutative = True
+
+    def _latex(self, printer, exp=None):
+        return rf"\operatorname{{rank}} {printer._print(self.args[0])}"
 
 
 class Det(sp.Function):
@@ -94,6 +124,7 @@ class Spectral(AbstractSystem):
     name: str
     problem: object  # the problem it was derived from, opaque here
     matrix: MatrixKind
+    blocks: int  # of coordinates, each with variances of its own
     block: int | None  # the column of Theta whose diagonal block it is; None for all columns
     fields: tuple[sp.Symbol, ...]  # u, (F,)
     labels: tuple[sp.Symbol, ...]
@@ -110,9 +141,6 @@ class Spectral(AbstractSystem):
     rank: int  # of A at almost every point
     # Rows and columns of the minors of A that do not vanish identically; none if they are too many to be worth it.
     minors: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
-    denominator: tuple[sp.Expr, ...]  # coefficient of each minor in det(I + S'A), in the entries `stieltjes` of S'
-    numerator: tuple[tuple[sp.Expr, ...], ...]  # its coefficient in each entry (i <= j) of X det(I + S'A)
-    stieltjes: tuple[sp.Symbol, ...]  # entries (i <= j) of S'
     values: tuple[tuple[sp.Expr, sp.Expr, sp.Expr], ...] | None  # (A, variance, probability) where A is scalar and piecewise constant
     polynomial: sp.Expr | None  # then P(S, z) with P = 0; in alpha and the probabilities q_j
     system: Equations
@@ -140,7 +168,6 @@ class Spectral(AbstractSystem):
             self.mixed,
             self.corner,
             sp.Tuple(*self.kinks),
-            sp.Tuple(*self.denominator),
-            *(sp.Tuple(*row) for row in self.numerator),
+            sp.sympify(self.minors),
             *(sp.Tuple(equation.lhs, equation.rhs) for equation in self.system),
         )

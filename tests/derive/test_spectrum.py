@@ -8,7 +8,7 @@ import sympy as sp
 
 import gmsym as gm
 from gmsym import derive
-from gmsym.derive.spectrum import one_sample, rational_form
+from gmsym.calculus.minors import rational_form
 from gmsym.system.spectral import letters
 
 
@@ -26,32 +26,30 @@ def one_hot(classes):
     }
 
 
+@pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
-def test_the_rational_form_is_the_matrix_itself(size):
-    """det(I + S'A) and X = A (I + S'A)^{-1} from minors of A, at random symmetric matrices."""
+def test_the_rational_form_is_the_share_itself(size, sign):
+    """det(I + v S'A) and X = u A (I + v S'A)^{-1} from minors of A, at random symmetric matrices."""
     sets = [s for k in range(1, size + 1) for s in combinations(range(size), k)]
     minors = [(a, b) for i, a in enumerate(sets) for b in sets[i:] if len(a) == len(b)]
-    entries, denominator, numerator = rational_form(size, minors)
+    sym = letters(size)
+    share = 3 * sym.A * (sym.identity + sign * sym.Sk(1) * sym.A) ** -1
+    entries, denominator, numerator = rational_form(share, sym.A, sym.Sk(1), sym.identity, size, minors)
     rng = np.random.default_rng(size)
     A, S = (x + x.T for x in rng.normal(size=(2, size, size)))
     values = dict(zip(entries, S[np.triu_indices(size)], strict=True))
     found = np.array([np.linalg.det(A[np.ix_(rows, columns)]) for rows, columns in minors])
     determinant = 1 + found @ np.array([float(c.subs(values)) for c in denominator])
-    assert determinant == pytest.approx(np.linalg.det(np.eye(size) + S @ A), rel=1e-10)
+    assert determinant == pytest.approx(np.linalg.det(np.eye(size) + sign * S @ A), rel=1e-10)
     X = np.array([[float(c.subs(values)) for c in row] for row in numerator]) @ found / determinant
-    assert X == pytest.approx((A @ np.linalg.inv(np.eye(size) + S @ A))[np.triu_indices(size)], rel=1e-8, abs=1e-10)
+    assert X == pytest.approx(3 * (A @ np.linalg.inv(np.eye(size) + sign * S @ A))[np.triu_indices(size)], rel=1e-8, abs=1e-10)
 
 
-def test_the_share_of_a_sample_is_woodburys():
-    """(M + U A U^T)^{-1} = G - G U [A (I + U^T G U A)^{-1}] U^T G with the form U^T G U, on random matrices."""
-    rng = np.random.default_rng(0)
-    G = np.linalg.inv(np.diag(rng.uniform(1, 2, 5)))
-    U, A = rng.normal(size=(5, 2)), np.diag([0.7, -0.3])
+def test_a_share_of_another_kind_has_no_rational_form():
     sym = letters(2)
-    share = one_sample(sp.Matrix(A), sp.Matrix(U.T @ G @ U), sp.eye(2))
-    direct = np.linalg.inv(np.linalg.inv(G) + U @ A @ U.T)
-    assert np.allclose(direct, G - G @ U @ np.array(share, dtype=float) @ U.T @ G)
-    assert one_sample(sym.A, sym.Sk(1), sym.identity) == sym.A * (sym.identity + sym.Sk(1) * sym.A) ** -1
+    A, S, one = sym.A, sym.Sk(1), sym.identity
+    for share in (A, A * (S * A) ** -1, S * A * (one + S * A) ** -1, A * (one + A * S) ** -1 * A):
+        assert rational_form(share, A, S, one, 2, [((0,), (0,))]) is None
 
 
 @pytest.mark.parametrize("matrix", ["hessian", "information"])
@@ -100,7 +98,7 @@ def test_a_loss_that_is_in_no_catalog_goes_through():
 def test_equations_have_sources_and_latex():
     system = derive.spectrum(problem(gm.losses.softmax(3), **one_hot(3)))
     assert all(equation.source and equation.status for equation in system.equations())
-    for part in (r"\left(I + S'_{k} A\right)^{-1}", r"\otimes", r"\det"):
+    for part in (r"\left(I + S'_{k} A\right)^{-1}", r"\otimes", "D &= z I - Q"):
         assert part in system.latex()
     assert system._repr_latex_().startswith("$")
 

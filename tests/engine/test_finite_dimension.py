@@ -1,9 +1,23 @@
 """Online SGD at a finite dimension: the bias of order 1/d and the deviation of a run, against exact means and the chain."""
 
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import sympy as sp
 
 import gmsym as gm
+from gmsym import derive, pipeline
+from gmsym.engine.sde import Drift, slopes
+from gmsym.pipeline.effective import arrays
+from gmsym.problem.online import online
+from gmsym.runtime import nodes
+from gmsym.system import Equations
+from gmsym.system import sde as N
+from gmsym.system.ode import t as clock
 from tests.engine.test_ode import CASES, ONE, binary
 
 
@@ -21,6 +35,23 @@ def test_least_squares_on_noise_has_its_exact_mean():
     # E |x'|^4 = |x|^4 E(1 - 2 delta g^2 + ...)^2: the variance of log Q grows by 4 c^2 Var(g^2)/d^2 a step, d/c of them in a unit of time,
     # the terms of the corrector among them: Var(-2 g^2 + c g^2) = 2 (2 - c)^2.
     assert np.allclose(finite["Q_deviation"][:, 0, 0], Q * np.sqrt(2 * (2 - c) ** 2 * c * t / d), atol=1e-5)
+
+
+def test_the_displayed_bias_is_the_one_computed():
+    """Least squares on noise: |x'|^2 = Q - 2 delta h^2 + delta^2 |Y|^2 h^2 has F = (c - 2) Q, E chi = 2 Q and dF/dt = (c - 2)^2 Q. With
+    the sign of the displayed equation turned round the rate of the bias turns its own."""
+    c, Q, zeta = 0.8, 1.3, 0.4
+    problem = gm.Problem(ONE, gm.Loss("noise", gm.parse("h**2/2")), gm.optimizers.gd())
+    system = derive.fluctuations(problem)
+    turned = [replace(e, rhs=-e.rhs) if e.lhs == sp.Derivative(N.zeta(clock), clock) else e for e in system.fluctuation]
+    exact = (c - 2) * zeta + c * (2 * Q - (c - 2) ** 2 * Q / 2)
+    numbers, start = arrays(online(problem, c, {}))
+    for equations, sign in ((system.fluctuation, 1), (turned, -1)):
+        module = pipeline.load(replace(system, fluctuation=Equations(equations)))
+        field, rule = Drift(module, numbers, start, ()), nodes.rule(*module.SAMPLE_NODES, 1)
+        rates = jax.jit(partial(slopes, field, rule, True))
+        y = jnp.array([Q, 0.0]), jnp.eye(2), jnp.array([zeta, 0.0]), jnp.eye(2)
+        assert abs(float(rates(jnp.asarray(0.0), y)[2][0]) - sign * exact) < 1e-9
 
 
 def gaps(theory, runs):

@@ -314,7 +314,7 @@ def test_without_the_corrector_it_is_not():
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_honest_sgd_at_two_sizes(case):
-    """d-dimensional vectors and jax.grad, for every kind of loss; figures at d = 1000 and 4000 are in the README."""
+    """d-dimensional vectors and jax.grad, for every kind of loss; figures at d = 1000 and 4000 are in docs/accuracy.md."""
     build, setting = CASES[case]
     found = {d: gap(build(), d, replicates=replicates, time=2.0, sampler="online", **setting) for d, replicates in ((500, 24), (2000, 16))}
     for rms, largest, _ in found.values():

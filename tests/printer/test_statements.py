@@ -96,7 +96,7 @@ def test_function_text():
 
 def test_awkward_names():
     """Names that are keywords, modules of the generated code or no identifiers."""
-    parameters = tuple(map(symbols.symbol, ("lambda", "jnp", "2c", "x0", "f")))
+    parameters = tuple(sp.Symbol(name, real=True) for name in ("lambda", "jnp", "2c", "x0", "f"))
     text = printer.function("f", {"p": parameters}, "A sum.", sp.exp(sum(parameters)) + sp.sqrt(sp.exp(sum(parameters))))
     f = runtime.load(printer.module("a test.", text), "test").f
     assert float(f((0.1, 0.2, 0.3, 0.4, 0.5))) == pytest.approx(np.exp(1.5) + np.exp(0.75))

@@ -134,7 +134,7 @@ def test_every_function_takes_its_number_of_arguments(name):
         ("h + nan", 5, "nan is not a finite number"),
         ("inf", 1, "inf is not a finite number"),
         ("expp(h)", 1, "did you mean 'exp'"),
-        ("_h", 1, "begins with an underscore"),
+        ("_h", 1, "a name begins with a letter"),
         ("h64 + 1", 1, "at most 64 components"),
         ("y999999999", 1, "at most 64 components"),
         ("max(h, acos(h + 2 + 1j))", 21, "not a real decimal"),

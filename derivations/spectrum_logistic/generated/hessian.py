@@ -7,14 +7,15 @@ trained     ()
 matrix      hessian, 1 x 1
 limit       n, d -> oo at fixed alpha = n/d; data independent of the parameters
 
-Symmetric matrices are packed by rows of their upper triangle, (R, N) with R = m (m + 1)/2. N is the number of samples or of points.
+In functions of a sample symmetric matrices are packed by rows of their upper triangle, (R, N) with R = m (m + 1)/2, N samples or points.
+In those of the equations an array has the indices k of clusters and b of blocks first, then rows and columns unless m = 1, then points.
 """
 
 import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "15e44e9ef578"
+SIGNATURE = "7c382ba2c9eb"
 SIZE = 1
 TRAINED = 0
 PARAMETERS = ()
@@ -22,6 +23,7 @@ DIRECTIONS = ((1.0,),)  # V, one row a field of the loss: the fields are V^T h
 COLUMNS = ((1.0,),)  # U: the matrix is that of the parameters Theta U
 RANK = 1  # of A
 DEGREES = (1,)  # order of each minor
+ATOM_BY_RANK = True  # whether `atom` needs no S
 KINKS = 0  # loci where A is not smooth
 KINK_FORM = ()  # w, if all of them depend on w . fields only
 
@@ -64,3 +66,63 @@ def numerator(s):
     """Coefficient of each minor in each entry of X det(I + S'A), entry by entry."""
     (s00,) = s
     return jnp.stack([jnp.broadcast_to(jnp.asarray(entry, s00.dtype), s00.shape) for entry in (1,)])
+
+
+def form(alpha, rho, sigma2, S):
+    """S' of each cluster."""
+    return jnp.einsum("b...,kb->k...", S, sigma2) / alpha
+
+
+def share(form, A):
+    """X of a sample."""
+    return A * (1 / (1 + A * form))
+
+
+def inverse_transform(z, p, sigma2, mean_X):
+    """The inverse of S, from means of X."""
+    return -z[None] + jnp.einsum("k,kb,k...->b...", p, sigma2, mean_X)
+
+
+def compressed(p, mean_outer):
+    """Q, from means of X kron Y Y^T."""
+    return jnp.einsum("k,kcd...->cd...", p, mean_outer)
+
+
+def secular(z, Q):
+    """What has an eigenvalue 0 at an outlier."""
+    return -Q + jnp.einsum("...,cd...->cd...", z, rt.identity(Q, 0))
+
+
+def form_slope(alpha, rho, sigma2, S_slope):
+    """Derivative of S' in z, of each cluster."""
+    return jnp.einsum("b...,kb->k...", S_slope, sigma2) / alpha
+
+
+def share_slope(form_slope, X):
+    """Derivative of X in z."""
+    return -X * X * form_slope
+
+
+def inverse_slope(alpha, p, sigma2, S_slope, form_slope, mean_XX):
+    """V with dS/dz = S V S, from means of X kron X: minus the derivative of the inverse of S in z."""
+    return 1 + jnp.einsum("kb,kb,k,b...,k...->b...", sigma2, sigma2, p, S_slope, mean_XX) / alpha
+
+
+def compressed_slope(p, mean_outer):
+    """Derivative of Q in z, from means of dX/dz kron Y Y^T."""
+    return jnp.einsum("k,kcd...->cd...", p, mean_outer)
+
+
+def overlap(Q_slope, w):
+    """Overlap of an outlier's eigenvector with the span; w (q, P)."""
+    return (1 / (1 - jnp.einsum("x...,xy...,y...->...", w, Q_slope, w)))
+
+
+def density(rho, S):
+    """Density at each point, from S above the real axis."""
+    return 1 / jnp.pi * jnp.imag(jnp.einsum("b...->...", S))
+
+
+def atom(alpha, p, mean_rank, rho, z, S):
+    """Mass at 0: by the mean rank of A, or from S where z is small and imaginary."""
+    return jnp.maximum(0, 1 - alpha)

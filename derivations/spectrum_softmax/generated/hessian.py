@@ -7,14 +7,15 @@ trained     ()
 matrix      hessian, 2 x 2
 limit       n, d -> oo at fixed alpha = n/d; data independent of the parameters
 
-Symmetric matrices are packed by rows of their upper triangle, (R, N) with R = m (m + 1)/2. N is the number of samples or of points.
+In functions of a sample symmetric matrices are packed by rows of their upper triangle, (R, N) with R = m (m + 1)/2, N samples or points.
+In those of the equations an array has the indices k of clusters and b of blocks first, then rows and columns unless m = 1, then points.
 """
 
 import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "3d258aae288d"
+SIGNATURE = "62fa51d4ef69"
 SIZE = 2
 TRAINED = 0
 PARAMETERS = ()
@@ -22,6 +23,7 @@ DIRECTIONS = ((0.7071067811865476, 0.408248290463863), (-0.7071067811865476, 0.4
 COLUMNS = ((-0.7071067811865476, -0.408248290463863), (0.7071067811865476, -0.408248290463863), (0.0, 0.816496580927726))  # U: the matrix is that of the parameters Theta U
 RANK = 2  # of A
 DEGREES = (1, 1, 1, 2)  # order of each minor
+ATOM_BY_RANK = True  # whether `atom` needs no S
 KINKS = 0  # loci where A is not smooth
 KINK_FORM = ()  # w, if all of them depend on w . fields only
 
@@ -75,3 +77,63 @@ def numerator(s):
     """Coefficient of each minor in each entry of X det(I + S'A), entry by entry."""
     (s00, s01, s11) = s
     return jnp.stack([jnp.broadcast_to(jnp.asarray(entry, s00.dtype), s00.shape) for entry in (1, 0, 0, s11, 0, 1, 0, -s01, 0, 0, 1, s00,)])
+
+
+def form(alpha, rho, sigma2, S):
+    """S' of each cluster."""
+    return jnp.einsum("kb,bcd...->kcd...", sigma2, S) / alpha
+
+
+def share(form, A):
+    """X of a sample."""
+    return jnp.einsum("cd...,de...->ce...", A, rt.inverse(rt.identity(form, 0) + jnp.einsum("cd...,de...->ce...", form, A)))
+
+
+def inverse_transform(z, p, sigma2, mean_X):
+    """The inverse of S, from means of X."""
+    return -jnp.einsum("...,cd...->cd...", z, rt.identity(mean_X, 1))[None] + jnp.einsum("k,kb,kcd...->bcd...", p, sigma2, mean_X)
+
+
+def compressed(p, mean_outer):
+    """Q, from means of X kron Y Y^T."""
+    return jnp.einsum("k,kcd...->cd...", p, mean_outer)
+
+
+def secular(z, Q):
+    """What has an eigenvalue 0 at an outlier."""
+    return -Q + jnp.einsum("...,cd...->cd...", z, rt.identity(Q, 0))
+
+
+def form_slope(alpha, rho, sigma2, S_slope):
+    """Derivative of S' in z, of each cluster."""
+    return jnp.einsum("kb,bcd...->kcd...", sigma2, S_slope) / alpha
+
+
+def share_slope(form_slope, X):
+    """Derivative of X in z."""
+    return -jnp.einsum("cd...,de...,ef...->cf...", X, form_slope, X)
+
+
+def inverse_slope(alpha, p, sigma2, S_slope, form_slope, mean_XX):
+    """V with dS/dz = S V S, from means of X kron X: minus the derivative of the inverse of S in z."""
+    return rt.identity(S_slope, 1)[None] + jnp.einsum("kb,kb,k,bde...,kcdef...->bcf...", sigma2, sigma2, p, S_slope, mean_XX) / alpha
+
+
+def compressed_slope(p, mean_outer):
+    """Derivative of Q in z, from means of dX/dz kron Y Y^T."""
+    return jnp.einsum("k,kcd...->cd...", p, mean_outer)
+
+
+def overlap(Q_slope, w):
+    """Overlap of an outlier's eigenvector with the span; w (q, P)."""
+    return (1 / (1 - jnp.einsum("x...,xy...,y...->...", w, Q_slope, w)))
+
+
+def density(rho, S):
+    """Density at each point, from S above the real axis."""
+    return 1 / (2 * jnp.pi) * jnp.imag(jnp.einsum("cc...->...", jnp.einsum("bcd...->cd...", S)))
+
+
+def atom(alpha, p, mean_rank, rho, z, S):
+    """Mass at 0: by the mean rank of A, or from S where z is small and imaginary."""
+    return jnp.maximum(0, 1 - alpha)
