@@ -147,7 +147,7 @@ def outcomes(enrolled: Enrolled, both: bool = True, known: Container[tuple[sp.Ex
     reference = _arrays(enrolled.numbers(system))
     assert all(np.isfinite(x).all() for x in reference.values()), f"{enrolled.name}: the numbers themselves are not finite"
     for equation in {(e.lhs, e.rhs): e for e in enrolled.equations(system)}.values():
-        if equation.role == "notation" or (equation.lhs, equation.rhs) in known:
+        if getattr(equation, "role", "") == "notation" or (equation.lhs, equation.rhs) in known:
             continue
         for what, rhs in mutants(equation.rhs, both):
             yield Outcome(equation.lhs, what, *_fate(enrolled, reference, equation, rhs))

@@ -16,7 +16,7 @@ from gmsym.pipeline._stages import DEVIATION, check_alpha, deviation_labels, ins
 from gmsym.pipeline._work import check, memory_named, working
 from gmsym.pipeline.dmf import solve
 from gmsym.problem import Instance, Problem
-from gmsym.problem.design import design
+from gmsym.problem.design import design, realised, shares
 from gmsym.system import Recursion
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def surrogate(
         "problem_signature": problem.signature,
         "alpha": n / d,
         "parameters": instance.values,
+        **shares(realised(instance, d, n)),
         "n": n,
         "d": d,
         "replicates": replicates,
@@ -144,6 +145,7 @@ def finite_size(
     instance = instance_at(problem, alpha, parameters)
     module = load(system)
 
+    from gmsym.engine.bars import standard_error, student
     from gmsym.engine.fluctuation import double_runs, relative_variances
 
     n, d = _matching_size(instance, alpha, max(_SMALLEST, 2 * steps))
@@ -168,9 +170,9 @@ def finite_size(
     added = {}
     for name, variance in variances.items():
         values = np.sqrt(variance)
-        spread = values.std(0, ddof=1) / np.sqrt(populations)
+        spread = student(populations) * standard_error(values)
         change = 2 * n * (runs.single[name] - runs.double[name])
-        bias, bias_error = change.mean(0), change.std(0, ddof=1) / np.sqrt(replicates)
+        bias, bias_error = change.mean(0), student(replicates) * standard_error(change)
         columns = {
             DEVIATION: ("standard deviation times root n of", r"\sqrt{n}\,\mathrm{sd}", values.mean(0), spread),
             BIAS: ("n times the finite-size shift of", r"n\,\Delta", bias, bias_error),
