@@ -10,6 +10,7 @@ from typing import NamedTuple, final
 
 import numpy as np
 
+from gmsym.engine.closed_form import deviation
 from gmsym.engine.nodes import Group, Law, law
 from gmsym.engine.outliers import SMALLEST, Outliers, edge_eigenvalues, find, solved, transform
 from gmsym.engine.packed import matrices, unit, unpacked
@@ -26,6 +27,7 @@ _ATOM = 1e-6
 _FLOOR = 0.02  # a smallest eigenvalue of A that moves more than that with the nodes is not bounded away from 0
 _THIN = 0.05  # then the part of the bulk next to 0, in units of its width, holds too little mass for any nodes
 _LOST_MASS = 0.02
+_COMPARED = 32  # points at which the closed form is asked
 
 
 @final
@@ -57,6 +59,7 @@ class Spectrum:
     gap: np.ndarray  # number of bands below each outlier, (O,)
     residual: float  # largest |Phi(S) - S|/|S| over z
     nodes: int
+    closed_form: float | None  # relative deviation of S from the closed form of the derivation, where there is one
 
 
 def solve_spectrum(
@@ -88,6 +91,7 @@ def solve_spectrum(
     mass, scale = weights @ density, bulk.nodes.scale
     if abs(mass + bulk.atom - 1) > _LOST_MASS:
         raise ComputationError(f"the bulk has mass {mass:.4f} and the atom {bulk.atom:.4f}, which do not make 1: a band was missed")
+    closed = _against_closed_form(module, numbers, bulk.nodes, x)
     if grid is not None:
         x, weights = np.asarray(grid, dtype=float) / scale, np.zeros(len(grid))
         density, error, residual = _density(module, bulk, x)
@@ -105,6 +109,7 @@ def solve_spectrum(
         gap=np.array([sum(z > high for _, high in bulk.bands) for z in outliers.z], dtype=int),
         residual=residual,
         nodes=sum(bulk.nodes.sizes),
+        closed_form=closed,
     )
 
 
@@ -128,7 +133,7 @@ def find_bulk(module: SpectralModule, numbers: Numbers, resolution: float = 1.0,
     nodes = law(module, numbers, resolution, least=least)
     other = law(module, numbers, resolution, other=True, least=nodes.sizes)
     edges = find_edges(module, nodes, other)
-    atom = _atom(module, nodes)
+    atom = mass_at_zero(module, nodes)
     thin = atom > 0 and not abs(other.floor * other.scale / (nodes.floor * nodes.scale) - 1) < _FLOOR
     return Bulk(nodes, other, edges, _bands(edges, nodes, thin), atom, thin)
 
@@ -313,7 +318,16 @@ def _density(module: SpectralModule, bulk: Bulk, x: np.ndarray) -> tuple[np.ndar
     return trace, error, float(residual.max())
 
 
-def _atom(module: SpectralModule, nodes: Law) -> float:
+def _against_closed_form(module: SpectralModule, numbers: Numbers, nodes: Law, x: np.ndarray) -> float | None:
+    """At some of the points."""
+    if module.NAMED is None:
+        return None
+    some = x[:: max(1, len(x) // _COMPARED)]
+    (s,) = transform(stieltjes(module), nodes, some)
+    return deviation(module, numbers, (some + 1j * SMALLEST) * nodes.scale, s / nodes.scale)
+
+
+def mass_at_zero(module: SpectralModule, nodes: Law) -> float:
     """Mass at 0: by the rank of A where the module says so, else from S beside 0."""
     size, count = module.SIZE, len(nodes.fractions) * len(unit(module.SIZE))
     s = np.zeros((count, 1)) if module.ATOM_BY_RANK else transform(stieltjes(module), nodes, np.zeros(1))
