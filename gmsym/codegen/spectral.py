@@ -133,7 +133,7 @@ def _equations(system: Spectral) -> list[str]:
     rows = [  # name, arguments, expression, letters, indices and kind of the result, what it says
         ("form", "alpha rho sigma2 S", shown[sym.Sk(k)], many, "k", own, "S' of each cluster."),
         ("share", "form A", shown[sym.X(k)], single, "", own, "X of a sample."),
-        ("inverse_transform", "z p sigma2 mean_X", shown[sym.S] ** -1, many, "b", own, "The inverse of S, from means of X."),
+        ("inverse_transform", "z p sigma2 mean_X", _inverse(shown[sym.S]), many, "b", own, "The inverse of S, from means of X."),
         ("compressed", "p mean_outer", shown[sym.Q], many, "", True, "Q, from means of X kron Y Y^T."),
         ("secular", "z Q", shown[S.D], many, "", True, "What has an eigenvalue 0 at an outlier."),
         ("form_slope", "alpha rho sigma2 S_slope", shown[sym.Sk_slope(k)], many, "k", own, "Derivative of S' in z, of each cluster."),
@@ -162,6 +162,11 @@ def _equations(system: Spectral) -> list[str]:
         functions.append(_array_function(name, given.split(), expr, at, text(expr, at, index, matrix), says))
     functions += _closed_form(system)
     return [*functions, _density(shown[S.density(S.x)], many), _atom(shown, many)]
+
+
+def _inverse(expr: sp.Expr) -> sp.Expr:
+    number, rest = expr.as_coeff_Mul()
+    return expr if expr.is_zero else rest**-1 / number
 
 
 def _letters(system: Spectral, cluster: str) -> dict[sp.Expr, Letter]:
@@ -207,6 +212,8 @@ def _array_function(name: str, given: Sequence[str], expr: sp.Expr, letters: dic
 def _density(expr: sp.Expr, letters: dict[sp.Expr, Letter]) -> str:
     """The displayed density is a number times the imaginary part of a trace."""
     number, part = expr.as_independent(sp.im, as_Add=False)
+    if expr.is_zero:
+        raise UnprintableError("zero is no array: the density says nothing of its shape")
     if not isinstance(part, sp.im):
         raise UnprintableError(f"the density `{expr}` is no multiple of an imaginary part")
     _, (factor,) = printer.statements([number], {})

@@ -94,7 +94,7 @@ class _Equation:
         forms = packed.matrices(jnp.stack(each), self.size, 1)
         full, ratios = packed.matrices(slope, self.size, 1), _ratios(nodes)
         value = self.module.inverse_slope(nodes.alpha, jnp.ones(len(ratios)), ratios, full, forms, pairs)
-        return packed.of_matrices(jnp.broadcast_to(value, full.shape), self.size, 1)
+        return packed.of_matrices(jnp.broadcast_to(jnp.asarray(value, full.dtype), full.shape), self.size, 1)
 
     def linearised(self, nodes: Nodes, s: Inexact[Array, "br p"]) -> tuple[Array, Array, Array, Array]:
         """(means of X; V's linear part on S V S, (B R, B R, P); means of X kron X; S by blocks)."""
