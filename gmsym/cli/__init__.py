@@ -28,6 +28,8 @@ def main() -> None:
         _fail(error, 2)
     except (ComputationError, OSError) as error:
         _fail(error, 1)
+    except MemoryError:
+        _fail(ComputationError("memory ran out: a smaller problem is needed"), 1)
 
 
 def _fail(error: Exception, status: int) -> NoReturn:

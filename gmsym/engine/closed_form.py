@@ -7,7 +7,7 @@ import numpy as np
 from gmsym.errors import ComputationError
 from gmsym.runtime.spectral import Numbers, SpectralModule
 
-_LARGEST = 1e-5  # what rounding leaves at an edge is smaller
+_LARGEST = 1e-8  # away from the axis; other nodes than panels that end at the kinks would leave more
 
 
 def deviation(module: SpectralModule, numbers: Numbers, z: np.ndarray, s: np.ndarray) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gmsym.engine.draws import Draws, draws
-from gmsym.errors import ComputationError, InputError
+from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.runtime.frames import oriented
 from gmsym.runtime.recursion import Design, RecursionModule
 
@@ -97,9 +97,7 @@ def sample_recursion(
         InputError: an argument out of range; more steps than samples or dimensions.
         ComputationError: a trajectory diverged; names the step and the quantity.
     """
-    for name, value, least in (("steps", steps, 1), ("replicates", replicates, 2), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise InputError(f"{name} = {value!r}: an integer of at least {least} is needed")
+    check_integers(steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
     check_steps(design, steps)
     directions = steps * module.FIELDS * module.CLUSTERS
     batch = int(np.clip(_MEMORY // (8 * 3 * directions * (sum(design.sizes) + max(design.counts))), 1, replicates))

@@ -1,15 +1,15 @@
 """What every pipeline shares: the problem in numbers, loading of generated text, names, progress."""
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from numbers import Integral, Real
 from types import ModuleType
 from typing import Any
 
 from gmsym import symbols
-from gmsym.errors import InputError
+from gmsym.errors import check_positive
 from gmsym.problem import Instance, Problem
 from gmsym.system import AbstractSystem
 
@@ -23,16 +23,7 @@ def deviation_labels(about: dict[str, str]) -> dict[str, str]:
 
 def check_alpha(alpha: Any) -> float:
     """n/d as a positive number, or InputError."""
-    if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 < alpha < float("inf"):
-        raise InputError(f"alpha = {alpha!r}: samples per dimension, a positive number, are needed")
-    return float(alpha)
-
-
-def check_integers(**given: tuple[Any, int]) -> None:
-    """InputError unless each value is an integer of at least its second number (and fits 63 bits)."""
-    for name, (value, least) in given.items():
-        if isinstance(value, bool) or not isinstance(value, Integral) or not least <= value < 2**63:
-            raise InputError(f"{name} = {value!r}: an integer of at least {least} is needed")
+    return check_positive("alpha", alpha, "samples per dimension, a positive number, are needed")
 
 
 def instance_at(problem: Problem, alpha: float, parameters: dict[str, float]) -> Instance:
@@ -46,7 +37,14 @@ def problem_name(problem: Problem) -> str:
 
 
 def load(system: AbstractSystem) -> ModuleType:
-    """The generated module of a system; the same object for the same source, so that compiled functions are reused."""
+    """The generated module of a system; the same object for the same source, so that compiled functions are reused.
+
+    Raises:
+        InputError: JAX computes in single precision.
+    """
+    from gmsym.runtime import check_double
+
+    check_double()
     return _load(system.source())
 
 
@@ -55,6 +53,11 @@ def _load(source: str) -> ModuleType:
     from gmsym.runtime import load as load_text
 
     return load_text(source, "gmsym_generated")
+
+
+def say(sentence: str) -> None:
+    """A word to the user that is no failure; a program that wants to keep or to silence it takes the logger `gmsym`."""
+    logging.getLogger("gmsym").warning(sentence)
 
 
 @contextmanager

@@ -1,15 +1,18 @@
 """Effective dynamics of online SGD, and the two simulations beside it. Source: theory.md 6."""
 
 from collections.abc import Sequence
-from numbers import Real
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gmsym import derive, schema
-from gmsym.errors import InputError
-from gmsym.pipeline._stages import DEVIATION, check_integers, deviation_labels, load, progress_bar
+from gmsym.errors import InputError, check_integers, check_positive
+from gmsym.pipeline import _cost
+from gmsym.pipeline._stages import DEVIATION, deviation_labels, load, progress_bar, say
+from gmsym.pipeline._work import working
 from gmsym.problem import Problem
+from gmsym.problem.design import realised, shares
 from gmsym.problem.online import OnlineInstance, online
 from gmsym.system import AbstractSystem, Ode, Sde
 
@@ -25,6 +28,7 @@ def effective(
     time: float | Sequence[float],
     step: float,
     d: int | None = None,
+    blocks_at: int | None = None,
     tolerance: float = 1e-9,
     solver: str = "tsit5",
     progress: bool | None = None,
@@ -38,7 +42,8 @@ def effective(
         step: c; each step of online SGD is c/d.
         d: a dimension: values are then means over runs that start from the same Gram matrix, and X_deviation is the standard deviation of
             one run, to order 1/sqrt(d): too small for a test loss or error near a plateau, where its derivatives nearly vanish. The
-            next order of the mean, 1/d^2, is not known, nor what rounding rho_b d does. Default: the limit.
+            next order of the mean, 1/d^2, is not known. Default: the limit.
+        blocks_at: a dimension whose whole numbers d_b, over it, stand for rho_b, as in a simulation at that dimension. Default: d.
         tolerance: of each order parameter, relative to max(1, |value|).
         solver: "tsit5", or "kvaerno5" for stiff problems.
         progress: show a progress bar on stderr; by default only on a terminal.
@@ -47,8 +52,9 @@ def effective(
     Returns:
         Dataset with m (time, cluster, field), Q (time, field, field_b), Q_k, M (time, teacher, field), trained (time, parameter),
         test_loss, test_error (time), as far as the problem has them; the shares of each of several blocks, m_b (time, block, cluster,
-        field), Q_b and M_b; and X_error for each X: how far it moves when the quadrature nodes are exchanged and the solver's
-        tolerance is relaxed tenfold. Attributes quadrature_error and solver_error are the largest such changes.
+        field), Q_b and M_b; and X_error for each X: how far it moves when the quadrature nodes are exchanged, plus the solver's
+        error, from solutions at larger tolerances and what they make of test loss and error. Attributes quadrature_error and solver_error
+        are the largest of each; accuracy_reached is 0 where they exceed the tolerance, which is also said through the logger `gmsym`.
 
     Raises:
         InputError: an argument is unknown, missing or out of range, before anything is computed; d with a loss that has kinks in several
@@ -60,6 +66,10 @@ def effective(
     if d is not None:
         check_integers(d=(d, 1))
     given = online(problem, step, parameters)
+    rounded = d if blocks_at is None else blocks_at
+    if rounded is not None:
+        check_integers(blocks_at=(rounded, 1))
+        given = replace(given, instance=realised(given.instance, rounded))
 
     from gmsym.engine.ode import solve_ode
     from gmsym.engine.sde import check_smooth
@@ -67,16 +77,22 @@ def effective(
     module, (numbers, start) = load(system), arrays(given)
     if d is not None:
         check_smooth(module)
-    with progress_bar("solving the effective dynamics", progress) as report:
+    cost = _cost.trajectory(len(ts), sum(x.size for x in start))
+    with working("solving the effective dynamics", cost, "fewer times", progress) as report:
         solution = solve_ode(module, numbers, start, ts, tolerance=tolerance, solver=solver, report=report)
+    accuracy = solution.quadrature_error + solution.solver_error
+    if accuracy > tolerance:
+        say(f"the order parameters of {problem.loss.name} are known to {accuracy:.1g}, not to the tolerance {tolerance:.1g} asked for")
     attributes = {
         "problem": f"{problem.loss.name} / online",
         "problem_signature": problem.signature,
         "step": given.step,
         "parameters": given.instance.values,
+        **shares(given.instance),
         "signature": system.signature,
         "tolerance": tolerance,
         "solver": solver,
+        "accuracy_reached": int(accuracy <= tolerance),
         "quadrature_error": solution.quadrature_error,
         "solver_error": solution.solver_error,
         "nodes": solution.nodes,
@@ -84,7 +100,8 @@ def effective(
     }
     values, errors, deviations = labelled(solution.values), labelled(solution.errors), {}
     if d is not None:
-        with progress_bar("fluctuations and bias", progress):
+        law = _cost.fluctuation_law(len(ts), sum(x.size for x in start), 0)
+        with working("the law of fluctuations", law, "fewer times", progress):
             shift, change, deviations = (labelled(x) for x in _finite(load(derive.fluctuations(system)), numbers, start, ts, d))
         values = {name: value + shift[name] for name, value in values.items()}
         errors = {name: error + change[name] for name, error in errors.items()}
@@ -142,10 +159,21 @@ def simulate_online(
         raise InputError(f"problem = {problem!r}: a Problem is needed")
     if sampler not in ("online", "chain"):
         raise InputError(f"sampler = {sampler!r}; allowed are online, chain")
-    from gmsym.simulation import run_chain, run_online
+    check_integers(d=(d, 1), points=(points, 2), replicates=(replicates, 2), seed=(seed, 0))
+    given = online(problem, step, parameters)
+    sizes = problem.fields, problem.data.clusters, problem.data.blocks, len(given.instance.teacher_gram) + len(given.instance.trained)
+    cost = _cost.online_sgd(
+        d,
+        check_positive("time", time, "a positive number is needed, t = steps * c/d") * d / given.step,
+        points,
+        replicates,
+        *sizes,
+        chain=sampler == "chain",
+    )
+    with working("online SGD", cost, "a shorter time, a larger step, fewer replicates or points", progress) as report:
+        from gmsym.simulation import run_chain, run_online
 
-    run = run_online if sampler == "online" else run_chain
-    with progress_bar("online SGD", progress) as report:
+        run = run_online if sampler == "online" else run_chain
         return run(problem, d=d, time=time, step=step, replicates=replicates, points=points, seed=seed, report=report, **parameters)
 
 
@@ -182,6 +210,7 @@ def fluctuations(
         system = derive.fluctuations(_system(system)[0])
     problem = system.problem
     ts = times_from(time)
+    check_integers(paths=(paths, 0), seed=(seed, 0))
     given = online(problem, step, parameters)
     import xarray as xr
 
@@ -189,7 +218,8 @@ def fluctuations(
 
     module = load(system)
     numbers, start = arrays(given)
-    with progress_bar("solving the fluctuations", progress) as report:
+    cost = _cost.fluctuation_law(len(ts), sum(x.size for x in start), paths)
+    with working("the law of fluctuations", cost, "fewer times or paths", progress) as report:
         found = solve_fluctuations(module, numbers, start, ts, initial=initial)
         report(0.8)
         drawn = sample_paths(module, found, ts, paths=paths, seed=seed, initial=initial) if paths else None
@@ -258,8 +288,7 @@ def tune(
         InputError, ComputationError: as `effective`.
     """
     system, problem = _system(system)
-    if isinstance(samples, bool) or not isinstance(samples, Real) or not 0 < samples < float("inf"):
-        raise InputError(f"samples = {samples!r}: a positive number, samples for each dimension, is needed")
+    check_positive("samples", samples, "a positive number, samples for each dimension, is needed")
     given = online(problem, step, parameters)
     from gmsym.engine.ode import tune as search
 
@@ -283,13 +312,14 @@ def times_from(time: Any) -> np.ndarray:
         InputError: not a positive number, nor increasing times from 0.
     """
     try:
-        ts = np.asarray(time, dtype=float)
-    except (TypeError, ValueError):
+        numbers = np.asarray(time)
+        ts = numbers.astype(float) if numbers.dtype.kind in "iuf" else np.array([])
+    except (TypeError, ValueError, OverflowError):
         ts = np.array([])
     if ts.ndim == 0 and np.isfinite(ts) and ts > 0:
         return np.linspace(0.0, float(ts), POINTS)
     if ts.ndim != 1 or len(ts) < 2 or ts[0] != 0 or not (np.isfinite(ts).all() and (np.diff(ts) > 0).all()):
-        raise InputError(f"time = {time!r}: a positive final time, or at least two increasing times that start at 0, are needed")
+        raise InputError(f"time = {repr(time)[:60]}: a positive final time, or at least two increasing times that start at 0, are needed")
     return ts
 
 

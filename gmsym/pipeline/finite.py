@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmsym import derive, schema
-from gmsym.errors import InputError
-from gmsym.pipeline._stages import DEVIATION, check_alpha, check_integers, deviation_labels, instance_at, load, problem_name, progress_bar
+from gmsym.errors import InputError, check_integers
+from gmsym.pipeline import _cost
+from gmsym.pipeline._stages import DEVIATION, check_alpha, deviation_labels, instance_at, load, problem_name, progress_bar
+from gmsym.pipeline._work import check, memory_named, working
 from gmsym.pipeline.dmf import solve
 from gmsym.problem import Instance, Problem
-from gmsym.problem.design import design
+from gmsym.problem.design import design, realised, shares
 from gmsym.system import Recursion
 
 if TYPE_CHECKING:
@@ -60,19 +62,20 @@ def surrogate(
     if not isinstance(system, Recursion):
         raise InputError(f"system = {system!r}: a surrogate (derive.surrogate) or a Problem is needed")
     problem: Problem = system.problem
-    check_integers(n=(n, 1), d=(d, 1))
+    check_integers(n=(n, 1), d=(d, 1), steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
     instance = instance_at(problem, n / d, parameters)
     numbers = design_numbers(instance, n, d)
+    cost = _cost.surrogate(n, d, steps, replicates, problem.fields, problem.data.clusters)
+    with working("sampling the surrogate", cost, "fewer steps or replicates, or smaller n and d", progress) as report:
+        from gmsym.engine.recursion import sample_recursion
 
-    from gmsym.engine.recursion import sample_recursion
-
-    with progress_bar("sampling the surrogate", progress) as report:
         runs, scalars = sample_recursion(load(system), numbers, steps=steps, replicates=replicates, seed=seed, report=report)
     attributes = {
         "problem": problem_name(problem),
         "problem_signature": problem.signature,
         "alpha": n / d,
         "parameters": instance.values,
+        **shares(realised(instance, d, n)),
         "n": n,
         "d": d,
         "replicates": replicates,
@@ -134,17 +137,25 @@ def finite_size(
     _check_smooth(problem, "finite_size")
     alpha = check_alpha(alpha)
     check_integers(steps=(steps, 1), populations=(populations, 2), replicates=(replicates, 2), seed=(seed, 0))
+    C, K = problem.fields, problem.data.clusters
+    most = _POPULATION if population is None else _count("population", population)
+    check("finite_size", _cost.influences(max(most, steps), 1, steps, 1, populations, C, K), "fewer steps, or a smaller population")
     chosen = _times(steps, times)
     limit_system, system = derive.dmf(problem), derive.surrogate(problem)
     instance = instance_at(problem, alpha, parameters)
     module = load(system)
 
+    from gmsym.engine.bars import standard_error, student
     from gmsym.engine.fluctuation import double_runs, relative_variances
 
     n, d = _matching_size(instance, alpha, max(_SMALLEST, 2 * steps))
     if population is None:
         population = max(_POPULATION, 2 * _enough(instance, alpha), n)
     check_integers(population=(population, 2))
+    less = "fewer steps, times or populations, or a smaller population"
+    outputs = len(chosen) * (K * C + (1 + K) * C**2 + 3)
+    check("influence functions", _cost.influences(*_size(alpha, population), steps, outputs, populations, C, K), less)
+    check("the 1/n correction", _cost.surrogate(2 * n, 2 * d, steps, replicates, C, K), "fewer steps or replicates")
     if min(_size(alpha, population)) < steps:
         raise InputError(f"population = {population}: {steps} steps need at least as many samples, and dimensions at alpha = {alpha:.6g}")
     small, large = design_numbers(instance, n, d), design_numbers(instance, *_size(alpha, population))
@@ -152,16 +163,16 @@ def finite_size(
         limit_system, alpha=alpha, steps=steps, samples=samples, scrambles=scrambles, seed=seed, progress=progress, **parameters
     ).sel(time=list(chosen))
 
-    with progress_bar("influence functions", progress) as report:
+    with memory_named("influence functions", less), progress_bar("influence functions", progress) as report:
         variances = relative_variances(module, large, times=chosen, populations=populations, seed=seed, report=report)
     with progress_bar(f"surrogate at n = {n} and {2 * n}", progress) as report:
         runs = double_runs(module, small, times=chosen, replicates=replicates, seed=seed + 1, report=report)
     added = {}
     for name, variance in variances.items():
         values = np.sqrt(variance)
-        spread = values.std(0, ddof=1) / np.sqrt(populations)
+        spread = student(populations) * standard_error(values)
         change = 2 * n * (runs.single[name] - runs.double[name])
-        bias, bias_error = change.mean(0), change.std(0, ddof=1) / np.sqrt(replicates)
+        bias, bias_error = change.mean(0), student(replicates) * standard_error(change)
         columns = {
             DEVIATION: ("standard deviation times root n of", r"\sqrt{n}\,\mathrm{sd}", values.mean(0), spread),
             BIAS: ("n times the finite-size shift of", r"n\,\Delta", bias, bias_error),
@@ -240,14 +251,16 @@ def refinement(
     check_integers(steps=(steps, 1), rounds=(rounds, 1), replicates=(replicates, 1), seed=(seed, 0))
     if not isinstance(sizes, Collection) or not len(sizes) or len(set(sizes)) < len(sizes):
         raise InputError(f"sizes = {sizes!r}: different integers are needed, at least one")
+    largest = _size(alpha, max(_count("sizes", n) for n in sizes))
+    cost = _cost.rounds(*largest, len(sizes), steps, replicates, rounds, problem.fields, problem.data.clusters)
     instance = instance_at(problem, alpha, parameters)
     designs = [design_numbers(instance, *_size(alpha, n)) for n in sizes]
     large = design_numbers(instance, *_size(alpha, 4 * max(sizes)))
     module = load(derive.surrogate(problem))
-    from gmsym.engine.refinement import limit_scalars, refinement_errors
-
     methods = ("picard", "newton")
-    with progress_bar("refinement", progress) as report:
+    with working("refinement", cost, "fewer steps, rounds or replicates, or smaller sizes", progress) as report:
+        from gmsym.engine.refinement import limit_scalars, refinement_errors
+
         start = limit_scalars(module, large, steps, replicates=replicates, seed=seed + 1)
         rows, done = [], 0
         for method in methods:
@@ -294,9 +307,17 @@ def _enough(instance: Instance, alpha: float) -> int:
     return int(np.ceil(max(10 / instance.probabilities.min(), 2 * moments * alpha / instance.fractions.min())))
 
 
+def _count(name: str, value: Any) -> int:
+    check_integers(**{name: (value, 1)})
+    return int(value)
+
+
 def _size(alpha: float, n: int) -> tuple[int, int]:
     check_integers(n=(n, 1))
-    return n, max(1, round(n / alpha))
+    d = n / alpha
+    if not d < 2**63:
+        raise InputError(f"alpha = {alpha:.6g} with n = {n} asks for {d:.3g} dimensions: less than 2^63 are needed; take alpha larger")
+    return n, max(1, round(d))
 
 
 def _matching_size(instance: Instance, alpha: float, least: int) -> tuple[int, int]:
@@ -307,6 +328,8 @@ def _matching_size(instance: Instance, alpha: float, least: int) -> tuple[int, i
         parts = [*(instance.probabilities * n), d, *(instance.fractions * round(d))]
         return max(abs(part - round(part)) for part in parts)
 
+    if not least * max(1.0, alpha) < 2**62:
+        raise InputError(f"alpha = {alpha:.6g}: so many samples for each of {least} dimensions are more than can be drawn; take it smaller")
     first = max(int(np.ceil(least * max(1.0, alpha))), _enough(instance, alpha))
     n = min(range(first, first + 121), key=lambda n: (round(mismatch(n), 3), n))
     return _size(alpha, n)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmsym import derive, symbols
-from gmsym.errors import InputError
-from gmsym.pipeline._stages import check_alpha, load, problem_name, progress_bar
+from gmsym.errors import InputError, check_integers
+from gmsym.pipeline import _cost
+from gmsym.pipeline._stages import check_alpha, load, problem_name
+from gmsym.pipeline._work import working
 from gmsym.problem import Instance, Problem
 from gmsym.problem.mixture import check_positive_semidefinite
 from gmsym.system import Spectral
@@ -51,8 +53,11 @@ def spectrum(
 
     Returns:
         Dataset with density (z), edge (band, side), atom, outlier_z and overlap (outlier), and X_error, the change under other
-        quadrature nodes; `weight` (z) integrates over the bands, and density and atom make 1. Density and atom count all eigenvalues of
-        the matrix, zeros in directions that the loss does not see included. `gap` numbers the gap of an outlier from below;
+        quadrature nodes; `weight` (z) integrates over the bands. `band_mass` (band) is counted, not integrated, and makes 1 with the
+        atom; `band_mass_error` is by how much the integral of the density misses it. `undecided` (interval, side) are intervals that one
+        set of nodes takes for a gap and another one does not: the bands beside are given as one. Where nodes do not resolve a thin
+        density of one column, it is the mean over the cell of its point. Density and atom count all eigenvalues of the matrix, zeros in
+        directions that the loss does not see included. `gap` numbers the gap of an outlier from below;
         `edge_eigenvalue` (band, side, branch) changes sign where an outlier detaches. Outermost edges may be infinite. An overlap is with
         the span of parameters, means and teacher directions, with several blocks of coordinates that of each one's part in each block.
         Attributes: `residual` of the fixed point, number of `nodes`; with a closed form, `closed_form`, how far S is from it, relatively.
@@ -64,11 +69,12 @@ def spectrum(
     system = derived(system, matrix, block, trained)
     instance = state_instance(system.problem, alpha, parameters, m, Q, M)
     x = _grid(grid)
-    _check_points(points)
+    check_integers(points=(points, 8))
+    cost = _cost.densities(points if x is None else len(x), 1, system.A.rows)
+    with working("the spectrum", cost, "fewer points", False):
+        from gmsym.engine.spectral import solve_spectrum
 
-    from gmsym.engine.spectral import solve_spectrum
-
-    found = solve_spectrum(load(system), numbers(system, instance, alpha), points=points, grid=x)
+        found = solve_spectrum(load(system), numbers(system, instance, alpha), points=points, grid=x)
     return labelled(system, found, alpha, instance)
 
 
@@ -111,13 +117,15 @@ def simulate_spectrum(
     system = derived(system, matrix, block, trained)
     problem: Problem = system.problem
     instance = state_instance(problem, alpha, parameters, m, Q, M)
-    if isinstance(d, bool) or not isinstance(d, (int, np.integer)) or d < 1:
-        raise InputError(f"d = {d!r}: an integer of at least 1 is needed")
-
-    from gmsym.simulation.matrices import matrix_eigen
-
+    check_integers(d=(d, 1), replicates=(replicates, 1), seed=(seed, 0), **({} if extreme is None else {"extreme": (extreme, 1)}))
+    if not alpha * d < 2**63:
+        raise InputError(f"alpha = {alpha!r} with d = {d} asks for {alpha * d:.3g} samples: less than 2^63 are needed")
     names = [s.name for s in system.trained]
-    with progress_bar("diagonalising", progress) as report:
+    columns = problem.fields if system.block is None else 1
+    cost = _cost.eigenvalues(alpha * d, d, replicates, columns, len(names), extreme, vectors)
+    with working("diagonalising", cost, "smaller d or alpha, or fewer replicates", progress) as report:
+        from gmsym.simulation.matrices import matrix_eigen
+
         runs = matrix_eigen(
             problem,
             instance,
@@ -232,6 +240,9 @@ def labelled(system: Spectral, found: Any, alpha: float, instance: Instance) -> 
         "weight": ("z", found.weights),
         "edge": (("band", "side"), found.bands),
         "edge_error": (("band", "side"), found.band_errors),
+        "band_mass": ("band", share * found.masses, {"long_name": "mass of each band"}),
+        "band_mass_error": ("band", share * found.mass_errors),
+        "undecided": (("interval", "side"), found.undecided),
         "edge_eigenvalue": (("band", "side", "branch"), found.edge_eigenvalues),
         "atom": ((), share * found.atom + 1 - share),
         "outlier_z": ("outlier", out.z),
@@ -267,7 +278,13 @@ def spectrum_record(result: "xr.Dataset") -> dict[str, Any]:
         "outliers": outliers,
         "density": {"z": result["z"].values.tolist(), "value": result["density"].values.tolist()},
         "residual": result.attrs["residual"],
-        "error": {"edges": result["edge_error"].values.tolist(), "density": result["density_error"].values.tolist()},
+        "masses": result["band_mass"].values.tolist(),
+        "undecided": result["undecided"].values.tolist(),
+        "error": {
+            "edges": result["edge_error"].values.tolist(),
+            "density": result["density_error"].values.tolist(),
+            "masses": result["band_mass_error"].values.tolist(),
+        },
     }
 
 
@@ -315,8 +332,3 @@ def _grid(grid: Any) -> np.ndarray | None:
     if x.ndim != 1 or not len(x) or not np.isfinite(x).all() or (np.diff(x) <= 0).any():
         raise InputError("grid: an increasing sequence of finite numbers is needed")
     return x
-
-
-def _check_points(points: Any) -> None:
-    if isinstance(points, bool) or not isinstance(points, (int, np.integer)) or points < 8:
-        raise InputError(f"points = {points!r}: an integer of at least 8 is needed")

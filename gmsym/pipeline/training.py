@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from gmsym.errors import InputError
-from gmsym.pipeline._stages import progress_bar
+from gmsym.errors import InputError, check_integers
+from gmsym.pipeline._cost import training
+from gmsym.pipeline._work import working
 from gmsym.problem import Problem
 from gmsym.system import AbstractSystem
 
@@ -39,7 +40,9 @@ def simulate(
     problem = problem.problem if isinstance(problem, AbstractSystem) else problem
     if not isinstance(problem, Problem):
         raise InputError(f"problem = {problem!r}: a Problem is needed")
-    from gmsym.simulation import train
+    check_integers(n=(n, 1), d=(d, 1), steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
+    cost = training(n, d, steps, replicates, problem.fields, problem.data.clusters)
+    with working("training", cost, "fewer steps or replicates, or smaller n and d", progress) as report:
+        from gmsym.simulation import train
 
-    with progress_bar("training", progress) as report:
         return train(problem, n=n, d=d, steps=steps, replicates=replicates, seed=seed, report=report, **parameters)

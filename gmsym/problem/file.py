@@ -63,6 +63,18 @@ _RESERVED = (
     "time",
     "step",
     "points",
+    "times",
+    "population",
+    "populations",
+    "tolerance",
+    "solver",
+    "sampler",
+    "matrix",
+    "block",
+    "trained",
+    "grid",
+    "over",
+    "values",
 )
 _ARRAYS = ("probabilities", "labels", "means_gram", "variance", "blocks")
 _SYMMETRIC = {"mu_norm": 1.0, "sigma": 1.0}
@@ -285,6 +297,8 @@ def _problem_file(document: dict[str, Any], settings: Mapping[str, Any]) -> Prob
         if name in _RESERVED:
             raise InputError(f"{name} is the name of a setting and cannot be a parameter; allowed is any other name")
     file = ProblemFile(problem, values, run, simulation)
+    if not file.is_online and not run.alpha * simulation.d < 2**63:
+        raise InputError(f"[run] alpha = {run.alpha} with [simulation] d = {simulation.d} asks for more samples than can be counted")
     if not file.is_online and file.n < 1:
         raise InputError(
             f"[run] alpha = {run.alpha} with [simulation] d = {simulation.d} leaves no sample; alpha*d of at least 1 is needed"

@@ -1,11 +1,10 @@
 """The setting of online SGD on a problem: its step, its numbers, and what it needs of the problem. Source: theory.md 6."""
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, final
 
 from gmsym import symbols
-from gmsym.errors import InputError
+from gmsym.errors import InputError, check_positive
 from gmsym.problem.problem import Instance, Problem
 
 
@@ -25,8 +24,7 @@ def online(problem: Problem, step: Any, parameters: dict[str, float]) -> OnlineI
     Raises:
         InputError: not a problem for online SGD, or a number missing or out of range.
     """
-    if isinstance(step, bool) or not isinstance(step, Real) or not 0 < step < float("inf"):
-        raise InputError(f"step = {step!r}: a positive number c is needed; each step of online SGD is c/d")
+    check_positive("step", step, "a positive number c is needed; each step of online SGD is c/d")
     if symbols.alpha in problem.parameters:
         raise InputError("the problem depends on alpha, samples per dimension, which has no meaning for online SGD")
     if parameters.get("eta", step) != step:

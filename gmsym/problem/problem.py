@@ -218,7 +218,7 @@ class Problem:
             everything |= numbers.parameters(*self.trained.expressions)
         return tuple(sorted(everything, key=lambda s: s.name))
 
-    def at(self, **values: float) -> Instance:
+    def at(self, /, **values: float) -> Instance:
         """The problem in numbers.
 
         Args:

@@ -1,7 +1,6 @@
 """What the simulations of online SGD share: the printed loss, the steps at which they record, observables, replicates."""
 
 from collections.abc import Callable, Sequence
-from numbers import Integral, Real
 from types import ModuleType
 from typing import Any
 
@@ -11,8 +10,9 @@ import numpy as np
 import xarray as xr
 
 from gmsym import printer, runtime, schema, symbols
-from gmsym.errors import ComputationError, InputError
+from gmsym.errors import ComputationError, InputError, check_integers, check_positive
 from gmsym.problem import Problem
+from gmsym.problem.design import realised, shares
 from gmsym.problem.online import OnlineInstance
 from gmsym.runtime.quadrature import square_root
 
@@ -22,6 +22,7 @@ _MEMORY = 2**28  # bytes of vectors held at a time
 
 def load(problem: Problem) -> ModuleType:
     """The printed loss of a sample, the schedule's step of a coordinate, and the classifier's score if any."""
+    runtime.check_double()
     loss, trained, parameters = problem.loss, problem.trained_parameters, problem.local_parameters
     optimizer = problem.optimizer
     if optimizer.state or not optimizer.is_linear or optimizer.jacobian[0, 0] != 1:
@@ -45,12 +46,12 @@ def recorded_steps(time: float, step: float, d: int, points: int) -> np.ndarray:
     Raises:
         InputError: an argument out of range.
     """
-    if isinstance(time, bool) or not isinstance(time, Real) or not 0 < time < float("inf"):
-        raise InputError(f"time = {time!r}: a positive number is needed, t = steps * c/d")
-    for name, value, least in (("d", d, 1), ("points", points, 2)):
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-            raise InputError(f"{name} = {value!r}: an integer of at least {least} is needed")
-    total = round(time * d / step)
+    time = check_positive("time", time, "a positive number is needed, t = steps * c/d")
+    check_integers(d=(d, 1), points=(points, 2))
+    ratio = time * d / step
+    if not ratio < 2**63:
+        raise InputError(f"time = {time!r} at step c = {step!r} and d = {d} is {ratio:.3g} steps: less than 2^63 are needed")
+    total = round(ratio)
     if total < 1:
         raise InputError(f"time = {time!r} is less than half a step c/d = {step / d:.3g}; take it longer")
     return np.unique(np.linspace(0, total, points).round().astype(int))
@@ -108,9 +109,7 @@ def replicated(
         InputError: an argument out of range.
         ComputationError: a trajectory diverged.
     """
-    for name, value, least in (("replicates", replicates, 2), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-            raise InputError(f"{name} = {value!r}: an integer of at least {least} is needed")
+    check_integers(replicates=(replicates, 2), seed=(seed, 0))
     keys = jax.vmap(lambda r: jax.random.fold_in(jax.random.key(seed), r))(jnp.arange(replicates))
     batch = max(1, min(replicates, _MEMORY // (8 * vectors)))
     run = jax.jit(jax.vmap(trajectory))
@@ -126,29 +125,39 @@ def replicated(
         "simulation",
         {name: run.mean(axis=0) for name, run in runs.items()},
         {name: run.std(axis=0, ddof=1) / np.sqrt(replicates) for name, run in runs.items()},
-        attributes(problem, online) | {"d": d, "replicates": replicates, "seed": seed, "sampler": sampler},
+        attributes(problem, online, d) | {"d": d, "replicates": replicates, "seed": seed, "sampler": sampler},
         runs,
         times=times,
         parameters=[x.name for x in problem.trained_parameters],
     )
 
 
-def attributes(problem: Problem, online: OnlineInstance) -> dict[str, Any]:
+def attributes(problem: Problem, online: OnlineInstance, d: int) -> dict[str, Any]:
     """What a result of online SGD says about its problem."""
     return {
         "problem": f"{problem.loss.name} / online",
         "problem_signature": problem.signature,
         "step": online.step,
         "parameters": online.instance.values,
+        **shares(realised(online.instance, d)),
     }
 
 
 def _check_finite(observed: dict[str, np.ndarray], times: np.ndarray, first: int) -> None:
+    """Raises ComputationError at the first time at which a replicate, numbered from `first`, has diverged or has no value."""
     norm2 = np.trace(observed["Q"], axis1=-2, axis2=-1)
-    bad = np.argwhere(~(norm2 <= _LARGEST).T)
-    if len(bad):
-        time, replicate = bad[0]
+    lost = ~(norm2 <= _LARGEST)
+    if lost.any():
+        time, replicate = np.argwhere(lost.T)[0]
         raise ComputationError(
             f"online SGD diverged before time {times[time]:.6g}: |Theta|^2 = {norm2[replicate, time]:.3g} in replicate "
             f"{first + replicate}; a smaller step c may help"
         )
+    for name, values in observed.items():
+        lost = ~np.isfinite(values).all(axis=tuple(range(2, values.ndim)))
+        if lost.any():
+            time, replicate = np.argwhere(lost.T)[0]
+            raise ComputationError(
+                f"{name} is {values[replicate, time]} at time {times[time]:.6g} in replicate {first + replicate}: "
+                "the loss has no value there"
+            )

@@ -16,7 +16,7 @@ import scipy.linalg
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from gmsym import printer, runtime
-from gmsym.errors import ComputationError, InputError
+from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.problem import Instance, Problem
 from gmsym.problem.design import apportion, design
 from gmsym.runtime.frames import placed
@@ -69,9 +69,7 @@ def matrix_eigen(
         InputError: a number out of range; all eigenvalues of a matrix with more than 4000 rows; a block with too few coordinates.
         ComputationError: a matrix that is not finite; Lanczos' method did not converge.
     """
-    for name, value, least in (("n", n, 1), ("d", d, 1), ("replicates", replicates, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-            raise InputError(f"{name} = {value!r}: an integer of at least {least} is needed")
+    check_integers(n=(n, 1), d=(d, 1), replicates=(replicates, 1), seed=(seed, 0))
     counts, sizes, roots = _design(instance, n, d)
     code = runtime.load(source(problem), f"gmsym_matrix_{problem.loss.name}")
     second = jax.jit(_second(problem, code, instance, matrix, tuple(trained)))

@@ -1,7 +1,6 @@
 """Full-batch training on generated data, by jax.grad of the printed loss. Source: theory.md 0."""
 
 from collections.abc import Callable
-from numbers import Integral
 from types import ModuleType
 
 import jax
@@ -10,9 +9,9 @@ import numpy as np
 import xarray as xr
 
 from gmsym import printer, runtime, schema, symbols
-from gmsym.errors import ComputationError, InputError
+from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.problem import Instance, Problem
-from gmsym.problem.design import Design, design
+from gmsym.problem.design import Design, design, shares
 from gmsym.runtime.quadrature import square_root
 from gmsym.simulation.data import Data, generate
 from gmsym.simulation.fresh import TEST_POINTS, TEST_SHIFTS, fresh_fields
@@ -44,7 +43,7 @@ def train(
 
     Args:
         problem: what is trained.
-        n, d: samples and dimensions; n_k = p_k n and d_b = rho_b d by largest remainders.
+        n, d: samples and dimensions; n_k = p_k n and d_b = rho_b d by largest remainders, and then p_k is n_k/n.
         steps: times 0..steps-1.
         replicates: independent repetitions, at least 2, for the standard errors.
         seed: of data and orientations; replicate r is the same for every number of replicates.
@@ -60,15 +59,14 @@ def train(
         ComputationError: training diverged: a quantity is not finite, or |Theta|^2 > 1e12.
     """
     problem.check_full_batch("simulate (full-batch training)")
-    for name, value, least in (("n", n, 1), ("d", d, 1), ("steps", steps, 1), ("replicates", replicates, 2), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-            raise InputError(f"{name} = {value!r}: an integer of at least {least} is needed")
+    check_integers(n=(n, 1), d=(d, 1), steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
     if symbols.alpha in problem.parameters:
         if "alpha" in parameters:
             raise InputError(f"alpha = {parameters['alpha']!r}: in a simulation alpha is n/d = {n / d:.6g}; leave it out")
         parameters = {**parameters, "alpha": n / d}
     instance = problem.at(**parameters)
     plan = design(instance, n, d)
+    runtime.check_double()
     code = runtime.load(source(problem), f"gmsym_training_{problem.loss.name}_{problem.optimizer.name}")
     points_of = fresh_fields(problem.fields)
     replicate = jax.jit(jax.vmap(lambda key: _trajectory(problem, code, plan, generate(plan, key), points_of(key), steps)))
@@ -92,6 +90,7 @@ def train(
             "problem_signature": problem.signature,
             "alpha": n / d,
             "parameters": instance.values,
+            **shares(plan.instance),
             "n": n,
             "d": d,
             "replicates": replicates,
