@@ -143,10 +143,11 @@ def finite_size(
     chosen = _times(steps, times)
     limit_system, system = derive.dmf(problem), derive.surrogate(problem)
     instance = instance_at(problem, alpha, parameters)
-    module = load(system)
+    module, adjoint = load(system), load(derive.influence(system))
 
     from gmsym.engine.bars import standard_error, student
     from gmsym.engine.fluctuation import double_runs, relative_variances
+    from gmsym.runtime.arguments import named
 
     n, d = _matching_size(instance, alpha, max(_SMALLEST, 2 * steps))
     if population is None:
@@ -164,14 +165,14 @@ def finite_size(
     ).sel(time=list(chosen))
 
     with memory_named("influence functions", less), progress_bar("influence functions", progress) as report:
-        variances = relative_variances(module, large, times=chosen, populations=populations, seed=seed, report=report)
+        variances = relative_variances(module, adjoint, large, times=chosen, populations=populations, seed=seed, report=report)
     with progress_bar(f"surrogate at n = {n} and {2 * n}", progress) as report:
         runs = double_runs(module, small, times=chosen, replicates=replicates, seed=seed + 1, report=report)
     added = {}
     for name, variance in variances.items():
         values = np.sqrt(variance)
         spread = student(populations) * standard_error(values)
-        change = 2 * n * (runs.single[name] - runs.double[name])
+        change = named(adjoint.bias, {"total": n, "single": runs.single[name], "double": runs.double[name]})
         bias, bias_error = change.mean(0), student(replicates) * standard_error(change)
         columns = {
             DEVIATION: ("standard deviation times root n of", r"\sqrt{n}\,\mathrm{sd}", values.mean(0), spread),
