@@ -29,7 +29,7 @@ _FIRST = (
     '{\n  "kind": "',  # the manifest of a case
     "entry,time,theory,simulation,gap,standard_error,z",  # the table of a comparison
 )
-_BINARY = (b"\x89HDF", b"CDF", b"\x89PNG", b"%PDF", b"<?xml")  # how netCDF and figures begin
+_BINARY = (b"\x89HDF", b"CDF", b"\x89PNG", b"%PDF", b"<?xml", b"PK")  # how netCDF, figures and checkpoints begin
 _METADATA = {".png": "Software", ".svg": "Creator", ".pdf": "Creator"}  # the key of a figure's metadata that names the program
 _PROBE = 64 * 1024  # bytes that are written to see whether the disk takes any
 _open: set[Path] = set()  # temporaries of this process
@@ -123,6 +123,11 @@ def replacing(target: Path | str) -> Iterator[Path]:
         _open.discard(temporary)
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def busy() -> bool:
+    """Whether a file is being written."""
+    return bool(_open)
 
 
 def discard_temporaries() -> None:

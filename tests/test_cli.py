@@ -314,9 +314,11 @@ def test_compare_draws(gmsym, results, tmp_path, suffix):
 def test_demo(gmsym, monkeypatch, tmp_path, made_up):
     called = {}
     comparison = pipeline.compare(*made_up(times=12))
-    monkeypatch.setattr(pipeline, "demo", lambda directory, progress: called.update(directory=directory, progress=progress) or comparison)
+    monkeypatch.setattr(
+        pipeline, "demo", lambda directory, progress, force: called.update(directory=directory, progress=progress) or comparison
+    )
     status, out, _ = gmsym("demo", "--output", tmp_path)
-    assert status == 0 and called == {"directory": tmp_path, "progress": None}
+    assert status == 0 and called == {"directory": tmp_path, "progress": None, "force": False}
     assert "gmsym_demo.png" in out and "they agree" in out
 
 

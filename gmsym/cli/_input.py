@@ -64,5 +64,10 @@ def check_targets(force: bool, **targets: tuple[Any, ...]) -> None:
             raise InputError(f"--{option} {target}: --{other} names the same file")
 
 
+def partial(output: Path | None) -> dict[str, Path]:
+    """The option of a simulation that keeps what is done beside the target, where there is one."""
+    return {} if output is None else {"checkpoint": output.with_name(f"{output.name}.partial")}
+
+
 def progress(quiet: bool) -> bool | None:
     return False if quiet else None  # None: on a terminal only

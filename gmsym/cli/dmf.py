@@ -1,5 +1,6 @@
 """Verbs of the main chain: derive, codegen, solve, simulate, compare."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +14,7 @@ from gmsym.cli._app import (
     QuietOption,
     TextOption,
 )
-from gmsym.cli._input import check_targets, problem_verb, progress
+from gmsym.cli._input import check_targets, partial, problem_verb, progress
 from gmsym.cli._output import comparison_record, draw, equation_text, exit_unless, print_comparison, report, write, write_json
 from gmsym.cli.effective import simulate_online, solve_online
 from gmsym.errors import InputError
@@ -91,9 +92,10 @@ def simulate(
     """Train on generated data of n = alpha*d samples in d dimensions, or online on fresh samples."""
     _ = given.instance
     check_targets(force, json=(json_target,), output=(output, ".nc"))
-    result = _simulate(given, quiet)
+    result = _simulate(given, quiet, output)
     if output is not None:
         writing.write_datasets({None: result}, output)
+        partial(output)["checkpoint"].unlink(missing_ok=True)
     report(result, json_target, quiet)
 
 
@@ -112,14 +114,15 @@ def compare(
     from gmsym import pipeline
 
     if given.is_online:
-        runs = _simulate(given, quiet)
+        runs = _simulate(given, quiet, output)
         theory = solve_online(given, runs["time"].values, quiet)
     else:
         theory = solve_limit(given, given.n / given.simulation.d, quiet)  # the simulation's n/d: alpha*d may not be an integer
-        runs = _simulate(given, quiet)
+        runs = _simulate(given, quiet, output)
     comparison = pipeline.compare(theory, runs)
     if output is not None:
         writing.write_datasets({"theory": theory, "simulation": runs}, output)
+        partial(output)["checkpoint"].unlink(missing_ok=True)
     if figure is not None:
         draw(comparison.plot, figure)
     if json_target is not None:
@@ -155,9 +158,9 @@ def solve_limit(given: ProblemFile, alpha: float, quiet: bool) -> "xr.Dataset":
     )
 
 
-def _simulate(given: ProblemFile, quiet: bool) -> "xr.Dataset":
+def _simulate(given: ProblemFile, quiet: bool, output: Path | None) -> "xr.Dataset":
     if given.is_online:
-        return simulate_online(given, quiet)
+        return simulate_online(given, quiet, output)
     from gmsym import pipeline
 
     return pipeline.simulate(
@@ -168,5 +171,6 @@ def _simulate(given: ProblemFile, quiet: bool) -> "xr.Dataset":
         replicates=given.simulation.replicates,
         seed=given.run.seed,
         progress=progress(quiet),
+        **partial(output),
         **given.values,
     )

@@ -1,12 +1,13 @@
 """Verbs of online SGD."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gmsym import writing
 from gmsym.cli._app import DatasetOption, ForceOption, JsonOption, QuietOption
-from gmsym.cli._input import check_targets, problem_verb, progress
+from gmsym.cli._input import check_targets, partial, problem_verb, progress
 from gmsym.cli._output import report
 from gmsym.errors import InputError
 from gmsym.problem.file import ProblemFile
@@ -49,8 +50,8 @@ def solve_online(given: ProblemFile, time: Any, quiet: bool, d: int | None = Non
     return pipeline.effective(given.problem, time=time, step=given.run.step, d=d, progress=progress(quiet), **given.values)
 
 
-def simulate_online(given: ProblemFile, quiet: bool) -> "xr.Dataset":
-    """Online SGD of a problem file."""
+def simulate_online(given: ProblemFile, quiet: bool, output: Path | None) -> "xr.Dataset":
+    """Online SGD of a problem file; what is done is kept beside `output`."""
     from gmsym import pipeline
 
     return pipeline.simulate_online(
@@ -61,5 +62,6 @@ def simulate_online(given: ProblemFile, quiet: bool) -> "xr.Dataset":
         replicates=given.simulation.replicates,
         seed=given.run.seed,
         progress=progress(quiet),
+        **partial(output),
         **given.values,
     )

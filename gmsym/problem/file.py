@@ -69,6 +69,7 @@ _RESERVED = (
     "tolerance",
     "solver",
     "sampler",
+    "checkpoint",
     "matrix",
     "block",
     "trained",
