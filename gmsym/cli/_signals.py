@@ -9,9 +9,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from gmsym import writing
 
@@ -39,6 +39,12 @@ def stopping() -> Iterator[None]:
     def stop(number: int, frame: object) -> NoReturn:
         raise Stopped(number)
 
+    def unraisable(seen: Any, shown: Callable[[Any], object] = sys.unraisablehook) -> None:
+        """Say nothing of a stop that a callback has swallowed: the watcher sends it again."""
+        if not isinstance(seen.exc_value, Stopped):
+            shown(seen)
+
+    hook, sys.unraisablehook = sys.unraisablehook, unraisable
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
 
@@ -62,6 +68,7 @@ def stopping() -> Iterator[None]:
         yield
     finally:
         left.set()
+        sys.unraisablehook = hook
         signal.set_wakeup_fd(wakeup)
         for number, handler in before.items():
             signal.signal(number, handler)
