@@ -124,3 +124,13 @@ def test_a_state_with_trained_parameters_follows_the_dynamics():
     along = gm.spectrum_along(trajectory, problem, alpha=4.0, points=20, progress=False, **values)
     squared = trajectory["trained"].values[:, 0] ** 2  # the Hessian is v^2 times that of the squared loss
     np.testing.assert_allclose(along["edge"].values[:, 0, :], squared[:, None] * [[0.25, 2.25]], rtol=1e-7)
+
+
+def test_ordinary_defaults_are_solved(gmsym):
+    """n/d = 1, where the bulk reaches 0."""
+    for loss in ("logistic", "squared"):
+        status, out, err = gmsym("--loss", loss, "--points", 50, "--json", "-")
+        record = json.loads(out)
+        assert (status, err) == (0, "") and record["edges"][0][0] == 0 and record["masses"] == [pytest.approx(1)]
+        assert record["undecided"] == []
+    assert "mass 1.000000" in gmsym("--loss", "squared", "--points", 50)[1]

@@ -75,7 +75,7 @@ def solve(
         )
     _ = given.instance
     check_targets(force, json=(json_target,), output=(output, ".nc"))
-    result = solve_limit(given, given.run.alpha, quiet)
+    result = solve_limit(given, quiet, alpha=given.run.alpha)
     if output is not None:
         writing.write_datasets({None: result}, output)
     report(result, json_target, quiet)
@@ -115,9 +115,9 @@ def compare(
 
     if given.is_online:
         runs = _simulate(given, quiet, output)
-        theory = solve_online(given, runs["time"].values, quiet)
+        theory = solve_online(given, runs["time"].values, quiet, blocks_at=given.simulation.d)
     else:
-        theory = solve_limit(given, given.n / given.simulation.d, quiet)  # the simulation's n/d: alpha*d may not be an integer
+        theory = solve_limit(given, quiet, n=given.n, d=given.simulation.d)  # alpha*d, p_k n and rho_b d may not be integers
         runs = _simulate(given, quiet, output)
     comparison = pipeline.compare(theory, runs)
     if output is not None:
@@ -141,14 +141,14 @@ def _derived(given: ProblemFile, theory: str | None) -> "AbstractSystem":
     return pipeline.THEORIES[chosen](given.problem)
 
 
-def solve_limit(given: ProblemFile, alpha: float, quiet: bool) -> "xr.Dataset":
-    """The DMF limit of a problem file."""
+def solve_limit(given: ProblemFile, quiet: bool, **size: float) -> "xr.Dataset":
+    """The DMF limit of a problem file, of `alpha` or beside a simulation of size `n`, `d`."""
     from gmsym import pipeline
 
     run = given.run
     return pipeline.solve(
         given.problem,
-        alpha=alpha,
+        **size,
         steps=run.steps,
         samples=run.samples,
         scrambles=run.scrambles,

@@ -43,11 +43,13 @@ def effective(
     report(result, json_target, quiet)
 
 
-def solve_online(given: ProblemFile, time: Any, quiet: bool, d: int | None = None) -> "xr.Dataset":
+def solve_online(given: ProblemFile, time: Any, quiet: bool, d: int | None = None, blocks_at: int | None = None) -> "xr.Dataset":
     """The effective dynamics of a problem file, recorded as `gm.effective` does for `time`."""
     from gmsym import pipeline
 
-    return pipeline.effective(given.problem, time=time, step=given.run.step, d=d, progress=progress(quiet), **given.values)
+    return pipeline.effective(
+        given.problem, time=time, step=given.run.step, d=d, blocks_at=blocks_at, progress=progress(quiet), **given.values
+    )
 
 
 def simulate_online(given: ProblemFile, quiet: bool, output: Path | None) -> "xr.Dataset":

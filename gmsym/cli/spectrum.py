@@ -104,7 +104,7 @@ def _state(given: ProblemFile, time: float, quiet: bool) -> dict[str, Any]:
         trained = {str(name): float(last["trained"].sel(parameter=name)) for name in last.get("parameter", ())}
     else:
         run = replace(given.run, steps=int(time) + 1)
-        last, trained = solve_limit(replace(given, run=run), run.alpha, quiet).isel(time=-1), {}
+        last, trained = solve_limit(replace(given, run=run), quiet, alpha=run.alpha).isel(time=-1), {}
     names = ["m", "Q"] if given.problem.teacher is None else ["m", "Q", "M"]
     suffix = "" if given.problem.data.blocks == 1 else "_b"
     missing = [name + suffix for name in names if name + suffix not in last]
@@ -127,6 +127,8 @@ def _print_path(result: "xr.Dataset", record: dict[str, Any]) -> None:
     print_table(f"{result.attrs['problem']}, {record['matrix']}", [over, "left edge", "right edge", "outliers"], rows)
     for found in record["transitions"]:
         print(f"{over} = {found[over]:.6g}: an outlier at the {found['side']} edge, z = {found['z']:.6f}, {found['kind']}")
+    for early, late in record["unlocated"]:
+        print(f"{over} from {early:.6g} to {late:.6g}: the number of bands changes, transitions there are not located")
 
 
 def _print(result: "xr.Dataset", record: dict[str, Any]) -> None:
@@ -138,6 +140,12 @@ def _print(result: "xr.Dataset", record: dict[str, Any]) -> None:
         for i, (band, errors) in enumerate(zip(record["edges"], record["error"]["edges"], strict=True))
         for side, edge, error in zip(("left", "right"), band, errors, strict=True)
     ]
+    rows += [
+        [f"band {i}", "", f"mass {mass:.6f}", f"{error:.1e}"]
+        for i, (mass, error) in enumerate(zip(record["masses"], record["error"]["masses"], strict=True))
+    ]
     rows += [["atom", "0", f"mass {atom['mass']:.6f}", ""] for atom in record["atoms"]]
     rows += [[f"outlier, {o['side']}", text(o["z"]), f"overlap {o['overlap']:.6f}", f"{o['z_error']:.1e}"] for o in record["outliers"]]
     print_table(f"{result.attrs['problem']}, {record['matrix']}, alpha = {record['alpha']:.6g}", ["", "z", "", "error"], rows)
+    for low, high in record["undecided"]:
+        print(f"from z = {low:.6f} to {high:.6f}: perhaps a gap, narrower than the nodes can tell")

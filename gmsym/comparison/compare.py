@@ -16,6 +16,7 @@ from gmsym.comparison.entries import entries
 from gmsym.errors import InputError
 from gmsym.schema import VARIABLES
 
+_EXACT = 4.0  # stated errors by which a theory may be off an exact value
 ROUNDING = 1e-9  # relative to max(1, largest value): below this a value counts as exact, and a gap as none
 LEVEL = 0.01  # chance that a true theory is rejected
 
@@ -40,7 +41,8 @@ class Comparison:
     `gap`, `standard_error` and `z` are Datasets over all common times, with the variables of the schema. z is the gap in standard errors,
     brought to the normal scale: a standard error from few replicates is itself uncertain, so gap/standard_error follows Student's t, with
     Welch's degrees of freedom when theory and simulation both contribute; z is the normal quantile of the same tail probability, and 3
-    is equally rare whatever the number of replicates. Where both values are exact (the state at time 0) z is 0, or infinite if they differ.
+    is equally rare whatever the number of replicates. Where the simulation is exact (the state at time 0) z is 0, or infinite if the theory
+    is off by more than four of its stated errors, rounding, and what the shares n_k/n and d_b/d of the two results differ by.
 
     The summary and the verdict look at `times` only. Curves at neighbouring times and curves of one state are strongly correlated; no
     average over them has a known law, so `rms_z` (about 1 for a true theory) is for reading, and `agrees` uses the largest |z|.
@@ -167,6 +169,7 @@ def compare(theory: xr.Dataset, runs: xr.Dataset, *, times: Sequence[float] | No
         raise InputError("theory and runs have no time in common")
 
     freedom = _freedom("theory", theory, "scrambles"), _freedom("runs", runs, "replicates")
+    rounding = ROUNDING + _mismatch(theory, runs)
     gap, error, z = {}, {}, {}
     for name in VARIABLES:
         if name in theory and name in runs:
@@ -174,24 +177,37 @@ def compare(theory: xr.Dataset, runs: xr.Dataset, *, times: Sequence[float] | No
             errors = theory[f"{name}_error"], runs[f"{name}_error"]
             error[name] = np.hypot(*errors)
             scale = max(1.0, float(abs(theory[name]).max()), float(abs(runs[name]).max()))
-            z[name] = xr.apply_ufunc(_score, gap[name], *errors, kwargs={"freedom": freedom, "rounding": ROUNDING * scale})
+            z[name] = xr.apply_ufunc(
+                _score, gap[name], *errors, kwargs={"freedom": freedom, "rounding": ROUNDING * scale, "allowed": rounding * scale}
+            )
     result = xr.Dataset(gap)
     checked = _default_times(result["time"].values) if times is None else _checked_times(times, result)
     return Comparison(theory, runs, result, xr.Dataset(error), xr.Dataset(z), checked)
 
 
 def _score(
-    gap: np.ndarray, theory_error: np.ndarray, runs_error: np.ndarray, *, freedom: tuple[float, float], rounding: float
+    gap: np.ndarray, theory_error: np.ndarray, runs_error: np.ndarray, *, freedom: tuple[float, float], rounding: float, allowed: float
 ) -> np.ndarray:
     """gap / standard error on the normal scale, of the shape of `gap`; see `Comparison`."""
     variance = theory_error**2 + runs_error**2
-    exact = variance <= rounding**2
+    exact = runs_error <= rounding
     variance = np.where(exact, 1.0, variance)
     # Welch-Satterthwaite; the shares of the variance keep small errors from underflowing.
     spread = (theory_error**2 / variance) ** 2 / freedom[0] + (runs_error**2 / variance) ** 2 / freedom[1]
     tail = stdtr(1 / np.where(exact, 1.0, spread), -abs(gap) / np.sqrt(variance))
     score = np.copysign(-ndtri(np.maximum(tail, 1e-300)), gap)  # a tail that underflows would make every mean infinite
-    return np.where(exact, np.where(abs(gap) <= rounding, 0.0, np.copysign(np.inf, gap)), score)
+    return np.where(exact, np.where(abs(gap) <= allowed + _EXACT * theory_error, 0.0, np.copysign(np.inf, gap)), score)
+
+
+def _mismatch(theory: xr.Dataset, runs: xr.Dataset) -> float:
+    """How far apart the two results' shares of clusters and blocks are: whole numbers n_k and d_b round them in a simulation."""
+    apart = 0.0
+    for name in ("probabilities", "fractions"):
+        if name in theory.attrs and name in runs.attrs:
+            ours, theirs = (np.array(json.loads(result.attrs[name])) for result in (theory, runs))
+            if ours.shape == theirs.shape:
+                apart += float(abs(ours - theirs).sum())
+    return apart
 
 
 def _freedom(argument: str, dataset: xr.Dataset, count: str) -> float:

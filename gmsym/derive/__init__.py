@@ -5,10 +5,11 @@ from gmsym.derive.effective import effective as effective
 from gmsym.derive.effective import fluctuations as fluctuations
 from gmsym.derive.flow import gradient_flow as gradient_flow
 from gmsym.derive.gordon import gordon as gordon
+from gmsym.derive.influence import influence as influence
 from gmsym.derive.spectrum import spectrum as spectrum
 from gmsym.derive.surrogate import surrogate as surrogate
 
-_THEORIES = ("dmf", "effective", "fluctuations", "gordon", "gradient_flow", "spectrum", "surrogate")
+_THEORIES = ("dmf", "effective", "fluctuations", "gordon", "gradient_flow", "influence", "spectrum", "surrogate")
 
 
 def __dir__() -> list[str]:

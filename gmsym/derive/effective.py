@@ -98,7 +98,7 @@ def effective(problem: Problem) -> Ode:
         second=second,
         law=law,
         response=response,
-        local=local,
+        means=_mean_equations(local, of_cluster),
         of_cluster=of_cluster,
         tested=tuple(_tested(problem, law, group) for group in tested),
         tested_of_cluster=tested_of_cluster,
@@ -320,6 +320,26 @@ def _local_means(problem: Problem, law: S.Law, groups: Sequence[dict[sp.Symbol, 
     if any(x.has(sp.DiracDelta) for local in derivatives for x in local.response):
         return "regression", tuple(_reduced(problem, law, group, "regression") for group in groups)
     return "derivative", tuple(derivatives)
+
+
+def _mean_equations(local: Sequence[S.Local], of_cluster: Sequence[int]) -> Equations:
+    """The means of each group; where there are several, at its first cluster."""
+    found = []
+    for index, group in enumerate(local):
+        cluster = sp.Integer(1 + of_cluster.index(index)) if len(local) > 1 else k
+        size = len(group.gradient)
+        pairs = [
+            (abar(cluster, t), sp.ImmutableDenseMatrix(group.gradient), "mean gradient"),
+            (A(cluster, t), group.response[:, :size], "mean Hessian"),
+            (S.S(cluster, t), group.square, "second moment of the gradient"),
+        ]
+        pairs += [(B(cluster, i + 1, t), group.response[:, size + i], "response to a teacher") for i in range(group.response.cols - size)]
+        if group.trained:
+            pairs.append((bbar(cluster, t), sp.ImmutableDenseMatrix(group.trained), "mean gradient of the trained parameters"))
+        for lhs, rhs, meaning in pairs:
+            shown = rhs[0] if isinstance(rhs, sp.MatrixBase) and rhs.shape == (1, 1) else rhs
+            found.append(Equation(lhs, shown, f"{meaning}, over N(m, V)", "own; theory.md 9", "own"))
+    return Equations(found)
 
 
 def _reduced(problem: Problem, law: S.Law, label: dict[sp.Symbol, sp.Expr], response: S.Response) -> S.Local:

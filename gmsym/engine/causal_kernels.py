@@ -19,18 +19,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gmsym.engine.bars import error_bar
 from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.runtime import quadrature
 from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers
 from gmsym.runtime.points import sobol, whiten
 
 TOLERANCE = 1e-6  # an innovation is kept when it adds this share of a vector's squared norm
-_FINER = 100  # the effect of the tolerance on a sampled solution is its change at a tolerance so many times smaller
 EXACT_TOLERANCE = 1e-15  # where nothing is sampled
 _COARSER = 100  # the error of an unsampled solution is its change at a tolerance so many times larger
 _CHUNK = 32  # most steps of one compiled loop; the host looks at the results and reports progress in between
 _SOBOL_DIMENSIONS = (64, 256, 1024, 4096, 16384)  # scrambled Sobol sets are not nested in dimension: few fixed sizes
-_PILOT = 512  # least points of the runs that find the ranks and the effect of the tolerance
+_PILOT = 512  # least points of the run that finds the ranks
+_FEWER = 4  # the cheaper solutions behind the error bars have so many times fewer points
 _DIVERGED = 1e12
 _WORDS = {"La": "gradient", "theta": "coefficients of Theta"}
 _TINY = 1e-30
@@ -41,7 +42,7 @@ class Solution(NamedTuple):
     """Order parameters along the trajectory and their standard errors, NumPy float64. T times, K clusters, C fields."""
 
     values: dict[str, np.ndarray]  # m (T, K, C), Q (T, C, C), Q_k (T, K, C, C), train_loss, test_loss (T,), perhaps test_error (T,)
-    errors: dict[str, np.ndarray]  # spread of independent scrambles, effect of the tolerance, and of the quadrature, in quadrature
+    errors: dict[str, np.ndarray]  # of scrambles, points and tolerance (engine.bars), and of the quadrature, in quadrature
     ranks: tuple[int, int]  # innovations used by the fields (the most of any cluster) and by the gradients
     two_time: dict[str, np.ndarray]  # Q (T, T, C, C) and C (T, T, C, C), the mean of a(t) a(s)^T over the mixture; empty unless asked for
 
@@ -100,9 +101,9 @@ def solve_causal_kernels(
         runs, kernels = [output], _two_time(output) if two_time else {}
         errors = _change(output, coarse)
     else:
-        ranks, runs, effect = _sampled(module, numbers, steps, samples, scrambles, seed, tolerance, report)
-        spread = {name: np.std([run[name] for run in runs], axis=0, ddof=1) / np.sqrt(scrambles) for name in effect}
-        errors = {name: np.hypot(spread[name], effect[name]) for name in effect}
+        ranks, runs, cheaper, ratio = _sampled(module, numbers, steps, samples, scrambles, seed, tolerance, report)
+        names = [name for name in runs[0] if name not in _ROWS]
+        errors = {name: error_bar([run[name] for run in runs], [run[name] for run in cheaper], ratio) for name in names}
         every = [_two_time(run) for run in runs] if two_time else []
         kernels = {name: np.mean([kernel[name] for kernel in every], axis=0) for name in ("Q", "C")} if two_time else {}
     values = {name: np.mean([run[name] for run in runs], axis=0) for name in errors}
@@ -138,49 +139,61 @@ def _exact(module: CausalKernelsModule, numbers: Numbers, steps: int, tolerance:
         rank = min(full, 2 * rank)
 
 
-def _pilot(module, numbers, steps, seed, tolerance) -> tuple[tuple[int, int], dict[str, np.ndarray]]:
-    """The ranks at `tolerance`, and the change of the order parameters at a finer one, both from a small population."""
+def _pilot(module, numbers, steps, seed, tolerance) -> tuple[int, int]:
+    """The ranks, from a small population."""
     full = _most(module, steps)
     room = min(full, 32)
     while True:
         points = _points(max(_PILOT, 1 << (4 * room - 1).bit_length()), room, seed)
-
-        # As an array the tolerance shares one compiled loop; as a number, in the large runs, it makes a faster one.
-        def run(tol: float, points: np.ndarray = points, room: int = room) -> Any:
-            return _run(module, numbers, points, room, room, steps, jnp.asarray(tol), lambda fraction: None)
-
-        _, finer, overflow = run(tolerance / _FINER)
+        ranks, _, overflow = _run(module, numbers, points, room, room, steps, tolerance, lambda fraction: None)
         if not overflow:
-            ranks, coarse, _ = run(tolerance)
-            return ranks, _change(coarse, finer)
+            return ranks
         room = min(full, 2 * room)
 
 
 def _sampled(
     module, numbers, steps, samples, scrambles, seed, tolerance, report
-) -> tuple[tuple[int, int], list[Any], dict[str, np.ndarray]]:
-    """Independent scrambles, with the room for innovations that a small pilot run asks for: (ranks, runs, effect of the tolerance)."""
-    full = _most(module, steps)
-    (r, r_a), effect = _pilot(module, numbers, steps, seed, tolerance)
-    seeds = np.random.SeedSequence(seed).generate_state(scrambles)
-    margin = 1
+) -> tuple[tuple[int, int], list[dict[str, np.ndarray]], list[dict[str, np.ndarray]], float]:
+    """Independent scrambles, with the room for innovations that a small pilot run asks for, and a cheaper solution of each:
+    (ranks, runs, cheaper runs, how many times fewer points those have)."""
+    pilot = _pilot(module, numbers, steps, seed, tolerance)
+    seeds = [int(x) for x in np.random.SeedSequence(seed).generate_state(scrambles)]
+    ranks, runs = _scrambled(module, numbers, steps, samples, seeds, tolerance, pilot, lambda part: report(0.8 * part))
+    ratio = _FEWER if samples // _FEWER > _rounded(ranks[0] + 1) else 2
+    try:
+        _, cheaper = _scrambled(
+            module, numbers, steps, samples // ratio, seeds, ratio**2 * tolerance, ranks, lambda part: report(0.8 + 0.2 * part), True
+        )
+    except ComputationError as error:
+        raise ComputationError(f"with samples = {samples // ratio} points {error}; samples = {samples} are too few to trust") from None
+    return ranks, runs, cheaper, ratio
+
+
+def _scrambled(
+    module, numbers, steps, samples, seeds, tolerance, expected, report, cheaper=False
+) -> tuple[tuple[int, int], list[dict[str, np.ndarray]]]:
+    """One run a seed, with room for a few more innovations than `expected`: (ranks, runs)."""
+    full, margin = _most(module, steps), 1
     while True:
-        r, r_a = (min(full, _rounded(x + margin)) for x in (r, r_a))
-        done = np.zeros(scrambles)
+        r, r_a = (min(full, _rounded(x + margin)) for x in expected)
+        least = 1 << (2 * r).bit_length()
+        if samples < (least // 2 if cheaper else least):
+            raise InputError(f"samples = {samples}: at least {least} are needed for the {r} innovations of this problem")
+        done = np.zeros(len(seeds))
 
         def one(index: int, r: int = r, r_a: int = r_a, done: np.ndarray = done) -> Any:
             def progress(fraction: float) -> None:
                 done[index] = fraction
                 report(float(done.mean()))
 
-            return _run(module, numbers, _points(samples, r, int(seeds[index])), r, r_a, steps, tolerance, progress)
+            return _run(module, numbers, _points(samples, r, seeds[index]), r, r_a, steps, tolerance, progress)
 
         # XLA leaves the interpreter's lock while it computes, so two scrambles share two cores.
         with ThreadPoolExecutor(max_workers=2) as pool:
-            results = list(pool.map(one, range(scrambles)))
+            results = list(pool.map(one, range(len(seeds))))
         if not any(overflow for _, _, overflow in results):
             ranks = tuple(max(found[side] for found, _, _ in results) for side in (0, 1))
-            return ranks, [output for _, output, _ in results], effect
+            return ranks, [output for _, output, _ in results]
         margin *= 4
 
 
@@ -204,10 +217,6 @@ def _rounded(rank: int) -> int:
 @lru_cache(maxsize=16)
 def _points(samples: int, rank: int, seed: int) -> np.ndarray:
     """(rank, samples) whitened Sobol points, the first innovation on the first dimension; kept for sweeps, not to be changed."""
-    if samples < 2 * rank:
-        raise InputError(
-            f"samples = {samples}: at least {1 << (2 * rank - 1).bit_length()} are needed for the {rank} innovations of this problem"
-        )
     dimensions = next((d for d in _SOBOL_DIMENSIONS if d >= rank), rank)
     return whiten(sobol(samples, dimensions, seed)[:rank])
 

@@ -16,8 +16,9 @@ from jaxtyping import Array
 from gmsym.engine.ode import observables
 from gmsym.engine.sde import Fluctuations, unflat
 from gmsym.errors import ComputationError
+from gmsym.runtime.arguments import named
 from gmsym.runtime.nodes import Nodes
-from gmsym.runtime.ode import Numbers, State, named
+from gmsym.runtime.ode import Numbers, State
 from gmsym.runtime.sde import SdeModule
 
 _REACH = 3.0  # squared distance of the points, in deviations: then they have the fourth moment of a Gaussian along each axis

@@ -2,14 +2,14 @@
 
 The surrogate couples its samples and coordinates through sums over them alone. Give each a weight: the derivative of an order
 parameter in the weight of one of them is its influence, propagated through all later steps (the sum over rounds of
-(I - D Gamma)^{-1} and the single coordinate's own moments at once), and one reverse sweep finds all of them. Samples of a cluster are
-independent, so n Var(y) is the variance of the influence over a cluster, summed over clusters; coordinates likewise, after
-what the exact Gram matrix of (Theta_0, means) fixes is projected off.
+(I - D Gamma)^{-1} and the single coordinate's own moments at once), and one reverse sweep of the generated adjoint finds all of them
+(engine/influence.py). Samples of a cluster are independent, and so are coordinates, after what the exact Gram matrix of (Theta_0, means)
+fixes is projected off; the generated variance adds them up.
 
 The bias 1/n is what the surrogate on the samples and coordinates of two runs together differs by from the mean of the two: the
 fluctuations of first order cancel draw by draw.
 
-Cost of a population of N samples: O(P N T^2 C^2 K) time for P outputs, O(N T^{3/2} C K) memory an output in a chunk.
+Cost of a population of N samples: O(P N T^2 C^2 K) time for P outputs, O(N T C K) memory an output in a chunk.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,9 +23,12 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from gmsym.engine.draws import Draws, draws, union
+from gmsym.engine.influence import influences
 from gmsym.engine.recursion import Weights, replicate_keys, run_program, test_performance, unit_weights
 from gmsym.errors import ComputationError, InputError
+from gmsym.runtime.arguments import named
 from gmsym.runtime.frames import oriented
+from gmsym.runtime.influence import InfluenceModule
 from gmsym.runtime.recursion import Design, RecursionModule
 
 _CHUNK = 8  # outputs in one reverse sweep
@@ -79,6 +82,7 @@ def double_runs(
 
 def relative_variances(
     module: RecursionModule,
+    adjoint: InfluenceModule,
     design: Design,
     *,
     times: Sequence[int],
@@ -99,18 +103,25 @@ def relative_variances(
         )
     steps, chosen = max(times) + 1, jnp.asarray(times)
 
-    def outputs(weights: Weights, key: Array) -> dict[str, Array]:
-        order = run_program(module, design, steps, draws(design, key), weights=weights).order
+    def outputs(order: dict[str, Array]) -> dict[str, Array]:
         order = {name: value[chosen] for name, value in order.items()}
         return order | test_performance(module, design, order["m"], order["Q_k"])
 
     @eqx.filter_jit
     def variances(key: Array) -> dict[str, Array]:
-        values, pullback = jax.vjp(lambda weights: outputs(weights, key), unit_weights(design))
+        gaussians = draws(design, key)
+        run = run_program(module, design, steps, gaussians, traced=True)
+        frame = oriented(gaussians.start(len(design.root)), design.sizes, np.eye(len(design.root)))
+        means = oriented(gaussians.start(len(design.root)), design.sizes, design.root).T[module.FIELDS :]
+        values, pullback = jax.vjp(outputs, run.order)
         flat, restore = ravel_pytree(values)
-        sources = jnp.eye(len(flat))
-        found = jax.lax.map(lambda source: _variance(design, key, pullback(restore(source))[0]), sources, batch_size=_CHUNK)
-        return restore(jnp.where(jnp.isfinite(flat), sum(design.counts) * found, jnp.nan))
+
+        def variance(source: Array) -> Array:
+            (order_bar,) = pullback(restore(source))
+            return _variance(adjoint, design, frame, influences(module, adjoint, design, means, run.trace, order_bar))
+
+        found = jax.lax.map(variance, jnp.eye(len(flat)), batch_size=_CHUNK)
+        return restore(jnp.where(jnp.isfinite(flat), found, jnp.nan))
 
     parts = []
     for index, key in enumerate(replicate_keys(seed, populations)):
@@ -129,17 +140,19 @@ def constraints(design: Design) -> int:
     return 1 + rank * (rank + 1) // 2
 
 
-def _variance(design: Design, key: Array, influence: Weights) -> Array:
-    """Unbiased variance of a sum of independent influences, given cluster sizes and the Gram matrix of the start in each block."""
-    total = jnp.zeros(())
-    for count, row in zip(design.counts, influence.samples, strict=True):
-        total += count * jnp.var(row[:count], ddof=1)
-    frame = oriented(draws(design, key).start(len(design.root)), design.sizes, np.eye(len(design.root)))
+def _variance(adjoint: InfluenceModule, design: Design, frame: Array, influence: Weights) -> Array:
+    """n times the unbiased variance of a sum of independent influences, given cluster sizes and the Gram matrix of the start in each block.
+
+    Args:
+        frame: orthonormal directions of the start, (d, rank).
+    """
+    arrays = {"counts": jnp.asarray(design.counts, float), "exists": unit_weights(design).samples, "total": sum(design.counts)}
+    of_samples = named(adjoint.variance_of_samples, arrays | {"influence": influence.samples})
     pairs = np.triu_indices(len(design.root))
+    of_blocks = jnp.zeros(())
     for size, end in zip(design.sizes, np.cumsum(design.sizes), strict=True):
-        block = frame[end - size : end]
+        block, values = frame[end - size : end], influence.coordinates[end - size : end]
         known = jnp.concatenate([jnp.ones((size, 1)), block[:, pairs[0]] * block[:, pairs[1]]], axis=1)
-        values = influence.coordinates[end - size : end]
-        rest = values - known @ jnp.linalg.lstsq(known, values)[0]
-        total += size / (size - constraints(design)) * jnp.sum(rest**2)
-    return total
+        of_block = {"known": known, "fit": jnp.linalg.lstsq(known, values)[0], "influence_x": values}
+        of_blocks += named(adjoint.variance_of_coordinates, of_block | {"size": size, "fixed": constraints(design)})
+    return named(adjoint.variance, arrays | {"of_samples": of_samples, "of_blocks": of_blocks})

@@ -21,6 +21,7 @@ from gmsym.runtime.spectral import Numbers, SpectralModule
 _STEPS = {1: 0.36, 2: 0.5, 3: 0.72}  # of the trapezoid rule, in standard deviations, for fields of deviation up to 1
 _REACH = {1: 7.5, 2: 7.0, 3: 6.0}
 _PRUNED = 1e-11  # nodes whose weight is that much below the largest are left out
+_PRUNED_OTHER = 1e-13  # of other nodes, which reach further
 _SOBOL, _SOBOL_MANY, _SOBOL_ROUGH = 2**14, 2**13, 2**15  # of all clusters: in four dimensions, in more, with kinks in several directions
 _FEWEST = 2**9  # of a cluster
 _PANEL = {1: (20, 1.5), 2: (16, 2.5), 3: (12, 3.0)}  # Gauss-Legendre nodes of a panel between kinks, and its longest extent
@@ -64,6 +65,8 @@ class Law(NamedTuple):
     definite: bool  # whether A is positive semidefinite at all nodes
     floor: float  # smallest modulus of an eigenvalue of A that does not vanish identically
     refinable: bool  # whether a higher resolution has more nodes
+    # Intervals of c A, (I, 2), in which it takes all values: what a continuous A does between its kinks; None where that is not known.
+    covered: np.ndarray | None
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -81,6 +84,7 @@ class _Cluster(NamedTuple):
     labels: np.ndarray  # (L, N)
     variance: np.ndarray  # sigma2_kb, (B,)
     refinable: bool
+    piece: np.ndarray | None  # number of the region between kinks in which each node is, (N,)
 
 
 def law(module: SpectralModule, numbers: Numbers, resolution: float = 1.0, other: bool = False, least: Sequence[int] = ()) -> Law:
@@ -115,7 +119,26 @@ def law(module: SpectralModule, numbers: Numbers, resolution: float = 1.0, other
         definite=bool((eigenvalues[0] >= -1e-12 * scale).all()),
         floor=float(sizes[sizes > 1e-12 * scale].min(initial=scale)) / scale,
         refinable=any(cluster.refinable for cluster in clusters),
+        covered=_covered([clusters[k] for k in members[0][0]], groups[0], scale) if size == 1 and len(groups) == 1 else None,
     )
+
+
+def _covered(clusters: Sequence[_Cluster], group: Group, scale: float) -> np.ndarray | None:
+    """Intervals between the smallest and the largest c A of each cluster in each region, joined where they overlap."""
+    values, ranges, start = group.variance * group.matrix[0] / scale, [], 0
+    for cluster in clusters:
+        own, start = values[start : start + len(cluster.weights)], start + len(cluster.weights)
+        if cluster.piece is None:
+            return None
+        parts = [own[cluster.piece == piece] for piece in np.unique(cluster.piece)]
+        ranges += [(part.min(), part.max()) for part in parts]
+    joined: list[list[float]] = []
+    for low, high in sorted(ranges):
+        if joined and low <= joined[-1][1]:
+            joined[-1][1] = max(joined[-1][1], high)
+        else:
+            joined.append([low, high])
+    return np.array(joined)
 
 
 def _root(gram: np.ndarray) -> np.ndarray:
@@ -158,7 +181,7 @@ def _cluster(module: SpectralModule, numbers: Numbers, roots: Sequence[np.ndarra
         return np.asarray(module.kinks(centre[:, None] + root @ xi, label, numbers.parameters))
 
     probability = numbers.probabilities[k]
-    xi, weights, refinable = _rule(root, kinks if module.KINKS else None, module.KINK_FORM, probability, resolution, other)
+    xi, weights, refinable, piece = _rule(root, kinks if module.KINKS else None, module.KINK_FORM, probability, resolution, other)
     return _Cluster(
         mean=mean[:, None] + along @ xi,
         rest=np.diag(deviations**2) - along @ along.T,
@@ -167,6 +190,7 @@ def _cluster(module: SpectralModule, numbers: Numbers, roots: Sequence[np.ndarra
         labels=np.repeat(label[:, None], len(weights), axis=1),
         variance=numbers.variance[k],
         refinable=refinable,
+        piece=piece,
     )
 
 
@@ -240,34 +264,40 @@ Kinks = Callable[[np.ndarray], np.ndarray]  # (r, N) -> (loci, N)
 
 def _rule(
     root: np.ndarray, kinks: Kinks | None, kink_form: tuple[float, ...], probability: float, resolution: float, other: bool
-) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Nodes (r, N) and weights (N,) of N(0, I) for fields `root` xi, (F, r), and whether a higher resolution has more of them.
+) -> tuple[np.ndarray, np.ndarray, bool, np.ndarray | None]:
+    """Nodes (r, N) and weights (N,) of N(0, I) for fields `root` xi, (F, r), whether a higher resolution has more of them, and the
+    region between kinks in which each of them is, None where that is not known.
 
     Kinks that are seen in one direction of the fields only, `kink_form`, are the ends of panels along it.
     """
     dimensions = root.shape[1]
     if dimensions == 0:
-        return np.zeros((0, 1)), np.ones(1), False
+        return np.zeros((0, 1)), np.ones(1), False, np.zeros(1, dtype=int)
     direction = root.T @ np.asarray(kink_form) if kink_form else np.ones(dimensions)
     along = kinks is not None and bool(kink_form or dimensions == 1) and np.linalg.norm(direction) > _RANK * np.linalg.norm(root)
     rough = kinks is not None and not kink_form and dimensions > 1
     if rough or dimensions > max(_STEPS):
         wanted = (_SOBOL_ROUGH if rough else _SOBOL if dimensions == 4 else _SOBOL_MANY) * probability
         count = max(_FEWEST, 2 ** round(np.log2(wanted)))
-        return points.whitened_sobol(count, dimensions, seed=int(other)), np.full(count, 1 / count), False
+        piece = None if rough else np.zeros(count, dtype=int)
+        return points.whitened_sobol(count, dimensions, seed=int(other)), np.full(count, 1 / count), False, piece
     basis = _split(direction, root) if along and dimensions > 1 else np.eye(dimensions)
     deviations = np.linalg.norm(root @ basis, axis=0)
     axes = [_trapezoid(deviation, dimensions, resolution, other) for deviation in deviations]
+    region = np.zeros(len(axes[0][0]), dtype=int)
     if along and kinks is not None:
-        axes[0] = _panels(deviations[0], dimensions, lambda xi: kinks(basis[:, :1] * xi), resolution, other)
+        *axis, region = _panels(deviations[0], dimensions, lambda xi: kinks(basis[:, :1] * xi), resolution, other)
+        axes[0] = axis[0], axis[1]
     if np.prod([float(len(nodes)) for nodes, _ in axes]) > _MOST:
         raise ComputationError(
             f"fields of standard deviations {np.round(deviations, 2).tolist()} need more than {_MOST} nodes; take a smaller state"
         )
     grid, parts = (np.stack([g.ravel() for g in np.meshgrid(*(axis[i] for axis in axes), indexing="ij")]) for i in (0, 1))
     weights = parts.prod(0)
-    kept = weights > _PRUNED * weights.max() if dimensions > 1 or not along else np.ones(len(weights), dtype=bool)
-    return basis @ grid[:, kept], weights[kept] / weights[kept].sum(), True
+    least = (_PRUNED_OTHER if other else _PRUNED) * weights.max()
+    kept = weights > (least if dimensions > 1 or not along else 0)
+    piece = np.repeat(region, len(weights) // len(region))
+    return basis @ grid[:, kept], weights[kept] / weights[kept].sum(), True, piece[kept]
 
 
 def _split(direction: np.ndarray, root: np.ndarray) -> np.ndarray:
@@ -286,18 +316,18 @@ def _trapezoid(deviation: float, dimensions: int, resolution: float, other: bool
     return xi, np.exp(-(xi**2) / 2)
 
 
-def _panels(deviation: float, dimensions: int, kinks: Kinks, resolution: float, other: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss-Legendre panels that end at the kinks of a function of one variable."""
+def _panels(deviation: float, dimensions: int, kinks: Kinks, resolution: float, other: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gauss-Legendre panels that end at the kinks of a function of one variable, and between which kinks each node is."""
     reach = _REACH[1] + (0.6 if other else 0)
     count, extent = _PANEL[dimensions]
     longest = extent / max(1.0, deviation) / resolution * (1.25 if other else 1)
-    breaks = np.unique(np.concatenate([[-reach, reach], _zeros(kinks, reach)]))
+    breaks = kinked = np.unique(np.concatenate([[-reach, reach], _zeros(kinks, reach)]))
     breaks = np.concatenate([np.linspace(a, b, int(np.ceil((b - a) / longest)) + 1)[:-1] for a, b in zip(breaks, breaks[1:], strict=False)])
     breaks = np.append(breaks, reach)
     nodes, weights = np.polynomial.legendre.leggauss(count)
     half = np.diff(breaks) / 2
     xi = ((breaks[:-1] + breaks[1:]) / 2 + half * nodes[:, None]).ravel()
-    return xi, (half * weights[:, None]).ravel() * np.exp(-(xi**2) / 2)
+    return xi, (half * weights[:, None]).ravel() * np.exp(-(xi**2) / 2), np.searchsorted(kinked, xi)
 
 
 def _zeros(kinks, reach: float) -> np.ndarray:

@@ -30,15 +30,20 @@ _ROUGH_LEVEL = 2
 _LEVELS = 6  # refinements of the nodes that are tried
 _SCRAMBLES = (2, 3)  # further variants of rough nodes: two scrambles often agree by chance far within their error
 _SAFETY = 0.1  # tolerance of one step, relative to the tolerance asked for
+_LOOSER = {10.0: 4.0, 100.0: 40.0}  # tolerance of a step: what share of the change then is the solution's own error
+_LARGE = 1e6  # a state beyond this is on its way to infinity
+_FINEST = 1e-14  # tolerance of a step
+_TESTS = ("test_loss", "test_error")
+_TIGHTENED = 4  # how often that is lowered, tenfold each, until the error is as asked for
 
 
 class Solution(NamedTuple):
     """Order parameters at the recorded times, and what is known of their errors."""
 
     values: dict[str, np.ndarray]  # what `observables` returns, each (N, ...)
-    errors: dict[str, np.ndarray]  # bounds: change of nodes plus change of tolerance
+    errors: dict[str, np.ndarray]  # bounds: change of nodes plus a share of the changes of tolerance
     quadrature_error: float  # largest change of a state variable, relative to max(1, |value|), when the nodes change
-    solver_error: float  # the same, when the tolerance grows tenfold
+    solver_error: float  # the same, of the solver's part of the errors
     nodes: int  # in all sets
     steps: int  # of the solver
 
@@ -55,8 +60,10 @@ def solve_ode(
 ) -> Solution:
     """Integrate the effective dynamics.
 
-    The nodes are refined until a change of nodes moves no value by more than the tolerance, or the largest rule is reached; what
-    was reached is in the result.
+    The nodes are refined until a change of nodes moves no value by more than the tolerance, or the largest rule is reached; then the
+    tolerance of a step is lowered until the solver's error is as asked for. What was reached is in the result. The solver's error is a
+    share of the change of all values, those of a fresh sample included, when that tolerance grows 10 and 100 times: two such
+    changes, since one may vanish by accident where two solutions cross.
 
     Args:
         module: a loaded generated module of kind Ode.
@@ -93,18 +100,63 @@ def solve_ode(
         if gap <= tolerance or level >= last:
             break
         level += 1
-    others = [other]
+    base, others = found, [other]  # the changes of nodes are those at one tolerance
     if any(nature == "rough" for _, nature in (*module.NODES, *module.TEST_NODES)):
         others += [_run(module, solver, numbers, start, ts, scrambled, step_tolerance)[0] for scrambled in sets[2:]]
-    loose, _ = _run(module, solver, numbers, start, ts, sets[0], 10 * step_tolerance)
+    solver_errors = _solver_errors(module, solver, numbers, start, ts, sets[0], step_tolerance, found, reached.states)
+    for _ in range(0 if rough else _TIGHTENED):
+        solver_error = _largest(found, solver_errors)
+        if solver_error <= tolerance or step_tolerance <= _FINEST:
+            break
+        finer = jnp.maximum(0.1 * step_tolerance, _FINEST)
+        tighter, arrived = _run(module, solver, numbers, start, ts, sets[0], finer)
+        if not _is_complete(tighter, arrived):
+            break  # out of steps: what there is stays, with its error
+        smaller = _solver_errors(module, solver, numbers, start, ts, sets[0], finer, tighter, arrived.states)
+        if _largest(tighter, smaller) >= solver_error:
+            break  # rounding
+        found, reached, step_tolerance, solver_errors = tighter, arrived, finer, smaller
 
-    def moved(name: str, by: dict[str, Array]) -> np.ndarray:
-        return np.abs(np.asarray(found[name] - by[name]))
-
-    errors = {name: np.max([moved(name, x) for x in others], axis=0) + moved(name, loose) for name in found}
-    gap = max(_gap(found, x) for x in others)
+    quadrature_errors = {name: np.max([np.abs(np.asarray(base[name] - x[name])) for x in others], axis=0) for name in found}
+    errors = {name: quadrature_errors[name] + solver_errors[name] for name in found}
     values = {name: np.asarray(value) for name, value in found.items()}
-    return Solution(values, errors, gap, _gap(found, loose), sum(len(x.weights) for x in sets[0][0]), int(reached.steps))
+    count = sum(len(x.weights) for x in sets[0][0])
+    return Solution(values, errors, _largest(found, quadrature_errors), _largest(found, solver_errors), count, int(reached.steps))
+
+
+def _solver_errors(
+    module, solver: str, numbers: Numbers, start: State, ts, sets, step_tolerance, found: dict[str, Array], states: State
+) -> dict[str, np.ndarray]:
+    """Error of each value of a solution: a share of its changes at larger tolerances, or what the state's errors make of it.
+
+    Changes of an observable may cancel where those of the state do not, and near a correlation of 1 of two fields, where the test error
+    goes like arccos, small errors of the state are large ones of the observable.
+    """
+    changes, moved = [], []
+    for looser, share in _LOOSER.items():
+        other, reached = _run(module, solver, numbers, start, ts, sets, looser * step_tolerance)
+        changes.append({name: np.abs(np.asarray(found[name] - other[name])) / share for name in found})
+        moved.append(jax.tree.map(lambda one, two, share=share: jnp.abs(one - two) / share, states, reached.states))
+    errors = {name: np.max([change[name] for change in changes], axis=0) for name in found}
+    if not any(nature == "rough" for _, nature in module.TEST_NODES):  # jumps on fixed nodes have no derivative
+        state = jax.tree.map(lambda *x: jnp.max(jnp.stack(x), axis=0), *moved)
+        propagated = np.asarray(_propagated(module, states, state, numbers, sets[1]))
+        for i, name in enumerate(_TESTS[: propagated.shape[1]]):
+            errors[name] = np.maximum(errors[name], propagated[:, i])
+    return errors
+
+
+@eqx.filter_jit
+def _propagated(module, states: State, errors: State, numbers: Numbers, nodes) -> Array:
+    """Independent errors of the state (N, ...) as errors of test loss and error (N, 1 or 2), to first order."""
+
+    def of_time(given):
+        state, error = given
+        slopes = jax.jacrev(lambda state: _tested(module, state, numbers, nodes))(state)
+        terms = jax.tree.map(lambda slope, e: ((slope * e) ** 2).reshape(len(slope), -1).sum(axis=1), slopes, error)
+        return jnp.nan_to_num(jnp.sqrt(sum(jax.tree.leaves(terms))), nan=0.0, posinf=0.0)
+
+    return jax.lax.map(of_time, (states, errors))
 
 
 def both_sets(module: OdeModule, level: int, variant: int) -> tuple[tuple[Nodes, ...], tuple[Nodes, ...]]:
@@ -120,6 +172,8 @@ class Reached(NamedTuple):
     time: Array
     steps: Array
     done: Array
+    exhausted: Array  # whether it ended for lack of steps
+    states: State  # at the recorded times
 
 
 @eqx.filter_jit
@@ -132,6 +186,8 @@ def _run(
         jnp.max(jnp.where(jnp.isfinite(solution.ys.Q.reshape(len(ts), -1)[:, 0]), ts, ts[0])),
         arrived,
         diffrax.is_successful(solution.result),
+        solution.result == diffrax.RESULTS.max_steps_reached,
+        solution.ys,
     )
 
 
@@ -158,14 +214,16 @@ def observables(module: OdeModule, states: State, numbers: Numbers, nodes: Seque
     """At each time: Q (C, C), m (K, C), M (T, C), v (P,), Q_k (K, C, C), with several blocks Q_b, m_b and M_b with a leading axis (B,);
     and of a fresh sample test_loss and, if there is a prediction, test_error."""
 
-    def tested(state: State) -> Array:
-        mean, V = law(state, numbers)
-        return numbers.probabilities @ module.test(mean, V, numbers.labels, state.v, numbers.parameters, nodes)
-
-    performance = jax.lax.map(tested, states)
-    names = ("test_loss", "test_error")[: performance.shape[1]]
+    performance = jax.lax.map(lambda state: _tested(module, state, numbers, nodes), states)
+    names = _TESTS[: performance.shape[1]]
     found = jax.vmap(lambda state: overlaps(state, numbers))(states)
     return {**found, **{name: performance[:, i] for i, name in enumerate(names)}}
+
+
+def _tested(module: OdeModule, state: State, numbers: Numbers, nodes: Sequence[Nodes]) -> Array:
+    """Test loss and perhaps test error of a state, (1 or 2,)."""
+    mean, V = law(state, numbers)
+    return numbers.probabilities @ module.test(mean, V, numbers.labels, state.v, numbers.parameters, nodes)
 
 
 def overlaps(state: State, numbers: Numbers) -> dict[str, Array]:
@@ -183,18 +241,34 @@ def check_solver(solver: str) -> None:
 
 def check_arrival(found: dict[str, Array], reached: Reached, ts: Array) -> None:
     """Raises ComputationError unless everything is finite up to the last time."""
-    if not bool(reached.done) or not all(bool(jnp.all(jnp.isfinite(x))) for x in found.values()):
+    if _is_complete(found, reached):
+        return
+    where = f"time {float(reached.time):.6g} of {float(ts[-1]):.6g}"
+    largest = max(float(np.max(np.abs(x), initial=0.0, where=np.isfinite(x))) for x in map(np.asarray, jax.tree.leaves(reached.states)))
+    if bool(reached.exhausted) and largest < _LARGE:
         raise ComputationError(
-            f"the effective dynamics diverged or could not be followed: time {float(reached.time):.6g} of {float(ts[-1]):.6g} was reached "
-            f"in {int(reached.steps)} steps; a smaller step c, or solver = 'kvaerno5', may help"
+            f"the solver used up its {MAX_STEPS} steps after {where}: a shorter time, a larger tolerance, "
+            "or solver = 'kvaerno5', which takes long steps where the dynamics has settled"
         )
+    raise ComputationError(
+        f"the effective dynamics diverged or could not be followed: {where} was reached "
+        f"in {int(reached.steps)} steps; a smaller step c, or solver = 'kvaerno5', may help"
+    )
+
+
+def _is_complete(found: dict[str, Array], reached: Reached) -> bool:
+    return bool(reached.done) and all(bool(jnp.all(jnp.isfinite(x))) for x in found.values())
 
 
 def _gap(one: dict[str, Array], other: dict[str, Array]) -> float:
     """Largest difference of the state, relative to max(1, |value|)."""
-    names = [x for x in (*State._fields, "Q_b", "m_b", "M_b") if x in one and one[x].size]
-    changes = [jnp.abs(one[x] - other[x]) / jnp.maximum(1, jnp.abs(one[x])) for x in names]
-    return max(float(jnp.max(change)) for change in changes)
+    return _largest(one, {name: np.abs(np.asarray(one[name] - other[name])) for name in one})
+
+
+def _largest(values: dict[str, Array], errors: dict[str, np.ndarray]) -> float:
+    """Largest error of a state variable, relative to max(1, |value|)."""
+    names = [x for x in (*State._fields, "Q_b", "m_b", "M_b") if x in values and values[x].size]
+    return max(float(np.max(errors[x] / np.maximum(1, np.abs(values[x])))) for x in names)
 
 
 def crossing(

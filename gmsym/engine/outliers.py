@@ -164,14 +164,14 @@ def find(module: SpectralModule, law: Law, other: Law, gaps: list[tuple[float, f
         return compressed(module, nodes, transform(functions, nodes, z).real)
 
     none = Outliers(*(np.zeros(0) for _ in range(5)))
-    ends = [end for a, b in gaps for end in (a + _MARGIN * width, b - _MARGIN * width) if np.isfinite(end)]
+    gaps = [(a + margin, b - margin) for a, b in gaps for margin in [min(_MARGIN * width, 0.01 * (b - a))]]
+    ends = [end for gap in gaps for end in gap if np.isfinite(end)]
     if not ends:
         return none
     q, _ = at(law, np.array(ends))
     at_end = dict(zip(ends, branches(module, np.array(ends), q)[0], strict=True))
     low, high, index = [], [], []
     for a, b in gaps:
-        a, b = a + _MARGIN * width, b - _MARGIN * width
         first = int((at_end[b] < 0).sum()) if b in at_end else 0
         last = int((at_end[a] < 0).sum()) if a in at_end else q.shape[1]
         for k in range(first, last):  # the slope of at least 1 bounds the way from either end to the root

@@ -5,7 +5,7 @@ whose residual is below 1e-10 of its vector (1e-6 where Gram matrices are given 
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -56,6 +56,26 @@ class Run(NamedTuple):
     M: Float[Array, "t k c j"]  # and of the gradients
     empirical: Scalars  # as the run's own vectors have them
     used: Scalars  # as the run was driven by them
+    trace: "Trace | None" = None  # where it was asked for
+
+
+class Trace(NamedTuple):
+    """Everything that the adjoint of a run needs, by time or by slot."""
+
+    theta: Float[Array, "t c x"]
+    state: tuple[Float[Array, "t c x"], ...]
+    h: Float[Array, "t k c n"]
+    a: Float[Array, "t k c n"]
+    gradient: Float[Array, "t c x"]
+    L: Float[Array, "t k c j"]
+    M: Float[Array, "t k c j"]
+    scalars: Scalars
+    q: Float[Array, "k j x"]  # directions of the parameters
+    z: Float[Array, "k j x"]
+    Zu: Float[Array, "k j x"]
+    u: Float[Array, "k j n"]  # directions of the gradients
+    g: Float[Array, "k j n"]
+    Zq: Float[Array, "k j n"]
 
 
 class _Side(NamedTuple):
@@ -243,6 +263,7 @@ def run_program(
     coupled: bool = True,
     weights: Weights | None = None,
     fluctuations: bool = True,
+    traced: bool = False,
 ) -> Run:
     """Run the program on given Gaussians; differentiable in `offsets` and `weights`.
 
@@ -255,11 +276,11 @@ def run_program(
         coupled: see `offsets`.
         weights: of samples and coordinates (default 1).
         fluctuations: False drops phi and psi.
+        traced: whether the vectors of the run are kept, O((n + d) T C K) numbers.
     """
     n, fields, clusters = sum(design.counts), module.FIELDS, module.CLUSTERS
     widest, d = max(design.counts), sum(design.sizes)
     counts = jnp.asarray(design.counts)
-    weighted_sums = weights is not None
     weights = unit_weights(design) if weights is None else weights
     exists = unit_weights(design).samples
     deviation = jnp.sqrt(jnp.repeat(jnp.asarray(design.variance), np.asarray(design.sizes), axis=1, total_repeat_length=d))
@@ -304,7 +325,8 @@ def run_program(
             "train_loss": jnp.sum(local(module.loss, h) * weights.samples) / n,
         }
         new_theta, new_state = module.optimizer(t, theta, state, gradient, parameters)
-        return (new_theta, new_state, coordinates, samples), Run(order, L, M, *driver.rows((overlap, mean_gradient), (m, asum)))
+        run = Run(order, L, M, *driver.rows((overlap, mean_gradient), (m, asum)))
+        return (new_theta, new_state, coordinates, samples), (run, (theta, state, h, a, gradient) if traced else ())
 
     slots = steps * fields
     factor = jnp.zeros((clusters, slots, slots))
@@ -314,23 +336,11 @@ def run_program(
         return _Side(side, side, side, factor, side[:, :0] if offsets is None else side)
 
     state = tuple(jnp.zeros_like(theta) for _ in module.STATE)
-    _, run = _scan(step, (theta, state, empty(d), empty(widest)), (jnp.arange(steps), offsets), steps, segmented=weighted_sums)
-    return run
-
-
-def _scan(step: Callable, start: Any, xs: Any, steps: int, segmented: bool) -> tuple[Any, Any]:
-    """`jax.lax.scan`; segmented, a reverse sweep keeps the carry of 2 sqrt(T) steps instead of T, and runs each step again."""
-    if not segmented:
-        return jax.lax.scan(step, start, xs)
-    length = max(1, round(steps**0.5))
-    whole = steps // length * length
-    head, tail = (jax.tree.map(lambda x, part=part: x[part], xs) for part in (slice(whole), slice(whole, None)))
-    segments = jax.tree.map(lambda x: x.reshape(-1, length, *x.shape[1:]), head)
-    inner = jax.checkpoint(lambda carry, now: jax.lax.scan(jax.checkpoint(step), carry, now))
-    carry, found = jax.lax.scan(inner, start, segments)
-    carry, rest = inner(carry, tail)
-    joined = jax.tree.map(lambda x, y: jnp.concatenate([x.reshape(whole, *x.shape[2:]), y]), found, rest)
-    return carry, joined
+    carry, (run, vectors) = jax.lax.scan(step, (theta, state, empty(d), empty(widest)), (jnp.arange(steps), offsets))
+    if not traced:
+        return run
+    sides = [x for side in carry[2:] for x in (side.direction, side.fresh, side.product)]
+    return run._replace(trace=Trace(*vectors, run.L, run.M, run.used, *sides))
 
 
 def test_performance(module: RecursionModule, design: Design, m: Array, covariance: Array) -> dict[str, Array]:

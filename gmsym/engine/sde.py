@@ -19,8 +19,9 @@ from jaxtyping import Array, Float
 from gmsym.engine.ode import MAX_STEPS, SOLVERS, Solver, check_solver
 from gmsym.errors import ComputationError, InputError
 from gmsym.runtime import nodes as quadrature
+from gmsym.runtime.arguments import named
 from gmsym.runtime.nodes import Nodes
-from gmsym.runtime.ode import Numbers, OdeModule, State, call, drift, law, named
+from gmsym.runtime.ode import Numbers, OdeModule, State, call, drift, law
 from gmsym.runtime.quadrature import square_root
 from gmsym.runtime.sde import SdeModule
 

@@ -1,43 +1,33 @@
 """Density, edges, atom and outliers of a Hessian or information matrix. Source: theory.md 7, verified/effective.md 3-4 and 7.
 
-Edges are found by a dimensionless test on a scan of the real axis and then located as folds of z(S), to rounding. A gap counts only
-if other nodes see it, too: nodes that end somewhere, or are sparse somewhere, make gaps of their own where the mass is thin.
+What of edges, gaps and masses is exact, and what is decided by comparison, is said in `engine.bands`. The density is solved on the real
+axis itself, without an imaginary part of z; its error is what other nodes change. Between the edges of a band it is a square root, or
+its inverse, times a smooth function, so that on Chebyshev nodes its integral converges geometrically to the mass that is counted: the
+difference is part of the result.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, final
+from typing import final
 
 import numpy as np
 
-from gmsym.engine.nodes import Group, Law, law
-from gmsym.engine.outliers import SMALLEST, Outliers, edge_eigenvalues, find, solved, transform
-from gmsym.engine.packed import matrices, unit, unpacked
-from gmsym.engine.stieltjes import Stieltjes, stieltjes
+from gmsym.engine.bands import Bulk, branches, find_bulk
+from gmsym.engine.counting import masses_upto
+from gmsym.engine.nodes import Nodes
+from gmsym.engine.outliers import SMALLEST, Outliers, find, solved
+from gmsym.engine.packed import matrices
+from gmsym.engine.stieltjes import stieltjes
 from gmsym.errors import ComputationError
 from gmsym.runtime.spectral import Numbers, SpectralModule
 
-_DECADES, _PER_DECADE = (-6, 4), 7  # of the first scan, in the unit of the matrix
-_SCAN = 200
-_SECTIONS = 7
 _ACCURACY = 1e-4  # of the density, in mass: the nodes are refined until others agree to that
 _REFINEMENTS = 4
 _ATOM = 1e-6
-_FLOOR = 0.02  # a smallest eigenvalue of A that moves more than that with the nodes is not bounded away from 0
-_THIN = 0.05  # then the part of the bulk next to 0, in units of its width, holds too little mass for any nodes
-_LOST_MASS = 0.02
-
-
-@final
-@dataclass(frozen=True)
-class Edge:
-    """An end of a band of the bulk."""
-
-    z: float
-    right: bool  # whether the band is below it
-    s: np.ndarray  # S there, packed (B R,)
-    error: float  # change under other nodes
-    stable: bool  # whether other nodes see it
+_THIN = 0.05  # the part of the bulk next to an atom that it reaches, in units of its width, holds too little mass for any nodes
+_LOST_MASS = 0.05
+_CLOSED = 1e-6  # of the mass of a band
+_RESOLVED = 0.002  # relative difference of the density at a point and its mean over the point's cell
 
 
 @final
@@ -50,6 +40,9 @@ class Spectrum:
     density_error: np.ndarray
     weights: np.ndarray  # quadrature weights of z within the bands, (P,); zero on a grid that was given
     bands: np.ndarray  # (B, 2), increasing; the outermost ends may be infinite
+    masses: np.ndarray  # of the bands, counted, (B,); they and the atom make 1
+    mass_errors: np.ndarray  # by how much the integral of the density over each band misses that, (B,)
+    undecided: np.ndarray  # intervals that may be gaps, narrower than the nodes can tell, (U, 2)
     band_errors: np.ndarray  # (B, 2)
     edge_eigenvalues: np.ndarray  # of D at the edges, (B, 2, m q + p): NaN at ends without a gap beside them
     atom: float  # mass at 0
@@ -85,20 +78,27 @@ def solve_spectrum(
         if weights[counted] @ error[counted] < _ACCURACY or not bulk.nodes.refinable:
             break
         resolution *= 1.5
-    mass, scale = weights @ density, bulk.nodes.scale
-    if abs(mass + bulk.atom - 1) > _LOST_MASS:
-        raise ComputationError(f"the bulk has mass {mass:.4f} and the atom {bulk.atom:.4f}, which do not make 1: a band was missed")
+    scale = bulk.nodes.scale
+    within = [(x > low) & (x < high) for low, high in bulk.bands]
+    if module.SIZE == 1:
+        density, error = _averaged(module, bulk, x, weights, within, density, error)
+    mass_errors = np.array([abs(weights[own] @ density[own] - mass) for own, mass in zip(within, bulk.masses, strict=True)])
+    if mass_errors.sum() > _LOST_MASS:
+        raise ComputationError(f"the density misses mass {mass_errors.sum():.4f} of the bands: more points or a smaller state are needed")
     if grid is not None:
         x, weights = np.asarray(grid, dtype=float) / scale, np.zeros(len(grid))
         density, error, residual = _density(module, bulk, x)
-    outliers = find(module, bulk.nodes, bulk.other, _gaps(bulk), bulk.edges[-1].z - bulk.edges[0].z)
+    outliers = find(module, bulk.nodes, bulk.other, _gaps(bulk), bulk.width)
     return Spectrum(
         z=x * scale,
         density=density / scale,
         density_error=error / scale,
         weights=weights * scale,
         bands=np.array(bulk.bands) * scale,
-        band_errors=np.array([[e.error * scale if e else 0.0 for e in pair] for pair in _ends(bulk)]),
+        masses=bulk.masses,
+        mass_errors=mass_errors,
+        undecided=np.array(bulk.undecided).reshape(-1, 2) * scale,
+        band_errors=np.stack([bulk.errors[:-1, 1], bulk.errors[1:, 0]], axis=1) * scale,
         edge_eigenvalues=branches(module, bulk),
         atom=bulk.atom,
         outliers=outliers._replace(z=outliers.z * scale, error=outliers.error * scale),
@@ -108,177 +108,13 @@ def solve_spectrum(
     )
 
 
-class Bulk(NamedTuple):
-    """Bands of the bulk in the units of the nodes."""
-
-    nodes: Law
-    other: Law
-    edges: list[Edge]  # of the nodes, stable or not
-    bands: list[tuple[float, float]]  # accepted
-    atom: float
-    thin: bool  # whether the bulk reaches 0 with rapidly thinning mass
-
-
-def find_bulk(module: SpectralModule, numbers: Numbers, resolution: float = 1.0, least: Sequence[int] = ()) -> Bulk:
-    """Bands and atom at one state.
-
-    Raises:
-        ComputationError: no bulk was found, or it reaches beyond the scanned range.
-    """
-    nodes = law(module, numbers, resolution, least=least)
-    other = law(module, numbers, resolution, other=True, least=nodes.sizes)
-    edges = find_edges(module, nodes, other)
-    atom = _atom(module, nodes)
-    thin = atom > 0 and not abs(other.floor * other.scale / (nodes.floor * nodes.scale) - 1) < _FLOOR
-    return Bulk(nodes, other, edges, _bands(edges, nodes, thin), atom, thin)
-
-
-def branches(module: SpectralModule, bulk: Bulk) -> np.ndarray:
-    """Eigenvalues of D at the ends of the bands, (B, 2, m q + p), in the units of the matrix; NaN at an end without a gap beside it."""
-    kept = _ends(bulk)
-    seen = [e for pair in kept for e in pair if e is not None]
-    if not seen:
-        return np.full((len(kept), 2, 1), np.nan)
-    values = edge_eigenvalues(module, bulk.nodes, np.array([e.z for e in seen]), np.stack([e.s for e in seen], axis=1))
-    rows = iter(values * bulk.nodes.scale)
-    return np.array([[next(rows) if e is not None else np.full(values.shape[1], np.nan) for e in pair] for pair in kept])
-
-
-def _ends(bulk: Bulk) -> list[list[Edge | None]]:
-    """The edge at each end of each band, None where it was put by hand."""
-    by_place = {(e.z, e.right): e for e in bulk.edges}
-    return [[by_place.get((end, side == 1)) for side, end in enumerate(band)] for band in bulk.bands]
-
-
-# --- edges ------------------------------------------------------------------------------------------------------------
-
-
-def outside(s: np.ndarray, nodes: Law, size: int, smallest: float = SMALLEST) -> np.ndarray:
-    """Whether x + i smallest is above a gap, (P,): eta tr(S S*)/tr Im S is O(1) there and tends to 0 inside the bulk."""
-    square = _trace(np.abs(s) ** 2, nodes, 2 - unit(size))
-    return smallest * square / _trace(s.imag, nodes, unit(size)) > np.sqrt(smallest * np.sqrt(square / size))
-
-
-def _trace(packed: np.ndarray, nodes: Law, entries: np.ndarray) -> np.ndarray:
-    """sum_b rho_b of a linear form of the entries of each block, (P,): for a trace, that over the d coordinates, divided by d."""
-    return np.einsum("b,brp,r->p", nodes.fractions, packed.reshape(len(nodes.fractions), -1, packed.shape[1]), entries)
-
-
-def find_edges(module: SpectralModule, nodes: Law, other: Law) -> list[Edge]:
-    """Edges of all bands in increasing order, in the units of `nodes`."""
-    functions, size = stieltjes(module), module.SIZE
-    x, free = _scan(functions, nodes, size)
-    changes = np.flatnonzero(free[1:] != free[:-1])
-    if not len(changes):
-        raise ComputationError("no bulk was found on the real axis")
-    right = free[changes + 1]
-    low, high = x[changes], x[changes + 1]
-    low, high = _narrowed(functions, nodes, size, low, high, right, rounds=2)
-    z, s, found = _folds(functions, nodes, low, high, right)
-    if not found.all():
-        rest = ~found
-        low[rest], high[rest] = _narrowed(functions, nodes, size, low[rest], high[rest], right[rest], rounds=10)
-        z[rest] = np.where(right[rest], high[rest], low[rest])
-        s[:, rest] = transform(functions, nodes, z[rest]).real
-    return _compared(functions, nodes, other, size, z, s, right)
-
-
-def _scan(functions: Stieltjes, nodes: Law, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """(points, whether each is outside), over all scales and then evenly over the range of the bulk."""
-    positive = 10.0 ** np.linspace(*_DECADES, _PER_DECADE * (_DECADES[1] - _DECADES[0]) + 1)
-    around = (nodes.centres[:, None] + np.linspace(-4, 4, 24) / np.sqrt(float(nodes.nodes.alpha))).ravel()
-    x = np.unique(np.concatenate([positive, around] if nodes.definite else [-positive, positive, around]))
-    x = x[x > 1e-6] if nodes.definite else x[np.abs(x) > 1e-6]
-    free = outside(transform(functions, nodes, x), nodes, size)
-    inside = np.flatnonzero(~free)
-    if not len(inside):
-        return x, free
-    ends = x[max(inside[0] - 1, 0)], x[min(inside[-1] + 1, len(x) - 1)]
-    more = np.linspace(*ends, _SCAN + 2)[1:-1]
-    both = np.concatenate([x, more])
-    flags = np.concatenate([free, outside(transform(functions, nodes, more), nodes, size)])
-    order = np.argsort(both)
-    return both[order], flags[order]
-
-
-def _narrowed(functions, nodes: Law, size: int, low, high, right, rounds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Brackets of the edges, `rounds` times 8 times narrower."""
-    fractions = np.arange(1, _SECTIONS + 1) / (_SECTIONS + 1)
-    for _ in range(rounds):
-        x = low[:, None] + (high - low)[:, None] * fractions
-        free = outside(transform(functions, nodes, x.ravel()), nodes, size).reshape(x.shape)
-        beyond = np.where(right[:, None], free, ~free)  # whether the point is above the edge
-        first = np.where(beyond.any(1), beyond.argmax(1), _SECTIONS)
-        ends = np.concatenate([low[:, None], x, high[:, None]], axis=1)
-        low, high = ends[np.arange(len(low)), first], ends[np.arange(len(low)), first + 1]
-    return low, high
-
-
-def _folds(functions, nodes: Law, low, high, right) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(z, S, whether the fold of z(S) is in the bracket); S starts from the end of the bracket that is in the gap."""
-    start = np.where(right, high, low)
-    s = transform(functions, nodes, start).real
-    count = len(start)
-    padding = -count % 4
-    s_padded = np.concatenate([s, np.repeat(s[:, -1:], padding, axis=1)], axis=1)
-    z_padded = np.concatenate([start, np.full(padding, start[-1])])
-    folded, z, residual = (np.asarray(a) for a in functions.fold(nodes.nodes, s_padded, z_padded))
-    z, folded, residual = z[:count], folded[:count].T, residual[:count]
-    room = high - low + 1e-9
-    found = (residual < 1e-10) & (z > low - room) & (z < high + room)
-    return np.where(found, z, start), np.where(found, folded, s), found
-
-
-def _compared(functions, nodes: Law, other: Law, size: int, z, s, right) -> list[Edge]:
-    """Edges with what other nodes say of them: beyond the edge they must see a gap, within it the bulk."""
-    ratio = nodes.scale / other.scale
-    ends = np.concatenate([[-np.inf], z, [np.inf]])
-    below, above = z - ends[:-2], ends[2:] - z
-    gap, band = np.where(right, above, below), np.where(right, below, above)
-    band = np.where(np.isfinite(band), band, np.abs(z))
-    gap = np.minimum(gap, np.maximum(band, np.abs(z)))  # an outermost gap has no width of its own
-    gap = np.where(nodes.definite & ~right & (below == np.inf), np.minimum(gap, z), gap)  # a gap above 0
-    towards = np.where(right, 1, -1)
-    outer, inner = z + 0.05 * towards * gap, z - 0.05 * towards * band
-    free = outside(transform(functions, other, np.concatenate([outer, inner]) * ratio), other, size)
-    stable = free[: len(z)] & ~free[len(z) :]
-    padding = -len(z) % 4
-    start = np.concatenate([s, np.repeat(s[:, -1:], padding, axis=1)], axis=1) / ratio
-    z_padded = np.append(z, np.full(padding, z[-1])) * ratio
-    _, moved, residual = (np.asarray(a)[: len(z)] for a in functions.fold(other.nodes, start, z_padded))
-    shift = np.abs(moved / ratio - z)
-    error = np.where((residual < 1e-8) & (shift < 0.05 * gap), shift, 0.05 * gap)
-    return [
-        Edge(float(a), bool(r), s[:, i], float(e), bool(ok)) for i, (a, r, e, ok) in enumerate(zip(z, right, error, stable, strict=True))
-    ]
-
-
-def _bands(edges: list[Edge], nodes: Law, thin: bool) -> list[tuple[float, float]]:
-    """Bands between the edges; gaps that other nodes do not see are closed, and an outer end they do not see is open.
-
-    With fewer samples than dimensions and an A that comes close to 0 (`thin`), the bulk reaches 0, with rapidly thinning mass.
-    """
-    ends = list(edges)
-    if ends[0].right or not ends[-1].right:
-        raise ComputationError("the bulk reaches beyond the scanned range of the real axis")
-    first = ends[0].z if ends[0].stable and not (thin and nodes.definite) else (0.0 if nodes.definite else -np.inf)
-    last = ends[-1].z if ends[-1].stable else np.inf
-    inner = [first]
-    for upper, lower in zip(ends[1:-1:2], ends[2:-1:2], strict=True):
-        if upper.stable and lower.stable and not (thin and upper.z < 0 < lower.z):
-            inner += [upper.z, lower.z]
-    inner.append(last)
-    return list(zip(inner[::2], inner[1::2], strict=True))
-
-
 def _gaps(bulk: Bulk) -> list[tuple[float, float]]:
     """Intervals without bulk; at an atom S has a pole, and the equation of outliers a root that is none."""
-    ends = [-np.inf, *(end for band in bulk.bands for end in band), np.inf]
-    gaps = [(a, b) for a, b in zip(ends[::2], ends[1::2], strict=True) if np.isfinite(a) or np.isfinite(b)]
-    gaps = [(a, b) for a, b in gaps if b != -np.inf and a != np.inf]
     split = []
-    for a, b in gaps:
-        split += [(a, -_ATOM), (_ATOM, b)] if bulk.atom > _ATOM and a < 0 < b else [(a, b)]
+    for gap in bulk.gaps:
+        if gap.high > gap.low:
+            parts = [(gap.low, -_ATOM), (_ATOM, gap.high)] if bulk.atom > 0 and gap.low < 0 < gap.high else [(gap.low, gap.high)]
+            split += [(a, b) for a, b in parts if b > a]
     return split
 
 
@@ -287,7 +123,7 @@ def _gaps(bulk: Bulk) -> list[tuple[float, float]]:
 
 def _points(bulk: Bulk, points: int) -> tuple[np.ndarray, np.ndarray]:
     """Chebyshev nodes of every band and their weights; bands have points in proportion to the roots of their widths."""
-    lowest, highest = bulk.edges[0].z, bulk.edges[-1].z  # for bands with an open end
+    lowest, highest = bulk.reach
     closed = [(lowest if np.isinf(a) else a, highest if np.isinf(b) else b) for a, b in bulk.bands]
     share = np.sqrt([b - a for a, b in closed])
     counts = np.maximum(1, np.floor(points * share / share.sum())).astype(int)
@@ -300,32 +136,58 @@ def _points(bulk: Bulk, points: int) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(xs), np.concatenate(weights)
 
 
+def _averaged(
+    module: SpectralModule, bulk: Bulk, x: np.ndarray, weights: np.ndarray, within: list[np.ndarray], density: np.ndarray, error: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(density, error) with the mean over the cell of its point where nodes do not resolve it, in bands whose mass does not close.
+
+    The mass of a cell is that of the law of the nodes; where they are sparse its place is known to a cell only.
+    """
+    density, error, lowest, highest = density.copy(), error.copy(), *bulk.reach
+    starts = np.cumsum(bulk.masses) - bulk.masses
+    for (a, b), own, start, mass in zip(bulk.bands, within, starts, bulk.masses, strict=True):
+        count = int(own.sum())
+        if count < 2 or abs(weights[own] @ density[own] - mass) < _CLOSED:
+            continue
+        a, b = max(a, lowest), min(b, highest)
+        ends = (a + b) / 2 - (b - a) / 2 * np.cos(np.pi * np.arange(1, count) / count)
+        s = solved(stieltjes(module), bulk.nodes, ends)[0]
+        upto = masses_upto(bulk.nodes, ends + 1j * SMALLEST, s)
+        upto = upto - bulk.atom * (ends > 0)
+        cells = np.diff(np.concatenate([[start], upto, [start + mass]]))
+        mean = np.maximum(cells, 0) / weights[own]
+        coarse = np.abs(mean - density[own]) > _RESOLVED * np.maximum(mean, density[own])
+        error[own] = np.where(coarse, np.maximum(error[own], np.abs(mean - density[own])), error[own])
+        density[own] = np.where(coarse, mean, density[own])
+    return density, error
+
+
 def _density(module: SpectralModule, bulk: Bulk, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """(density, its change under other nodes to first order, residual)."""
+    """(density, error, residual): on the real axis, from the solution a little above it by two more steps of Newton's method.
+
+    The error is the change under other nodes, by two steps, and the last of the steps to the axis.
+    """
     functions, size, nodes, other = stieltjes(module), module.SIZE, bulk.nodes, bulk.other
-    s, residual = solved(functions, nodes, x)
+    above, residual = solved(functions, nodes, x)
     ratio = nodes.scale / other.scale
-    z = (x + 1j * SMALLEST) * ratio
-    change = np.asarray(functions.correction(other.nodes, z, s / ratio)) * ratio
-    each = (matrices(v.reshape(len(nodes.fractions), -1, len(x)), size, 1) for v in (s, change))
-    trace, moved = (np.asarray(module.density(nodes.fractions, v)) for v in each)
-    error = np.minimum(np.abs(moved), trace)  # first order overshoots at an edge
-    return trace, error, float(residual.max())
 
+    def density(s: np.ndarray) -> np.ndarray:
+        return np.asarray(module.density(nodes.fractions, matrices(s.reshape(len(nodes.fractions), -1, len(x)), size, 1)))
 
-def _atom(module: SpectralModule, nodes: Law) -> float:
-    """Mass at 0: by the rank of A where the module says so, else from S beside 0."""
-    size, count = module.SIZE, len(nodes.fractions) * len(unit(module.SIZE))
-    s = np.zeros((count, 1)) if module.ATOM_BY_RANK else transform(stieltjes(module), nodes, np.zeros(1))
-    full = np.asarray(matrices(s.reshape(len(nodes.fractions), -1, 1), size, 1))
-    ranks = np.array([_mean_rank(group, size) for group in nodes.nodes.groups])
-    one, z = np.ones(len(ranks)), np.full(1, 1j * SMALLEST)
-    weight = float(np.ravel(module.atom(nodes.nodes.alpha, one, ranks, nodes.fractions, z, full))[0])
-    return weight if weight > 1e-4 else 0.0
+    def steps(at: Nodes, z: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """S after two steps, and the last of them; without a step that would leave Im S >= 0, or that grows."""
+        first = np.asarray(functions.correction(at, z, s))
+        once = s + first
+        second = np.asarray(functions.correction(at, z, once))
+        small = np.abs(second).max(0) <= 0.5 * np.abs(first).max(0)
+        return np.where(small, once + second, once), np.where(small, second, first)
 
-
-def _mean_rank(group: Group, size: int) -> float:
-    """Of A over the nodes of a group; samples without noise add nothing."""
-    A = np.asarray(unpacked(np.asarray(group.matrix), size))
-    sizes = np.abs(A[0] if size == 1 else np.linalg.eigvalsh(np.moveaxis(A, -1, 0)).T)
-    return float(np.sum(np.asarray(group.weights) * (np.asarray(group.variance) > 0) * (sizes > 1e-12).sum(0)))
+    s, last = steps(nodes.nodes, x + 0j, above)
+    at_axis = (density(s) >= 0) & np.isfinite(s).all(0) & (np.abs(s - above).max(0) < 0.1 * np.abs(above).max(0))
+    value = np.where(at_axis, density(s), density(above))
+    remaining = np.where(at_axis, np.abs(density(last)), np.abs(density(s - above)))
+    changed = steps(other.nodes, (x + 1j * SMALLEST) * ratio, above / ratio)[0] * ratio
+    moved = np.abs(density(changed - above))
+    error = np.minimum(np.nan_to_num(moved, nan=np.inf) + np.nan_to_num(remaining, nan=np.inf), value)  # a step overshoots at an edge
+    free = np.any([(x > gap.low) & (x < gap.high) for gap in bulk.gaps], axis=0)
+    return np.where(free, 0.0, value), np.where(free, 0.0, error), float(residual.max())

@@ -80,8 +80,8 @@ def influences(population: int, dimensions: int, T: int, outputs: int, populatio
     """Reverse sweeps through the surrogate of a population, eight outputs at a time."""
     size = float(population) + float(dimensions)
     T, outputs, populations = map(float, (T, outputs, populations))
-    kept = 3 * T * C * K * size * 2 * T**0.5  # the carry of 2 sqrt(T) steps
-    return Cost(_NUMBER * 8 * kept, populations * (outputs + 1) * (T * _STEP + 24 * _PRODUCT * size * T**2 * C**2 * K))
+    run = 6 * T * C * K * size  # its directions, products and vectors
+    return Cost(_NUMBER * (run + 8 * 2 * run), populations * (outputs + 1) * (T * _STEP + 12 * _PRODUCT * size * T**2 * C**2 * K))
 
 
 def rounds(largest: int, d: int, sizes: int, T: int, R: int, number: int, C: int, K: int) -> Cost:

@@ -1,5 +1,6 @@
 """What every pipeline shares: the problem in numbers, loading of generated text, names, progress."""
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,7 +37,14 @@ def problem_name(problem: Problem) -> str:
 
 
 def load(system: AbstractSystem) -> ModuleType:
-    """The generated module of a system; the same object for the same source, so that compiled functions are reused."""
+    """The generated module of a system; the same object for the same source, so that compiled functions are reused.
+
+    Raises:
+        InputError: JAX computes in single precision.
+    """
+    from gmsym.runtime import check_double
+
+    check_double()
     return _load(system.source())
 
 
@@ -45,6 +53,11 @@ def _load(source: str) -> ModuleType:
     from gmsym.runtime import load as load_text
 
     return load_text(source, "gmsym_generated")
+
+
+def say(sentence: str) -> None:
+    """A word to the user that is no failure; a program that wants to keep or to silence it takes the logger `gmsym`."""
+    logging.getLogger("gmsym").warning(sentence)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from gmsym.pipeline._cost import limit
 from gmsym.pipeline._stages import check_alpha, instance_at, load, problem_name
 from gmsym.pipeline._work import working
 from gmsym.problem import Instance, Problem
+from gmsym.problem.design import design, shares
 from gmsym.system import CausalKernels
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 def solve(
     system: CausalKernels | Problem,
     *,
-    alpha: float,
+    alpha: float | None = None,
+    n: int | None = None,
+    d: int | None = None,
     steps: int,
     samples: int = 8192,
     scrambles: int = 4,
@@ -32,9 +35,12 @@ def solve(
     Args:
         system: DMF equations from `derive.dmf`, or a problem, which is derived first.
         alpha: samples per dimension, n/d.
+        n, d: in place of alpha, the size of a simulation that the limit is to be held against: alpha is n/d, and clusters and blocks have
+            the shares n_k/n and d_b/d that whole numbers allow.
         steps: number of times; time 0 is the initial state.
         samples: population size of each cluster, a power of two; the error falls about like 1/samples.
-        scrambles: independent repetitions, whose spread gives the standard errors.
+        scrambles: independent repetitions, whose spread gives the standard errors; each is solved again with fewer points and a
+            larger tolerance, whose effect is in the errors too.
         seed: of the scrambles.
         progress: show a progress bar on stderr; by default only on a terminal.
         parameters: a number for each parameter of the problem.
@@ -47,11 +53,14 @@ def solve(
         InputError: an argument is unknown, missing or out of range; before anything is computed.
         ComputationError: the trajectory diverged; names the step and the quantity.
     """
-    system, instance, solution = _solved(system, alpha, parameters, progress, steps=steps, samples=samples, scrambles=scrambles, seed=seed)
+    system, instance, alpha, solution = _solved(
+        system, alpha, parameters, progress, n=n, d=d, steps=steps, samples=samples, scrambles=scrambles, seed=seed
+    )
     attributes = {
         "problem": problem_name(system.problem),
         "problem_signature": system.problem.signature,
-        "alpha": float(alpha),
+        "alpha": alpha,
+        **shares(instance),
         "parameters": instance.values,
         "response": system.response,
         "rank": list(solution.ranks),
@@ -81,31 +90,38 @@ def kernels(
     Raises:
         InputError, ComputationError: as `solve`.
     """
-    _, _, solution = _solved(
-        system, alpha, parameters, progress, steps=steps, samples=samples, scrambles=scrambles, seed=seed, two_time=True
-    )
+    *_, solution = _solved(system, alpha, parameters, progress, steps=steps, samples=samples, scrambles=scrambles, seed=seed, two_time=True)
     return solution.two_time
 
 
 def _solved(
     system: Any,
-    alpha: float,
+    alpha: float | None,
     parameters: dict[str, float],
     progress: bool | None,
     *,
+    n: int | None = None,
+    d: int | None = None,
     steps: int,
     samples: int,
     scrambles: int,
     seed: int,
     two_time: bool = False,
-) -> tuple[CausalKernels, Instance, Any]:
+) -> tuple[CausalKernels, Instance, float, Any]:
     if isinstance(system, Problem):
         system = derive.dmf(system)
     if not isinstance(system, CausalKernels):
         raise InputError(f"system = {system!r}: DMF equations (derive.dmf) or a Problem are needed")
     problem: Problem = system.problem
+    if (n is None) != (d is None) or (alpha is None) == (n is None):
+        raise InputError(f"alpha = {alpha!r}, n = {n!r}, d = {d!r}: alpha, or both n and d, are needed")
+    if n is not None:
+        check_integers(n=(n, 1), d=(d, 1))
+        alpha = n / d
     alpha = check_alpha(alpha)
     instance = instance_at(problem, alpha, parameters)
+    if n is not None:
+        instance = design(instance, n, d).instance
 
     check_integers(steps=(steps, 1), samples=(samples, 64), scrambles=(scrambles, 2), seed=(seed, 0))
     tangents, sampled = system.response == "tangent", system.response != "exact"
@@ -114,7 +130,7 @@ def _solved(
         from gmsym.engine.causal_kernels import solve_causal_kernels
 
         options = {"steps": steps, "samples": samples, "scrambles": scrambles, "seed": seed, "two_time": two_time}
-        return system, instance, solve_causal_kernels(load(system), numbers(instance, alpha), report=report, **options)
+        return system, instance, alpha, solve_causal_kernels(load(system), numbers(instance, alpha), report=report, **options)
 
 
 def numbers(instance: Instance, alpha: float) -> Any:

@@ -1,6 +1,7 @@
 """Effective dynamics of online SGD, and the two simulations beside it. Source: theory.md 6."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,9 +9,10 @@ import numpy as np
 from gmsym import derive, schema
 from gmsym.errors import InputError, check_integers, check_positive
 from gmsym.pipeline import _cost
-from gmsym.pipeline._stages import DEVIATION, deviation_labels, load, progress_bar
+from gmsym.pipeline._stages import DEVIATION, deviation_labels, load, progress_bar, say
 from gmsym.pipeline._work import working
 from gmsym.problem import Problem
+from gmsym.problem.design import realised, shares
 from gmsym.problem.online import OnlineInstance, online
 from gmsym.system import AbstractSystem, Ode, Sde
 
@@ -28,6 +30,7 @@ def effective(
     time: float | Sequence[float],
     step: float,
     d: int | None = None,
+    blocks_at: int | None = None,
     tolerance: float = 1e-9,
     solver: str = "tsit5",
     progress: bool | None = None,
@@ -41,7 +44,8 @@ def effective(
         step: c; each step of online SGD is c/d.
         d: a dimension: values are then means over runs that start from the same Gram matrix, and X_deviation is the standard deviation of
             one run, to order 1/sqrt(d): too small for a test loss or error near a plateau, where its derivatives nearly vanish. The
-            next order of the mean, 1/d^2, is not known, nor what rounding rho_b d does. Default: the limit.
+            next order of the mean, 1/d^2, is not known. Default: the limit.
+        blocks_at: a dimension whose whole numbers d_b, over it, stand for rho_b, as in a simulation at that dimension. Default: d.
         tolerance: of each order parameter, relative to max(1, |value|).
         solver: "tsit5", or "kvaerno5" for stiff problems.
         progress: show a progress bar on stderr; by default only on a terminal.
@@ -50,8 +54,9 @@ def effective(
     Returns:
         Dataset with m (time, cluster, field), Q (time, field, field_b), Q_k, M (time, teacher, field), trained (time, parameter),
         test_loss, test_error (time), as far as the problem has them; the shares of each of several blocks, m_b (time, block, cluster,
-        field), Q_b and M_b; and X_error for each X: how far it moves when the quadrature nodes are exchanged and the solver's
-        tolerance is relaxed tenfold. Attributes quadrature_error and solver_error are the largest such changes.
+        field), Q_b and M_b; and X_error for each X: how far it moves when the quadrature nodes are exchanged, plus the solver's
+        error, from solutions at larger tolerances and what they make of test loss and error. Attributes quadrature_error and solver_error
+        are the largest of each; accuracy_reached is 0 where they exceed the tolerance, which is also said through the logger `gmsym`.
 
     Raises:
         InputError: an argument is unknown, missing or out of range, before anything is computed; d with a loss that has kinks in several
@@ -63,6 +68,10 @@ def effective(
     if d is not None:
         check_integers(d=(d, 1))
     given = online(problem, step, parameters)
+    rounded = d if blocks_at is None else blocks_at
+    if rounded is not None:
+        check_integers(blocks_at=(rounded, 1))
+        given = replace(given, instance=realised(given.instance, rounded))
 
     from gmsym.engine.ode import solve_ode
     from gmsym.engine.sde import check_smooth
@@ -73,14 +82,19 @@ def effective(
     cost = _cost.trajectory(len(ts), sum(x.size for x in start))
     with working("solving the effective dynamics", cost, "fewer times", progress) as report:
         solution = solve_ode(module, numbers, start, ts, tolerance=tolerance, solver=solver, report=report)
+    accuracy = solution.quadrature_error + solution.solver_error
+    if accuracy > tolerance:
+        say(f"the order parameters of {problem.loss.name} are known to {accuracy:.1g}, not to the tolerance {tolerance:.1g} asked for")
     attributes = {
         "problem": f"{problem.loss.name} / online",
         "problem_signature": problem.signature,
         "step": given.step,
         "parameters": given.instance.values,
+        **shares(given.instance),
         "signature": system.signature,
         "tolerance": tolerance,
         "solver": solver,
+        "accuracy_reached": int(accuracy <= tolerance),
         "quadrature_error": solution.quadrature_error,
         "solver_error": solution.solver_error,
         "nodes": solution.nodes,

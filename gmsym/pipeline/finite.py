@@ -16,7 +16,7 @@ from gmsym.pipeline._stages import DEVIATION, check_alpha, deviation_labels, ins
 from gmsym.pipeline._work import check, memory_named, working
 from gmsym.pipeline.dmf import solve
 from gmsym.problem import Instance, Problem
-from gmsym.problem.design import design
+from gmsym.problem.design import design, realised, shares
 from gmsym.system import Recursion
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def surrogate(
         "problem_signature": problem.signature,
         "alpha": n / d,
         "parameters": instance.values,
+        **shares(realised(instance, d, n)),
         "n": n,
         "d": d,
         "replicates": replicates,
@@ -142,9 +143,11 @@ def finite_size(
     chosen = _times(steps, times)
     limit_system, system = derive.dmf(problem), derive.surrogate(problem)
     instance = instance_at(problem, alpha, parameters)
-    module = load(system)
+    module, adjoint = load(system), load(derive.influence(system))
 
+    from gmsym.engine.bars import standard_error, student
     from gmsym.engine.fluctuation import double_runs, relative_variances
+    from gmsym.runtime.arguments import named
 
     n, d = _matching_size(instance, alpha, max(_SMALLEST, 2 * steps))
     if population is None:
@@ -162,15 +165,15 @@ def finite_size(
     ).sel(time=list(chosen))
 
     with memory_named("influence functions", less), progress_bar("influence functions", progress) as report:
-        variances = relative_variances(module, large, times=chosen, populations=populations, seed=seed, report=report)
+        variances = relative_variances(module, adjoint, large, times=chosen, populations=populations, seed=seed, report=report)
     with progress_bar(f"surrogate at n = {n} and {2 * n}", progress) as report:
         runs = double_runs(module, small, times=chosen, replicates=replicates, seed=seed + 1, report=report)
     added = {}
     for name, variance in variances.items():
         values = np.sqrt(variance)
-        spread = values.std(0, ddof=1) / np.sqrt(populations)
-        change = 2 * n * (runs.single[name] - runs.double[name])
-        bias, bias_error = change.mean(0), change.std(0, ddof=1) / np.sqrt(replicates)
+        spread = student(populations) * standard_error(values)
+        change = named(adjoint.bias, {"total": n, "single": runs.single[name], "double": runs.double[name]})
+        bias, bias_error = change.mean(0), student(replicates) * standard_error(change)
         columns = {
             DEVIATION: ("standard deviation times root n of", r"\sqrt{n}\,\mathrm{sd}", values.mean(0), spread),
             BIAS: ("n times the finite-size shift of", r"n\,\Delta", bias, bias_error),

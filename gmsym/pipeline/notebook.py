@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import nbformat
 
 _LIMIT = r"$n, d \to \infty$ at fixed $n/d$"
-_SOLVE = "alpha=given.n / given.simulation.d, steps=run.steps, samples=run.samples, scrambles=run.scrambles, seed=run.seed"
+_SOLVE = "n=given.n, d=given.simulation.d, steps=run.steps, samples=run.samples, scrambles=run.scrambles, seed=run.seed"
 _TRAIN = "n=given.n, d=given.simulation.d, steps=run.steps, replicates=given.simulation.replicates, seed=run.seed"
 _TRAIN_ONLINE = "d=given.simulation.d, time=run.time, step=run.step, replicates=given.simulation.replicates, seed=run.seed"
 _READ = """%matplotlib inline
@@ -34,7 +34,7 @@ _ONLINE = [
     ("code", "ode = gm.derive.effective(problem)\node"),
     ("text", "## Online SGD on generated samples, and the solution at the same times"),
     ("code", f"runs = gm.simulate_online(problem, {_TRAIN_ONLINE}, **values)"),
-    ("code", 'theory = gm.effective(ode, time=runs["time"].values, step=run.step, **values)\ntheory'),
+    ("code", 'theory = gm.effective(ode, time=runs["time"].values, step=run.step, blocks_at=given.simulation.d, **values)\ntheory'),
     ("code", "comparison = gm.compare(theory, runs)\ncomparison"),
     ("code", "axes = gm.overlay(theory, runs)"),
     ("text", "## The generated module"),

@@ -53,8 +53,11 @@ def spectrum(
 
     Returns:
         Dataset with density (z), edge (band, side), atom, outlier_z and overlap (outlier), and X_error, the change under other
-        quadrature nodes; `weight` (z) integrates over the bands, and density and atom make 1. Density and atom count all eigenvalues of
-        the matrix, zeros in directions that the loss does not see included. `gap` numbers the gap of an outlier from below;
+        quadrature nodes; `weight` (z) integrates over the bands. `band_mass` (band) is counted, not integrated, and makes 1 with the
+        atom; `band_mass_error` is by how much the integral of the density misses it. `undecided` (interval, side) are intervals that one
+        set of nodes takes for a gap and another one does not: the bands beside are given as one. Where nodes do not resolve a thin
+        density of one column, it is the mean over the cell of its point. Density and atom count all eigenvalues of the matrix, zeros in
+        directions that the loss does not see included. `gap` numbers the gap of an outlier from below;
         `edge_eigenvalue` (band, side, branch) changes sign where an outlier detaches. Outermost edges may be infinite. An overlap is with
         the span of parameters, means and teacher directions, with several blocks of coordinates that of each one's part in each block.
         Attributes: `residual` of the fixed point, number of `nodes`.
@@ -236,6 +239,9 @@ def labelled(system: Spectral, found: Any, alpha: float, instance: Instance) -> 
         "weight": ("z", found.weights),
         "edge": (("band", "side"), found.bands),
         "edge_error": (("band", "side"), found.band_errors),
+        "band_mass": ("band", share * found.masses, {"long_name": "mass of each band"}),
+        "band_mass_error": ("band", share * found.mass_errors),
+        "undecided": (("interval", "side"), found.undecided),
         "edge_eigenvalue": (("band", "side", "branch"), found.edge_eigenvalues),
         "atom": ((), share * found.atom + 1 - share),
         "outlier_z": ("outlier", out.z),
@@ -270,7 +276,13 @@ def spectrum_record(result: "xr.Dataset") -> dict[str, Any]:
         "outliers": outliers,
         "density": {"z": result["z"].values.tolist(), "value": result["density"].values.tolist()},
         "residual": result.attrs["residual"],
-        "error": {"edges": result["edge_error"].values.tolist(), "density": result["density_error"].values.tolist()},
+        "masses": result["band_mass"].values.tolist(),
+        "undecided": result["undecided"].values.tolist(),
+        "error": {
+            "edges": result["edge_error"].values.tolist(),
+            "density": result["density_error"].values.tolist(),
+            "masses": result["band_mass_error"].values.tolist(),
+        },
     }
 
 

@@ -47,7 +47,8 @@ def spectrum_along(
     Returns:
         Dataset of the variables of `gmsym.spectrum` with a leading dimension `time`, padded by NaN, z (time, z_index) included; and
         transition_time, transition_z, transition_side ("left" or "right" edge of a band) and transition_kind ("detaches" or
-        "absorbed") over `transition`, in the order of time.
+        "absorbed") over `transition`, in the order of time; `unlocated` (interval, end) are pairs of times between which the number of
+        bands changes, so that transitions there are not located.
 
     Raises:
         InputError: a trajectory that lacks a variable or does not fit the problem, or times that it does not have.

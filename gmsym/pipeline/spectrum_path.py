@@ -21,7 +21,19 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _TOLERANCE = 1e-6  # of a transition, relative to the spacing of the path's values
-_PADDED = ("density", "density_error", "weight", "outlier_z", "outlier_error", "overlap", "overlap_error", "overlap_trained", "gap")
+_PADDED = (
+    "band_mass",
+    "band_mass_error",
+    "density",
+    "density_error",
+    "weight",
+    "outlier_z",
+    "outlier_error",
+    "overlap",
+    "overlap_error",
+    "overlap_trained",
+    "gap",
+)
 _KEPT = (*_PADDED, "edge", "edge_error", "atom")
 
 
@@ -42,8 +54,9 @@ def spectra_on(path: Path, system: Spectral, points: int, progress: bool | None)
     """
     check_integers(points=(points, 8))
     cost = _cost.densities(points, len(path.values), system.A.rows)
+    from gmsym.engine.bands import branches, find_bulk
     from gmsym.engine.nodes import law
-    from gmsym.engine.spectral import branches, find_bulk, solve_spectrum
+    from gmsym.engine.spectral import solve_spectrum
 
     module = load(system)
 
@@ -66,10 +79,14 @@ def spectra_on(path: Path, system: Spectral, points: int, progress: bool | None)
         bulk = find_bulk(module, in_numbers(x), least=least)
         return branches(module, bulk), np.array(bulk.bands) * bulk.nodes.scale
 
-    transitions = []
+    transitions, unlocated = [], []
     for i in range(len(states) - 1):
-        transitions += _transitions(at_edges, path.values[i], path.values[i + 1], crossings[i], crossings[i + 1])
-    return _joined(results, path, sorted(transitions))
+        early, late = path.values[i], path.values[i + 1]
+        found = _transitions(at_edges, early, late, crossings[i], crossings[i + 1])
+        if found is None:
+            unlocated.append((early, late))
+        transitions += found or []
+    return _joined(results, path, sorted(transitions), unlocated)
 
 
 def path_record(result: "xr.Dataset") -> dict[str, Any]:
@@ -86,23 +103,35 @@ def path_record(result: "xr.Dataset") -> dict[str, Any]:
     names = (over, "z", "side", "kind")
     columns = zip(*(result[f"transition_{name}"].values.tolist() for name in names), strict=True)
     transitions = [dict(zip(names, row, strict=True)) for row in columns]
-    return {"matrix": result.attrs["matrix"], "over": over, "spectra": spectra, "transitions": transitions}
+    unlocated = result["unlocated"].values.tolist()
+    return {"matrix": result.attrs["matrix"], "over": over, "spectra": spectra, "transitions": transitions, "unlocated": unlocated}
+
+
+class _Changed(Exception):
+    """The number of bands is another one in between."""
 
 
 def _transitions(
     at_edges: Callable[[float], tuple[np.ndarray, np.ndarray]], early: float, late: float, before: np.ndarray, after: np.ndarray
-) -> list[tuple[float, float, str, str]]:
-    """(place, z, side, kind) of the changes of sign between two places on the path that have the same bands."""
+) -> list[tuple[float, float, str, str]] | None:
+    """(place, z, side, kind) of the changes of sign between two places on the path; None if the bands are not the same throughout."""
     if before.shape != after.shape:
-        return []
+        return None
     found = []
     for band, side, k in np.argwhere((before * after < 0) & np.isfinite(before * after)):
 
-        def eigenvalue(x: float, place: tuple[int, int, int] = (band, side, k), size: int = len(before)) -> float:
+        def eigenvalue(x: float, place: tuple[int, int, int] = (band, side, k), shape: tuple[int, ...] = before.shape) -> float:
             values = at_edges(x)[0]
-            return float(values[place]) if len(values) == size else np.nan
+            if values.shape != shape or not np.isfinite(values[place]):
+                raise _Changed
+            return float(values[place])
 
-        where = float(brentq(eigenvalue, early, late, xtol=_TOLERANCE * (late - early)))
+        try:
+            if eigenvalue(early) * eigenvalue(late) > 0:  # a transition at an end, to the accuracy of the nodes
+                return None
+            where = float(brentq(eigenvalue, early, late, xtol=_TOLERANCE * (late - early)))
+        except _Changed:
+            return None
         z = float(at_edges(where)[1][band, side])
         # Above a right edge an outlier needs a negative eigenvalue at the edge; below a left one, a positive one.
         gained = after[band, side, k] < 0 if side == 1 else after[band, side, k] > 0
@@ -110,7 +139,12 @@ def _transitions(
     return found
 
 
-def _joined(results: list["xr.Dataset"], path: Path, transitions: list[tuple[float, float, str, str]]) -> "xr.Dataset":
+def _joined(
+    results: list["xr.Dataset"],
+    path: Path,
+    transitions: list[tuple[float, float, str, str]],
+    unlocated: list[tuple[float, float]],
+) -> "xr.Dataset":
     import xarray as xr
 
     first = results[0]
@@ -127,6 +161,7 @@ def _joined(results: list["xr.Dataset"], path: Path, transitions: list[tuple[flo
     columns = list(zip(*transitions, strict=True)) or [(), (), (), ()]
     for name, column, kind in zip((path.name, "z", "side", "kind"), columns, (float, float, str, str), strict=True):
         variables[f"transition_{name}"] = ("transition", np.array(column, dtype=kind))
+    variables["unlocated"] = (("interval", "end"), np.array(unlocated, dtype=float).reshape(-1, 2))
     about = {k: v for k, v in first.attrs.items() if k not in ("state", "residual", "nodes", "parameters", path.name)}
     about |= {"kind": "spectrum along", "over": path.name, "residual": max(r.attrs["residual"] for r in results)}
     z = variables.pop("z")

@@ -5,7 +5,7 @@ of the fixed vectors is the given one. What fluctuates from replicate to replica
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -19,7 +19,7 @@ from gmsym.problem.problem import Instance
 class Design:
     """How many samples are in each cluster, how many coordinates in each block, and the vectors' common Gram matrix."""
 
-    instance: Instance
+    instance: Instance  # with p_k = n_k/n and rho_b = d_b/d
     counts: tuple[int, ...]  # n_k, (K,)
     sizes: tuple[int, ...]  # d_b, (B,)
     root: np.ndarray  # R with R^T R = Gram matrix of (Theta_0, means), (rank, C + K)
@@ -29,8 +29,14 @@ class Design:
         return rows_of(self.sizes)
 
 
+def realised(instance: Instance, d: int, n: int | None = None) -> Instance:
+    """The instance with the shares that whole numbers allow: d_b/d for rho_b, and n_k/n for p_k if samples are counted."""
+    counted = {} if n is None else {"probabilities": np.array(apportion(instance.probabilities, n)) / n}
+    return replace(instance, fractions=np.array(apportion(instance.fractions, d)) / d, **counted)
+
+
 def design(instance: Instance, n: int, d: int) -> Design:
-    """The design of n samples in d dimensions.
+    """The design of n samples in d dimensions; its instance is the realised one.
 
     Raises:
         InputError: a cluster without a sample, or a block with fewer coordinates than the rank of the Gram matrix of
@@ -42,7 +48,8 @@ def design(instance: Instance, n: int, d: int) -> Design:
         raise InputError(f"n = {n} samples leave cluster {k} of probability {instance.probabilities[k]:.3g} empty; take n larger")
     gram = np.block([[instance.initial_gram, instance.initial_overlap], [instance.initial_overlap.T, instance.means_gram]])
     root = gram_root(gram)
-    return Design(instance, counts, block_sizes(instance.fractions, d, len(root), "(Theta_0, means)"), root)
+    sizes = block_sizes(instance.fractions, d, len(root), "(Theta_0, means)")
+    return Design(realised(instance, d, n), counts, sizes, root)
 
 
 def block_sizes(fractions: np.ndarray, d: int, rank: int, vectors: str) -> tuple[int, ...]:
@@ -69,6 +76,11 @@ def gram_root(gram: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(gram)
     kept = values > 1e-12 * max(values[-1], 0)
     return np.sqrt(values[kept])[:, None] * vectors[:, kept].T
+
+
+def shares(instance: Instance) -> dict[str, list[float]]:
+    """Attributes of a result: the shares of clusters and blocks that it was made with."""
+    return {"probabilities": instance.probabilities.tolist(), "fractions": instance.fractions.tolist()}
 
 
 def apportion(fractions: np.ndarray, total: int) -> tuple[int, ...]:

@@ -53,6 +53,7 @@ _RESERVED = (
     "alpha",
     "steps",
     "samples",
+    "blocks_at",
     "scrambles",
     "seed",
     "n",

@@ -4,7 +4,7 @@ Axes: k and l clusters (K), c and d fields (C), s and r teacher directions (T), 
 are several.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gmsym.runtime.arguments import named
 from gmsym.runtime.nodes import Nature, Nodes
 
 
@@ -137,8 +138,3 @@ def call(module: OdeModule, kind: str, name: str, arrays: dict, like: Array) -> 
     if function is None:
         return jnp.zeros_like(like)
     return named(function, arrays)
-
-
-def named(function: Callable, arrays: dict) -> Array:
-    """A generated function of array algebra with the arguments it names."""
-    return function(**{argument: arrays[argument] for argument in function.__code__.co_varnames[: function.__code__.co_argcount]})

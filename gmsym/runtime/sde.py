@@ -1,7 +1,7 @@
 """Contract of a generated module of kind `Sde`: that of its `Ode`, and the functions of the fluctuation. Source: theory.md 6.
 
 Axes: c and d the n statistics, or the entries of a function of them; k clusters, b blocks where there are several. A function takes those
-of its arguments that its equation mentions (runtime/ode.py, `named`).
+of its arguments that its equation mentions (runtime/arguments.py).
 """
 
 from typing import Protocol

@@ -13,6 +13,7 @@ import xarray as xr
 from gmsym import printer, runtime, schema, symbols
 from gmsym.errors import ComputationError, InputError, check_integers, check_positive
 from gmsym.problem import Problem
+from gmsym.problem.design import realised, shares
 from gmsym.problem.online import OnlineInstance
 from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.quadrature import square_root
@@ -26,6 +27,7 @@ _STEP, _SECONDS = 1e-5, 5e-9  # seconds of a step, and of a number in it
 
 def load(problem: Problem) -> ModuleType:
     """The printed loss of a sample, the schedule's step of a coordinate, and the classifier's score if any."""
+    runtime.check_double()
     loss, trained, parameters = problem.loss, problem.trained_parameters, problem.local_parameters
     optimizer = problem.optimizer
     if optimizer.state or not optimizer.is_linear or optimizer.jacobian[0, 0] != 1:
@@ -148,29 +150,39 @@ def replicated(
         "simulation",
         {name: run.mean(axis=0) for name, run in runs.items()},
         {name: run.std(axis=0, ddof=1) / np.sqrt(replicates) for name, run in runs.items()},
-        attributes(problem, online) | {"d": d, "replicates": replicates, "seed": seed, "sampler": sampler},
+        attributes(problem, online, d) | {"d": d, "replicates": replicates, "seed": seed, "sampler": sampler},
         runs,
         times=times,
         parameters=[x.name for x in problem.trained_parameters],
     )
 
 
-def attributes(problem: Problem, online: OnlineInstance) -> dict[str, Any]:
+def attributes(problem: Problem, online: OnlineInstance, d: int) -> dict[str, Any]:
     """What a result of online SGD says about its problem."""
     return {
         "problem": f"{problem.loss.name} / online",
         "problem_signature": problem.signature,
         "step": online.step,
         "parameters": online.instance.values,
+        **shares(realised(online.instance, d)),
     }
 
 
 def _check_finite(observed: dict[str, np.ndarray], times: np.ndarray, first: int) -> None:
+    """Raises ComputationError at the first time at which a replicate, numbered from `first`, has diverged or has no value."""
     norm2 = np.trace(observed["Q"], axis1=-2, axis2=-1)
-    bad = np.argwhere(~(norm2 <= _LARGEST).T)
-    if len(bad):
-        time, replicate = bad[0]
+    lost = ~(norm2 <= _LARGEST)
+    if lost.any():
+        time, replicate = np.argwhere(lost.T)[0]
         raise ComputationError(
             f"online SGD diverged before time {times[time]:.6g}: |Theta|^2 = {norm2[replicate, time]:.3g} in replicate "
             f"{first + replicate}; a smaller step c may help"
         )
+    for name, values in observed.items():
+        lost = ~np.isfinite(values).all(axis=tuple(range(2, values.ndim)))
+        if lost.any():
+            time, replicate = np.argwhere(lost.T)[0]
+            raise ComputationError(
+                f"{name} is {values[replicate, time]} at time {times[time]:.6g} in replicate {first + replicate}: "
+                "the loss has no value there"
+            )

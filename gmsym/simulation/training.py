@@ -12,7 +12,7 @@ import xarray as xr
 from gmsym import printer, runtime, schema, symbols
 from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.problem import Instance, Problem
-from gmsym.problem.design import Design, design
+from gmsym.problem.design import Design, design, shares
 from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.quadrature import square_root
 from gmsym.simulation._replicates import Program, run_replicates
@@ -48,7 +48,7 @@ def train(
 
     Args:
         problem: what is trained.
-        n, d: samples and dimensions; n_k = p_k n and d_b = rho_b d by largest remainders.
+        n, d: samples and dimensions; n_k = p_k n and d_b = rho_b d by largest remainders, and then p_k is n_k/n.
         steps: times 0..steps-1.
         replicates: independent repetitions, at least 2, for the standard errors.
         seed: of data and orientations; replicate r is the same for every number of replicates.
@@ -72,6 +72,7 @@ def train(
         parameters = {**parameters, "alpha": n / d}
     instance = problem.at(**parameters)
     plan = design(instance, n, d)
+    runtime.check_double()
     code = runtime.load(source(problem), f"gmsym_training_{problem.loss.name}_{problem.optimizer.name}")
     points_of = fresh_fields(problem.fields)
     tested = 4 * len(problem.data.probabilities) * problem.fields * TEST_POINTS * TEST_SHIFTS  # fields of the test points, and copies
@@ -98,6 +99,7 @@ def train(
             "problem_signature": problem.signature,
             "alpha": n / d,
             "parameters": instance.values,
+            **shares(plan.instance),
             "n": n,
             "d": d,
             "replicates": replicates,

@@ -9,7 +9,7 @@ import sympy as sp
 
 from gmsym.calculus.kernels import kernel
 from gmsym.calculus.matrices import explicit
-from gmsym.system.base import AbstractSystem, Equation, Equations
+from gmsym.system.base import AbstractSystem, Equations
 
 # Indices: time t = steps * c/d; clusters k and l; teacher directions s and r; blocks of coordinates, which a kernel has as its first index
 # (sigma2: its last) where there are several.
@@ -92,8 +92,8 @@ class Ode(AbstractSystem):
     """d/dt (Q, m, M, v) of online SGD in the limit d -> infinity; all variables are O(1). With several blocks, Q, m and M are those of a
     block: their sums over blocks are the overlaps of Theta.
 
-    `flow` holds means over a fresh sample, `reduced` writes its products with fields by Stein's lemma, and `local` has the
-    remaining means, over (h, tau) alone, one entry for each distinct label.
+    `flow` holds means over a fresh sample, `reduced` writes its products with fields by Stein's lemma, and `means` has the
+    remaining ones, over (h, tau) alone, for each distinct label.
     """
 
     name: str
@@ -107,13 +107,13 @@ class Ode(AbstractSystem):
     blocks: int
     flow: Equations
     reduced: Equations
-    drift: Equations  # d/dt of Q, m, M, v in the means of `local`
+    drift: Equations  # d/dt of Q, m, M, v in these means
     increments: Equations  # of one sample, divided by delta: their mean is the drift
     second: Equations  # of one sample to second order in delta, divided by its square, where it does not vanish
     law: Law
     response: Response
-    local: tuple[Local, ...]
-    of_cluster: tuple[int, ...]  # which entry of `local` belongs to each cluster, (K,)
+    means: Equations  # over a fresh sample, for each group of clusters that share them
+    of_cluster: tuple[int, ...]  # which group each cluster belongs to, (K,)
     tested: tuple[Tested, ...]
     tested_of_cluster: tuple[int, ...]  # which entry of `tested` belongs to each cluster, (K,)
     gradient: tuple[sp.Expr, ...]  # a, (C,)
@@ -129,23 +129,20 @@ class Ode(AbstractSystem):
         return Equations((*self.flow, *self.reduced, *self.means))
 
     @cached_property
-    def means(self) -> Equations:
-        """The means over a fresh sample, for each distinct label."""
-        found = []
-        for index, local in enumerate(self.local):
-            cluster = sp.Integer(1 + self.of_cluster.index(index)) if len(self.local) > 1 else k
-            pairs = [
-                (abar(cluster, t), sp.ImmutableDenseMatrix(local.gradient), "mean gradient"),
-                (A(cluster, t), local.response[:, : len(self.fields)], "mean Hessian"),
-                (S(cluster, t), local.square, "second moment of the gradient"),
-            ]
-            pairs += [(B(cluster, s + 1, t), local.response[:, len(self.fields) + s], "response to a teacher") for s in range(self.count)]
-            if self.trained:
-                pairs.append((bbar(cluster, t), sp.ImmutableDenseMatrix(local.trained), "mean gradient of the trained parameters"))
-            for lhs, rhs, meaning in pairs:
-                shown = rhs[0] if isinstance(rhs, sp.MatrixBase) and rhs.shape == (1, 1) else rhs
-                found.append(Equation(lhs, shown, f"{meaning}, over N(m, V)", "own; theory.md 9", "own"))
-        return Equations(found)
+    def local(self) -> tuple[Local, ...]:
+        """The means as arrays, one entry for each group of clusters that share them."""
+        groups: dict[sp.Expr, dict[type, list[sp.ImmutableDenseMatrix]]] = {}
+        for e in self.means:
+            groups.setdefault(e.lhs.args[0], {}).setdefault(type(e.lhs), []).append(sp.ImmutableDenseMatrix([e.rhs]))
+        return tuple(
+            Local(
+                gradient=tuple(of[abar][0]),
+                response=sp.ImmutableDenseMatrix.hstack(*(part.reshape(len(self.fields), part.cols) for part in (*of[A], *of.get(B, ())))),
+                square=of[S][0],
+                trained=tuple(of[bbar][0]) if bbar in of else (),
+            )
+            for of in groups.values()
+        )
 
     @property
     def count(self) -> int:

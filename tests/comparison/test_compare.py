@@ -5,6 +5,7 @@ import pytest
 from scipy.special import ndtri, stdtr
 from scipy.stats import kstest
 
+import gmsym as gm
 from gmsym.comparison import Row, compare
 from gmsym.errors import InputError
 
@@ -151,3 +152,46 @@ def test_refuses_times(made_up, times, message):
         compare(theory, runs, times=times)
     with pytest.raises(InputError, match=message):
         compare(theory, runs).table(times)
+
+
+def blocks(fraction: float) -> gm.Problem:
+    data = gm.GaussianMixture(
+        probabilities=[0.37, 0.63],
+        labels=[1, -1],
+        means_gram=[[1, -1], [-1, 1]],
+        variance=[[0.1, 0.5], [0.1, 0.5]],
+        fractions=[fraction, 1 - fraction],
+    )
+    return gm.Problem(data, gm.losses.squared(), gm.optimizers.gd(), ridge=0)
+
+
+def test_a_theory_beside_a_simulation_has_its_whole_numbers():
+    """d_b = 11 of 30 for rho_b = 0.36667: Q_k at time 0 is that of 11/30, exactly, and so is the theory's at n and d."""
+    problem = blocks(0.367)
+    runs = gm.simulate(problem, n=41, d=30, steps=2, replicates=4, eta=0.1)
+    beside, limit = gm.solve(problem, n=41, d=30, steps=2, eta=0.1), gm.solve(problem, alpha=41 / 30, steps=2, eta=0.1)
+    share = 11 / 30
+    assert np.isclose(beside.Q_k[0, 0, 0, 0], 0.1 * share + 0.5 * (1 - share), rtol=1e-14)
+    assert np.isclose(limit.Q_k[0, 0, 0, 0], 0.1 * 0.367 + 0.5 * 0.633, rtol=1e-14)
+    assert compare(beside, runs, times=[0]).max_abs_z < 4
+    # A theory at the shares of the problem differs by what rounding does, which is no disagreement; one at other shares disagrees.
+    assert compare(limit, runs, times=[0]).max_abs_z < 4
+    wrong = limit.copy(deep=True)
+    wrong["Q_k"] += 0.05
+    assert compare(wrong, runs, times=[0]).max_abs_z == np.inf
+
+
+def test_online_theory_beside_a_simulation_has_its_whole_numbers():
+    problem = blocks(0.367)
+    runs = gm.simulate_online(problem, d=30, time=0.1, step=0.5, points=2, replicates=4)
+    theory = gm.effective(problem, time=runs["time"].values, step=0.5, blocks_at=30)
+    assert np.allclose(theory.Q_k[0], runs.Q_k[0], rtol=1e-13)
+    assert compare(theory, runs, times=[0.0]).max_abs_z < 4
+
+
+@pytest.mark.parametrize(("off", "agrees"), [(3.0, True), (6.0, False)])
+def test_an_exact_value_is_held_against_the_stated_error_of_the_theory(made_up, off, agrees):
+    theory, runs = made_up()
+    theory["Q_error"][0] = 1e-4
+    theory["Q"][0] += off * 1e-4
+    assert (compare(theory, runs, times=[0]).max_abs_z < 4) == agrees

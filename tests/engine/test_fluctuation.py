@@ -25,10 +25,14 @@ def prepared(problem, n, d, **values) -> tuple:
     return pipeline.load(derive.surrogate(problem)), design_numbers(problem.at(**values), n, d)
 
 
+def variances(problem, n, d, times, populations, **values) -> dict:
+    module, design = prepared(problem, n, d, **values)
+    return relative_variances(module, pipeline.load(derive.influence(problem)), design, times=times, populations=populations, seed=0)
+
+
 def test_one_step_on_pure_noise_fluctuates_as_wishart_matrices_do():
     """l = h^2/2 without means: Q_1 = 1 - 2 eta u + eta^2 (u^2 + u w), u = chi2_n/n, w = chi2_{d-1}/n, and train loss u/2 at time 0."""
-    module, design = prepared(NOISE, 2000, 1000, eta=ETA)
-    found = relative_variances(module, design, times=(0, 1), populations=6, seed=0)
+    found = variances(NOISE, 2000, 1000, eta=ETA, times=(0, 1), populations=6)
     slope = -2 * ETA + ETA**2 * (2 + 1 / ALPHA)
     expected = 2 * slope**2 + ETA**4 * 2 / ALPHA
     assert found["train_loss"][:, 0].mean() == pytest.approx(0.5, rel=0.05)
@@ -52,16 +56,14 @@ def test_deviations_do_not_depend_on_the_population():
     problem = gm.Problem(data, gm.losses.logistic(), gm.optimizers.gd())
     found = []
     for n, populations in ((240, 12), (1200, 3)):
-        module, design = prepared(problem, n, n // 2, eta=1.0)
-        found.append(relative_variances(module, design, times=(1,), populations=populations, seed=0))
+        found.append(variances(problem, n, n // 2, eta=1.0, times=(1,), populations=populations))
     for name in ("m", "Q", "train_loss"):
         assert found[0][name].mean() == pytest.approx(found[1][name].mean(), rel=0.12), name
 
 
 def test_influences_predict_the_spread_of_the_surrogate():
-    module, design = prepared(LOGISTIC, 1200, 800, eta=1.0, ridge=0.1)
     times = (1, 3, 7)
-    predicted = relative_variances(module, design, times=times, populations=3, seed=0)
+    predicted = variances(LOGISTIC, 1200, 800, eta=1.0, ridge=0.1, times=times, populations=3)
     runs = gm.surrogate(LOGISTIC, n=300, d=200, steps=8, replicates=3000, seed=2, eta=1.0, ridge=0.1, progress=False)
     for name in ("m", "Q", "train_loss", "test_loss", "test_error"):
         measured = np.sqrt(300) * runs[f"{name}_runs"].std("replicate", ddof=1).values[list(times)]
@@ -79,8 +81,7 @@ def test_influences_of_several_fields_blocks_and_an_argmax():
         variance=[[1, 0.5], [0.6, 1.2], [0.8, 0.8]],
     )
     problem = gm.Problem(data, gm.losses.softmax(3), gm.optimizers.gd())
-    module, design = prepared(problem, 480, 320, eta=1.0, ridge=0.1)
-    predicted = relative_variances(module, design, times=(2,), populations=4, seed=0)
+    predicted = variances(problem, 480, 320, eta=1.0, ridge=0.1, times=(2,), populations=4)
     runs = gm.surrogate(problem, n=240, d=160, steps=3, replicates=1500, seed=2, eta=1.0, ridge=0.1, progress=False)
     for name in ("m", "Q", "train_loss", "test_loss", "test_error"):
         measured = np.sqrt(240) * runs[f"{name}_runs"].std("replicate", ddof=1).values[2]
@@ -123,7 +124,7 @@ def test_divergence_is_reported():
     problem = gm.Problem(DATA, gm.losses.squared(), gm.optimizers.gd())
     module, design = prepared(problem, 60, 40, eta=1e60)
     with pytest.raises(gm.ComputationError, match="not finite"):
-        relative_variances(module, design, times=(12,), populations=2, seed=0)
+        variances(problem, 60, 40, eta=1e60, times=(12,), populations=2)
     with pytest.raises(gm.ComputationError, match="diverged"):
         double_runs(module, design, times=(12,), replicates=2, seed=0)
 

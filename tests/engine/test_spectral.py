@@ -8,9 +8,9 @@ from scipy.optimize import minimize_scalar
 import gmsym as gm
 import gmsym.comparison
 from gmsym import derive, pipeline
+from gmsym.engine.brackets import outside
 from gmsym.engine.nodes import law
 from gmsym.engine.outliers import transform
-from gmsym.engine.spectral import outside
 from gmsym.engine.stieltjes import stieltjes
 from gmsym.pipeline.spectrum import numbers, state_instance
 from tests.effective_logistic import trajectory

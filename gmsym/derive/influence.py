@@ -1,0 +1,224 @@
+"""Influence of one sample or coordinate on the surrogate: its program with weights, and the adjoint. Source: own, theory.md 1.3.
+
+The surrogate couples samples and coordinates in sums over them alone. With a weight in each sum the derivative in a weight at 1 is the
+influence. A step of the program is four stages: a new direction of the parameters for each column, the fields, a new direction of the
+gradients for each column, the update; what is linear comes from the surrogate's own equations, its indices written out.
+"""
+
+import sympy as sp
+
+from gmsym import symbols
+from gmsym.calculus.kernels import Kernel
+from gmsym.derive.adjoint import SOURCE, adjoint
+from gmsym.derive.surrogate import surrogate
+from gmsym.problem import Problem
+from gmsym.system import Equation, Equations, Influence, Recursion
+from gmsym.system import recursion as S
+from gmsym.system.causal_kernels import ridge as ridge_of_program
+from gmsym.system.influence import Stage, array, b, bar, c, d, fixed, i, j, k, n, over, ridge, size, total, x
+
+_ORDER = "kbcdijxn"  # of indices, as in the arrays of the surrogate's module
+_LETTERS = {"k": k, "b": b, "c": c, "d": d, "i": i, "j": i, "x": x, "n": n}
+OWN = {"source": "own; theory.md 1.3", "status": "own"}
+
+_of_sample, _of_coordinate = array("of_sample", "w", k, n), array("of_coordinate", "w", x)  # weights
+_held, _again = array("held", r"\lambda", k, i), array("again", r"\delta", k, i)
+_opened = array("opened", "o", k)  # 1, or 0 where a vector adds no direction
+_theta, _column, _a, _loss = (
+    array("theta", r"\Theta", c, x),
+    array("column", r"\Theta", x),
+    array("a", "a", k, c, n),
+    array("loss", r"\ell", k, n),
+)
+_deviation, _means, _p = array("deviation", r"\sigma", k, x), array("means", r"\mu", k, x), array("p", "p", k)
+_counts = array("counts", "n", k)
+_h, _A = array("h", "h", k, c, n), array("A", "A", k, c, d, n)
+
+
+def influence(system: Recursion | Problem) -> Influence:
+    """Influences of samples and coordinates on order parameters of the surrogate, and the variance that they add up to.
+
+    Raises:
+        InputError: as `surrogate`.
+    """
+    recursion = surrogate(system) if isinstance(system, Problem) else system
+    step = {type(e.lhs): e for e in recursion.step}
+    stages = (_direction_of_parameters(step), _fields(step), _direction_of_gradients(step), _update(step))
+    curvature, at_sample = _sample(recursion)
+    return Influence(recursion, stages, curvature, at_sample, _optimizer(recursion), _variance())
+
+
+def _written_out(equation: Equation) -> Equation:
+    """An equation of the surrogate with all indices."""
+
+    def of(kernel: Kernel) -> Kernel:
+        name = type(kernel).__name__
+        letters = {str(arg) for arg in kernel.args if str(arg) in _LETTERS} | set(type(kernel).value)
+        return array(name, type(kernel).symbol, *(_LETTERS[letter] for letter in sorted(letters, key=_ORDER.index)))
+
+    def plain(expr: sp.Expr) -> sp.Expr:
+        expr = expr.replace(lambda e: isinstance(e, sp.Sum), lambda e: over(e.function, *(_LETTERS[str(z[0])] for z in e.limits)))
+        expr = expr.xreplace({kernel: of(kernel) for kernel in expr.atoms(Kernel)})
+        return expr.xreplace({S.samples: total, ridge_of_program: ridge})
+
+    return Equation(plain(equation.lhs), plain(equation.rhs), equation.meaning, equation.source, equation.status)
+
+
+def _direction(vector: Kernel, old: Kernel, weight: Kernel, index: sp.Symbol, names: tuple[Kernel, ...]) -> list[Equation]:
+    """One vector a cluster made orthonormal to the directions before it: (row of the factor, rest, its square, diagonal, direction).
+
+    The row of the run is subtracted as it stands and the products with what is left, zero on the run, are subtracted after it. Whatever
+    the first row is, the sum is the products with the vector; but the adjoint stays among vectors orthogonal to the directions, without
+    what the constraint of orthonormality makes irrelevant, which grows with every nearly dependent vector.
+    """
+    row, rest, square, diagonal, new = names
+    left = _left(rest)
+    return [
+        Equation(left, vector - over(_held * old, i), "vector less its projections on earlier directions, as the run has them", **OWN),
+        Equation(_again, over(weight * old * left, index), "what is left along them", **OWN),
+        Equation(row, _held + _again, "row of the Cholesky factor", **OWN),
+        Equation(rest, left - over(_again * old, i), "what is orthogonal to earlier directions", **OWN),
+        Equation(square, over(weight * rest**2, index), "its square", **OWN),
+        Equation(diagonal, _opened * sp.sqrt(square), "diagonal of the Cholesky factor", **OWN),
+        Equation(new, _opened * rest / sp.sqrt(square), "new direction", **OWN),
+    ]
+
+
+def _left(rest: Kernel) -> Kernel:
+    return array("left", r"\tilde r", *rest.args)
+
+
+def _direction_of_parameters(step: dict) -> Stage:
+    product = _written_out(step[S.Zq_new])
+    v, q, z, u = (
+        array("v", "v", k, x),
+        array("q", "q", k, i, x),
+        array("z", S.z.symbol, k, i, x),
+        array("u", S.u.symbol, k, i, n),
+    )
+    names = array("row", "L", k, i), array("rest", "r", k, x), array("square", "s", k), array("diagonal", "L", k), array("q_new", "q", k, x)
+    g_new = array("g_new", "g", k, n)
+    program = [
+        Equation(v, _deviation * _column, "column of the parameters, scaled by the deviations", **OWN),
+        *_direction(v, q, _of_coordinate, x, names),
+        Equation(array("chi", S.chi.symbol, k, i), over(_of_coordinate * z * names[-1], x), "responses", **OWN),
+        Equation(array("phi_new", S.phi_new.symbol, k, i), over(_of_sample * u * g_new, n), "fluctuation parameters", **OWN),
+        product,
+    ]
+    outputs = names[0], names[3], names[4], product.lhs
+    inputs = _column, q, u, _of_sample, _of_coordinate
+    return _stage("parameter_direction", program, outputs, inputs, (_deviation, z, g_new, _opened, _held), names[1])
+
+
+def _direction_of_gradients(step: dict) -> Stage:
+    product = _written_out(step[S.Zu_new])
+    s, u, g, q = (
+        array("slope", "a", k, n),
+        array("u", S.u.symbol, k, i, n),
+        array("g", "g", k, i, n),
+        array("q", "q", k, i, x),
+    )
+    names = array("row", "M", k, i), array("rest", "r", k, n), array("square", "s", k), array("diagonal", "M", k), array("u_new", "p", k, n)
+    z_new = array("z_new", S.z_new.symbol, k, x)
+    program = [
+        *_direction(s, u, _of_sample, n, names),
+        Equation(array("upsilon", S.upsilon.symbol, k, i), over(_of_sample * g * names[-1], n), "responses", **OWN),
+        Equation(array("psi_new", S.psi_new.symbol, k, i), over(_of_coordinate * q * z_new, x), "fluctuation parameters", **OWN),
+        product,
+    ]
+    outputs = names[0], names[3], names[4], product.lhs
+    inputs = s, q, u, _of_sample, _of_coordinate
+    return _stage("gradient_direction", program, outputs, inputs, (g, z_new, _opened, _held), names[1])
+
+
+def _fields(step: dict) -> Stage:
+    field = _written_out(next(e for kind, e in step.items() if kind.__name__ == "h"))
+    m, Q, Q_k = array("m", "m", k, c), array("Q", "Q", c, d), array("Q_k", "Q", k, c, d)
+    other = _theta.xreplace({c: d})
+    program = [
+        Equation(m, over(_of_coordinate * _means * _theta, x), "overlaps with the means", **OWN),
+        Equation(Q, over(_of_coordinate * _theta * other, x), "Gram matrix of the parameters", **OWN),
+        Equation(Q_k, over(_of_coordinate * _deviation**2 * _theta * other, x), "the same in a cluster's covariance", **OWN),
+        field,
+    ]
+    L, Zq = array("L", "L", k, c, i), array("Zq", S.Zq.symbol, k, i, n)
+    return _stage("fields", program, (m, Q, Q_k, field.lhs), (_theta, L, Zq, _of_coordinate), (_means, _deviation))
+
+
+def _update(step: dict) -> Stage:
+    product, risk = (_written_out(step[kind]) for kind in (S.Za, S.gradient))
+    asum, train = array("asum", S.asum.symbol, k, c), array("train_loss", r"\mathcal{L}")
+    program = [
+        Equation(train, over(_of_sample * _loss, k, n) / total, "train loss", **OWN),
+        Equation(asum, over(_of_sample * _a, n) / _counts, "mean gradient of a cluster", **OWN),
+        product,
+        risk,
+    ]
+    M, Zu = array("M", "M", k, c, i), array("Zu", S.Zu.symbol, k, i, x)
+    inputs = _theta, _a, M, Zu, _loss, _of_sample
+    return _stage("update", program, (train, risk.lhs), inputs, (_means, _deviation, _p, _counts))
+
+
+def _stage(name: str, program: list[Equation], outputs, inputs, constants, rest: Kernel | None = None) -> Stage:
+    """A stage with its adjoint on the run, where nothing is left along earlier directions."""
+    found = adjoint(program, outputs, {type(y) for y in constants})
+    on_run = {_again: sp.S.Zero, _left(rest): rest} if rest is not None else {}
+    back = [Equation(e.lhs, e.rhs.xreplace(on_run).doit(), e.meaning, e.source, e.status) for e in found] if on_run else found
+    return Stage(name, Equations(program), Equations(back), outputs, inputs)
+
+
+def _sample(system: Recursion) -> tuple[Equation, Equation]:
+    """(derivative of gradient c in field d, adjoint of the fields from those of the gradient and of the loss)."""
+    hessian = sp.ImmutableDenseMatrix([[sp.diff(slope, field) for field in system.fields] for slope in system.gradient])
+    swapped = {c: d, d: c}
+    rhs = over(_A.xreplace(swapped) * bar(_a).xreplace(swapped), d) + _a * bar(_loss)
+    return Equation(_A, hessian, "Hessian of the loss in the fields", **OWN), Equation(bar(_h), rhs, "adjoint of h", SOURCE, "own")
+
+
+def _optimizer(system: Recursion) -> Equations:
+    """Adjoints of theta, the state and the gradient before a step, from those of theta and the state after it."""
+    before = symbols.theta, *system.state, symbols.g
+    after = [sp.Symbol(f"{y.name}_after", real=True) for y in before[:-1]]
+    return Equations(
+        Equation(
+            sp.Symbol(f"{y.name}_bar", real=True),
+            sp.Add(*(weight * sp.diff(new, y) for weight, new in zip(after, system.update, strict=True))),
+            f"adjoint of {y.name}",
+            SOURCE,
+            "own",
+        )
+        for y in before
+    )
+
+
+def _variance() -> Equations:
+    """n Var of an output: influences are independent in each cluster, and in each block once what the start fixes is projected off."""
+    value, exists = array("influence", r"\hat{w}", k, n), array("exists", "e", k, n)
+    mean = array("mean", r"\bar{w}", k)
+    of_block, known, fit = array("influence_x", r"\hat{w}", x), array("known", "N", x, j), array("fit", r"\beta", j)
+    rest, of_samples, of_coordinates = array("left", r"\tilde{w}", x), array("of_samples", "V", k), array("of_coordinates", "V")
+    return Equations(
+        (
+            Equation(mean, over(exists * value, n) / _counts, "mean influence of a cluster's samples", **OWN),
+            Equation(
+                of_samples,
+                _counts * over(exists * (value - mean) ** 2, n) / (_counts - 1),
+                "variance from a cluster's samples",
+                **OWN,
+            ),
+            Equation(rest, of_block - over(known * fit, j), "influence in a block less its fit by what the start fixes", **OWN),
+            Equation(of_coordinates, size / (size - fixed) * over(rest**2, x), "variance from a block's coordinates", **OWN),
+            Equation(
+                array("variance", r"n\,\mathrm{Var}"),
+                total * (over(of_samples, k) + array("of_blocks", r"\textstyle\sum_b V")),
+                "variance of an order parameter, times n",
+                **OWN,
+            ),
+            Equation(
+                array("bias", r"\Delta"),
+                2 * total * (array("single", r"\mathrm{E}y_{n}") - array("double", r"\mathrm{E}y_{2n}")),
+                "n times what an order parameter is off the limit",
+                **OWN,
+            ),
+        )
+    )

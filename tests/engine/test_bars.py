@@ -1,0 +1,91 @@
+"""Error bars: few repetitions that agree by accident, a bias that all share, and the errors of a state seen through an observable."""
+
+import logging
+
+import jax
+import numpy as np
+import pytest
+import scipy.stats
+import sympy as sp
+
+import gmsym as gm
+from gmsym.engine.bars import error_bar, standard_error, student
+from tests.error_bars import coverage, dmf_cases, online_cases, simulation_cases
+
+
+def test_few_repetitions_hold_the_truth_as_often_as_a_gaussian():
+    for count in (2, 4, 8):
+        assert np.isclose(scipy.stats.t(count - 1).cdf(student(count)), scipy.stats.norm.cdf(1), atol=1e-12)
+    assert student(10**6) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_bar_holds_what_points_and_scrambles_do(rng):
+    """Scrambles of error 1/points and a shared bias of the same order: at least 97% within 3 bars; the plain spread fails."""
+    trials, ratio = 4000, 4
+    bias = rng.normal(size=trials)
+    fine = bias + rng.normal(size=(4, trials))
+    cheaper = ratio * (bias + rng.normal(size=(4, trials)))
+    error, bar = np.abs(fine.mean(axis=0)), error_bar(list(fine), list(cheaper), ratio)
+    assert np.mean(error <= 3 * bar) > 0.97
+    assert np.median(bar) < 5 * np.median(error)
+    assert np.mean(error <= 3 * standard_error(fine)) < 0.9
+
+
+def taught(loss: str) -> gm.Problem:
+    data = gm.GaussianMixture(probabilities=[1], labels=[0], means_gram=[[0]], variance=[1])
+    teacher = gm.Teacher(gram=[[1]], overlap=[sp.Rational(1, 10)])
+    return gm.Problem(data, gm.Loss("taught", gm.parse(loss), target=gm.parse("t0")), gm.optimizers.gd(), teacher=teacher)
+
+
+def test_the_online_test_error_near_a_correlation_of_one(caplog):
+    """AdaTron: the error is arccos of a correlation that tends to 1, where the state's errors count many times."""
+    problem = taught("max(0, -sign(t0)*h)**2/2")
+    arguments = {"time": [0.0, 50.0, 204.37], "step": 0.6455}
+    result, reference = (gm.effective(problem, tolerance=tolerance, **arguments) for tolerance in (1e-6, 1e-12))
+    gap = np.abs(result.test_error - reference.test_error).values
+    assert (gap <= 3 * result.test_error_error.values + 1e-14).all()
+    assert result.test_error_error[-1] > result.attrs["solver_error"]
+    assert result.attrs["accuracy_reached"] == 1 and not caplog.records
+    # Many steps end without an answer; the dynamics has not diverged.
+    with pytest.raises(gm.ComputationError, match="used up its 16384 steps after time .* solver = 'kvaerno5'"):
+        gm.effective(problem, time=1e9, step=0.6455)
+
+
+def test_an_accuracy_that_is_not_reached_is_said(caplog, monkeypatch):
+    from gmsym.engine import ode
+
+    monkeypatch.setattr(ode, "_TIGHTENED", 0)
+    monkeypatch.setattr(ode, "_SAFETY", 100.0)
+    with caplog.at_level(logging.WARNING, logger="gmsym"):
+        result = gm.effective(taught("max(0, -sign(t0)*h)**2/2"), time=[0.0, 50.0, 204.37], step=0.6455, tolerance=1e-6)
+    assert result.attrs["accuracy_reached"] == 0
+    assert "not to the tolerance 1e-06 asked for" in caplog.text
+
+
+def test_single_precision_is_refused():
+    jax.config.update("jax_enable_x64", False)
+    try:
+        with pytest.raises(gm.InputError, match="jax_enable_x64 = False"):
+            gm.effective(taught("max(0, -sign(t0)*h)"), time=1.0, step=0.5)
+        with pytest.raises(gm.InputError, match="jax_enable_x64 = False"):
+            gm.simulate_online(taught("max(0, -sign(t0)*h)"), d=10, time=1.0, step=0.5)
+    finally:
+        jax.config.update("jax_enable_x64", True)
+
+
+def test_a_loss_without_a_value_is_a_failure_of_the_run():
+    problem = gm.Problem(gm.GaussianMixture.symmetric(sigma=1, mu_norm=1), gm.Loss("root", gm.parse("sqrt(h - 9) + h")), gm.optimizers.gd())
+    with pytest.raises(gm.ComputationError, match="nan|no value"):
+        gm.simulate_online(problem, d=10, time=0.2, step=0.1, replicates=2, points=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("cases", "count"), [(dmf_cases, 20), (online_cases, 12), (simulation_cases, 8)], ids=["dmf", "online", "simulation"]
+)
+def test_error_bars_cover_and_do_not_shout(cases, count):
+    """A subsample of tests/benchmarks/bench_coverage.py: few curves, so the share within 3 bars has room for one bad problem."""
+    families = {"families": (0, 2)} if cases is dmf_cases else {}
+    found = coverage(list(cases(count, seed=1, **families)))
+    assert found.within[2] >= 0.93, found
+    assert found.shouting <= 5, found

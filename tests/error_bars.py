@@ -1,0 +1,210 @@
+"""Random problems whose stated error bars are held against a reference of 30 times the cost, by theory.
+
+A family is one system and a law of its numbers, so that problems of a family share what is compiled. Each problem gives the errors
+and the bars of its curves at the last time; problems that diverge are left out and counted.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import sympy as sp
+
+import gmsym as gm
+from gmsym import derive
+
+ROUNDING = 1e-11  # errors below that times max(1, |value|) are rounding
+BARS = (1, 2, 3)
+CURVES = ("m", "Q", "Q_k", "M", "trained", "train_loss", "test_loss", "test_error")
+
+
+class Case(NamedTuple):
+    """Errors and bars of one problem's curves, (curves,) each, in units of max(1, |value|)."""
+
+    errors: np.ndarray
+    bars: np.ndarray
+
+
+class Coverage(NamedTuple):
+    """Over all curves of all problems; the medians over those whose error is more than rounding."""
+
+    problems: int
+    diverged: int
+    curves: int
+    within: tuple[float, ...]  # share of the errors within 1, 2 and 3 bars
+    shouting: float  # median bar over median error
+
+    def row(self, name: str) -> str:
+        shares = "  ".join(f"{100 * share:5.1f}%" for share in self.within)
+        return f"{name:<24} {self.problems:5d} {self.diverged:5d} {self.curves:6d}   {shares}   {self.shouting:5.2f}"
+
+
+HEAD = (
+    f"{'theory':<24} {'probl':>5} {'div.':>5} {'curves':>6}   " + "  ".join(f"{n} bar{'s' * (n > 1):1}"[:6] for n in BARS) + "   bar/error"
+)
+
+
+def coverage(cases: list[Case | None]) -> Coverage:
+    found = [case for case in cases if case is not None]
+    errors, bars = (np.concatenate([getattr(case, name) for case in found]) for name in Case._fields)
+    within = tuple(float(np.mean(errors <= n * bars + ROUNDING)) for n in BARS)
+    real = errors > ROUNDING
+    return Coverage(len(found), len(cases) - len(found), len(errors), within, float(np.median(bars[real]) / np.median(errors[real])))
+
+
+def case(result, reference, suffix: str = "", curves: tuple[str, ...] = CURVES, time: int = -1) -> Case:
+    errors, bars = [], []
+    for name in curves:
+        if name in result and name in reference:
+            value, bar = (result[name + end].isel(time=time).values.ravel()[0] for end in (suffix, f"{suffix}_error"))
+            truth = reference[name + suffix].isel(time=time).values.ravel()[0]
+            scale = max(1.0, abs(truth))
+            errors.append(abs(value - truth) / scale)
+            bars.append(bar / scale)
+    return Case(np.array(errors), np.array(bars))
+
+
+# --- full batches -----------------------------------------------------------------------------------------------------
+
+_TWO_SCALES = "log(1 + exp(-y*h)) + log(1 + exp(8*(-3 - y*h)))"
+_ROBUST = "1/(1 + exp(2*y*h))**2 + log(1 + exp(1 - y*h))/4"
+_s1, _s2, _p = sp.symbols("s1 s2 p", positive=True)
+
+
+def _unequal(**more) -> gm.GaussianMixture:
+    gram = [[1, sp.Rational(-1, 4)], [sp.Rational(-1, 4), sp.Rational(3, 2)]]
+    return gm.GaussianMixture(probabilities=[_p, 1 - _p], labels=[1, -1], means_gram=gram, variance=[_s1, _s2], **more)
+
+
+@lru_cache
+def dmf_families() -> tuple[tuple[object, Callable[[np.random.Generator], dict]], ...]:
+    """(system, law of its numbers)."""
+    near, far = gm.GaussianMixture.symmetric(), _unequal()
+
+    def usual(rng, momentum=True, fastest=2.0, **more):
+        numbers = {"sigma": rng.uniform(0.5, 1.5), "mu_norm": rng.uniform(0.3, 2.0), "eta": rng.uniform(0.2, fastest)}
+        numbers |= {"ridge": rng.choice([0.0, 0.02, 0.2])}
+        return numbers | ({"momentum": rng.uniform(0, 0.7)} if momentum else {}) | more
+
+    def clusters(rng, **more):
+        numbers = {"s1": rng.uniform(0.2, 2), "s2": rng.uniform(0.2, 2), "p": rng.uniform(0.15, 0.85)}
+        return numbers | {"eta": rng.uniform(0.2, 2.0), "ridge": rng.choice([0.0, 0.05])} | more
+
+    classes = gm.GaussianMixture(probabilities=[_p, 1 - _p], labels=[[1, 0], [0, 1]], means_gram=[[1, 0], [0, 1]], variance=[_s1, _s2])
+    families = (
+        (gm.Problem(near, gm.losses.logistic(), gm.optimizers.heavy_ball()), usual),
+        (gm.Problem(near, gm.Loss("robust", gm.parse(_ROBUST)), gm.optimizers.nesterov()), usual),
+        (gm.Problem(near, gm.losses.hinge(), gm.optimizers.gd()), lambda rng: usual(rng, momentum=False, fastest=1.0)),
+        (gm.Problem(far, gm.Loss("two_scales", gm.parse(_TWO_SCALES)), gm.optimizers.gd()), clusters),
+        (gm.Problem(classes, gm.losses.softmax(2), gm.optimizers.gd(), norm2=0.5), clusters),
+    )
+    return tuple((derive.dmf(problem), law) for problem, law in families)
+
+
+def dmf_cases(count: int, seed: int, samples: int = 256, steps: int = 10, families: tuple[int, ...] = ()) -> Iterator[Case | None]:
+    every = dmf_families()
+    chosen = [every[i] for i in families] if families else every
+    for index in range(count):
+        rng = np.random.default_rng([seed, index])
+        system, law = chosen[index % len(chosen)]
+        arguments = {"alpha": float(rng.uniform(0.5, 4.0)), "steps": steps, **law(rng)}
+        try:
+            result = gm.solve(system, samples=samples, scrambles=4, seed=index, **arguments)
+            reference = gm.solve(system, samples=8 * samples, scrambles=16, seed=10**6 + index, **arguments)
+        except gm.ComputationError:
+            yield None
+            continue
+        yield case(result, reference)
+
+
+# --- online -----------------------------------------------------------------------------------------------------------
+
+
+@lru_cache
+def online_families() -> tuple[tuple[object, Callable[[np.random.Generator], dict]], ...]:
+    def taught(loss: str) -> gm.Problem:
+        data = gm.GaussianMixture(probabilities=[1], labels=[0], means_gram=[[0]], variance=[1])
+        teacher = gm.Teacher(gram=[[1]], overlap=[sp.Rational(1, 10)])
+        return gm.Problem(data, gm.Loss("taught", gm.parse(loss), target=gm.parse("t0")), gm.optimizers.gd(), teacher=teacher)
+
+    def usual(rng):
+        return {"sigma": rng.uniform(0.3, 2), "mu_norm": rng.uniform(0.3, 2), "ridge": rng.choice([0.0, 0.05]), "step": rng.uniform(0.2, 2)}
+
+    def of_step(low, high):
+        return lambda rng: {"step": rng.uniform(low, high), "ridge": 0.0}
+
+    def clusters(rng):
+        numbers = {"s1": rng.uniform(0.2, 2), "s2": rng.uniform(0.2, 2), "p": rng.uniform(0.15, 0.85)}
+        return numbers | {"step": rng.uniform(0.2, 1.5), "ridge": rng.choice([0.0, 0.05])}
+
+    families = (
+        (gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd()), usual),
+        (taught("max(0, -sign(t0)*h)**2/2"), of_step(0.5, 1.8)),  # its student and teacher become one: arccos near 1
+        (taught("max(0, -sign(t0)*h)"), of_step(0.2, 3.0)),
+        (taught("log(1 + exp(-sign(t0)*h))"), of_step(0.2, 2.0)),
+        (gm.Problem(_unequal(), gm.Loss("two_scales", gm.parse(_TWO_SCALES)), gm.optimizers.gd()), clusters),
+        (gm.Problem(_unequal(), gm.losses.hinge(), gm.optimizers.gd()), clusters),
+    )
+    return tuple((derive.effective(problem), law) for problem, law in families)
+
+
+def online_cases(count: int, seed: int, longest: float = 1000.0) -> Iterator[Case | None]:
+    families = online_families()
+    for index in range(count):
+        rng = np.random.default_rng([seed, index])
+        system, law = families[index % len(families)]
+        time = float(10 ** rng.uniform(0, np.log10(longest)))
+        arguments = {"time": [0.0, time / 2, time], **law(rng)}
+        try:
+            result = gm.effective(system, tolerance=float(10.0 ** -rng.integers(5, 10)), **arguments)
+            reference = gm.effective(system, tolerance=1e-12, **arguments)
+        except gm.ComputationError:
+            yield None
+            continue
+        yield case(result, reference)
+
+
+# --- simulations ------------------------------------------------------------------------------------------------------
+
+
+def simulation_cases(count: int, seed: int, steps: int = 4) -> Iterator[Case | None]:
+    """Test loss and error of 8 runs at the last time against 240 runs, and at time 0 against the theory's means."""
+    families = [family for i, family in enumerate(dmf_families()) if i != 4]
+    tested = ("test_loss", "test_error")
+    for index in range(count):
+        rng = np.random.default_rng([seed, index])
+        system, law = families[index % len(families)]
+        arguments = law(rng)
+        try:
+            size = {"n": 80, "d": 50, "steps": steps}
+            result = gm.simulate(system.problem, replicates=8, seed=index, **size, **arguments)
+            reference = gm.simulate(system.problem, replicates=240, seed=10**6 + index, **size, **arguments)
+            start = gm.solve(system, alpha=1.6, steps=1, samples=256, scrambles=2, **arguments)
+        except gm.ComputationError:
+            yield None
+            continue
+        both = case(result, reference, curves=tested), case(result, start, curves=tested, time=0)
+        yield Case(*(np.concatenate(parts) for parts in zip(*both, strict=True)))
+
+
+# --- finite size ------------------------------------------------------------------------------------------------------
+
+
+def finite_cases(count: int, seed: int, steps: int = 4) -> Iterator[Case | None]:
+    """Deviations and biases of logistic regression from 4 populations and 20 pairs of runs, against 120 and 600."""
+    system, law = dmf_families()[0]
+    for index in range(count):
+        rng = np.random.default_rng([seed, index])
+        arguments = {"alpha": 2.0, "steps": steps, "times": [steps - 1], "samples": 1024, **law(rng)}
+        try:
+            result = gm.finite_size(system.problem, populations=4, replicates=20, seed=index, **arguments)
+            reference = gm.finite_size(system.problem, populations=120, replicates=600, seed=10**6 + index, **arguments)
+        except gm.ComputationError:
+            yield None
+            continue
+        both = [case(result, reference, suffix) for suffix in ("_deviation", "_bias")]
+        yield Case(*(np.concatenate(parts) for parts in zip(*both, strict=True)))
+
+
+THEORIES = {"dmf": dmf_cases, "online": online_cases, "simulation": simulation_cases, "finite size": finite_cases}
