@@ -229,7 +229,7 @@ def test_the_numbers_of_the_file_reach_the_solver(gmsym, results, tmp_path):
     numbers = {"eta": 4.0, "momentum": 0.6, "mu_norm": 1.0, "sigma": 1.0}
     n = 50  # alpha d = 50.5 is not a whole number, so that the theory is solved at n/d
     assert results["simulate"] == {"n": n, "d": 101, "steps": 20, "replicates": 5, "seed": 7, "progress": False, **numbers}
-    assert results["solve"] == {"alpha": n / 101, "steps": 20, "samples": 512, "scrambles": 3, "seed": 7, "progress": False, **numbers}
+    assert results["solve"] == {"n": n, "d": 101, "steps": 20, "samples": 512, "scrambles": 3, "seed": 7, "progress": False, **numbers}
     gmsym("solve", path)
     assert (results["solve"]["alpha"], results["solve"]["progress"]) == (0.5, None)
 
@@ -314,9 +314,7 @@ def test_compare_draws(gmsym, results, tmp_path, suffix):
 def test_demo(gmsym, monkeypatch, tmp_path, made_up):
     called = {}
     comparison = pipeline.compare(*made_up(times=12))
-    monkeypatch.setattr(
-        pipeline, "demo", lambda directory, progress, force: called.update(directory=directory, progress=progress) or comparison
-    )
+    monkeypatch.setattr(pipeline, "demo", lambda directory, **options: called.update(directory=directory, **options) or comparison)
     status, out, _ = gmsym("demo", "--output", tmp_path)
     assert status == 0 and called == {"directory": tmp_path, "progress": None, "force": False}
     assert "gmsym_demo.png" in out and "they agree" in out
