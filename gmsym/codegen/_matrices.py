@@ -43,8 +43,10 @@ def text(expr: sp.Expr, table: Table, index: str = "", matrix: bool = False) -> 
     """Python text of `expr` as an array with these indices, a matrix or a number for each.
 
     Raises:
-        UnprintableError: something that is neither a letter of the table nor algebra of them.
+        UnprintableError: something that is neither a letter of the table nor algebra of them; or nothing at all.
     """
+    if expr.is_zero:
+        raise UnprintableError("zero is no array: the equation says nothing of its shape")
     return _Writer(table).total(expr, index, matrix)
 
 

@@ -37,6 +37,7 @@ DIRECTIONS = {directions!r}  # V, one row a field of the loss{teacher}: the fiel
 COLUMNS = {columns!r}  # U: the matrix is that of the parameters Theta U
 RANK = {rank}  # of A
 DEGREES = {degrees!r}  # order of each minor
+NAMED = {named!r}  # parameters of the problem in the closed form; None without one
 ATOM_BY_RANK = {by_rank}  # whether `atom` needs no S
 KINKS = {kinks}  # loci where A is not smooth
 KINK_FORM = {kink_form!r}  # w, if all of them depend on w . fields only
@@ -87,6 +88,7 @@ def source(system: Spectral) -> str:
         teacher=" and then of the teacher" if teacher else "",
         given="(h, t)" if teacher else "h",
         rank=system.rank,
+        named=None if system.polynomial is None else names(system.named),
         by_rank=not _displayed(system)[S.atom].has(S.Trace),
         kink_form=() if system.kink_form is None else tuple(map(float, system.kink_form)),
         columns=_numbers(system.columns),
@@ -131,7 +133,7 @@ def _equations(system: Spectral) -> list[str]:
     rows = [  # name, arguments, expression, letters, indices and kind of the result, what it says
         ("form", "alpha rho sigma2 S", shown[sym.Sk(k)], many, "k", own, "S' of each cluster."),
         ("share", "form A", shown[sym.X(k)], single, "", own, "X of a sample."),
-        ("inverse_transform", "z p sigma2 mean_X", shown[sym.S] ** -1, many, "b", own, "The inverse of S, from means of X."),
+        ("inverse_transform", "z p sigma2 mean_X", _inverse(shown[sym.S]), many, "b", own, "The inverse of S, from means of X."),
         ("compressed", "p mean_outer", shown[sym.Q], many, "", True, "Q, from means of X kron Y Y^T."),
         ("secular", "z Q", shown[S.D], many, "", True, "What has an eigenvalue 0 at an outlier."),
         ("form_slope", "alpha rho sigma2 S_slope", shown[sym.Sk_slope(k)], many, "k", own, "Derivative of S' in z, of each cluster."),
@@ -158,7 +160,13 @@ def _equations(system: Spectral) -> list[str]:
         like = _LIKE.get(name, "form, 0")
         at = {**letters, S.unit: Letter(f"rt.identity({like})", "", True)}
         functions.append(_array_function(name, given.split(), expr, at, text(expr, at, index, matrix), says))
+    functions += _closed_form(system)
     return [*functions, _density(shown[S.density(S.x)], many), _atom(shown, many)]
+
+
+def _inverse(expr: sp.Expr) -> sp.Expr:
+    number, rest = expr.as_coeff_Mul()
+    return expr if expr.is_zero else rest**-1 / number
 
 
 def _letters(system: Spectral, cluster: str) -> dict[sp.Expr, Letter]:
@@ -204,12 +212,29 @@ def _array_function(name: str, given: Sequence[str], expr: sp.Expr, letters: dic
 def _density(expr: sp.Expr, letters: dict[sp.Expr, Letter]) -> str:
     """The displayed density is a number times the imaginary part of a trace."""
     number, part = expr.as_independent(sp.im, as_Add=False)
+    if expr.is_zero:
+        raise UnprintableError("zero is no array: the density says nothing of its shape")
     if not isinstance(part, sp.im):
         raise UnprintableError(f"the density `{expr}` is no multiple of an imaginary part")
     _, (factor,) = printer.statements([number], {})
     inside, total = _traced(part.args[0], letters)
     says = "Density at each point, from S above the real axis."
     return _array_function("density", ["rho", "S"], inside, letters, f"{factor} * jnp.imag({total})", says)
+
+
+def _closed_form(system: Spectral) -> list[str]:
+    """The polynomial, and the probabilities of the values of A that it holds, where A has finitely many."""
+    shown = [e for e in system.equations() if isinstance(e.lhs, (S.closed_form, S.q))]
+    if not shown:
+        return []
+    *probabilities, polynomial = shown
+    letters = {e.lhs: sp.Symbol(f"q{i}") for i, e in enumerate(probabilities)}
+    given = {"m": [S.field_mean(i) for i in range(system.clusters)], "Q": S.norm2, "named": system.named}
+    at = {"z": S.z, "S": S.letters(1).S, "alpha": alpha, "q": list(letters.values()), "named": system.named}
+    return [
+        printer.function("probabilities", given, "Of each value of A; m (K,) and Q of the field.", [e.rhs for e in probabilities]),
+        printer.function("closed_form", at, "A polynomial that vanishes at the fixed point.", polynomial.rhs.xreplace(letters)),
+    ]
 
 
 def _atom(shown: dict[sp.Expr, sp.Expr], letters: dict[sp.Expr, Letter]) -> str:

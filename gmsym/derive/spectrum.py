@@ -78,6 +78,7 @@ def spectrum(problem: Problem, matrix: MatrixKind = "hessian", block: int | None
         name=f"{loss.name}_{matrix}",
         problem=problem,
         matrix=matrix,
+        clusters=problem.data.clusters,
         blocks=blocks,
         block=block,
         fields=fields,
@@ -269,7 +270,6 @@ def _values(problem: Problem, A: sp.Expr, fields: tuple[sp.Symbol, ...]) -> tupl
     names = {step: sp.Dummy() for step in steps}
     if len(steps) > 3 or A.xreplace(names).has_free(*fields):
         return None
-    norm2 = sp.Symbol("Q", positive=True)
     found: dict[tuple[sp.Expr, sp.Expr], sp.Expr] = {}
     for cluster, label in enumerate(problem.data.labels):
         share, noise = problem.data.probabilities[cluster], problem.data.variance[cluster, 0]
@@ -282,8 +282,8 @@ def _values(problem: Problem, A: sp.Expr, fields: tuple[sp.Symbol, ...]) -> tupl
                 weight = sp.S.One
             elif len(fields) == 1:
                 event = sp.Mul(*(s if b else 1 - s for s, b in zip(steps, branch, strict=True))).xreplace(at)
-                own = sp.Symbol(f"m_{cluster}", real=True)
-                weight = expectation(sp.expand(event), fields, [own], sp.Matrix([[noise * norm2]]))
+                mean, covariance = [S.field_mean(cluster)], sp.Matrix([[noise * S.norm2]])
+                weight = expectation(sp.expand(event), fields, mean, covariance)
             else:
                 return None
             if weight != 0:

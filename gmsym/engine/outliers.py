@@ -89,7 +89,7 @@ def _points_first(array: Array, count: int) -> np.ndarray:
 
 @lru_cache(maxsize=32)
 def _outlier_equations(module: SpectralModule) -> tuple[Callable[..., Array], Callable[..., Array]]:
-    return jax.jit(module.secular), jax.jit(module.overlap)
+    return jax.jit(module.secular), jax.jit(lambda slope, w: jnp.broadcast_to(module.overlap(slope, w), w.shape[1:]))
 
 
 @lru_cache(maxsize=32)
@@ -103,7 +103,7 @@ def _compress(module: SpectralModule) -> Callable[[Nodes, Array], tuple[Array, A
             for of, v in (("form", s), ("form_slope", slope))
         )  # ([m, m,] N, P)
         A = packed.matrices(group.matrix, size)[..., None]
-        X = module.share(form, A)
+        X = jnp.broadcast_to(module.share(form, A), form.shape)
         if not extra:
             return _assembled(group, X, size), _assembled(group, module.share_slope(form_slope, X), size)
         whole = _extended(group, size, extra)[..., None]

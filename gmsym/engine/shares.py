@@ -62,7 +62,8 @@ def _by_inverses(module: SpectralModule) -> Shares:
             S = packed.matrices(s, size)[..., None]
 
             def add(total: tuple[Array, Array], part: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
-                X = packed.of_matrices(module.share(S, packed.matrices(part[1], size)), size)
+                A = packed.matrices(part[1], size)
+                X = packed.of_matrices(jnp.broadcast_to(module.share(S, A), A.shape), size)
                 weighted = part[0] * X
                 return (total[0] + weighted.sum(1), total[1] + _gram(weighted, X)), None
 

@@ -13,9 +13,10 @@ from typing import final
 import numpy as np
 
 from gmsym.engine.bands import Bulk, branches, find_bulk
+from gmsym.engine.closed_form import deviation
 from gmsym.engine.counting import masses_upto
-from gmsym.engine.nodes import Nodes
-from gmsym.engine.outliers import SMALLEST, Outliers, find, solved
+from gmsym.engine.nodes import Law, Nodes
+from gmsym.engine.outliers import SMALLEST, Outliers, find, solved, transform
 from gmsym.engine.packed import matrices
 from gmsym.engine.stieltjes import stieltjes
 from gmsym.errors import ComputationError
@@ -26,6 +27,7 @@ _REFINEMENTS = 4
 _ATOM = 1e-6
 _THIN = 0.05  # the part of the bulk next to an atom that it reaches, in units of its width, holds too little mass for any nodes
 _LOST_MASS = 0.05
+_COMPARED, _HEIGHT = 32, 0.01  # points at which the closed form is asked, and their distance from the axis in units of the width
 _CLOSED = 1e-6  # of the mass of a band
 _RESOLVED = 0.002  # relative difference of the density at a point and its mean over the point's cell
 
@@ -50,6 +52,7 @@ class Spectrum:
     gap: np.ndarray  # number of bands below each outlier, (O,)
     residual: float  # largest |Phi(S) - S|/|S| over z
     nodes: int
+    closed_form: float | None  # relative deviation of S from the closed form of the derivation, where there is one
 
 
 def solve_spectrum(
@@ -85,6 +88,7 @@ def solve_spectrum(
     mass_errors = np.array([abs(weights[own] @ density[own] - mass) for own, mass in zip(within, bulk.masses, strict=True)])
     if mass_errors.sum() > _LOST_MASS:
         raise ComputationError(f"the density misses mass {mass_errors.sum():.4f} of the bands: more points or a smaller state are needed")
+    closed = _against_closed_form(module, numbers, bulk.nodes, x)
     if grid is not None:
         x, weights = np.asarray(grid, dtype=float) / scale, np.zeros(len(grid))
         density, error, residual = _density(module, bulk, x)
@@ -105,7 +109,18 @@ def solve_spectrum(
         gap=np.array([sum(z > high for _, high in bulk.bands) for z in outliers.z], dtype=int),
         residual=residual,
         nodes=sum(bulk.nodes.sizes),
+        closed_form=closed,
     )
+
+
+def _against_closed_form(module: SpectralModule, numbers: Numbers, nodes: Law, x: np.ndarray) -> float | None:
+    """At some of the points, at a distance from the axis that an edge or an atom at one of them does not matter at."""
+    if module.NAMED is None:
+        return None
+    some = x[:: max(1, len(x) // _COMPARED)]
+    height = min(1.0, _HEIGHT * max(np.ptp(x), np.abs(x).max()))
+    (s,) = transform(stieltjes(module), nodes, some, height)
+    return deviation(module, numbers, (some + 1j * height) * nodes.scale, s / nodes.scale)
 
 
 def _gaps(bulk: Bulk) -> list[tuple[float, float]]:

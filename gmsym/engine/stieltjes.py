@@ -94,7 +94,7 @@ class _Equation:
         forms = packed.matrices(jnp.stack(each), self.size, 1)
         full, ratios = packed.matrices(slope, self.size, 1), _ratios(nodes)
         value = self.module.inverse_slope(nodes.alpha, jnp.ones(len(ratios)), ratios, full, forms, pairs)
-        return packed.of_matrices(value, self.size, 1)
+        return packed.of_matrices(jnp.broadcast_to(jnp.asarray(value, full.dtype), full.shape), self.size, 1)
 
     def linearised(self, nodes: Nodes, s: Inexact[Array, "br p"]) -> tuple[Array, Array, Array, Array]:
         """(means of X; V's linear part on S V S, (B R, B R, P); means of X kron X; S by blocks)."""
@@ -112,7 +112,8 @@ class _Equation:
     def target(self, nodes: Nodes, z: Array, mean: Array) -> Array:
         """W that the equation asks for, (B, R, P)."""
         ratios = _ratios(nodes)
-        return packed.of_matrices(self.module.inverse_transform(z, jnp.ones(len(ratios)), ratios, mean), self.size, 1)
+        value = self.module.inverse_transform(z, jnp.ones(len(ratios)), ratios, mean)
+        return packed.of_matrices(jnp.broadcast_to(value, (ratios.shape[1], *mean.shape[1:])), self.size, 1)
 
     def newton(self, nodes: Nodes, z: Array, s: Array) -> tuple[Array, Array]:
         """(S after a step of Newton's method in W, S after a step of the fixed-point iteration)."""

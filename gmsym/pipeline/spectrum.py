@@ -60,7 +60,7 @@ def spectrum(
         directions that the loss does not see included. `gap` numbers the gap of an outlier from below;
         `edge_eigenvalue` (band, side, branch) changes sign where an outlier detaches. Outermost edges may be infinite. An overlap is with
         the span of parameters, means and teacher directions, with several blocks of coordinates that of each one's part in each block.
-        Attributes: `residual` of the fixed point, number of `nodes`.
+        Attributes: `residual` of the fixed point, number of `nodes`; with a closed form, `closed_form`, how far S is from it, relatively.
 
     Raises:
         InputError: an argument outside what is allowed; before anything is computed.
@@ -163,6 +163,7 @@ def numbers(system: Spectral, instance: Instance, alpha: float) -> Any:
         grams=instance.block_grams,
         alpha=float(alpha),
         parameters=tuple(instance.parameters[s.name] for s in system.parameters),
+        named=tuple(instance.values[s.name] for s in system.named),
     )
 
 
@@ -252,7 +253,8 @@ def labelled(system: Spectral, found: Any, alpha: float, instance: Instance) -> 
         "gap": ("outlier", found.gap),
     }
     coordinates = {"z": ("z", found.z, {"long_name": "eigenvalue", "latex": "z"}), "side": ["left", "right"]}
-    attributes = {"residual": found.residual, "nodes": found.nodes, "signature": system.signature}
+    closed = {} if found.closed_form is None else {"closed_form": found.closed_form}
+    attributes = {**closed, "residual": found.residual, "nodes": found.nodes, "signature": system.signature}
     return xr.Dataset(variables, coordinates, {"kind": "spectrum", **_about(system, alpha, instance), **attributes})
 
 

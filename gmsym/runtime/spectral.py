@@ -20,6 +20,7 @@ class Numbers(NamedTuple):
     grams: np.ndarray  # Gram matrix of (Theta, means, teacher) within each block, (B, C + K + T, C + K + T)
     alpha: float
     parameters: tuple[float, ...]  # of the loss, in the order of the module's PARAMETERS
+    named: tuple[float, ...] = ()  # of the problem, in the order of the module's NAMED
 
 
 class SpectralModule(Protocol):
@@ -33,6 +34,7 @@ class SpectralModule(Protocol):
     COLUMNS: tuple[tuple[float, ...], ...]  # U, (C, m)
     RANK: int  # of A at almost every point
     DEGREES: tuple[int, ...]  # order of each minor; empty if they are too many, and so are the functions of minors
+    NAMED: tuple[str, ...] | None  # parameters of the problem in the closed form; None where there is none
     ATOM_BY_RANK: bool  # whether `atom` needs no S
     KINKS: int  # loci where A is not smooth
     KINK_FORM: tuple[float, ...]  # w, (F,), if all of them depend on w . u alone; else empty
@@ -124,4 +126,14 @@ class SpectralModule(Protocol):
 
     def atom(self, alpha, p, mean_rank: Float[Array, " k"], rho, z, S) -> Array:
         """Mass at 0, from the mean rank of A or from S where z is small and imaginary."""
+        ...
+
+    # Where A is a number with finitely many values, NAMED is not None:
+
+    def probabilities(self, m: Float[Array, " k"], Q: Float[Array, ""], named: tuple[float, ...]) -> tuple[Array, ...]:
+        """Of each value of A; m and Q are of the field that A depends on."""
+        ...
+
+    def closed_form(self, z, S, alpha, q: tuple[Array, ...], named: tuple[float, ...]) -> Inexact[Array, " p"]:
+        """A polynomial that vanishes at the fixed point."""
         ...

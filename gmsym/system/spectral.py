@@ -10,7 +10,7 @@ import sympy as sp
 
 from gmsym.calculus.kernels import kernel
 from gmsym.system.base import AbstractSystem, Equations
-from gmsym.system.causal_kernels import b
+from gmsym.system.causal_kernels import alpha, b
 
 MatrixKind = Literal["hessian", "information"]
 
@@ -23,6 +23,14 @@ unit = sp.Symbol("I", commutative=False)
 D = sp.Symbol("D", commutative=False)  # z I - Q(z)
 rank = sp.Symbol(r"\bar r", nonnegative=True)  # mean rank of A over the samples
 closed_form = kernel("P", "P")  # polynomial in S and z that vanishes at the fixed point
+norm2 = sp.Symbol("Q", positive=True)  # of one field: it is N(m_k, sigma_k^2 Q) in cluster k
+
+
+def field_mean(cluster: int) -> sp.Symbol:
+    """m_k of one field."""
+    return sp.Symbol(f"m_{cluster}", real=True)
+
+
 # With trained parameters: the extended matrix, its columns and its rows of Theta, a sample's share and that share's derivative in z.
 extended = tuple(sp.Symbol(name, commutative=False) for name in ("H", "H_{:h}", "H_{h:}"))
 X_extended = sp.Symbol(r"X_{\mathrm{ext}}", commutative=False)
@@ -124,6 +132,7 @@ class Spectral(AbstractSystem):
     name: str
     problem: object  # the problem it was derived from, opaque here
     matrix: MatrixKind
+    clusters: int
     blocks: int  # of coordinates, each with variances of its own
     block: int | None  # the column of Theta whose diagonal block it is; None for all columns
     fields: tuple[sp.Symbol, ...]  # u, (F,)
@@ -151,6 +160,13 @@ class Spectral(AbstractSystem):
     def __repr__(self) -> str:
         sizes = f"matrix={self.matrix!r}, size={len(self.columns.row(0))}, trained={len(self.trained)}"
         return f"Spectral({self.name!r}, {sizes}, signature={self.signature!r})"
+
+    @property
+    def named(self) -> tuple[sp.Symbol, ...]:
+        """Parameters of the problem in the closed form and in the probabilities of the values of A."""
+        shown = [e.rhs for e in self.system if isinstance(e.lhs, (closed_form, q))]
+        free = {s for rhs in shown for s in rhs.free_symbols} - {letters(1).S, z, alpha, norm2}
+        return tuple(sorted(free - {field_mean(i) for i in range(self.clusters)}, key=lambda s: s.name))
 
     def equations(self) -> Equations:
         """Fixed point, density, outliers, overlaps and atom."""

@@ -23,6 +23,7 @@ DIRECTIONS = ((0.7071067811865476, 0.408248290463863), (-0.7071067811865476, 0.4
 COLUMNS = ((-0.7071067811865476, -0.408248290463863), (0.7071067811865476, -0.408248290463863), (0.0, 0.816496580927726))  # U: the matrix is that of the parameters Theta U
 RANK = 2  # of A
 DEGREES = (1, 1, 1, 2)  # order of each minor
+NAMED = None  # parameters of the problem in the closed form; None without one
 ATOM_BY_RANK = True  # whether `atom` needs no S
 KINKS = 0  # loci where A is not smooth
 KINK_FORM = ()  # w, if all of them depend on w . fields only

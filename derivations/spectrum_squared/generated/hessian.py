@@ -23,6 +23,7 @@ DIRECTIONS = ((),)  # V, one row a field of the loss: the fields are V^T h
 COLUMNS = ((1.0,),)  # U: the matrix is that of the parameters Theta U
 RANK = 1  # of A
 DEGREES = (1,)  # order of each minor
+NAMED = ('sigma',)  # parameters of the problem in the closed form; None without one
 ATOM_BY_RANK = True  # whether `atom` needs no S
 KINKS = 0  # loci where A is not smooth
 KINK_FORM = ()  # w, if all of them depend on w . fields only
@@ -115,6 +116,17 @@ def compressed_slope(p, mean_outer):
 def overlap(Q_slope, w):
     """Overlap of an outlier's eigenvector with the span; w (q, P)."""
     return (1 / (1 - jnp.einsum("x...,xy...,y...->...", w, Q_slope, w)))
+
+
+def probabilities(m, Q, named):
+    """Of each value of A; m (K,) and Q of the field."""
+    return ()
+
+
+def closed_form(z, S, alpha, q, named):
+    """A polynomial that vanishes at the fixed point."""
+    (sigma,) = named
+    return alpha + S * (sigma**2 + alpha * z - alpha * sigma**2) + S**2 * sigma**2 * z
 
 
 def density(rho, S):

@@ -23,6 +23,7 @@ DIRECTIONS = ((1.0, 0.0), (0.0, 1.0))  # V, one row a field of the loss and then
 COLUMNS = ((1.0,),)  # U: the matrix is that of the parameters Theta U
 RANK = 1  # of A
 DEGREES = (1,)  # order of each minor
+NAMED = None  # parameters of the problem in the closed form; None without one
 ATOM_BY_RANK = True  # whether `atom` needs no S
 KINKS = 0  # loci where A is not smooth
 KINK_FORM = ()  # w, if all of them depend on w . fields only
