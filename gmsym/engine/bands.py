@@ -2,8 +2,9 @@
 
 For the nodes, which are a law of A themselves, edges and the masses of all bands are exact: with one column and one variance profile
 `engine.folds` finds every gap, else `engine.brackets` does as far as a scan, the minima of the density and counted masses reach. The
-nodes stand for a continuous law, and make gaps of their own where the mass is thin. With one column those belong to values of A between
-two nodes that A takes, too (`Law.covered`), and are left out exactly; else a gap counts if other nodes see it. Errors of edges are what
+nodes stand for a continuous law, and make gaps of their own where the mass is thin. Those belong to values of A between two nodes that A
+takes, too, and are left out exactly (`Law.covered`, `counting.torn`), unless A has kinks in several directions; a gap counts if other nodes
+see it, too. Errors of edges are what
 other nodes change. Gaps on which the two sets of nodes disagree are `undecided`: the bands beside them are reported as one.
 
 Source: theory.md 7, "Counting bands".
@@ -16,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gmsym.engine import brackets, folds
-from gmsym.engine.counting import masses_below
+from gmsym.engine.counting import masses_below, torn
 from gmsym.engine.folds import Gap
 from gmsym.engine.nodes import Group, Law, law
 from gmsym.engine.outliers import SMALLEST, edge_eigenvalues, transform
@@ -194,15 +195,26 @@ def _bracketed(functions: Stieltjes, nodes: Law, other: Law, size: int, atom: fl
     last = edges.pop() if edges and edges[-1].right else None
     if last is not None and last.stable:
         highest = Gap(last.z, np.inf, 1.0, 1.0, last.s, none)
-    for upper, lower in zip(edges[::2], edges[1::2], strict=True):
-        if upper.stable and lower.stable and not (thin and upper.z < 0 < lower.z):
-            gaps.append(Gap(upper.z, lower.z, np.nan, np.nan, upper.s, lower.s))
+    inner = [Gap(upper.z, lower.z, np.nan, np.nan, upper.s, lower.s) for upper, lower in zip(edges[::2], edges[1::2], strict=True)]
+    for gap, upper, lower, only in zip(inner, edges[::2], edges[1::2], _only(functions, nodes, size, inner), strict=True):
+        if only or (thin and gap.low < 0 < gap.high):
+            continue
+        if upper.stable and lower.stable:
+            gaps.append(gap)
             errors.append((upper.error, lower.error))
-        elif not (thin and abs(upper.z) < 0.05 * abs(highest.low if last is not None else 1.0)):
-            undecided.append((upper.z, lower.z))
+        else:
+            undecided.append((gap.low, gap.high))
     errors.append((last.error if last is not None and last.stable else 0.0, 0.0))
     gaps = _weighed(functions, nodes, size, atom, [lowest, *gaps, highest])
     return Bulk(nodes, other, gaps, np.array(errors), undecided, atom, bool(thin), reach)
+
+
+def _only(functions: Stieltjes, nodes: Law, size: int, gaps: list[Gap]) -> np.ndarray:
+    """Whether each gap is one of the nodes alone."""
+    if not gaps:
+        return np.zeros(0, dtype=bool)
+    points = np.array([_within(gap) for gap in gaps])
+    return torn(nodes, transform(functions, nodes, points.ravel()).real, size).reshape(points.shape).any(1)
 
 
 def _weighed(functions: Stieltjes, nodes: Law, size: int, atom: float, gaps: list[Gap]) -> list[Gap]:

@@ -52,3 +52,23 @@ def masses_upto(law: Law, z: np.ndarray, s: np.ndarray) -> np.ndarray:
         a, weights = np.asarray(group.variance * group.matrix[0]), np.asarray(group.weights)
         total = total + alpha * weights @ np.angle(1 + a[:, None] * form)
     return -total / np.pi
+
+
+def torn(law: Law, s: np.ndarray, size: int) -> np.ndarray:
+    """Whether only the nodes have the gap in which S is real, (P,), s (B R, P); never where their regions are not known.
+
+    In a gap det(I + S'_k A) has no zero. A is continuous between its kinks and takes all values between those at the nodes there, so
+    that the determinant has one sign at all nodes of a cluster in a region.
+    """
+    found = np.zeros(s.shape[1], dtype=bool)
+    if law.pieces is None:
+        return found
+    blocks = np.moveaxis(s.reshape(len(law.fractions), -1, s.shape[1]), -1, 0)  # (P, B, R)
+    for group, piece in zip(law.nodes.groups, law.pieces, strict=True):
+        A = np.moveaxis(unpacked(np.asarray(group.variance * group.matrix), size), -1, 0)
+        for p, at in enumerate(blocks):
+            form = unpacked((law.fractions * np.asarray(group.ratios) / float(law.nodes.alpha)) @ at, size)
+            negative = np.linalg.det(np.eye(size) + form @ A) < 0
+            count, part = np.bincount(piece[piece >= 0]), np.bincount(piece[piece >= 0], negative[piece >= 0])
+            found[p] |= bool(((part > 0) & (part < count)).any())
+    return found

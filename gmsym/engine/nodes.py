@@ -67,6 +67,8 @@ class Law(NamedTuple):
     refinable: bool  # whether a higher resolution has more nodes
     # Intervals of c A, (I, 2), in which it takes all values: what a continuous A does between its kinks; None where that is not known.
     covered: np.ndarray | None
+    # Number of the cluster and region between kinks of each node of each group, -1 for padding; None where it is not known.
+    pieces: tuple[np.ndarray, ...] | None
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -120,7 +122,20 @@ def law(module: SpectralModule, numbers: Numbers, resolution: float = 1.0, other
         floor=float(sizes[sizes > 1e-12 * scale].min(initial=scale)) / scale,
         refinable=any(cluster.refinable for cluster in clusters),
         covered=_covered([clusters[k] for k in members[0][0]], groups[0], scale) if size == 1 and len(groups) == 1 else None,
+        pieces=_pieces(clusters, [group for group, _ in members], [len(group.weights) for group in groups]),
     )
+
+
+def _pieces(clusters: Sequence[_Cluster], members: Sequence[list[int]], sizes: Sequence[int]) -> tuple[np.ndarray, ...] | None:
+    found = []
+    for group, size in zip(members, sizes, strict=True):
+        own = [clusters[k].piece for k in group]
+        if any(piece is None for piece in own):
+            return None
+        starts = np.cumsum([0, *(piece.max() + 1 for piece in own)])
+        joined = np.concatenate([piece + start for piece, start in zip(own, starts, strict=False)])
+        found.append(np.concatenate([joined, np.full(size - len(joined), -1)]))
+    return tuple(found)
 
 
 def _covered(clusters: Sequence[_Cluster], group: Group, scale: float) -> np.ndarray | None:

@@ -105,6 +105,21 @@ def test_all_gaps_of_a_law_are_found(seed):
                 assert R > 1 or any(gap.low - 1e-9 <= z <= gap.high + 1e-9 for gap in gaps)
 
 
+def test_gaps_of_the_nodes_alone_are_told_from_gaps():
+    """Two variance profiles and an A without bound: its nodes make gaps in the tail, where A takes all values between them."""
+    data = gm.GaussianMixture(
+        probabilities=[0.4, 0.6], labels=[1, -1], means_gram=np.eye(2), variance=[[0.5, 2], [2, 1]], fractions=[0.5, 0.5]
+    )
+    problem = gm.Problem(data, gm.losses.probit(), gm.optimizers.gd(), overlap=(0.5, -0.5))
+    module, given = prepared(problem, 2.5, "information")
+    bulk = bands.find_bulk(module, given)
+    assert len(bulk.bands) == 1 and not bulk.undecided and bulk.masses == pytest.approx([1], abs=1e-12)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bands, "torn", lambda law, s, size: np.zeros(s.shape[1], dtype=bool))
+        other = bands.find_bulk(module, given)
+    assert other.undecided or len(other.bands) > 1
+
+
 # --- masses without a density -----------------------------------------------------------------------------------------
 
 

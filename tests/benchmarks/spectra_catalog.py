@@ -1,0 +1,100 @@
+"""Spectra of every loss of the catalog, below, at and above n = d, against eigenvalues of generated matrices. Prints a table.
+
+    python tests/benchmarks/spectra_catalog.py [--losses NAME,...] [--states 0,1,2] [--ratios 0.2,0.5,...] [--d 200]
+
+Columns: atom in theory and simulation; bands; open ends; mass that the density misses; largest outward distance of an eigenvalue that is no
+outlier from its band, in units of the span (finite-size edges stray by d^(-2/3)); outliers in theory, and their largest score; d times the
+Kolmogorov distance. Ends with status 1 if a spectrum was not solved.
+"""
+
+import argparse
+import sys
+import time
+
+import numpy as np
+
+import gmsym as gm
+from gmsym import derive
+from gmsym.problem.losses import CATALOG
+
+RATIOS = (0.2, 0.5, 0.9, 1.0, 1.2, 2.0, 10.0)
+STATES = ((0.3, 0.2), (1.0, 0.5), (4.0, 1.2))  # |Theta|^2 and Theta . mu of each column, orthogonal columns
+
+
+def problem(name: str, state: tuple[float, float]) -> gm.Problem:
+    loss = CATALOG[name]()
+    norm2, overlap = state
+    fields = len(loss.fields)
+    if name == "softmax":
+        data = gm.GaussianMixture(
+            probabilities=["1/3"] * 3, labels=np.eye(3).tolist(), means_gram=(2 * np.eye(3)).tolist(), variance=[1] * 3
+        )
+        return gm.Problem(data, loss, gm.optimizers.gd(), norm2=norm2 * np.eye(3), overlap=overlap * 0.7 * np.eye(3))
+    data = gm.GaussianMixture.symmetric(mu_norm=1.5, sigma=1)
+    share = overlap / np.sqrt(fields)
+    return gm.Problem(data, loss, gm.optimizers.gd(), norm2=norm2 * np.eye(fields), overlap=[[share, -share]] * fields)
+
+
+def row(system, alpha: float, d: int, replicates: int) -> str:
+    start = time.process_time()
+    theory = gm.spectrum(system, alpha=alpha)
+    spent = time.process_time() - start
+    runs = gm.simulate_spectrum(system, alpha=alpha, d=d, replicates=replicates, seed=1, progress=False)
+    values = runs["eigenvalue"].values
+    zeros = np.abs(values) < 1e-9 * np.abs(values).max()
+    atom = (zeros.sum(1) + runs.attrs["zeros"]).mean() / (values.shape[1] + runs.attrs["zeros"])
+    edges = theory["edge"].values
+    span = np.ptp(edges[np.isfinite(edges)]) if np.isfinite(edges).sum() > 1 else np.abs(values).max()
+    rest = [v[~z] for v, z in zip(values, zeros, strict=True)]
+    counted = [int((theory["gap"].values == g).sum()) for g in range(len(edges) + 1)]
+    beyond = 0.0
+    for v in rest:
+        left, right = counted[0], counted[-1]
+        own = v[left : len(v) - right]
+        distances = np.min(
+            [np.where((e[0] <= own) & (own <= e[1]), 0, np.minimum(abs(own - e[0]), abs(own - e[1]))) for e in edges], axis=0
+        )
+        inner = sum(counted[1:-1])
+        beyond = max(beyond, float(np.sort(distances)[: len(distances) - inner].max(initial=0)) / span)
+    scores = [max(map(abs, r.scores)) for r in gm.outlier_table(theory, runs) if r.overlap > 0.3]
+    distance = gm.kolmogorov(theory, runs).mean() * d
+    return (
+        f"{alpha:5.3g}  {float(theory['atom']):.4f} {atom:.4f}  {len(edges)} {int(np.isinf(edges).sum())}  "
+        f"{float(theory['band_mass_error'].sum()):.0e}  {beyond:.3f}  {theory.sizes['outlier']} "
+        f"{max(scores, default=0):4.1f}  {distance:5.1f}  {theory.sizes['interval']}  {spent:5.1f} s"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--losses", default=",".join(CATALOG))
+    parser.add_argument("--states", default="0,1,2")
+    parser.add_argument("--ratios", default=",".join(map(str, RATIOS)))
+    parser.add_argument("--d", type=int, default=200)
+    parser.add_argument("--replicates", type=int, default=4)
+    given = parser.parse_args()
+    failed = 0
+    print(
+        "loss, matrix, state: n/d  atom (theory, simulated)  bands open  missed mass  beyond  outliers score  d KS  undecided  CPU",
+        flush=True,
+    )
+    for name in given.losses.split(","):
+        for state in map(int, given.states.split(",")):
+            for matrix in ("hessian", "information"):
+                try:
+                    system = derive.spectrum(problem(name, STATES[state]), matrix)
+                except gm.InputError:  # the Hessian of a piecewise linear loss
+                    continue
+                for alpha in map(float, given.ratios.split(",")):
+                    try:
+                        text = row(system, alpha, given.d, given.replicates)
+                    except Exception as error:
+                        failed += 1
+                        text = f"{alpha:5.3g}  FAILED {type(error).__name__}: {str(error)[:110]}"
+                    print(f"{name:15s} {matrix[:4]} {state}: {text}", flush=True)
+    print(f"not solved: {failed}")
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
