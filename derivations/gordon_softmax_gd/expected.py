@@ -15,7 +15,7 @@ from gmsym.system.recursion import samples as n
 eta, beta = symbols.eta, symbols.momentum
 h0, h1, h2 = fields = symbols.fields(3)
 labels = symbols.labels(3)
-coordinate, gradient, v = sp.Symbol(r"\Theta_{b}(t)", real=True), sp.Symbol("G_{b}(t)", real=True), symbols.symbol("v")
+coordinate, gradient, v = sp.Symbol(r"\Theta_{b}(t)", real=True), sp.Symbol("G_{b}(t)", real=True), sp.Symbol("v_{b}(t)", real=True)
 _total = sum(sp.exp(x) for x in fields)
 
 # Cross-entropy of the fields `h0, h1, h2` and a one-hot label (theory.md 0).

@@ -7,13 +7,16 @@ to K and over blocks to B. `own` marks what the source states in words or for on
 import sympy as sp
 
 from gmsym import symbols
-from gmsym.calculus.kernels import Transposed, kernel
+from gmsym.calculus.kernels import Transposed
 from gmsym.system.causal_kernels import (
     A,
     B,
     Bk,
     C,
+    Da,
+    Df,
     G,
+    Gamma,
     K,
     L,
     La,
@@ -34,9 +37,12 @@ from gmsym.system.causal_kernels import (
     abar,
     alpha,
     b,
-    e,
+    e_P,
+    e_U,
+    e_Y,
     f,
     g,
+    gram,
     h,
     i,
     j,
@@ -54,7 +60,6 @@ from gmsym.system.causal_kernels import (
     sigma2,
     t,
     xi,
-    zeta,
 )  # fmt: skip
 from gmsym.system.causal_kernels import ridge as lam
 from gmsym.system.integro_differential import Abar, Mk, Qb, mb
@@ -63,7 +68,6 @@ eta = symbols.eta
 n = sp.Symbol("n", positive=True)
 r2 = sp.Symbol("r'", integer=True, nonnegative=True)
 l2 = sp.Symbol("l'", integer=True, positive=True)
-gram = kernel("gram", r"(\mu^{\top}\mu)", subscripts=2)
 delta = sp.KroneckerDelta
 T = Transposed
 field, label = symbols.h, symbols.y
@@ -109,16 +113,28 @@ KERNEL_FORM = {
 }
 
 # Innovation form: theory.md (2.5)-(2.7).
+_returned = lambda X, i=j: sp.Sum(p(l) * sigma2(l, b) * Bk(l, i, t) * X(i), (i, 1, rank), (l, 1, K))  # noqa: E731
+_block_overlap = (
+    P(b, t) * Q(0, 0) * T(P(b, s))
+    + sp.Sum(P(b, t) * m(l, 0) * T(U(l, b, s)) + U(l, b, t) * T(m(l, 0)) * T(P(b, s)), (l, 1, K))
+    + sp.Sum(gram(l, l2) * U(l, b, t) * T(U(l2, b, s)), (l, 1, K), (l2, 1, K))
+    + sp.Sum(Y(b, i, t) * Phi(b, i, j) * T(Y(b, j, s)), (i, 1, rank_a), (j, 1, rank_a)) / alpha
+)
 INNOVATION_FORM = {
     h(k, t): m(k, t) + sp.Sum(L(k, j, t) * g(j), (j, 1, rank)) + sp.Sum(Rt(k, j, t) * f(k, j), (j, 1, rank_a)),  # (2.7)
     Rt(k, j, t): sp.Sum(rho(b) * sigma2(k, b) * Y(b, j, t), (b, 1, B)) / alpha,  # (2.7)
-    Bk(k, j, t): Mean(Partial(a(k, t), g(j)), k),  # (2.5)
+    Bk(k, j, t): Mean(Da(k, j, t), k),  # (2.5)
+    Da(k, j, t): A(k, t) * (L(k, j, t) + sp.Sum(Rt(k, i, t) * Df(k, i, j), (i, 1, rank_a))),  # verified/dmf.md 1.4
     a(k, t): sp.Sum(La(j, t) * f(k, j), (j, 1, rank_a)),  # (2.6)
-    G(b, t): sp.Sum(p(k) * mu(k, b) * abar(k, t), (k, 1, K))
-    + sp.Sum(La(j, t) * zeta(b, j), (j, 1, rank_a))
-    + sp.Sum(p(k) * sigma2(k, b) * Bk(k, j, t) * e(k, j, b), (j, 1, rank), (k, 1, K))
-    + lam * Theta(b, t),
-    Phi(b, i, j): sp.Sum(p(k) * sigma2(k, b) * Mean(f(k, i) * f(k, j), k), (k, 1, K)),
+    sp.Sum(L(k, j, t) * T(L(k, j, s)), (j, 1, rank)): Qk(k, t, s),  # (2.5) with (2.1)
+    Gamma(k, i, j): Mean(f(k, i) * f(k, j), k),
+    Phi(b, i, j): sp.Sum(p(k) * sigma2(k, b) * Gamma(k, i, j), (k, 1, K)),
+    # theory.md 2, "linear optimizer", with (2.5) for the feedback and Y = W La.
+    P(b, t + 1): (1 - eta * lam) * P(b, t) - eta * _returned(lambda j: e_P(l, j, b)),
+    U(k, b, t + 1): (1 - eta * lam) * U(k, b, t) - eta * (p(k) * abar(k, t) + _returned(lambda j: e_U(l, j, b, k))),
+    Y(b, j, t + 1): (1 - eta * lam) * Y(b, j, t) - eta * (La(j, t) + _returned(lambda i: e_Y(l, i, b, j), i)),
+    Q(t, s): sp.Sum(rho(b) * _block_overlap, (b, 1, B)),
+    Qk(k, t, s): sp.Sum(rho(b) * sigma2(k, b) * _block_overlap, (b, 1, B)),
 }
 
 # Gradient flow: theory.md 4 (its isotropic equations, block by block), in time t = steps * eta.

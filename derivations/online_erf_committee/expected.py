@@ -6,6 +6,8 @@ eta = c and alpha = steps/d = t/c, so that each equation here is theirs divided 
 
 import sympy as sp
 
+from gmsym.system.ode import B, k, t
+
 STUDENTS, TEACHERS = 2, 2
 Q = sp.Matrix(2, 2, lambda i, k: sp.Symbol(f"Q_{min(i, k)}_{max(i, k)}", **({"positive": True} if i == k else {"real": True})))
 R = sp.Matrix(2, 2, lambda i, n: sp.Symbol(f"M_{n}_{i}", real=True))
@@ -58,3 +60,12 @@ DRIFT |= {("Q", (i, k)): _towards(i, k) + _towards(k, i) + eta * _noise(i, k) fo
 
 # One cluster of unit variance, no ridge.
 SETTING = {sp.Symbol("p_0", positive=True): 1, sp.Symbol("sigma2_0", positive=True): 1, sp.Symbol("beta", nonnegative=True): 0}
+
+# Means over one field vector of covariance V, with g(x) = erf(x/sqrt(2)): <g'(i) g'(j)> is a Gaussian integral, and the gradients are odd.
+_V = sp.Matrix(4, 4, lambda i, j: sp.Symbol(f"V_{min(i, j)}_{max(i, j)}", **({"positive": True} if i == j else {"real": True})))
+I2 = lambda i, j: 2 / sp.pi * sp.asin(_V[i, j] / sp.sqrt((1 + _V[i, i]) * (1 + _V[j, j])))  # noqa: E731  <g(i) g(j)>
+_slopes = lambda i, j: 2 / sp.pi / sp.sqrt((1 + _V[i, i]) * (1 + _V[j, j]) - _V[i, j] ** 2)  # noqa: E731
+GRADIENT = [0, 0]
+MEANS = {B(k, n + 1, t): sp.Matrix([-_slopes(i, STUDENTS + n) for i in _students]) for n in range(TEACHERS)}
+_sign = lambda i: 1 if i in _students else -1  # noqa: E731
+TEST_LOSS = [sum(_sign(i) * _sign(j) * I2(i, j) for i in range(4) for j in range(4)) / 2]  # their generalisation error

@@ -102,6 +102,15 @@ def _sum(term: sp.Expr, *limits: tuple) -> sp.Expr:
     return sp.Sum(term, *limits)
 
 
+def inside(term: sp.Expr) -> sp.Expr:
+    """A multiple of a sum as the sum of multiples."""
+    factors = sp.Mul.make_args(term)
+    at = next((x for x, factor in enumerate(factors) if isinstance(factor, sp.Sum)), None)
+    if at is None or len(factors) == 1:
+        return term
+    return sp.Sum(sp.Mul(*factors[:at], factors[at].function, *factors[at + 1 :]), *factors[at].limits)
+
+
 def outermost(total: sp.Sum, index: sp.Symbol) -> sp.Sum:
     """The same sum with the index `index` summed last; limits of triangles (0 <= s <= t - 1, 0 <= j <= s, ...) are turned round.
 

@@ -1,87 +1,236 @@
-"""Array algebra of one time as `einsum` text: kernels are arrays, their indices and value axes are letters."""
+"""Array algebra of one time as `einsum` text: kernels are arrays, their indices and value axes are letters.
+
+The axes of an array are its indices and the axes of its value, in the order of `ORDER`. An array is named after its kernel's class; at
+time 0 and at the second time s the name ends in `_0` and `_s`. Products of matrices are contracted in the order in which they stand.
+"""
+
+from collections.abc import Mapping
 
 import sympy as sp
 
-from gmsym.calculus.kernels import Kernel
+from gmsym.calculus.kernels import Kernel, Transposed
 from gmsym.errors import UnprintableError
-from gmsym.system.causal_kernels import Mean, alpha, ridge
+from gmsym.system.causal_kernels import Mean, alpha, ridge, s
 from gmsym.system.recursion import samples
 
-ORDER = "kblcdijxn"  # the order of axes in every array
+ORDER = "klobcdijqxn"  # the order of axes in every array; o and q stand for a second cluster l' and innovation j'
+_INNER = "uvwyz"  # field axes between the factors of a product
 _NAMES = {"Bk": "B", "Theta": "theta", "lambda": "ridge"}  # where the text's name is not the symbol's
+_LETTERS = {"l'": "o", "j'": "q"}  # likewise of indices
+_NUMBERS = {alpha, ridge, samples}
 
 
 def arguments(expr: sp.Expr) -> list[str]:
     """Names of the arrays and numbers in `expr`, numbers first, alphabetically."""
-    kernels = {_name(type(x).__name__) for x in expr.atoms(Kernel)}
-    numbers = {_name(x.name) for x in expr.atoms(sp.Symbol) & {alpha, ridge, samples}}
+    kernels = {_array_name(x) for x in expr.atoms(Kernel)}
+    numbers = {_name(x.name) for x in expr.atoms(sp.Symbol) & _NUMBERS}
     return [*sorted(numbers), *sorted(kernels)]
 
 
 def letters(expr: Kernel) -> str:
     """Axes of a kernel's array, in order: its indices and its value; times are not axes."""
-    indices = {a.name for a in expr.args if isinstance(a, sp.Symbol) and a.name in ORDER}
+    indices = {_letter(a) for a in expr.args if isinstance(a, sp.Symbol) and _letter(a) in ORDER}
     return _ordered(indices | set(expr.value))
 
 
-def array_text(expr: sp.Expr, output: str) -> str:
+def scalars(expr: sp.Expr) -> list[sp.Expr]:
+    """Factors without arrays that are neither integers nor the system's own numbers, in the order of their occurrence."""
+    found: dict[sp.Expr, None] = {}
+    for term in sp.Add.make_args(expr):
+        for part in _parts(term):
+            if isinstance(part, sp.Add) and part.has(Kernel):
+                found |= dict.fromkeys(scalars(part))
+            elif isinstance(part, Mean):
+                found |= dict.fromkeys(scalars(part.args[0]))
+            elif not part.has(Kernel) and not _is_plain(part):
+                found[part] = None
+    return list(found)
+
+
+def array_text(expr: sp.Expr, output: str, names: Mapping[sp.Expr, str] | None = None) -> str:
     """Python text of `expr` as an array with the axes `output`; indices that are not in `output` are summed.
 
-    Kernels appear under the name of their class, numbers under their own.
+    Args:
+        expr: a sum of products of kernels and numbers.
+        output: axes of the result, in order.
+        names: text of each of its `scalars`.
 
     Raises:
-        UnprintableError: a factor that is neither a kernel nor a number.
+        UnprintableError: a factor that is none of these; a product that is no array with these axes.
     """
-    return "\n+ ".join(_term(term, output) for term in sp.Add.make_args(expr))
+    text = "\n+ ".join(_term(term, output, names or {}) for term in sp.Add.make_args(sp.sympify(expr)))
+    return text if sp.sympify(expr).has(Kernel) else f"jnp.zeros({(1,) * len(output)}) + {text}"
 
 
-def _term(term: sp.Expr, output: str) -> str:
-    if isinstance(term, sp.Sum):
-        term = term.function
-    operands: list[tuple[str, str]] = []  # text, axes
+class _Operand:
+    """An array in a product: its text, its axes, and which of them are its row and its column of fields."""
+
+    def __init__(self, text: str, axes: str, row: str, column: str):
+        self.text, self.axes, self.row, self.column = text, axes, row, column
+
+
+def _parts(term: sp.Expr) -> list[sp.Expr]:
+    """Factors of a term in order, those of its sums among them."""
+    found: list[tuple[sp.Expr, ...]] = []
+    for factor in sp.Mul.make_args(term):
+        inner = _parts(factor.function) if isinstance(factor, sp.Sum) else [factor]
+        found.append(tuple(inner))
+    for at, factor in enumerate(sp.Mul.make_args(term)):
+        for index in _indices(factor):
+            if not any(x.has(index) for x in found[at]):
+                raise UnprintableError(f"cannot write `{term}` as array algebra: nothing depends on the index {index} of a sum")
+            if any(x.has(index) for other, inner in enumerate(found) if other != at for x in inner):
+                raise UnprintableError(f"cannot write `{term}` as array algebra: the index {index} of a sum stands outside of it, too")
+    return [x for inner in found for x in inner]
+
+
+def _indices(factor: sp.Expr) -> list[sp.Symbol]:
+    """Indices of a sum, and of those of which it is the sum."""
+    if not isinstance(factor, sp.Sum):
+        return []
+    return [limit[0] for limit in factor.limits] + [x for inner in sp.Mul.make_args(factor.function) for x in _indices(inner)]
+
+
+def _is_plain(part: sp.Expr) -> bool:
+    return part.is_Rational or part in _NUMBERS or (part.is_Pow and part.exp == -1 and part.base in _NUMBERS)
+
+
+def _term(term: sp.Expr, output: str, names: Mapping[sp.Expr, str]) -> str:
+    operands: list[_Operand] = []
     numbers: list[str] = []
     divisors: list[str] = []
-    chain = "c"  # the field axis that the next factor starts with: a product of matrices is contracted in order
-    for factor in sp.Mul.make_args(term):
-        for part in sp.Mul.make_args(factor.args[0]) if isinstance(factor, Mean) else (factor,):
-            if isinstance(part, Kernel):
-                axes = letters(part)
-                operands.append((_name(type(part).__name__), _ordered(axes.replace("d", "\0").replace("c", chain).replace("\0", "d"))))
-                chain = "d" if "d" in part.value else chain
-            elif isinstance(part, sp.Add):  # a sum in parentheses is an array of its own
-                axes = _ordered(set().union(*(_axes(x) for x in sp.Add.make_args(part))))
-                operands.append((f"({array_text(part, axes)})".replace("\n", " "), _ordered(axes.replace("c", chain))))
-            elif part.is_Integer:
-                numbers.append(str(part))
-            elif isinstance(part, sp.Symbol):
-                numbers.append(_name(part.name))
-            elif part.is_Pow and part.exp == -1 and isinstance(part.base, sp.Symbol):
-                divisors.append(_name(part.base.name))
-            else:
-                raise UnprintableError(f"cannot write `{part}` in `{term}` as array algebra: kernels and symbols only")
-        if isinstance(factor, Mean):
-            divisors.append(f"{operands[-1][0]}.shape[-1]")
-    operands.sort(key=lambda operand: len(operand[1]))  # small ones first
-    found = _ordered(set().union(*(set(axes) for _, axes in operands)) & set(output))
-    if len(operands) == 1 and operands[0][1] == found:
-        text = operands[0][0]
+
+    def add(part: sp.Expr) -> None:
+        if isinstance(part, Mean):
+            for inner in _parts(part.args[0]):
+                add(inner)
+            averaged = next((x for x in reversed(operands) if "n" in x.axes), None)
+            if averaged is None:
+                raise UnprintableError(f"cannot write `{part}` as array algebra: a mean of what has no samples")
+            divisors.append(f"{averaged.text}.shape[-1]")
+        elif isinstance(part, Kernel) or (isinstance(part, Transposed) and isinstance(part.args[0], Kernel)):
+            operands.append(_operand(part))
+        elif isinstance(part, sp.Add) and part.has(Kernel):  # a sum in parentheses is an array of its own
+            axes = free_axes(part)
+            text = f"({array_text(part, axes, names)})".replace("\n", " ")
+            operands.append(_Operand(text, axes, "c" if "c" in axes else "", "d" if "d" in axes else ""))
+        elif part.is_Rational:
+            numbers.extend([str(part.p)] if part.p != 1 else [])
+            divisors.extend([str(part.q)] if part.q != 1 else [])
+        elif part in names:
+            numbers.append(names[part])
+        elif part in _NUMBERS:
+            numbers.append(_name(part.name))
+        elif part.is_Pow and part.exp == -1 and part.base in _NUMBERS:
+            divisors.append(_name(part.base.name))
+        else:
+            raise UnprintableError(f"cannot write `{part}` in `{term}` as array algebra: kernels and symbols only")
+
+    for part in _parts(term):
+        add(part)
+    if not operands:
+        return " * ".join(numbers or ["1"]) + "".join(f" / {divisor}" for divisor in divisors)
+    written = _contracted(operands, term)
+    written.sort(key=lambda operand: len(operand[1]))  # small ones first
+    found = _ordered({x for _, axes in written for x in axes} & set(output))
+    if any(x in "cd" and x not in found for x in _free_field_axes(operands)):
+        raise UnprintableError(f"cannot write `{term}` as array algebra with the axes {output}: its fields do not fit")
+    if len(written) == 1 and written[0][1] == found:
+        text = written[0][0]
     else:
-        text = f'jnp.einsum("{",".join(axes for _, axes in operands)}->{found}", {", ".join(name for name, _ in operands)})'
+        text = f'jnp.einsum("{",".join(axes for _, axes in written)}->{found}", {", ".join(name for name, _ in written)})'
     if found != output:
         index = ", ".join(":" if axis in found else "None" for axis in output)
         text = f"{text}[{index}]"
     return " * ".join([*numbers, text]) + "".join(f" / {divisor}" for divisor in divisors)
 
 
-def _axes(term: sp.Expr) -> set[str]:
+def _operand(part: sp.Expr) -> _Operand:
+    turned = isinstance(part, Transposed)
+    kernel = part.args[0] if turned else part
+    row, column = ("c" if "c" in kernel.value else ""), ("d" if "d" in kernel.value else "")
+    return _Operand(_array_name(kernel), letters(kernel), *((column, row) if turned else (row, column)))
+
+
+def _chain(operands: list[_Operand]) -> tuple[list[dict[str, int]], int | None, int | None]:
+    """Field axes of the factors of a product as numbers, equal where two are contracted; those of the result's row and column."""
+    count, first, opened = 0, None, None
+    chain = []
+    for operand in operands:
+        axes: dict[str, int] = {}
+        if operand.row:
+            if opened is not None:
+                axes[operand.row], opened = opened, None
+            elif first is None:
+                first = axes[operand.row] = count
+                count += 1
+            else:
+                raise UnprintableError(f"cannot multiply by `{operand.text}`: a vector stands to the left of it")
+        if operand.column:
+            if opened is not None:
+                raise UnprintableError(f"cannot multiply by `{operand.text}`: a row stands to the left of it")
+            opened = axes[operand.column] = count
+            count += 1
+        chain.append(axes)
+    return chain, first, opened
+
+
+def _free_field_axes(operands: list[_Operand]) -> str:
+    _, first, opened = _chain(operands)
+    return ("" if first is None else "c") + ("" if opened is None else "d")
+
+
+def _contracted(operands: list[_Operand], term: sp.Expr) -> list[tuple[str, str]]:
+    """(text, axes) of each factor, field axes renamed so that neighbours share the axis over which they are contracted."""
+    chain, first, opened = _chain(operands)
+    between = sorted({x for axes in chain for x in axes.values()} - {first, opened})
+    free = [x for x, used in (("d", opened), ("c", first)) if used is None]
+    pool = [*free, *_INNER]
+    if len(between) > len(pool):
+        raise UnprintableError(f"cannot write `{term}` as array algebra: too many factors")
+    shown = dict(zip(between, pool, strict=False))
+    shown |= {x: letter for x, letter in ((first, "c"), (opened, "d")) if x is not None}
+    return [
+        (operand.text, "".join(shown[axes[x]] if x in axes else x for x in operand.axes))
+        for operand, axes in zip(operands, chain, strict=True)
+    ]
+
+
+def free_axes(expr: sp.Expr) -> str:
+    """Axes of the array that `expr` is, in order."""
+    return _ordered(set().union(*(_free_axes(term) for term in sp.Add.make_args(expr))))
+
+
+def _free_axes(term: sp.Expr) -> set[str]:
     """Free axes of a term of a sum."""
-    if isinstance(term, sp.Sum):
-        return _axes(term.function) - {limit[0].name for limit in term.limits}
-    return set().union(*(set(letters(x)) for x in term.atoms(Kernel)))
+    bound = {_letter(index) for factor in sp.Mul.make_args(term) for index in _indices(factor)}
+    operands: list[_Operand] = []
+    averaged = False
+    for part in _parts(term):
+        inside = _parts(part.args[0]) if isinstance(part, Mean) else [part]
+        averaged |= isinstance(part, Mean)
+        for x in inside:
+            if isinstance(x, Kernel) or (isinstance(x, Transposed) and isinstance(x.args[0], Kernel)):
+                operands.append(_operand(x))
+            elif isinstance(x, sp.Add) and x.has(Kernel):
+                axes = free_axes(x)
+                operands.append(_Operand("", axes, "c" if "c" in axes else "", "d" if "d" in axes else ""))
+    axes = {x for operand in operands for x in operand.axes if x not in (operand.row, operand.column)}
+    return (axes - bound - ({"n"} if averaged else set())) | set(_free_field_axes(operands))
 
 
-def _ordered(axes: set[str] | str) -> str:
+def _ordered(axes: set[str]) -> str:
     return "".join(sorted(axes, key=ORDER.index))
+
+
+def _letter(index: sp.Symbol) -> str:
+    return _LETTERS.get(index.name, index.name)
+
+
+def _array_name(kernel: Kernel) -> str:
+    times = kernel.args[kernel.subscripts :] if kernel.subscripts >= 0 else ()
+    suffix = "_0" if times and all(x == 0 for x in times) else "_s" if times and all(x == s for x in times) else ""
+    return _name(type(kernel).__name__) + suffix
 
 
 def _name(name: str) -> str:

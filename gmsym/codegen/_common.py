@@ -1,11 +1,11 @@
 """Functions that generated modules of several kinds share: of one sample, of a fresh sample, and array algebra."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import sympy as sp
 
 from gmsym import generated, printer
-from gmsym.codegen._arrays import arguments, array_text, letters
+from gmsym.codegen._arrays import arguments, array_text, free_axes, scalars
 from gmsym.system import CausalKernels, Equation, Recursion
 
 System = CausalKernels | Recursion
@@ -46,15 +46,43 @@ def loss_and_gradient(system: System) -> list[str]:
     ]
 
 
-def array_functions(equations: Iterable[tuple[str, Equation]]) -> list[str]:
-    """One function an equation; its arguments are the arrays and numbers that the equation mentions."""
+def array_functions(
+    equations: Iterable[tuple[str, Equation]], given: Mapping[str, sp.Symbol | Sequence[sp.Symbol]] | None = None
+) -> list[str]:
+    """One function an equation; its arguments are `given` and the arrays and numbers that the equation mentions."""
     texts = []
     for name, equation in equations:
-        axes = letters(equation.lhs)
+        axes = free_axes(equation.lhs)
         summary = generated.quoted(f"{equation.meaning[0].upper()}{equation.meaning[1:]}; axes {axes}.")
-        body = array_text(equation.rhs, axes).replace("\n", "\n        ")
-        texts.append(f'def {name}({", ".join(arguments(equation.rhs))}):\n    """{summary}"""\n    return (\n        {body}\n    )\n')
+        arrays = arguments(equation.rhs)
+        lines, factors = _scalar_factors(equation.rhs, given or {}, arrays)
+        body = array_text(equation.rhs, axes, factors).replace("\n", "\n        ")
+        before = "".join(f"    {line}\n" for line in lines)
+        texts.append(
+            f'def {name}({", ".join([*(given or ()), *arrays])}):\n    """{summary}"""\n{before}    return (\n        {body}\n    )\n'
+        )
     return texts
+
+
+def _scalar_factors(
+    rhs: sp.Expr, given: Mapping[str, sp.Symbol | Sequence[sp.Symbol]], arrays: Sequence[str]
+) -> tuple[list[str], dict[sp.Expr, str]]:
+    """Numbers that multiply arrays, such as a step size: (statements, text of each)."""
+    factors = scalars(rhs)
+    used = set().union(*(x.free_symbols for x in factors)) if factors else set()
+    taken = {*given, *arrays, *generated.RESERVED}
+    names: dict[sp.Symbol, str] = {}
+    lines = []
+    for argument, symbols in given.items():
+        if isinstance(symbols, sp.Symbol):
+            names[symbols] = argument
+        elif used & set(symbols):
+            unpacked = {x: printer.fresh_name(x.name, taken) for x in symbols}
+            names |= unpacked
+            lines.append(f"({''.join(f'{x}, ' for x in unpacked.values()).rstrip(' ')}) = {argument}")
+    shared, results = printer.statements(factors, names)
+    texts = [text if text.isidentifier() else f"({text})" for text in results]
+    return [*lines, *shared], dict(zip(factors, texts, strict=True))
 
 
 def test_functions(system: System) -> list[str]:

@@ -8,11 +8,11 @@ order parameters are bilinear in those. Source: theory.md 2; Celentano, Cheng, M
 import sympy as sp
 
 from gmsym import symbols
-from gmsym.calculus.kernels import Kernel, Transposed, coefficient, distribute, fold, kernel
+from gmsym.calculus.kernels import Kernel, Transposed, coefficient, distribute, fold, inside
 from gmsym.derive.comparison import limit_of_field, limit_of_noise
-from gmsym.derive.innovations import innovation_form, step_form
+from gmsym.derive.innovations import component, innovation_form
 from gmsym.derive.program import local_field, n, risk_gradient
-from gmsym.derive.samples import displayed, fresh_sample
+from gmsym.derive.samples import displayed, fresh_sample, of_sample
 from gmsym.errors import InputError
 from gmsym.problem import Problem
 from gmsym.system import CausalKernels, Equation, Equations
@@ -28,6 +28,7 @@ from gmsym.system.causal_kernels import (
     Qk,
     R,
     Ra,
+    Response,
     Theta,
     U,
     W,
@@ -35,10 +36,12 @@ from gmsym.system.causal_kernels import (
     abar,
     alpha,
     b,
+    gram,
     k,
     l,
     m,
     mu,
+    offset,
     omega,
     p,
     r,
@@ -52,17 +55,19 @@ from gmsym.system.recursion import M, z
 
 SOURCE = "theory.md 2; Celentano, Cheng, Montanari 2021; Gerbelot et al. 2022"
 _delta = sp.KroneckerDelta
-_offset = kernel("offset", r"a^{0}", subscripts=1, value="c")(k)  # gradient of a quadratic loss at zero field
 
 
-def dmf(problem: Problem) -> CausalKernels:
+def dmf(problem: Problem, *, response: Response | None = None) -> CausalKernels:
     """DMF equations of `problem` in the limit n, d -> infinity at fixed alpha = n/d, for any K, C and block covariances.
 
-    Mean responses are computed by Stein's lemma where the loss's gradient jumps (a tangent would miss the delta
-    function), without any sampling where the loss is quadratic, and by tangents otherwise.
+    Args:
+        problem: full-batch training with a linear optimizer.
+        response: how mean responses are computed: by "tangent"s, by "stein"'s lemma, or "exact"ly, for quadratic losses without any
+            sampling. By default exactly where that is possible, by Stein's lemma where the loss's gradient jumps (a tangent would
+            miss the delta function), and by tangents otherwise.
 
     Raises:
-        InputError: `problem` is not a Problem, or its optimizer is not linear in (theta, state, g).
+        InputError: `problem` is not a Problem, its optimizer is not linear in (theta, state, g), or the response does not fit the loss.
     """
     if not isinstance(problem, Problem):
         raise InputError(f"problem = {problem!r}: a gmsym Problem is needed")
@@ -73,8 +78,10 @@ def dmf(problem: Problem) -> CausalKernels:
             f"optimizer {optimizer.name!r} is not linear in theta, its state and g, so its coordinates would have to be sampled too; "
             "DMF is available for linear optimizers (simulate works for any)"
         )
-    field, response, gradient = field_equations()
-    innovations = innovation_form(field, response, gradient)
+    response = _response(problem, response)
+    kernel_form = kernel_equations(problem, response)
+    right = {e.lhs: e.rhs for e in kernel_form}
+    hessian = right[A(k, t)] if A(k, t) in right else loss.hessian.xreplace(displayed(problem))
     moments, test_loss, test_error = fresh_sample(problem)
     return CausalKernels(
         name=f"{loss.name}_{optimizer.name}",
@@ -85,20 +92,46 @@ def dmf(problem: Problem) -> CausalKernels:
         blocks=problem.data.blocks,
         parameters=problem.local_parameters,
         loss=loss.value,
-        gradient=loss.gradient,
-        hessian=loss.hessian,
+        gradient=of_sample(right[a(k, t)], problem),
+        hessian=sp.ImmutableDenseMatrix(problem.fields, problem.fields, of_sample(hessian, problem)),
+        offset=of_sample(right[offset(k)], problem) if offset(k) in right else None,
         state=optimizer.state,
-        update=optimizer.jacobian,
         clock=symbols.t,
-        response="exact" if loss.is_quadratic else "stein" if loss.kinks else "tangent",
-        kernel_form=Equations(
-            (field, *local_equations(problem), response, gradient, *noise_equations(), *optimizer_equations(problem, gradient), *overlaps())
-        ),
-        innovation_form=Equations(innovations),
-        step=Equations(step_form(innovations)),
+        response=response,
+        kernel_form=kernel_form,
+        innovation_form=innovation_form(kernel_form, optimizer.state, response),
         moments=moments,
         test_loss=test_loss,
         test_error=test_error,
+    )
+
+
+def _response(problem: Problem, asked: Response | None) -> Response:
+    loss = problem.loss
+    if asked is None:
+        return "exact" if loss.is_quadratic else "stein" if loss.kinks else "tangent"
+    possible = ["stein", *(["exact"] if loss.is_quadratic else []), *([] if loss.kinks else ["tangent"])]
+    if asked not in possible:
+        raise InputError(f"response = {asked!r}: for the loss {loss.name!r} one of {possible} is needed")
+    return asked
+
+
+def kernel_equations(problem: Problem, response: Response) -> Equations:
+    """The system of two-time kernels. Each equation is derived from those before it."""
+    field, memory, gradient = field_equations()
+    noise = noise_equations()
+    expansion = expansion_equation()
+    return Equations(
+        (
+            field,
+            *local_equations(problem, response, field),
+            memory,
+            gradient,
+            *noise,
+            expansion,
+            *optimizer_equations(problem, gradient),
+            *overlaps(expansion, noise[1]),
+        )
     )
 
 
@@ -136,39 +169,52 @@ def noise_equations() -> tuple[Equation, Equation]:
     )
 
 
-def local_equations(problem: Problem) -> tuple[Equation, ...]:
+def local_equations(problem: Problem, response: Response, field: Equation) -> tuple[Equation, ...]:
     """The loss's own part: gradient, Hessian, and the kernels that are means over the samples of a cluster."""
     shown = displayed(problem)
     loss = problem.loss
     column = loss.gradient[0] if problem.fields == 1 else sp.ImmutableDenseMatrix(loss.gradient)
+    local = Equation(a(k, t), column.xreplace(shown), "gradient of the loss in the fields", "theory.md 0", "own")
+    if response == "exact":
+        return local, *_affine(local, [shown[f] for f in loss.fields]), *closed_kernels(field)
     hessian = loss.hessian[0, 0] if problem.fields == 1 else loss.hessian
     # The field is h = m + omega + memory; the chain rule differentiates it in omega(s).
     inner = _delta(t, s) + sp.Sum(R(k, t, r) * Partial(a(k, r), omega(k, s)), (r, s, t - 1))
-    local = (
-        Equation(a(k, t), column.xreplace(shown), "gradient of the loss in the fields", "theory.md 0", "own"),
-        Equation(A(k, t), hessian.xreplace(shown), "Hessian of the loss in the fields, away from kinks", "theory.md 0", "own"),
+    means = (
+        Equation(abar(k, t), Mean(a(k, t), k), "mean gradient", f"{SOURCE} (2.2)", "theorem"),
+        Equation(S.C(k, t, s), Mean(a(k, t) * Transposed(a(k, s)), k), "correlation of the gradients", f"{SOURCE} (2.2)", "theorem"),
     )
-    if loss.is_quadratic:
-        at_zero = {f: 0 for f in loss.fields}
-        offset = (column.xreplace(at_zero) if problem.fields == 1 else column.subs(at_zero)).xreplace(shown)
-        return *local, Equation(_offset, offset, "gradient at zero field: a = a0 + A h", "theory.md 0", "own"), *closed_kernels()
+    if response == "stein":
+        left = sp.Sum(Ra(k, t, r) * Qk(k, r, s), (r, 0, t))
+        right = Mean(a(k, t) * Transposed(omega(k, s)), k)
+        return local, *means, Equation(left, right, "response of the gradients, by Stein's lemma", f"{SOURCE} (2.5)", "theorem", r"s \le t")
     return (
-        *local,
+        local,
+        Equation(A(k, t), hessian.xreplace(shown), "Hessian of the loss in the fields, away from kinks", "theory.md 0", "own"),
         Equation(
             Partial(a(k, t), omega(k, s)), A(k, t) * inner, "total derivative of the gradient", f"{SOURCE} (2.2)", "theorem", r"s \le t"
         ),
-        Equation(abar(k, t), Mean(a(k, t), k), "mean gradient", f"{SOURCE} (2.2)", "theorem"),
-        Equation(S.C(k, t, s), Mean(a(k, t) * Transposed(a(k, s)), k), "correlation of the gradients", f"{SOURCE} (2.2)", "theorem"),
+        *means,
         Equation(
             Ra(k, t, s), Mean(Partial(a(k, t), omega(k, s)), k), "response of the gradients", f"{SOURCE} (2.2)", "theorem", r"s \le t"
         ),
     )
 
 
-def closed_kernels() -> tuple[Equation, ...]:
+def _affine(local: Equation, fields: list[sp.Symbol]) -> tuple[Equation, Equation]:
+    """Hessian, and gradient at zero field, of a quadratic loss with the displayed gradient `local`."""
+    single = len(fields) == 1
+    entries = [local.rhs] if single else list(sp.sympify(local.rhs) or sp.zeros(len(fields), 1))
+    hessian = sp.ImmutableDenseMatrix([[sp.expand(sp.diff(entry, f)) for f in fields] for entry in entries])
+    offset_ = sp.ImmutableDenseMatrix([sp.sympify(entry).subs({f: 0 for f in fields}) for entry in entries])
+    return (
+        Equation(A(k, t), hessian[0, 0] if single else hessian, "Hessian of the loss in the fields", "theory.md 0", "own"),
+        Equation(offset(k), offset_[0] if single else offset_, "gradient at zero field: a = a0 + A h", "theory.md 0", "own"),
+    )
+
+
+def closed_kernels(field: Equation) -> tuple[Equation, ...]:
     """Kernels of an affine gradient a = a0 + A h (quadratic loss): the means are taken symbolically, nothing is sampled."""
-    slope = A(k, t)  # the same at all times
-    field = field_equations()[0].rhs
 
     def mean(expr: sp.Expr) -> sp.Expr:  # E omega = 0, E a = abar
         return expr.replace(omega, lambda *_: sp.S.Zero).replace(a, lambda *args: abar(*args))
@@ -179,8 +225,9 @@ def closed_kernels() -> tuple[Equation, ...]:
         return sp.Add(*(_differentiated(x, time) for x in sp.Add.make_args(summed)))
 
     def _differentiated(term: sp.Expr, time: sp.Symbol) -> sp.Expr:
+        term = inside(term)
         if term.has(omega):
-            return _delta(t, s)
+            return term.replace(omega, lambda *_: _delta(t, s))
         if isinstance(term, sp.Sum):
             return sp.Sum(term.function.replace(a, lambda cluster, past: Ra(cluster, past, s)), (time, s, t - 1)).xreplace({time: r})
         return sp.S.Zero
@@ -189,68 +236,80 @@ def closed_kernels() -> tuple[Equation, ...]:
     fluctuation = sp.Sum(Ra(k, t, r) * Qk(k, r, r2) * Transposed(Ra(k, s, r2)), (r, 0, t), (r2, 0, s))
     source = "own; theory.md 2 for a quadratic loss"
     return (
-        Equation(abar(k, t), _offset + slope * mean(field), "mean gradient", source, "own"),
-        Equation(Ra(k, t, s), slope * derivative(field), "response of the gradients", source, "own", r"s \le t"),
+        Equation(abar(k, t), offset(k) + A(k, t) * mean(field.rhs), "mean gradient", source, "own"),
+        Equation(Ra(k, t, s), A(k, t) * derivative(field.rhs), "response of the gradients", source, "own", r"s \le t"),
         # The gradient is its mean plus sum_r Ra_k(t,r) omega_k(r).
         Equation(S.C(k, t, s), abar(k, t) * Transposed(abar(k, s)) + fluctuation, "correlation of the gradients", source, "own"),
     )
 
 
-def optimizer_equations(problem: Problem, gradient: Equation) -> tuple[Equation, ...]:
-    """The linear optimizer solved: Theta_b(t) = P_b(t) Theta_0 + sum_k U_kb(t) mu_k + sum_s W_b(t,s) xi_b(s).
+def expansion_equation() -> Equation:
+    """The linear optimizer solved: Theta_b(t) = P_b(t) Theta_0 + sum_k U_kb(t) mu_k + sum_s W_b(t,s) xi_b(s)."""
+    expansion = P(b, t) * Theta(b, 0) + sp.Sum(U(k, b, t) * mu(k, b), (k, 1, K)) + sp.Sum(W(b, t, s) * xi(b, s), (s, 0, t - 1))
+    return Equation(Theta(b, t), expansion, "one coordinate of block b in its basis", "own; theory.md 2", "own")
 
-    The optimizer's map of (Theta, state, G) acts on the coefficient of each basis vector alike.
-    """
+
+def optimizer_equations(problem: Problem, gradient: Equation) -> tuple[Equation, ...]:
+    """The coefficients of Theta in its basis: the optimizer's map of (Theta, state, G) acts on each of them alike."""
     update = problem.optimizer.jacobian
     variables = [None, *problem.optimizer.state]
     source = "own; theory.md 2"
-    expansion = P(b, t) * Theta(b, 0) + sp.Sum(U(k, b, t) * mu(k, b), (k, 1, K)) + sp.Sum(W(b, t, s) * xi(b, s), (s, 0, t - 1))
-    equations = [Equation(Theta(b, t), expansion, "one coordinate of block b in its basis", source, "own")]
+    equations = []
     for family, vector, meaning in ((P, Theta(b, 0), "Theta(0)"), (U, mu(k, b), "the mean of cluster k"), (W, xi(b, s), "the noise xi(s)")):
-        slope = _gradient_component(gradient.rhs, family, vector)
+        slope_ = _gradient_component(gradient.rhs, family, vector)
         for row, variable in enumerate(variables):
-            terms = [update[row, column] * _component(family, other, t) for column, other in enumerate(variables)]
-            lhs = _component(family, variable, t + 1)
+            indices = {P: (b,), U: (k, b), W: (b,)}[family]
+            source_time = (s,) if family is W else ()
+            terms = [update[row, column] * component(family, other, *indices, t, *source_time) for column, other in enumerate(variables)]
+            lhs = component(family, variable, *indices, t + 1, *source_time)
             of = "Theta" if variable is None else f"the optimizer's {variable}"
             domain = r"s \le t" if family is W else ""
             start = sp.S.One if family is P and variable is None else sp.S.Zero  # Theta(0) is itself; all else starts at zero
-            first = _component(family, variable, s if family is W else sp.S.Zero)
+            first = component(family, variable, *indices, *((s, s) if family is W else (0,)))
             equations.append(Equation(first, start, f"coefficient of {meaning} in {of} at the start", source, "own"))
             equations.append(
-                Equation(lhs, sp.Add(*terms, update[row, -1] * slope), f"coefficient of {meaning} in {of}", source, "own", domain)
+                Equation(lhs, sp.Add(*terms, update[row, -1] * slope_), f"coefficient of {meaning} in {of}", source, "own", domain)
             )
     return tuple(equations)
 
 
-def overlaps() -> tuple[Equation, ...]:
-    """m_k(t), Q(t,s) and Q_k(t,s): bilinear in the coefficients, with the second moments of the basis vectors of a block."""
-    gram = kernel("gram", r"(\mu^{\top}\mu)", subscripts=2)  # mu_k . mu_l
+def overlaps(expansion: Equation, noise: Equation) -> tuple[Equation, ...]:
+    """m_k(t), Q(t,s) and Q_k(t,s): inner products of Theta's expansion, by the second moments of its basis in a block."""
     past = sp.Symbol("r'", integer=True, nonnegative=True)
     other = sp.Symbol("l'", integer=True, positive=True)
-    noise = noise_equations()[1].rhs.xreplace({t: r, s: past, k: l}) / alpha  # n = alpha d
-    bracket = sp.Add(
-        P(b, t) * Q(0, 0) * Transposed(P(b, s)),
-        sp.Sum(P(b, t) * m(l, 0) * Transposed(U(l, b, s)) + U(l, b, t) * Transposed(m(l, 0)) * Transposed(P(b, s)), (l, 1, K)),
-        sp.Sum(gram(l, other) * U(l, b, t) * Transposed(U(other, b, s)), (l, 1, K), (other, 1, K)),
-        sp.Sum(distribute(W(b, t, r) * noise * Transposed(W(b, s, past))), (past, 0, s - 1), (r, 0, t - 1)),
-        evaluate=False,
-    )
-    mean = P(b, t) * m(k, 0) + sp.Sum(gram(k, l) * U(l, b, t), (l, 1, K))
+    covariance = noise.rhs.xreplace({t: r, s: past, k: l}) / alpha  # of xi(r), xi(r'), times n = alpha d: a sum over d coordinates
+    left = expansion.rhs.xreplace({s: r, k: l})
+    right = Transposed(expansion.rhs.xreplace({s: past, k: other, t: s}))
+    start, noisy = Theta(b, 0), (xi(b, r), Transposed(xi(b, past)))
+    # Means over the coordinates of a block; Theta(0) and the means know nothing of the noise.
+    moments = {
+        (start, Transposed(start)): {start: Q(0, 0)},
+        (start, mu(other, b)): {start: m(other, 0)},
+        (mu(l, b), Transposed(start)): {Transposed(start): Transposed(m(l, 0))},
+        (mu(l, b), mu(other, b)): {mu(l, b): gram(l, other)},
+        noisy: {noisy[0]: covariance},
+    }
+
+    def mean(term: sp.Expr) -> sp.Expr:
+        factors = sp.Mul.make_args(term.function if isinstance(term, sp.Sum) else term)
+        for vectors, moment in moments.items():
+            if all(vector in factors for vector in vectors):
+                return term.xreplace(dict.fromkeys(vectors, sp.S.One) | moment)
+        return sp.S.Zero
+
+    square = distribute(sp.Add(*(mean(term) for term in sp.Add.make_args(distribute(left * right)))))
+    single = sp.Add.make_args(distribute(expansion.rhs.xreplace({k: l})))
+    projected = sp.Add(*(term.xreplace({start: m(k, 0), mu(l, b): gram(k, l)}) for term in single if not term.has(xi)))
     source = "own; theory.md 2"
+
+    def over_blocks(weight: sp.Expr, expr: sp.Expr) -> sp.Expr:
+        return distribute(sp.Sum(weight * expr, (b, 1, B)))
+
     return (
-        Equation(m(k, t), sp.Sum(rho(b) * mean, (b, 1, B)), "overlap with the mean of cluster k", source, "own"),
-        Equation(Q(t, s), sp.Sum(rho(b) * bracket, (b, 1, B)), "overlap of two iterates", source, "own"),
-        Equation(Qk(k, t, s), sp.Sum(rho(b) * sigma2(k, b) * bracket, (b, 1, B)), "the same in the metric of cluster k", source, "own"),
+        Equation(m(k, t), over_blocks(rho(b), projected), "overlap with the mean of cluster k", source, "own"),
+        Equation(Q(t, s), over_blocks(rho(b), square), "overlap of two iterates", source, "own"),
+        Equation(Qk(k, t, s), over_blocks(rho(b) * sigma2(k, b), square), "the same in the metric of cluster k", source, "own"),
     )
-
-
-def _component(family: type[Kernel], variable: sp.Symbol | None, time: sp.Expr) -> sp.Expr:
-    """Coefficient of a family of basis vectors in Theta, or in a state variable of the optimizer."""
-    indices = {P: (b, time), U: (k, b, time), W: (b, time, s)}[family]
-    if variable is not None:
-        symbol = rf"{family.symbol}^{{({sp.latex(variable)})}}"
-        family = kernel(f"{family.__name__}_{variable}", symbol, subscripts=family.subscripts, value=family.value)
-    return family(*indices)
 
 
 def _gradient_component(gradient: sp.Expr, family: type[Kernel], vector: sp.Expr) -> sp.Expr:
@@ -271,4 +330,5 @@ def _gradient_component(gradient: sp.Expr, family: type[Kernel], vector: sp.Expr
         return sp.Sum(total.function.xreplace(bound), *limits)
 
     through = through.replace(lambda x: isinstance(x, sp.Sum), renamed)
-    return own + through.replace(Theta, lambda block, time: _component(family, None, time))
+    of_theta = {P: lambda time: P(b, time), U: lambda time: U(k, b, time), W: lambda time: W(b, time, s)}[family]
+    return own + through.replace(Theta, lambda block, time: of_theta(time))

@@ -75,7 +75,7 @@ def gradient_flow(system: CausalKernels) -> IntegroDifferential:
         flow=Equations(
             (
                 Equation(field.lhs, _limit(field.rhs), field.meaning, SOURCE, "own"),
-                *local_equations(problem)[:2],
+                *local_equations(problem, "tangent", field)[:2],
                 Equation(R(k, t, s), response.rhs, "response of the field to past gradients, per unit of time", SOURCE, "own", "s < t"),
                 *_tangent(),
                 *(

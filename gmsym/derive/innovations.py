@@ -1,128 +1,331 @@
-"""The innovation form of the DMF equations: the same system with Cholesky factors on both sides. Source: theory.md (2.5)-(2.7).
+"""The innovation form of the DMF equations: the kernel form rewritten with Cholesky factors on both sides. Source: theory.md (2.5)-(2.7).
 
 The iterates and the gradients each span few directions. Writing the fields' noise in orthonormal innovations g_j, the
 gradients in orthonormal f_j and Theta in e_j turns sums over the past into sums over directions, whose number saturates.
+What comes out is array algebra at one time; code is generated from it as it stands.
 """
+
+from collections.abc import Callable, Mapping, Sequence
 
 import sympy as sp
 
-from gmsym.calculus.kernels import distribute, fold, innermost, outermost, split
-from gmsym.system import Equation
+from gmsym.calculus.kernels import Kernel, Transposed, coefficient, distribute, fold, innermost, kernel, outermost
+from gmsym.system import Equation, Equations
 from gmsym.system.causal_kernels import (
     A,
     Bk,
+    C,
     Da,
     Df,
-    G,
+    Df_mean,
+    Dh,
+    Gamma,
     K,
     L,
     La,
     Mean,
-    NoiseGram,
+    P,
     Partial,
     Phi,
+    Q,
+    Qk,
     R,
     Ra,
+    Response,
     Rt,
-    Theta,
+    U,
+    Vh,
     W,
     Y,
     a,
-    alpha,
+    abar,
     b,
-    e,
+    e_P,
+    e_U,
+    e_Y,
     f,
-    f_new,
+    fbar,
     g,
     h,
+    hbar,
     i,
     j,
+    j_other,
     k,
+    l,
+    m,
     omega,
-    p,
+    r,
     rank,
     rank_a,
-    rho,
     s,
-    sigma2,
+    slope,
     t,
     xi,
-    zeta,
 )
+from gmsym.system.recursion import samples as n
 
 SOURCE = "own; theory.md (2.5)-(2.7)"
+_past = sp.Symbol("r'", integer=True, nonnegative=True)
+Sides = Mapping[sp.Expr, sp.Expr]  # right-hand sides by left-hand side
 
 
-def innovation_form(field: Equation, response: Equation, gradient: Equation) -> tuple[Equation, ...]:
-    """Rewrites the field h_k(t), the response kernel R_k(t,s) and the gradient G_b(t) of the kernel form.
+def component(family: type[Kernel], variable: sp.Symbol | None, *indices: sp.Expr) -> sp.Expr:
+    """Coefficient of a family of basis vectors in Theta, or in a state variable of the optimizer."""
+    if variable is not None:
+        symbol = rf"{family.symbol}^{{({sp.latex(variable)})}}"
+        family = kernel(f"{family.__name__}_{variable}", symbol, subscripts=family.subscripts, value=family.value)
+    return family(*indices)
 
-    Returns:
-        h_k(t), memory R~_kj(t), response B_kj(t), gradients a_k(t), G_b(t) and the noise metric, in this order.
+
+def innovation_form(kernel_form: Equations, state: Sequence[sp.Symbol], response: Response) -> Equations:
+    """The equations of `kernel_form` in innovations.
+
+    Where the gradients are affine in the fields (response "exact"), they are affine in the fields' innovations, too:
+    f_i = fbar_i + sum_j (df_i/dg_j) g_j with constant derivatives, and nothing is left to be sampled.
     """
-    fields_noise = sp.Sum(g(j) * L(k, j, t), (j, 1, rank))
-    gradients = sp.Sum(f(k, j) * La(j, t), (j, 1, rank_a))
-    directions = sp.Sum(e(k, j, b) * L(k, j, t), (j, 1, rank))
+    right = {e.lhs: e.rhs for e in kernel_form}
+    exact = response == "exact"
+    expansions = expansion_equations(exact)
+    x = {e.lhs: e.rhs for e in expansions}
+    starts = [e for e in kernel_form if e.lhs in {component(F, v, *F_indices, 0) for F, F_indices in _KNOWN for v in (None, *state)}]
+    local = _closed(right, x) if exact else _sampled(right, x, response)
+    return Equations((*expansions, *_overlaps(right, x), *local, *_noise(right, x, exact), *starts, *_updates(right, x, state)))
 
-    # sum_s R_k(t,s) a_k(s) = sum_j [ sum_s R_k(t,s) La_j(s) ] f_kj, with W La = Y.
-    memory = field.rhs.xreplace({omega(k, t): fields_noise, R(k, t, s): response.rhs, a(k, s): gradients.xreplace({t: s})})
-    still, moving = split(distribute(memory), f)
-    moving = fold(innermost(outermost(moving, j), s), sp.Sum(W(b, t, s) * La(j, s), (s, 0, t - 1)), Y(b, j, t))
-    over_blocks = next(limit for limit in moving.limits if limit[0] == b)
-    factor = sp.Sum(sp.Mul(*(x for x in sp.Mul.make_args(moving.function) if not x.has(f))), over_blocks)
 
-    # sum_s Ra_k(t,s) Theta(s) = sum_j [ sum_s Ra_k(t,s) L_kj(s) ] e_kj: the response to the innovation g_j.
-    noise = sp.Sum(zeta(b, j) * La(j, t), (j, 1, rank_a))
-    drift = gradient.rhs.replace(
-        lambda x: isinstance(x, sp.Sum) and x.has(Ra), lambda x: distribute(x.xreplace({Theta(b, s): directions.xreplace({t: s})}))
+_KNOWN = ((P, (b,)), (U, (k, b)))  # coefficients of what is there at the start
+
+
+def expansion_equations(exact: bool) -> tuple[Equation, ...]:
+    """What each side is written in."""
+    affine = fbar(k, j) + sp.Sum(g(j_other) * Df_mean(k, j, j_other), (j_other, 1, rank))
+    rows = (
+        (omega(k, t), sp.Sum(g(j) * L(k, j, t), (j, 1, rank)), "fields' noise in innovations, orthonormal: iid N(0, 1)"),
+        (a(k, t), sp.Sum(f(k, j) * La(j, t), (j, 1, rank_a)), "gradients in innovations, orthonormal over the mixture"),
+        *([(f(k, j), affine, "an innovation of affine gradients")] if exact else []),
+        # In each cluster l: its innovations are orthonormal in its own metric.
+        (P(b, t), sp.Sum(L(l, j, t) * e_P(l, j, b), (j, 1, rank)), "coefficient of Theta(0), in innovations of Theta"),
+        (U(k, b, t), sp.Sum(L(l, j, t) * e_U(l, j, b, k), (j, 1, rank)), "coefficient of a mean, in innovations of Theta"),
+        (Y(b, j, t), sp.Sum(L(l, i, t) * e_Y(l, i, b, j), (i, 1, rank)), "coefficient of the noise, Y = W La, in innovations of Theta"),
     )
-    drift = distribute(drift.xreplace({xi(b, t): noise}))
-    drift = fold(_each(drift, Ra, lambda x: innermost(x, s)), sp.Sum(Ra(k, t, s) * L(k, j, s), (s, 0, t)), Bk(k, j, t))
+    return tuple(Equation(lhs, rhs, meaning, SOURCE, "own") for lhs, rhs, meaning in rows)
+
+
+def _overlaps(right: Sides, x: Sides) -> tuple[Equation, ...]:
+    """m, Q and Q_k in the coefficients of Theta, and the covariance that the factors L_k are those of."""
+    correlation = sp.Sum(La(i, r) * Gamma(l, i, j) * Transposed(La(j, _past)), (i, 1, rank_a), (j, 1, rank_a))
+    phi = sp.Sum(*_each_cluster(_noise_covariance(right)))
+
+    def rewritten(expr: sp.Expr) -> sp.Expr:
+        expr = distribute(expr.xreplace({C(l, r, _past): correlation}))
+        expr = _folded(expr, sp.Sum(W(b, t, r) * La(i, r), (r, 0, t - 1)), Y(b, i, t))
+        turned = sp.Sum(Transposed(La(j, _past)) * Transposed(W(b, s, _past)), (_past, 0, s - 1))
+        return fold(_folded(expr, turned, Transposed(Y(b, j, s))), phi, Phi(b, i, j))
+
+    factor = coefficient(x[omega(k, t)], g(j))
+    gram = sp.Sum(factor * Transposed(factor.xreplace({t: s})), (j, 1, rank)) if factor != 0 else sp.S.Zero
+    named = right[Mean(omega(k, t) * Transposed(omega(k, s)), k)]
     return (
-        Equation(h(k, t), still + sp.Sum(f(k, j) * Rt(k, j, t), (j, 1, rank_a)), "local field of a sample of cluster k", SOURCE, "own"),
-        Equation(Rt(k, j, t), factor, "memory: response of the field to the gradients' innovations, with Y = W La", SOURCE, "own"),
-        Equation(
-            Bk(k, j, t),
-            Mean(Partial(a(k, t), g(j)), k),
-            "response of the gradients to the fields' innovations; by Stein's lemma also the mean of a_k(t) g_j",
-            SOURCE,
-            "own",
-        ),
-        Equation(a(k, t), gradients, "gradients in innovations, orthonormal over the mixture", SOURCE, "own"),
-        Equation(G(b, t), drift, "gradient of the risk, one coordinate of block b", SOURCE, "own"),
-        Equation(
-            Phi(b, i, j),
-            sp.Sum(p(k) * sigma2(k, b) * Mean(f(k, i) * f(k, j), k), (k, 1, K)),
-            "covariance of the noise innovations times n",
-            SOURCE,
-            "own",
-        ),
+        Equation(m(k, t), right[m(k, t)], "overlap with the mean of cluster k", SOURCE, "own"),
+        Equation(Q(t, s), rewritten(right[Q(t, s)]), "overlap of two iterates", SOURCE, "own"),
+        Equation(Qk(k, t, s), rewritten(right[Qk(k, t, s)]), "the same in the metric of cluster k", SOURCE, "own"),
+        Equation(gram, named, "covariance of the fields' noise", SOURCE, "own"),
     )
 
 
-def step_form(innovations: tuple[Equation, ...]) -> tuple[Equation, ...]:
-    """The part of the innovation form that is array algebra at one time, in the order of computation.
+def _sampled(right: Sides, x: Sides, response: Response) -> tuple[Equation, ...]:
+    """Fields and gradients of a population of samples, and the means over it."""
+    field = right[h(k, t)].xreplace({omega(k, t): x[omega(k, t)], a(k, s): x[a(k, t)].xreplace({t: s})})
+    found = [
+        Equation(Rt(k, j, t), _memory(right), "memory: response of the field to the gradients' innovations, with Y = W La", SOURCE, "own"),
+        Equation(h(k, t), _remembered(distribute(field), s, j), "local field of a sample of cluster k", SOURCE, "own"),
+        Equation(abar(k, t), right[abar(k, t)], "mean gradient", SOURCE, "own"),
+    ]
+    if response == "stein":
+        # Both sides of Stein's lemma hold L_kj(s)^T: its coefficients are equal.
+        stein = right[sp.Sum(Ra(k, t, r) * Qk(k, r, s), (r, 0, t))]
+        mean = stein.xreplace({omega(k, s): coefficient(x[omega(k, t)], L(k, j, t))})
+    else:
+        # d/dg_j = sum_s L_kj(s) d/domega_k(s).
+        moves = lambda time: Partial(a(k, time), omega(k, s))  # noqa: E731
+        along = x[a(k, t)].xreplace({j: i}).replace(f, lambda cluster, index: Df(cluster, index, j))
+        tangent = _along_innovation(right[moves(t)], moves, lambda time: Da(k, j, time), along)
+        found.append(Equation(Da(k, j, t), tangent, "derivative of the gradients in the fields' innovations", SOURCE, "own"))
+        mean = right[Ra(k, t, s)].xreplace({moves(t): Da(k, j, t)})
+    meaning = "response of the gradients to the fields' innovations"
+    return *found, Equation(Bk(k, j, t), mean, meaning, SOURCE, "own")
 
-    Returns:
-        memory, field, tangent of the gradients, gradient of the risk, noise metric.
+
+def _closed(right: Sides, x: Sides) -> tuple[Equation, ...]:
+    """The same for affine gradients: means and constant derivatives."""
+    constant = {A(k, t): slope(k)}
+    affine = x[a(k, t)].xreplace({j: i}).replace(f, lambda cluster, index: x[f(k, j)].xreplace({j: index}))
+    affine = distribute(affine)
+    still = sp.Add(*(term for term in sp.Add.make_args(affine) if not term.has(g)))
+    moving = coefficient(affine, g(j))
+    field = distribute(right[h(k, t)].xreplace({omega(k, t): x[omega(k, t)], a(k, s): affine.xreplace({t: s})}))
+    mean_field = sp.Add(*(term for term in sp.Add.make_args(field) if not term.has(g)))
+    mean = distribute(right[abar(k, t)].xreplace({abar(k, s): still.xreplace({t: s})}))
+    moves = lambda time: Ra(k, time, s)  # noqa: E731
+    response = _along_innovation(right[moves(t)], moves, lambda time: Bk(k, j, time), moving)
+    rows = (
+        (Rt(k, j, t), _memory(right), "memory: response of the field to the gradients' innovations, with Y = W La"),
+        (hbar(k, t), _remembered(mean_field, s, i), "mean field of cluster k"),
+        (Dh(k, j, t), _remembered(coefficient(field, g(j)), s, i), "derivative of the field in its innovations"),
+        (Vh(k, t), sp.Sum(Dh(k, j, t) * Transposed(Dh(k, j, t)), (j, 1, rank)), "covariance of the field"),
+        (abar(k, t), _remembered(mean, s, i).xreplace(constant), "mean gradient"),
+        (Bk(k, j, t), response.xreplace(constant), "response of the gradients to the fields' innovations"),
+    )
+    return tuple(Equation(lhs, rhs, meaning, SOURCE, "own") for lhs, rhs, meaning in rows)
+
+
+def _noise(right: Sides, x: Sides, exact: bool) -> tuple[Equation, ...]:
+    """Correlations of the gradients' innovations, and of the noise that they become on the other side."""
+    correlation = right[C(k, t, s)]
+    if exact:
+        first, second = (_affine_part(x, index) for index in (i, j))
+        factor = coefficient(x[omega(k, t)], g(j_other))
+        square = factor.xreplace({t: r}) * Transposed(factor.xreplace({t: _past}))
+        correlation = distribute(correlation.xreplace({Qk(k, r, _past): sp.Sum(square, (j_other, 1, rank))}))
+        of = L(k, j_other, r), Transposed(L(k, j_other, _past))
+        correlation = _folded(correlation, sp.Sum(Ra(k, t, r) * of[0], (r, 0, t)), Bk(k, j_other, t))
+        turned = sp.Sum(of[1] * Transposed(Ra(k, s, _past)), (_past, 0, s))
+        correlation = _folded(correlation, turned, Transposed(Bk(k, j_other, s)))
+        values = {abar(k, t): first[0], Bk(k, j_other, t): first[1]}
+        values |= {Transposed(abar(k, s)): second[0], Transposed(Bk(k, j_other, s)): second[1]}
+        correlation = correlation.xreplace(values)
+    else:
+        first, second = (coefficient(x[a(k, t)], La(index, t)) for index in (i, j))
+        correlation = correlation.xreplace({a(k, t): first, a(k, s): second})
+    return (
+        Equation(Gamma(k, i, j), correlation, "correlation of the gradients' innovations", SOURCE, "own"),
+        Equation(Phi(b, i, j), _noise_covariance(right), "covariance of the noise innovations times n", SOURCE, "own"),
+    )
+
+
+def _noise_covariance(right: Sides) -> sp.Expr:
+    """Of the noise's innovations: C_k(t,s) = sum_ij La_i(t) Gamma_kij La_j(s)^T."""
+    return right[n * Mean(xi(b, t) * Transposed(xi(b, s)), b)].xreplace({C(k, t, s): Gamma(k, i, j)})
+
+
+def _each_cluster(total: sp.Expr) -> tuple[sp.Expr, tuple]:
+    """(summand, limits) of a sum over clusters, with l for k."""
+    summand = sp.Mul(*(x.function if isinstance(x, sp.Sum) else x for x in sp.Mul.make_args(total)))
+    return summand.xreplace({k: l}), (l, 1, K)
+
+
+def _updates(right: Sides, x: Sides, state: Sequence[sp.Symbol]) -> tuple[Equation, ...]:
+    """The optimizer's step on the coefficients of Theta, its feedback through the gradients' response in innovations of Theta."""
+    found = []
+    for variable in (None, *state):
+        of = "Theta" if variable is None else f"the optimizer's {variable}"
+        for (family, indices), past in zip(_KNOWN, (P(b, r), U(k, b, r)), strict=True):
+            expanded = {past: x[past.xreplace({r: t})].xreplace({t: r})}
+            lhs = component(family, variable, *indices, t + 1)
+            rhs = right[lhs].replace(_feeds_back, lambda y, e=expanded: _responding(y.xreplace(e), j))
+            meaning = f"coefficient of {'Theta(0)' if family is P else 'the mean of cluster k'} in {of}"
+            found.append(Equation(lhs, rhs, meaning, SOURCE, "own"))
+        step = _onto_innovation(right[component(W, variable, b, t + 1, s)], right, x)
+        found.append(Equation(component(Y, variable, b, j, t + 1), step, f"coefficient of the noise in {of}", SOURCE, "own"))
+    return tuple(found)
+
+
+def _feeds_back(expr: sp.Expr) -> bool:
+    return isinstance(expr, sp.Sum) and expr.has(Ra)
+
+
+def _responding(total: sp.Expr, index: sp.Symbol) -> sp.Expr:
+    """sum_r Ra_l(t,r) L_lj(r) is B_lj(t)."""
+    return _folded(distribute(total), sp.Sum(Ra(l, t, r) * L(l, index, r), (r, 0, t)), Bk(l, index, t))
+
+
+def _onto_innovation(expr: sp.Expr, right: Sides, x: Sides) -> sp.Expr:
+    """sum over s, 0 <= s <= t, of an expression linear in W(.,s), times La_j(s)."""
+    if isinstance(expr, sp.Add):
+        return sp.Add(*(_onto_innovation(term, right, x) for term in expr.args))
+    if isinstance(expr, sp.KroneckerDelta):
+        return La(j, t)
+    if _feeds_back(expr):
+        total = sp.Sum(expr.function * La(j, s), *expr.limits, (s, 0, t))
+        total = fold(outermost(total, r), sp.Sum(W(b, r, s) * La(j, s), (s, 0, r - 1)), Y(b, j, r))
+        # Theta(0) holds no noise, so the sum may as well begin at r = 0.
+        total = sp.Sum(total.function, *((y, 0, high) if y == r else (y, low, high) for y, low, high in total.limits))
+        return _responding(total.xreplace({Y(b, j, r): x[Y(b, j, t)].xreplace({t: r})}), i)
+    if isinstance(expr, sp.Mul):
+        (moving,) = (factor for factor in expr.args if factor.has(s))
+        return sp.Mul(*(_onto_innovation(factor, right, x) if factor == moving else factor for factor in expr.args))
+    if isinstance(expr, Kernel) and expr.args == (b, t, s):
+        # Up to s = t - 1 that is Y_j(t); the last term is W at its start.
+        name = type(expr).__name__.removeprefix("W").removeprefix("_")
+        variable = sp.Symbol(name) if name else None
+        return component(Y, variable, b, j, t) + right[type(expr)(b, s, s)] * La(j, t)
+    if expr == 0:
+        return sp.S.Zero
+    raise ValueError(f"{expr} is not linear in the responses of Theta")
+
+
+def _memory(right: Sides) -> sp.Expr:
+    """R~_kj(t) = sum_s R_k(t,s) La_j(s), with Y = W La."""
+    total = distribute(sp.Sum(right[R(k, t, s)] * La(j, s), (s, 0, t - 1)))
+    return _folded(total, sp.Sum(W(b, t, s) * La(j, s), (s, 0, t - 1)), Y(b, j, t))
+
+
+def _remembered(expr: sp.Expr, time: sp.Symbol, index: sp.Symbol) -> sp.Expr:
+    """`expr` with sum_s R_k(t,s) La_j(s) named R~_kj(t)."""
+    return _folded(expr, sp.Sum(R(k, t, time) * La(index, time), (time, 0, t - 1)), Rt(k, index, t))
+
+
+def _affine_part(x: Sides, index: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
+    """Coefficients of La_index(t) in the mean of a_k(t) and in its derivative in g_j'."""
+    whole = coefficient(x[a(k, t)], La(index, t)).replace(f, lambda cluster, at: x[f(k, j)].xreplace({j: at}))
+    terms = sp.Add.make_args(distribute(whole))
+    return sp.Add(*(y for y in terms if not y.has(g))), coefficient(whole, g(j_other))
+
+
+def _along_innovation(
+    expr: sp.Expr, moves: Callable[[sp.Expr], sp.Expr], derivative: Callable[[sp.Expr], sp.Expr], expansion: sp.Expr
+) -> sp.Expr:
+    """sum_s L_kj(s) of the response `expr` of a_k(t) to omega_k(s): its derivative in g_j.
+
+    Args:
+        expr: a sum of A_k(t) times delta_ts and sum_r R_k(t,r) moves(r).
+        moves: the response of a_k(r) to omega_k(s).
+        derivative: the name of its sum with L_kj(s).
+        expansion: what that is in the gradients' innovations, at time t.
     """
-    field, memory, _, _, gradient, metric = innovations
-    # d/dg_j of the field, then the chain rule through the gradient of the loss.
-    tangent = A(k, t) * (L(k, j, t) + sp.Sum(Rt(k, i, t) * Df(k, i, j), (i, 1, rank_a)))
-    return (
-        memory,
-        field,
-        Equation(Da(k, j, t), tangent, "derivative of the gradients in the fields' innovations", SOURCE, "own"),
-        gradient,
-        # The d rho_b coordinates of a block, with n = alpha d.
-        Equation(
-            NoiseGram(b, i, j),
-            distribute(rho(b) / alpha * metric.rhs.xreplace({f(k, j): f_new(k, j)})),
-            "Gram matrix of the noise innovations over a block",
-            SOURCE,
-            "own",
-        ),
-    )
+    found = []
+    for term in sp.Add.make_args(distribute(expr * L(k, j, s))):
+        deltas = term.atoms(sp.KroneckerDelta)
+        if deltas:
+            found.append(term.xreplace(dict.fromkeys(deltas, sp.S.One)).xreplace({s: t}))
+        elif isinstance(term, sp.Sum):
+            total = outermost(sp.Sum(term.function, *term.limits, (s, 0, t)), r)
+            total = fold(total, sp.Sum(moves(r) * L(k, j, s), (s, 0, r)), derivative(r))
+            found.append(_remembered(distribute(total.xreplace({derivative(r): expansion.xreplace({t: r})})), r, i))
+        elif term != 0:
+            raise ValueError(f"{term} is no response to the noise at time s")
+    return _factored(sp.Add(*found), A(k, t))
 
 
-def _each(expr: sp.Expr, atom: type[sp.Expr], change) -> sp.Expr:
-    return sp.Add(*(change(x) if x.has(atom) else x for x in sp.Add.make_args(expr)))
+def _factored(expr: sp.Expr, factor: sp.Expr) -> sp.Expr:
+    """`expr` with `factor`, the first matrix of each of its terms, in front."""
+
+    def rest(term: sp.Expr) -> sp.Expr:
+        if isinstance(term, sp.Sum):
+            return sp.Sum(rest(term.function), *term.limits)
+        return sp.Mul(*(y for y in sp.Mul.make_args(term) if y != factor))
+
+    terms = sp.Add.make_args(expr)
+    return factor * sp.Add(*map(rest, terms)) if all(term.has(factor) for term in terms) else expr
+
+
+def _folded(expr: sp.Expr, definition: sp.Sum, name: sp.Expr) -> sp.Expr:
+    """`fold` in every term, with the definition's index summed first."""
+    index = definition.limits[0][0]
+
+    def one(term: sp.Expr) -> sp.Expr:
+        if not isinstance(term, sp.Sum) or all(limit[0] != index for limit in term.limits):
+            return term
+        return fold(innermost(term, index), definition, name)
+
+    return sp.Add(*map(one, sp.Add.make_args(expr)))

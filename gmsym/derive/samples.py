@@ -19,6 +19,13 @@ def displayed(problem: Problem) -> dict[sp.Symbol, sp.Expr]:
     return {symbol: sp.Symbol(name, real=True) for symbol, name in names.items()}
 
 
+def of_sample(column: sp.Expr, problem: Problem) -> tuple[sp.Expr, ...]:
+    """Entries of a displayed function of one sample, in the fields and labels of the loss."""
+    names = {shown: symbol for symbol, shown in displayed(problem).items()}
+    entries = list(column) if isinstance(column, sp.MatrixBase) else [column]
+    return tuple(sp.sympify(entry).xreplace(names) for entry in entries)
+
+
 def fresh_sample(problem: Problem) -> tuple[Moments, tuple[sp.Expr, ...], tuple[sp.Expr, ...] | None]:
     """Symbols of the fields' moments in one cluster; mean loss of each cluster; misclassification probability of each, or None."""
     moments = _moments(problem)

@@ -6,9 +6,10 @@ The rule is that of derive.comparison; the DMF equations are its limit, this is 
 import sympy as sp
 
 from gmsym import symbols
+from gmsym.calculus.kernels import inside, kernel
 from gmsym.derive.comparison import noise_times_direction, transpose_times_direction
 from gmsym.derive.program import local_field, risk_gradient
-from gmsym.derive.samples import displayed, fresh_sample
+from gmsym.derive.samples import displayed, fresh_sample, of_sample
 from gmsym.errors import InputError
 from gmsym.problem import Problem
 from gmsym.system import Equation, Equations, Recursion
@@ -31,6 +32,7 @@ def surrogate(problem: Problem) -> Recursion:
     loss, optimizer = problem.loss, problem.optimizer
     moments, test_loss, test_error = fresh_sample(problem)
     program = program_equations(problem)
+    right = {e.lhs: e.rhs for e in program}
     return Recursion(
         name=f"{loss.name}_{optimizer.name}_surrogate",
         problem=problem,
@@ -40,9 +42,9 @@ def surrogate(problem: Problem) -> Recursion:
         blocks=problem.data.blocks,
         parameters=problem.local_parameters,
         loss=loss.value,
-        gradient=loss.gradient,
+        gradient=of_sample(right[a(k, t)], problem),
         state=optimizer.state,
-        update=optimizer.composed,
+        update=tuple(right[_next(x)].xreplace({y: x for x, y in _shown(problem).items()}) for x in (symbols.theta, *optimizer.state)),
         clock=symbols.t,
         program=program,
         step=step_equations(program),
@@ -52,13 +54,27 @@ def surrogate(problem: Problem) -> Recursion:
     )
 
 
+def _next(variable: sp.Symbol) -> sp.Expr:
+    """Theta, or a state variable of the optimizer, after the step."""
+    return Theta(b, t + 1) if variable == symbols.theta else kernel(variable.name, sp.latex(variable), subscripts=1, value="cx")(b, t + 1)
+
+
+def _shown(problem: Problem) -> dict[sp.Symbol, sp.Symbol]:
+    """Variables of the optimizer as the equations show them: one coordinate of block b at time t."""
+    names = {symbols.theta: r"\Theta", symbols.g: "G"} | {v: sp.latex(v) for v in problem.optimizer.state}
+    return {v: sp.Symbol(f"{name}_{{b}}(t)", real=True) for v, name in names.items()}
+
+
 def program_equations(problem: Problem) -> Equations:
     """Fields, gradients and updates in the surrogate's fresh Gaussians, in the order of computation."""
     loss, optimizer = problem.loss, problem.optimizer
     column = loss.gradient[0] if problem.fields == 1 else sp.ImmutableDenseMatrix(loss.gradient)
     risk = risk_gradient(lambda cluster, time: Za(cluster, time)).replace(abar, lambda *args: asum(*args))
-    rule = optimizer.composed[0]
-    shown = {symbols.theta: sp.Symbol(r"\Theta_{b}(t)", real=True), symbols.g: sp.Symbol("G_{b}(t)", real=True)}
+    shown = _shown(problem)
+    rules = [
+        Equation(_next(variable), rule.xreplace(shown), f"optimizer {optimizer.name}", "theory.md 0", "own")
+        for variable, rule in zip((symbols.theta, *optimizer.state), optimizer.composed, strict=True)
+    ]
     return Equations(
         (
             Equation(Zq(k, j), noise_times_direction(), "product of the noise with the direction q_kj", f"{SOURCE} (1.1)", "theorem"),
@@ -74,7 +90,7 @@ def program_equations(problem: Problem) -> Equations:
             ),
             Equation(Za(k, t), sp.Sum(M(k, j, t) * Zu(k, j), (j, 0, t)), "product of the noise with the gradients", SOURCE, "theorem"),
             Equation(G(b, t), risk, "gradient of the risk, one coordinate of block b", "theory.md 0", "own"),
-            Equation(Theta(b, t + 1), rule.xreplace(shown), f"optimizer {optimizer.name}", "theory.md 0", "own"),
+            *rules,
         )
     )
 
@@ -87,6 +103,7 @@ def step_equations(program: Equations) -> Equations:
         """Sums over the past direction `past` as sums over the stored directions i; those yet to come are zero there."""
         total = sp.S.Zero
         for term in sp.Add.make_args(expr):
+            term = inside(term)
             if isinstance(term, sp.Sum):
                 term = sp.Sum(term.function.xreplace(replaced).xreplace({past: i}), (i, 0, term.limits[0][2]))
             total += term.xreplace(replaced)

@@ -2,7 +2,7 @@
 
 One pass over time: row t of every kernel follows from the rows before it. The iterates and the gradients are kept as
 coefficients of r and r_a orthonormal innovations, found by twice-orthogonalised Gram-Schmidt, and the population of
-fields as N whitened, scrambled Sobol points. Kernels are float64.
+fields as N whitened, scrambled Sobol points. Kernels are float64. One step is engine/causal_step.py.
 
 Cost of one point set: time O(K C N T r r_a) with tangents, O(K C N T (r + r_a)) with Stein's lemma; memory O(K N r r_a)
 or O(K N (r + r_a)), independent of T. Both ranks saturate (about 13 and 17 for logistic regression at tolerance 1e-6).
@@ -17,9 +17,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from gmsym.engine.bars import error_bar
+from gmsym.engine.causal_step import Carry, start, step, two_time_overlaps
 from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.runtime import quadrature
 from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers
@@ -32,10 +33,11 @@ _CHUNK = 32  # most steps of one compiled loop; the host looks at the results an
 _SOBOL_DIMENSIONS = (64, 256, 1024, 4096, 16384)  # scrambled Sobol sets are not nested in dimension: few fixed sizes
 _PILOT = 512  # least points of the run that finds the ranks
 _FEWER = 4  # the cheaper solutions behind the error bars have so many times fewer points
+_CONVERGED = 1e-8  # change of a mean under another quadrature, below which no third is asked
 _DIVERGED = 1e12
 _WORDS = {"La": "gradient", "theta": "coefficients of Theta"}
 _TINY = 1e-30
-_ROWS = ("theta", "metric", "La")  # coefficients of Theta, Gram matrix of their basis, coefficients of the gradients
+_ROWS = ("theta", "noise", "La")  # coefficients of Theta, covariance of the noise innovations, coefficients of the gradients
 
 
 class Solution(NamedTuple):
@@ -45,18 +47,6 @@ class Solution(NamedTuple):
     errors: dict[str, np.ndarray]  # of scrambles, points and tolerance (engine.bars), and of the quadrature, in quadrature
     ranks: tuple[int, int]  # innovations used by the fields (the most of any cluster) and by the gradients
     two_time: dict[str, np.ndarray]  # Q (T, T, C, C) and C (T, T, C, C), the mean of a(t) a(s)^T over the mixture; empty unless asked for
-
-
-class _Carry(NamedTuple):
-    theta: Float[Array, "b c x"]
-    state: tuple[Float[Array, "b c x"], ...]
-    metric: Float[Array, "b x x"]  # Gram matrix of the basis in each block
-    e: Float[Array, "k b j x"]  # field innovations as vectors of the basis, orthonormal in the cluster's metric
-    f: Float[Array, "k j n"]  # gradient innovations, orthonormal over the mixture
-    Df: Float[Array, "k i j n"] | None  # their derivatives in the field innovations
-    rank: Float[Array, " k"]
-    rank_a: Float[Array, ""]
-    overflow: Float[Array, ""]  # whether an innovation found no place
 
 
 def solve_causal_kernels(
@@ -98,19 +88,28 @@ def solve_causal_kernels(
     if exact:
         ranks, output = _exact(module, numbers, steps, tolerance, report)
         _, coarse = _exact(module, numbers, steps, _COARSER * tolerance, report)
-        runs, kernels = [output], _two_time(output) if two_time else {}
+        runs, kernels = [output], _two_time(module, numbers, output) if two_time else {}
         errors = _change(output, coarse)
     else:
         ranks, runs, cheaper, ratio = _sampled(module, numbers, steps, samples, scrambles, seed, tolerance, report)
         names = [name for name in runs[0] if name not in _ROWS]
         errors = {name: error_bar([run[name] for run in runs], [run[name] for run in cheaper], ratio) for name in names}
-        every = [_two_time(run) for run in runs] if two_time else []
+        every = [_two_time(module, numbers, run) for run in runs] if two_time else []
         kernels = {name: np.mean([kernel[name] for kernel in every], axis=0) for name in ("Q", "C")} if two_time else {}
     values = {name: np.mean([run[name] for run in runs], axis=0) for name in errors}
-    fresh, other = (_fresh_sample(module, numbers, values["m"], values["Q_k"], alternative) for alternative in (False, True))
-    for name in fresh:
-        errors[name] = np.hypot(errors[name], np.abs(np.asarray(fresh[name]) - np.asarray(other[name])))
+    for name, change in _quadrature_error(module, numbers, values["m"], values["Q_k"]).items():
+        errors[name] = np.hypot(errors[name], change)
     return Solution(values, errors, ranks, kernels)
+
+
+def _quadrature_error(module: CausalKernelsModule, numbers: Numbers, m: np.ndarray, Q: np.ndarray) -> dict[str, np.ndarray]:
+    """Change of the means over a fresh sample under another quadrature; where there is one, the largest under several."""
+    rule, changes = _fresh_sample(module, numbers, m, Q, 0), []
+    for other in quadrature.ALTERNATIVES:
+        changes.append({name: np.abs(np.asarray(rule[name] - x)) for name, x in _fresh_sample(module, numbers, m, Q, other).items()})
+        if all((change < _CONVERGED).all() for change in changes[0].values()):
+            break
+    return {name: np.max([change[name] for change in changes], axis=0) for name in rule}
 
 
 def _change(output: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -118,22 +117,21 @@ def _change(output: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> dict
     return {name: np.abs(array - other[name]) for name, array in output.items() if name not in _ROWS}
 
 
-def _two_time(output: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _two_time(module: CausalKernelsModule, numbers: Numbers, output: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Two-time kernels from the rows of both sides."""
-    theta, metric, La = (output[name] for name in _ROWS)
+    theta, noise, La = (output[name] for name in _ROWS)
     return {
-        "Q": np.einsum("tbcx,bxy,sbdy->tscd", theta, metric, theta, optimize=True),
+        "Q": np.asarray(two_time_overlaps(module, numbers, jnp.asarray(theta), jnp.asarray(noise))),
         "C": np.einsum("tcj,sdj->tscd", La, La),
     }
 
 
 def _exact(module: CausalKernelsModule, numbers: Numbers, steps: int, tolerance: float, report: Callable[[float], None]) -> tuple[Any, Any]:
-    """Quadratic loss: the gradients are affine in g, so the 2r points +-sqrt(r) e_j carry every mean exactly."""
+    """Quadratic loss: means are closed, so there is one run and no points."""
     full = _most(module, steps)
     rank = min(full, 64)
     while True:
-        points = np.concatenate([np.eye(rank), -np.eye(rank)], axis=1) * np.sqrt(rank)
-        ranks, output, overflow = _run(module, numbers, points, rank, rank + 1, steps, tolerance, report)
+        ranks, output, overflow = _run(module, numbers, None, rank, rank + 1, steps, tolerance, report)
         if not overflow:
             return ranks, output
         rank = min(full, 2 * rank)
@@ -223,21 +221,21 @@ def _points(samples: int, rank: int, seed: int) -> np.ndarray:
 
 def _run(module, numbers, points, rank, rank_a, steps, tolerance, report) -> tuple[tuple[int, int], dict[str, np.ndarray], bool]:
     """One population through all times: ((r, r_a), order parameters, overflow)."""
-    g = jnp.asarray(points)
-    carry = _start(module, numbers, rank, rank_a, g.shape[1])
+    g = None if points is None else jnp.asarray(points)
+    carry = start(module, numbers, rank, rank_a, 0 if g is None else g.shape[1])
     pieces = []
     chunk, _ = _chunks(steps)
-    for start in range(0, steps, chunk):
-        carry, piece = _advance((module, numbers, g, tolerance, jnp.arange(start, start + chunk)), carry)
+    for first in range(0, steps, chunk):
+        carry, piece = _advance((module, numbers, g, tolerance, jnp.arange(first, first + chunk)), carry)
         piece = {name: np.asarray(array) for name, array in piece.items()}
         if bool(carry.overflow):
             return (rank, rank_a), {}, True
-        _check_finite(piece, start, steps)
+        _check_finite(piece, first, steps)
         pieces.append(piece)
-        report(min(1.0, (start + chunk) / steps))
+        report(min(1.0, (first + chunk) / steps))
     output = {name: np.concatenate([piece[name] for piece in pieces])[:steps] for name in pieces[0]}
-    output["metric"] = np.asarray(carry.metric)
-    output |= {name: np.asarray(array) for name, array in _fresh_sample(module, numbers, output["m"], output["Q_k"], False).items()}
+    output["noise"] = np.asarray(carry.noise)
+    output |= {name: np.asarray(array) for name, array in _fresh_sample(module, numbers, output["m"], output["Q_k"], 0).items()}
     return (int(np.max(carry.rank)), int(carry.rank_a)), output, False
 
 
@@ -252,85 +250,16 @@ def _check_finite(piece: dict[str, np.ndarray], start: int, steps: int) -> None:
                 )
 
 
-def _start(module: CausalKernelsModule, numbers: Numbers, rank: int, rank_a: int, samples: int) -> _Carry:
-    fields, clusters, blocks = module.FIELDS, module.CLUSTERS, module.BLOCKS
-    known = fields + clusters
-    size = known + rank_a
-    gram = jnp.block([[numbers.initial_gram, numbers.initial_overlap], [numbers.initial_overlap.T, numbers.means_gram]])
-    theta = jnp.zeros((blocks, fields, size)).at[:, jnp.arange(fields), jnp.arange(fields)].set(1.0)
-    return _Carry(
-        theta=theta,
-        state=tuple(jnp.zeros_like(theta) for _ in module.STATE),
-        metric=jnp.zeros((blocks, size, size)).at[:, :known, :known].set(numbers.fractions[:, None, None] * gram),
-        e=jnp.zeros((clusters, blocks, rank, size)),
-        f=jnp.zeros((clusters, rank_a, samples)),
-        Df=jnp.zeros((clusters, rank_a, rank, samples)) if module.RESPONSE == "tangent" else None,
-        rank=jnp.zeros(clusters, dtype=jnp.int32),
-        rank_a=jnp.zeros((), dtype=jnp.int32),
-        overflow=jnp.zeros((), dtype=bool),
-    )
-
-
 @eqx.filter_jit(donate="all-except-first")
-def _advance(fixed: tuple[CausalKernelsModule, Numbers, Array, Any, Array], carry: _Carry) -> tuple[_Carry, dict[str, Array]]:
+def _advance(fixed: tuple[CausalKernelsModule, Numbers, Array, Any, Array], carry: Carry) -> tuple[Carry, dict[str, Array]]:
     """The compiled loop over a chunk of times; the carry's memory is used again."""
     module, numbers, g, tolerance, times = fixed
-    return jax.lax.scan(partial(_step, module, numbers, g, tolerance), carry, times)
-
-
-def _step(
-    module: CausalKernelsModule, numbers: Numbers, g: Array, tolerance: Any, carry: _Carry, t: Array
-) -> tuple[_Carry, dict[str, Array]]:
-    """Row t: kernels of Theta, fields, gradients, their kernels, gradient of the risk, update."""
-    x, theta = numbers, carry.theta
-    fields, clusters = module.FIELDS, module.CLUSTERS
-    known, rank_a = fields + clusters, carry.f.shape[1]
-    dual = jnp.einsum("bcx,bxy->bcy", theta, carry.metric)
-    m = dual[:, :, fields:known].sum(0).T
-    order = {
-        "m": m,
-        "Q": jnp.einsum("bcx,bdx->cd", dual, theta),
-        "Q_k": jnp.einsum("kb,bcx,bdx->kcd", x.variance, dual, theta),
-    }
-
-    orthogonalise = jax.vmap(partial(_field_innovations, theta, carry.metric, tolerance))
-    L, e, rank, full = orthogonalise(carry.e, carry.rank, x.variance)
-
-    Rt = module.memory(alpha=x.alpha, rho=x.fractions, sigma2=x.variance, Y=theta[:, :, known:])
-    h = module.field(m=m, L=L, g=g, Rt=Rt, f=carry.f)
-    local = lambda function: jnp.stack([function(h[k], x.labels[k], x.parameters) for k in range(clusters)])  # noqa: E731
-    a = local(module.gradient)
-    abar = a.mean(-1)
-    if module.RESPONSE == "tangent":
-        Da = module.tangent(A=local(module.hessian), L=L, Rt=Rt, Df=carry.Df)
-        B = Da.mean(-1)
-    else:
-        Da, B = None, jnp.einsum("kcn,jn->kcj", a, g) / g.shape[1]
-    order["train_loss"] = x.probabilities @ local(module.loss).mean(-1)
-
-    La, f, Df, metric, count, full_a = _gradient_innovations(module, x, tolerance, carry, a, Da)
-    basis = jnp.eye(theta.shape[-1])
-    gradient = module.risk_gradient(
-        p=x.probabilities,
-        sigma2=x.variance,
-        ridge=x.ridge,
-        abar=abar,
-        mu=jnp.broadcast_to(basis[fields:known, None], (clusters, module.BLOCKS, len(basis))),
-        La=La,
-        zeta=jnp.broadcast_to(basis[known:], (module.BLOCKS, rank_a, len(basis))),
-        B=B,
-        e=e,
-        theta=theta,
-    )
-    theta, state = module.optimizer(t, theta, carry.state, gradient, x.parameters)
-    overflow = carry.overflow | full.any() | full_a
-    order |= {"theta": carry.theta, "La": La}
-    return _Carry(theta, state, metric, e, f, Df, rank, count, overflow), order
+    return jax.lax.scan(partial(step, module, numbers, g, tolerance), carry, times)
 
 
 @eqx.filter_jit
-def _fresh_sample(module: CausalKernelsModule, numbers: Numbers, m: Array, Q: Array, alternative: bool) -> dict[str, Array]:
-    """Mean loss and misclassification probability of a fresh sample at each time, by either quadrature."""
+def _fresh_sample(module: CausalKernelsModule, numbers: Numbers, m: Array, Q: Array, alternative: int) -> dict[str, Array]:
+    """Mean loss and misclassification probability of a fresh sample at each time, by one of the quadratures."""
     # An initial state at the origin has Q = 0, where h/sqrt(Q) has no value; the limit Q -> 0 has one.
     Q = Q + _TINY * jnp.eye(module.FIELDS)
     means = {"test_loss": module.test_loss, "test_error": module.test_error}
@@ -340,74 +269,3 @@ def _fresh_sample(module: CausalKernelsModule, numbers: Numbers, m: Array, Q: Ar
 
     with quadrature.alternative(alternative):
         return {name: mixture(function) for name, function in means.items() if function is not None}
-
-
-def _field_innovations(
-    theta: Array, metric: Array, tolerance: Any, e: Array, rank: Array, variance: Array
-) -> tuple[Array, Array, Array, Array]:
-    """Expand the columns of Theta in one cluster's innovations, opening new ones where needed.
-
-    Projecting twice keeps the innovations orthonormal although successive iterates are nearly collinear; a Cholesky
-    factor of their Gram matrix would not survive it.
-    """
-    L = jnp.zeros((theta.shape[1], e.shape[1]))
-    full = jnp.zeros((), dtype=bool)
-    for c in range(theta.shape[1]):
-        vector = theta[:, c]
-        inner = lambda u, v: jnp.einsum("b,b...x,bxy,by->...", variance, u, metric, v)  # noqa: E731
-        total = inner(vector, vector)
-        for _ in range(2):
-            projection = inner(e, vector)
-            vector = vector - jnp.einsum("j,bjx->bx", projection, e)
-            L = L.at[c].add(projection)
-        residual = inner(vector, vector)
-        new = residual > tolerance * total
-        full |= new & (rank == e.shape[1])
-        place = jnp.minimum(rank, e.shape[1] - 1)
-        size = jnp.sqrt(jnp.where(new, residual, 1.0))
-        L = L.at[c, place].add(jnp.where(new, size, 0.0))
-        e = e.at[:, place].set(jnp.where(new, vector / size, e[:, place]))
-        rank = rank + new
-    return L, e, rank, full
-
-
-def _gradient_innovations(
-    module: CausalKernelsModule, x: Numbers, tolerance: float, carry: _Carry, a: Array, Da: Array | None
-) -> tuple[Any, ...]:
-    """Expand the gradients in innovations common to all clusters, opening new ones where needed."""
-    f, Df, metric, count = carry.f, carry.Df, carry.metric, carry.rank_a
-    known, rank_a = module.FIELDS + module.CLUSTERS, f.shape[1]
-    weight = x.probabilities / f.shape[2]
-    La = jnp.zeros((module.FIELDS, rank_a))
-    full = jnp.zeros((), dtype=bool)
-    for c in range(module.FIELDS):
-        vector = a[:, c]
-        total = jnp.einsum("k,kn,kn->", weight, vector, vector)
-        for _ in range(2):
-            projection = jnp.einsum("k,kjn,kn->j", weight, f, vector)
-            vector = vector - jnp.einsum("j,kjn->kn", projection, f)
-            La = La.at[c].add(projection)
-        residual = jnp.einsum("k,kn,kn->", weight, vector, vector)
-        new = residual > tolerance * total
-        full |= new & (count == rank_a)
-        new &= count < rank_a
-        place = jnp.minimum(count, rank_a - 1)
-        size = jnp.sqrt(jnp.where(new, residual, 1.0))
-        past = La[c]
-
-        def opened(f, Df, metric, place=place, size=size, past=past, vector=vector, c=c):
-            f = f.at[:, place].set(vector / size)
-            if Df is not None and Da is not None:
-                # The batched form of the contraction is the one that reads Df in order.
-                mixed = jnp.einsum("ki,kijn->kjn", jnp.broadcast_to(past, (f.shape[0], rank_a)), Df)
-                Df = Df.at[:, place].set((Da[:, c] - mixed) / size)
-            row = module.noise_metric(
-                alpha=x.alpha, p=x.probabilities, rho=x.fractions, sigma2=x.variance, f=f, f_new=f[:, place][:, None]
-            )[..., 0]
-            return f, Df, metric.at[:, known:, known + place].set(row).at[:, known + place, known:].set(row)
-
-        # The large arrays pass through one conditional, so that they are updated in place and copied at no step.
-        f, Df, metric = jax.lax.cond(new, opened, lambda *unchanged: unchanged, f, Df, metric)
-        La = La.at[c, place].add(jnp.where(new, size, 0.0))
-        count = count + new
-    return La, f, Df, metric, count, full

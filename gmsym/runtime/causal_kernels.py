@@ -1,10 +1,11 @@
 """Contract of a generated module of kind `CausalKernels`, and the numbers that go with it. Source: theory.md (2.5)-(2.7).
 
-Axes: k clusters (K), b blocks (B), c and d fields (C), j and i innovations (of the fields: r, of the gradients: r_a),
-n points of the population (N), x vectors of the basis (Theta(0): C, means: K, noise innovations: r_a).
+Axes: k and l clusters (K), b blocks (B), c and d fields (C), j and i innovations (of the fields: r, of the gradients: r_a),
+n points of the population (N).
 """
 
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 from jaxtyping import Array, Float
 
@@ -24,6 +25,12 @@ class Numbers(NamedTuple):
     parameters: Float[Array, " p"]  # of the loss and the optimizer, in the order of the module's PARAMETERS
 
 
+def given(function: Callable[..., Array], arrays: Mapping[str, Any]) -> Array:
+    """A generated function of those of the arrays that it mentions."""
+    code = function.__code__
+    return function(**{name: arrays[name] for name in code.co_varnames[: code.co_argcount]})
+
+
 class CausalKernelsModule(Protocol):
     """What a generated module of this kind offers; the functions are pure and work under `jit` and `vmap`."""
 
@@ -34,6 +41,7 @@ class CausalKernelsModule(Protocol):
     STATE: tuple[str, ...]
     PARAMETERS: tuple[str, ...]
     RESPONSE: str  # "tangent", "stein" or "exact"
+    START: dict[str, int]  # P and U, and P_v, U_v of each state variable, at the start: multiples of the identity, and of ones
 
     def loss(self, h: Float[Array, "c n"], y: Float[Array, " l"], parameters: Float[Array, " p"]) -> Float[Array, " n"]:
         """Loss of each sample."""
@@ -47,29 +55,72 @@ class CausalKernelsModule(Protocol):
         """Its Hessian in the fields, away from kinks."""
         ...
 
-    def optimizer(self, t, theta, state, gradient, parameters):
-        """One step of the optimizer on any arrays of one shape: new theta and tuple of new state variables."""
+    # Each of the following takes some of these arrays, by name: numbers alpha, ridge, p (k), rho (b), sigma2 (kb), gram (kl), Q_0 (cd),
+    # m_0 (kc); coefficients P (bcd), U (kbc), Y (bcj) of Theta in Theta(0), the means and the noise innovations, of a second time
+    # P_s, U_s, Y_s, of a state variable v P_v, U_v, Y_v, and of the fields' innovations e_P (kbdj), e_U (lkbj), e_Y (kbij); and
+    # what the functions before it return. `given` picks them.
+
+    def mean_overlap(self, P, U, gram, m_0, rho) -> Float[Array, "k c"]:
+        """m: overlap with the means."""
         ...
 
-    def memory(self, alpha, rho, sigma2, Y: Float[Array, "b c j"]) -> Float[Array, "k c j"]:
-        """Response of the fields to the gradients' innovations."""
+    def overlap(self, alpha, P, P_s, Phi, Q_0, U, U_s, Y, Y_s, gram, m_0, rho) -> Float[Array, "c d"]:
+        """Q(t, s): overlap of two iterates, a bilinear form."""
         ...
 
-    def field(self, m, L, g, Rt, f) -> Float[Array, "k c n"]:
-        """Local fields of the population."""
+    def cluster_overlap(self, alpha, P, P_s, Phi, Q_0, U, U_s, Y, Y_s, gram, m_0, rho, sigma2) -> Float[Array, "k c d"]:
+        """Qk: the same in the metric of each cluster."""
         ...
 
-    def tangent(self, A, L, Rt, Df) -> Float[Array, "k c j n"]:
-        """Derivative of the gradients in the fields' innovations."""
+    def noise_of_fields(self, Qk) -> Float[Array, "k c d"]:
+        """Covariance of the fields' noise: L are its factors (kcj)."""
         ...
 
-    def risk_gradient(self, p, sigma2, ridge, abar, mu, La, zeta, B, e, theta) -> Float[Array, "b c x"]:
-        """Coefficients of the gradient of the risk in the basis."""
+    def memory(self, alpha, Y, rho, sigma2) -> Float[Array, "k c j"]:
+        """Rt: response of the fields to the gradients' innovations."""
         ...
 
-    def noise_metric(self, alpha, f, f_new, p, rho, sigma2) -> Float[Array, "b i j"]:
-        """Gram matrix of the noise innovations in a block."""
+    def field(self, L, Rt, f, g, m) -> Float[Array, "k c n"]:
+        """Local fields of the population. Not for "exact"."""
         ...
+
+    def tangent(self, A, Df, L, Rt) -> Float[Array, "k c j n"]:
+        """Da: derivative of the gradients in the fields' innovations. For "tangent" only."""
+        ...
+
+    def mean_field(self, Rt, fbar, m) -> Float[Array, "k c"]:
+        """Mean of the fields. For "exact" only, as are the next three."""
+        ...
+
+    def field_slope(self, Df, L, Rt) -> Float[Array, "k c j"]:
+        """Dh: derivative of the fields in their innovations."""
+        ...
+
+    def field_covariance(self, Dh) -> Float[Array, "k c d"]:
+        """Covariance of the fields."""
+        ...
+
+    def offset(self, label: Float[Array, " l"], parameters: Float[Array, " p"]) -> tuple[Array, ...]:
+        """Gradient at zero field."""
+        ...
+
+    def mean_gradient(self, a) -> Float[Array, "k c"]:
+        """abar; for "exact" from Rt, fbar, m, offset, slope."""
+        ...
+
+    def response(self, Da) -> Float[Array, "k c j"]:
+        """B: response of the gradients to the fields' innovations; for "stein" from a, g, for "exact" from Df, L, Rt, slope."""
+        ...
+
+    def correlation(self, f, f_new) -> Float[Array, "k i j"]:
+        """Gamma: mean product of functions of the samples; for "exact" of fbar, Df and fbar_new, Df_new."""
+        ...
+
+    def noise_covariance(self, Gamma, p, sigma2) -> Float[Array, "b i j"]:
+        """Phi: covariance of the noise innovations, times n."""
+        ...
+
+    # next_P, next_U, next_Y(t, parameters, ...) and for a state variable v next_P_v, ...: the coefficients after step t.
 
     def test_loss(self, m: Float[Array, "k c"], Q: Float[Array, "k c d"], parameters: Float[Array, " p"]) -> Float[Array, " k"]:
         """Mean loss of a fresh sample of each cluster."""

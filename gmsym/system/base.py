@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, final
 import sympy as sp
 
 Status = Literal["theorem", "heuristic", "own"]
+Role = Literal["computed", "notation"]
 _LETTERS = {"momentum": r"\beta", "weight_decay": r"\gamma"}  # parameters whose names are words
 
 
@@ -24,6 +25,7 @@ class Equation:
     source: str  # paper and theory.md number
     status: Status
     domain: str = ""  # LaTeX of the times for which it holds, e.g. "s < t"
+    role: Role = "computed"  # "notation" names what other equations spell out: nothing is generated from it
 
     def latex(self) -> str:
         """One aligned line of LaTeX."""

@@ -11,6 +11,7 @@ from gmsym.system.base import AbstractSystem, Equations
 # Indices: times t, s, r; clusters k, l; blocks b; innovations i, j. Sums run over 1..K and 1..B.
 t, s, r = sp.symbols("t s r", integer=True, nonnegative=True)
 i, j = sp.symbols("i j", integer=True, nonnegative=True)
+j_other = sp.Symbol("j'", integer=True, nonnegative=True)
 k, l, b = sp.symbols("k l b", integer=True, positive=True)  # noqa: E741
 K, B = sp.symbols("K B", integer=True, positive=True)
 
@@ -44,22 +45,31 @@ W = kernel("W", "W", subscripts=1, value="cd")
 P = kernel("P", "P", subscripts=1, value="cd")  # coefficient of Theta_0 in Theta
 U = kernel("U", "U", subscripts=2, value="c")  # coefficient of mu_k in Theta
 abar = kernel("abar", r"\bar a", subscripts=1, value="c")
+gram = kernel("gram", r"(\mu^{\top}\mu)", subscripts=2)  # mu_k . mu_l
+offset = kernel("offset", r"a^{0}", subscripts=1, value="c")  # gradient of a quadratic loss at zero field
+slope = kernel("slope", "A", subscripts=1, value="cd")  # its Hessian
 
 # Innovation form.
 g = kernel("g", "g", subscripts=1, value="n")  # iid N(0, 1), innovation of the fields
 f = kernel("f", "f", subscripts=2, value="n")  # innovation of the gradients: orthonormal over the mixture
-e = kernel("e", "e", subscripts=3, value="x")  # innovation of Theta in cluster k's metric: cluster, innovation, block
-zeta = kernel("zeta", r"\zeta", subscripts=2, value="x")  # innovation of the noise, divided by sqrt(n): block, innovation
 L = kernel("L", "L", subscripts=2, value="c")  # cluster, innovation; then time
 La = kernel("La", r"L^{a}", subscripts=1, value="c")
 Y = kernel("Y", "Y", subscripts=2, value="c")  # W La: block, innovation
 Rt = kernel("Rt", r"\tilde R", subscripts=2, value="c")  # memory: cluster, innovation
 Bk = kernel("Bk", "B", subscripts=2, value="c")  # response: cluster, innovation
-Phi = kernel("Phi", r"\Phi", subscripts=3)  # noise metric: block, innovation, innovation
-f_new = kernel("f_new", "f", subscripts=2, value="n")  # the innovations whose row of the noise metric is computed
-NoiseGram = kernel("NoiseGram", r"\langle\zeta,\zeta\rangle", subscripts=3)  # Gram matrix of the noise innovations over a block
+Phi = kernel("Phi", r"\Phi", subscripts=3)  # covariance of the noise innovations, times n: block, innovation, innovation
+Gamma = kernel("Gamma", r"\Gamma", subscripts=3)  # correlation of the gradients' innovations: cluster, innovation, innovation
+e_P = kernel("e_P", r"e^{\Theta}", subscripts=3, value="d")  # coefficient of Theta(0) in e: cluster, innovation, block
+e_U = kernel("e_U", r"e^{\mu}", subscripts=4)  # of a mean: cluster, innovation, block, mean
+e_Y = kernel("e_Y", r"e^{\zeta}", subscripts=4)  # of an innovation of the noise: cluster, innovation, block, innovation of the noise
 Df = kernel("Df", r"\partial f", subscripts=3, value="n")  # d f_ki / d g_j: cluster, innovation, innovation
 Da = kernel("Da", r"\partial a", subscripts=2, value="cn")  # d a_k(t) / d g_j: cluster, innovation
+# The same where the gradients are affine in the fields: means, and constant derivatives.
+fbar = kernel("fbar", r"\bar f", subscripts=2)
+Df_mean = kernel("Df", r"\partial f", subscripts=3)
+hbar = kernel("hbar", r"\bar h", subscripts=1, value="c")
+Dh = kernel("Dh", r"\partial h", subscripts=2, value="c")  # derivative of the field in its innovations: cluster, innovation
+Vh = kernel("Vh", r"\mathrm{Var}\,h", subscripts=1, value="cd")
 rank, rank_a = sp.symbols("r_omega r_a", integer=True, positive=True)  # numbers of innovations of the fields and of the gradients
 
 
@@ -91,8 +101,8 @@ Response = Literal["tangent", "stein", "exact"]
 class CausalKernels(AbstractSystem):
     """DMF equations of one problem, after n, d -> infinity at fixed alpha = n/d.
 
-    `kernel_form` is the system of two-time kernels, `innovation_form` the same system in innovations on both sides, and
-    `step` the part of the latter that is array algebra at one time. Order parameters are O(1).
+    `kernel_form` is the system of two-time kernels, `innovation_form` the same system in innovations on both sides, rewritten
+    from it: array algebra at one time, from which code is generated. Order parameters are O(1).
     """
 
     name: str
@@ -105,13 +115,12 @@ class CausalKernels(AbstractSystem):
     loss: sp.Expr
     gradient: tuple[sp.Expr, ...]  # (C,)
     hessian: sp.ImmutableDenseMatrix  # (C, C)
+    offset: tuple[sp.Expr, ...] | None  # (C,) gradient at zero field, of a quadratic loss whose means are taken exactly
     state: tuple[sp.Symbol, ...]  # auxiliary variables of the optimizer
-    update: sp.ImmutableDenseMatrix  # (1 + S, 2 + S): new (theta, state) from (theta, state, gradient); may depend on the step
-    clock: sp.Symbol  # the step counter in `update`
+    clock: sp.Symbol  # the step counter, on which the updates may depend
     response: Response  # how mean responses are computed: derivative of the gradient, Stein's lemma, or no sampling at all
     kernel_form: Equations
     innovation_form: Equations
-    step: Equations
     moments: tuple[tuple[sp.Symbol, ...], tuple[tuple[sp.Symbol, ...], ...]]  # symbols of m (C,) and Q_k (C, C) in the next two
     test_loss: tuple[sp.Expr, ...]  # (K,) mean loss of a fresh sample of each cluster
     test_error: tuple[sp.Expr, ...] | None  # (K,) misclassification probability, None without a readout
@@ -136,8 +145,7 @@ class CausalKernels(AbstractSystem):
             self.loss,
             sp.Tuple(*self.gradient),
             self.hessian,
-            self.update,
-            *(sp.Tuple(eq.lhs, eq.rhs) for eq in (*self.kernel_form, *self.innovation_form, *self.step)),
+            *(sp.Tuple(eq.lhs, eq.rhs) for eq in (*self.kernel_form, *self.innovation_form)),
             *self.test_loss,
             *(self.test_error or ()),
         )

@@ -3,8 +3,6 @@
 Groups vary one of: steps T, points N, fields C, ways to the responses, against the case of one field, T = 100, N = 8192.
 """
 
-import dataclasses
-
 import pytest
 import sympy as sp
 
@@ -29,7 +27,6 @@ def problem(fields: int) -> gm.Problem:
 def measure(benchmark, group, *, fields=1, steps=100, samples=8192, response=None):
     benchmark.group = group
     system = derive.dmf(problem(fields))
-    system = dataclasses.replace(system, response=response or system.response)
     arguments = {"alpha": 1.5, "steps": steps, "samples": samples, "scrambles": 4, **VALUES}
     result = gm.solve(system, **arguments)  # compiles
     benchmark.extra_info["rank"] = result.attrs["rank"]

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 
+import mpmath
 import pytest
 import sympy as sp
 
@@ -192,11 +193,34 @@ ANY = [
 
 @pytest.mark.parametrize("f", ANY, ids=str)
 def test_anything_returns(f):
+    """Quickly; and it is either the mean of f as it stands, or its value."""
     start = time.process_time()
     value = expectation(f, (h,), (m,), [[q]])
     assert time.process_time() - start < 60  # some expansions would take hours
     assert reduced_dimension(value) == 1
     assert not value.free_symbols - f.free_symbols - {m, q}
+    if value != node(f):
+        assert abs(number(value) - plain_mean(f)) < 1e-9 * abs(plain_mean(f))
+
+
+AT = {m: R(2, 5), q: R(3, 10), y: 2}
+
+
+def number(expr):
+    return sp.N(elementary(expr).subs(AT), 15)
+
+
+def plain_mean(f):
+    """E f(h) at the same point, by quadrature from one integer to the next."""
+    density = sp.exp(-((h - m) ** 2) / (2 * q)) / sp.sqrt(2 * sp.pi * q)
+    integrand = sp.lambdify(h, elementary(f * density).subs(AT), "mpmath")
+    return mpmath.quad(integrand, [mpmath.mpf(x) for x in range(-8, 9)])
+
+
+def test_a_wrong_value_would_be_noticed():
+    f = (1 + h + Softplus(h)) ** 12
+    value = expectation(f, (h,), (m,), [[q]])
+    assert value != node(f) and abs(number(value + m**3) - plain_mean(f)) > 1e-9 * abs(plain_mean(f))
 
 
 def test_an_infinite_exponential_stays_a_node():

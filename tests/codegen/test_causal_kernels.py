@@ -10,11 +10,14 @@ import sympy as sp
 
 import gmsym as gm
 from gmsym import derive, pipeline
+from gmsym.calculus.kernels import Transposed
 from gmsym.codegen._arrays import arguments, array_text, letters
 from gmsym.errors import UnprintableError
 from gmsym.problem import losses, optimizers
 from gmsym.runtime import load
-from gmsym.system.causal_kernels import A, Bk, L, La, Rt, Y, abar, alpha, b, i, j, k, p, ridge, sigma2, t
+from gmsym.symbols import g as grad
+from gmsym.symbols import theta
+from gmsym.system.causal_kernels import A, Bk, L, La, Mean, P, Q, Rt, W, Y, a, abar, alpha, b, i, j, k, p, ridge, s, sigma2, t
 
 RNG = np.random.default_rng(3)
 
@@ -74,10 +77,10 @@ def test_extreme_fields_give_finite_values(name, dtype):
         assert np.isclose(gradient[0, 1], -1e4, rtol=1e-6) and np.isclose(hessian[0, 0, 1], 1, rtol=1e-6)
 
 
-def test_array_functions_are_the_step_form():
+def test_array_functions_are_the_innovation_form():
     """Each generated array function against the equation, written with explicit loops over random arrays."""
     module = load(derive.dmf(problem_of("softmax")).source(), "arrays")
-    K, B, C, J, I, X, N = 3, 2, 3, 4, 5, 6, 7  # noqa: E741
+    K, B, C, J, I, N = 3, 2, 3, 4, 5, 7  # noqa: E741
     r = RNG.normal
     p_, rho, s2, alpha_ = r(size=K), r(size=B), r(size=(K, B)), 1.7
     Y_, L_, Rt_, g_, f_, m_ = r(size=(B, C, I)), r(size=(K, C, J)), r(size=(K, C, I)), r(size=(J, N)), r(size=(K, I, N)), r(size=(K, C))
@@ -94,18 +97,28 @@ def test_array_functions_are_the_step_form():
     for k_, c, d, x, n in itertools.product(range(K), range(C), range(C), range(J), range(N)):
         tangent[k_, c, x, n] += A_[k_, c, d, n] * (L_[k_, d, x] + sum(Rt_[k_, d, y] * Df[k_, y, x, n] for y in range(I)))
     assert np.allclose(module.tangent(A=A_, L=L_, Rt=Rt_, Df=Df), tangent)
-    abar_, mu, La_, zeta = r(size=(K, C)), r(size=(K, B, X)), r(size=(C, I)), r(size=(B, I, X))
-    B_, e, theta = r(size=(K, C, J)), r(size=(K, B, J, X)), r(size=(B, C, X))
-    risk = 0.3 * theta
-    for b_, c, x in itertools.product(range(B), range(C), range(X)):
-        risk[b_, c, x] += sum(p_[k_] * abar_[k_, c] * mu[k_, b_, x] for k_ in range(K)) + sum(La_[c, y] * zeta[b_, y, x] for y in range(I))
-        risk[b_, c, x] += sum(p_[k_] * s2[k_, b_] * B_[k_, c, y] * e[k_, b_, y, x] for k_ in range(K) for y in range(J))
-    given = dict(p=p_, sigma2=s2, ridge=0.3, abar=abar_, mu=mu, La=La_, zeta=zeta, B=B_, e=e, theta=theta)
-    assert np.allclose(module.risk_gradient(**given), risk)
-    metric = np.zeros((B, I, 1))
-    for b_, y in itertools.product(range(B), range(I)):
-        metric[b_, y, 0] = rho[b_] / alpha_ * sum(p_[k_] * s2[k_, b_] * np.mean(f_[k_, y] * f_[k_, 1]) for k_ in range(K))
-    assert np.allclose(module.noise_metric(alpha=alpha_, p=p_, rho=rho, sigma2=s2, f=f_, f_new=f_[:, 1:2]), metric)
+    assert np.allclose(module.response(Da=tangent), tangent.mean(-1))
+    correlation = np.array([[[np.mean(f_[k_, x] * f_[k_, y]) for y in range(I)] for x in range(I)] for k_ in range(K)])
+    assert np.allclose(module.correlation(f=f_, f_new=f_), correlation)
+    Phi_ = np.zeros((B, I, I))
+    for b_, k_ in itertools.product(range(B), range(K)):
+        Phi_[b_] += p_[k_] * s2[k_, b_] * correlation[k_]
+    assert np.allclose(module.noise_covariance(Gamma=correlation, p=p_, sigma2=s2), Phi_)
+    P_, P_v, U_, e_P, B_ = r(size=(B, C, C)), r(size=(B, C, C)), r(size=(K, B, C)), r(size=(K, B, C, J)), r(size=(K, C, J))
+    change = np.zeros((B, C, C))
+    for b_, l_, x in itertools.product(range(B), range(K), range(J)):
+        change[b_] += p_[l_] * s2[l_, b_] * np.outer(B_[l_, :, x], e_P[l_, b_, :, x])
+    given = dict(t=0, parameters=[0.3, 0.9], ridge=0.2, B=B_, P=P_, P_v=P_v, e_P=e_P, p=p_, sigma2=s2)
+    assert np.allclose(module.next_P(**given), P_ + 0.9 * P_v - 0.3 * (0.2 * P_ + change))
+    assert np.allclose(module.next_P_v(**given), 0.9 * P_v - 0.3 * (0.2 * P_ + change))
+    Q_0, m_0, gram = r(size=(C, C)), r(size=(K, C)), r(size=(K, K))
+    P_s, U_s, Y_s = r(size=(B, C, C)), r(size=(K, B, C)), r(size=(B, C, I))
+    overlap = np.zeros((C, C))
+    for b_ in range(B):
+        known = P_[b_] @ Q_0 @ P_s[b_].T + P_[b_] @ m_0.T @ U_s[:, b_] + U_[:, b_].T @ m_0 @ P_s[b_].T + U_[:, b_].T @ gram @ U_s[:, b_]
+        overlap += rho[b_] * (known + Y_[b_] @ Phi_[b_] @ Y_s[b_].T / alpha_)
+    sides = dict(P=P_, U=U_, Y=Y_, P_s=P_s, U_s=U_s, Y_s=Y_s)
+    assert np.allclose(module.overlap(**sides, alpha=alpha_, Phi=Phi_, Q_0=Q_0, m_0=m_0, gram=gram, rho=rho), overlap)
 
 
 def test_letters_put_axes_in_one_order():
@@ -122,13 +135,37 @@ def test_array_text_sums_transposes_and_broadcasts():
         array_text(sp.sin(i) * Rt(k, i, t), "kci")
 
 
-def test_the_optimizer_is_its_rule():
-    optimizer = optimizers.nesterov()
-    system = derive.dmf(gm.Problem(gm.GaussianMixture.symmetric(), losses.logistic(), optimizer))
-    module = load(system.source(), "optimizer")
-    theta, v, g = RNG.normal(size=(3, 4))
-    new, (state,) = module.optimizer(0, theta, (v,), g, [0.3, 0.9])
-    assert np.allclose(state, 0.9 * v - 0.3 * g) and np.allclose(new, theta + 0.9 * state - 0.3 * g)
+def test_rationals_are_written_as_such():
+    """Also negative ones, and a factor 1/2 beside a mean (a Stein factor)."""
+    half = sp.Rational(1, 2)
+    assert array_text(-half * sp.Sum(p(k) * abar(k, t), (k, 1, 2)), "c") == '-1 * jnp.einsum("k,kc->c", p, abar) / 2'
+    value = RNG.normal(size=(2, 1, 4))
+    for factor in (half, -half, sp.Rational(-3, 7), sp.Integer(-2)):
+        text = array_text(factor * Mean(a(k, t), k) / alpha, "kc")
+        assert np.allclose(eval(text, {"jnp": jnp, "a": value, "alpha": 1.7}), float(factor) * value.mean(-1) / 1.7)
+
+
+def test_products_of_matrices_keep_their_order():
+    """Three factors and a transposed one; a vector to the left of a matrix is refused."""
+    expr = P(b, t) * Q(0, 0) * Transposed(P(b, s)) * W(b, t, s)
+    given = {name: RNG.normal(size=(2, 3, 3)) for name in ("P", "P_s", "W")} | {"Q_0": RNG.normal(size=(3, 3))}
+    found = eval(array_text(expr, "bcd"), {"jnp": jnp, **given})
+    assert np.allclose(found, given["P"] @ given["Q_0"] @ given["P_s"].swapaxes(1, 2) @ given["W"])
+    assert not np.allclose(found, given["P"] @ given["Q_0"] @ given["P_s"] @ given["W"])
+    with pytest.raises(UnprintableError, match="a vector stands to the left"):
+        array_text(abar(k, t) * P(b, t), "kbc")
+    with pytest.raises(UnprintableError, match="nothing depends on the index"):
+        array_text(sp.Sum(p(k) * abar(k, t), (k, 1, 2), (b, 1, 2)), "c")
+
+
+def test_a_schedule_and_a_parameter_with_the_name_of_an_array_are_printed():
+    """The step counter in the coefficients of an update, and a parameter named p."""
+    clock, own = gm.symbols.t, gm.symbols.symbol("p")
+    optimizer = gm.Optimizer("fading", {"theta": theta - own / (1 + clock / 50) * grad})
+    module = load(derive.dmf(gm.Problem(gm.GaussianMixture.symmetric(), losses.logistic(), optimizer)).source(), "optimizer")
+    given = dict(B=np.zeros((2, 1, 1)), La=RNG.normal(size=(1, 3)), Y=RNG.normal(size=(1, 1, 3)), e_Y=np.zeros((2, 1, 1, 3)))
+    new = module.next_Y(t=25, parameters=[0.3], ridge=0.0, p=np.ones(2), sigma2=np.ones((2, 1)), **given)
+    assert np.allclose(new, given["Y"] - 0.3 / 1.5 * given["La"])
 
 
 def test_text_is_the_only_way_to_a_callable_and_is_kept(case):

@@ -63,6 +63,13 @@ def test_a_nonlinear_optimizer_is_refused_with_a_way_out(rule):
         derive.dmf(gm.Problem(DATA, losses.logistic(), gm.Optimizer("odd", {"theta": rule})))
 
 
+def test_a_response_that_does_not_fit_the_loss_is_refused():
+    assert derive.dmf(problem_of("squared"), response="tangent").response == "tangent"
+    for name, response in (("logistic", "exact"), ("hinge", "tangent"), ("softmax", "by hand")):
+        with pytest.raises(gm.InputError, match=f"response = '{response}'.*'stein'"):
+            derive.dmf(problem_of(name), response=response)
+
+
 def test_something_that_is_no_problem_is_refused():
     with pytest.raises(gm.InputError, match="a gmsym Problem is needed"):
         derive.dmf("logistic")

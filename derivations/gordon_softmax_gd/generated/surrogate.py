@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "3fc9411f2e74"
+SIGNATURE = "f8f3cf5d4e73"
 FIELDS = 3
 CLUSTERS = 3
 BLOCKS = 2

@@ -7,21 +7,22 @@ state       ()
 response    exact
 limit       n, d -> oo at fixed alpha = n/d
 
-Axes of arrays, in this order: k clusters (1), b blocks (1), c and d fields (1), i and j innovations,
-x vectors of the basis, n points of the population. A time index is not an axis: arrays hold the current time.
+Axes of arrays, in this order: k, l and o clusters (1), b blocks (1), c and d fields (1), i and j innovations,
+n points of the population. A time index is not an axis: arrays hold the current time, X_s those of a second time, X_0 the initial one.
 """
 
 import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "8f18f492d520"
+SIGNATURE = "9e3609a12505"
 FIELDS = 1
 CLUSTERS = 1
 BLOCKS = 1
 STATE = ()
 PARAMETERS = ('eta',)
 RESPONSE = "exact"
+START = {'P': 1, 'U': 0}  # multiples of the identity, of the coefficients of Theta(0) and the means
 
 
 def loss(fields, label, parameters):
@@ -49,10 +50,47 @@ def hessian(fields, label, parameters):
     return jnp.stack(_hessian_rows(fields, label, parameters))
 
 
-def optimizer(t, theta, state, gradient, parameters):
-    """New theta and state after step t, for arrays of any one shape."""
-    (eta,) = parameters
-    return (theta - eta * gradient, ())
+def offset(label, parameters):
+    """Gradient of the loss at zero field, C entries."""
+    (y,) = label
+    return (-y,)
+
+
+def mean_overlap(P, U, gram, m_0, rho):
+    """Overlap with the mean of cluster k; axes kc."""
+    return (
+        jnp.einsum("b,kd,bcd->kc", rho, m_0, P)
+        + jnp.einsum("b,kl,lbc->kc", rho, gram, U)
+    )
+
+
+def overlap(alpha, P, P_s, Phi, Q_0, U, U_s, Y, Y_s, gram, m_0, rho):
+    """Overlap of two iterates; axes cd."""
+    return (
+        jnp.einsum("b,uv,bcu,bdv->cd", rho, Q_0, P, P_s)
+        + jnp.einsum("b,ou,bcu,obd->cd", rho, m_0, P, U_s)
+        + jnp.einsum("b,lu,lbc,bdu->cd", rho, m_0, U, P_s)
+        + jnp.einsum("b,lo,lbc,obd->cd", rho, gram, U, U_s)
+        + jnp.einsum("b,bij,bci,bdj->cd", rho, Phi, Y, Y_s) / alpha
+    )
+
+
+def cluster_overlap(alpha, P, P_s, Phi, Q_0, U, U_s, Y, Y_s, gram, m_0, rho, sigma2):
+    """The same in the metric of cluster k; axes kcd."""
+    return (
+        jnp.einsum("b,kb,uv,bcu,bdv->kcd", rho, sigma2, Q_0, P, P_s)
+        + jnp.einsum("b,kb,ou,bcu,obd->kcd", rho, sigma2, m_0, P, U_s)
+        + jnp.einsum("b,kb,lu,lbc,bdu->kcd", rho, sigma2, m_0, U, P_s)
+        + jnp.einsum("b,lo,kb,lbc,obd->kcd", rho, gram, sigma2, U, U_s)
+        + jnp.einsum("b,kb,bij,bci,bdj->kcd", rho, sigma2, Phi, Y, Y_s) / alpha
+    )
+
+
+def noise_of_fields(Qk):
+    """Covariance of the fields' noise; axes kcd."""
+    return (
+        Qk
+    )
 
 
 def memory(alpha, Y, rho, sigma2):
@@ -62,36 +100,84 @@ def memory(alpha, Y, rho, sigma2):
     )
 
 
-def field(L, Rt, f, g, m):
-    """Local field of a sample of cluster k; axes kcn."""
+def mean_field(Rt, fbar, m):
+    """Mean field of cluster k; axes kc."""
     return (
-        jnp.einsum("kjn,kcj->kcn", f, Rt)
-        + jnp.einsum("jn,kcj->kcn", g, L)
-        + m[:, :, None]
+        jnp.einsum("ki,kci->kc", fbar, Rt)
+        + m
     )
 
 
-def tangent(A, Df, L, Rt):
-    """Derivative of the gradients in the fields' innovations; axes kcjn."""
+def field_slope(Df, L, Rt):
+    """Derivative of the field in its innovations; axes kcj."""
     return (
-        jnp.einsum("kcdn,kdjn->kcjn", A, (L[:, :, :, None] + jnp.einsum("kci,kijn->kcjn", Rt, Df)))
+        L
+        + jnp.einsum("kij,kci->kcj", Df, Rt)
     )
 
 
-def risk_gradient(ridge, B, La, abar, e, mu, p, sigma2, theta, zeta):
-    """Gradient of the risk, one coordinate of block b; axes bcx."""
+def field_covariance(Dh):
+    """Covariance of the field; axes kcd."""
     return (
-        ridge * theta
-        + jnp.einsum("cj,bjx->bcx", La, zeta)
-        + jnp.einsum("k,kc,kbx->bcx", p, abar, mu)
-        + jnp.einsum("k,kb,kcj,kbjx->bcx", p, sigma2, B, e)
+        jnp.einsum("kcj,kdj->kcd", Dh, Dh)
     )
 
 
-def noise_metric(alpha, f, f_new, p, rho, sigma2):
-    """Gram matrix of the noise innovations over a block; axes bij."""
+def mean_gradient(Rt, fbar, m, offset, slope):
+    """Mean gradient; axes kc."""
     return (
-        jnp.einsum("k,b,kb,kin,kjn->bij", p, rho, sigma2, f, f_new) / alpha / f_new.shape[-1]
+        jnp.einsum("kd,kcd->kc", m, slope)
+        + jnp.einsum("ki,kcd,kdi->kc", fbar, slope, Rt)
+        + offset
+    )
+
+
+def response(Df, L, Rt, slope):
+    """Response of the gradients to the fields' innovations; axes kcj."""
+    return (
+        jnp.einsum("kcd,kdj->kcj", slope, (L + jnp.einsum("kij,kci->kcj", Df, Rt)))
+    )
+
+
+def correlation(Df, Df_new, fbar, fbar_new):
+    """Correlation of the gradients' innovations; axes kij."""
+    return (
+        jnp.einsum("ki,kj->kij", fbar, fbar_new)
+        + jnp.einsum("kiq,kjq->kij", Df, Df_new)
+    )
+
+
+def noise_covariance(Gamma, p, sigma2):
+    """Covariance of the noise innovations times n; axes bij."""
+    return (
+        jnp.einsum("k,kb,kij->bij", p, sigma2, Gamma)
+    )
+
+
+def next_P(t, parameters, ridge, B, P, e_P, p, sigma2):
+    """Coefficient of Theta(0) in Theta; axes bcd."""
+    (eta,) = parameters
+    return (
+        -1 * eta * (ridge * P + jnp.einsum("l,lb,lcj,lbdj->bcd", p, sigma2, B, e_P))
+        + P
+    )
+
+
+def next_U(t, parameters, ridge, B, U, abar, e_U, p, sigma2):
+    """Coefficient of the mean of cluster k in Theta; axes kbc."""
+    (eta,) = parameters
+    return (
+        -1 * eta * (ridge * U + jnp.einsum("k,kc->kc", p, abar)[:, None, :] + jnp.einsum("l,lb,lcj,klbj->kbc", p, sigma2, B, e_U))
+        + U
+    )
+
+
+def next_Y(t, parameters, ridge, B, La, Y, e_Y, p, sigma2):
+    """Coefficient of the noise in Theta; axes bcj."""
+    (eta,) = parameters
+    return (
+        -1 * eta * (ridge * Y + La[None, :, :] + jnp.einsum("l,lb,lci,lbij->bcj", p, sigma2, B, e_Y))
+        + Y
     )
 
 

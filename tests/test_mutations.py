@@ -1,0 +1,81 @@
+"""Every sign and every term of every displayed system drives a number (tests/mutation.py says how to enrol one)."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+import sympy as sp
+
+import gmsym as gm
+from gmsym import derive, pipeline
+from gmsym.engine.causal_step import start, step
+from gmsym.runtime.points import sobol, whiten
+from tests.mutation import Enrolled, eagerly, mutants, outcomes, table
+
+h, y = gm.symbols.h, gm.symbols.y
+TWO_BLOCKS = {
+    "probabilities": [0.4, 0.6],
+    "means_gram": [[1.0, -0.3], [-0.3, 0.8]],
+    "variance": [[0.5, 1.5], [0.8, 1.2]],
+    "fractions": [0.5, 0.5],
+}
+UNEQUAL = gm.GaussianMixture(labels=[1, -1], **TWO_BLOCKS)
+START = {"norm2": 1.0, "overlap": [0.3, -0.2]}
+PROBIT_LIKE = gm.Loss("odd", sp.log(1 + (1 - y * h) ** 2))
+
+
+def _surrogate(problem, **values):
+    def numbers(system):
+        with eagerly():
+            found = gm.surrogate(system, n=20, d=10, steps=4, replicates=2, progress=False, **values)
+        return {name: found[name].values for name in ("m", "Q", "Q_k", "train_loss")}
+
+    return Enrolled(f"surrogate, {problem.optimizer.name}", lambda: derive.surrogate(problem), numbers)
+
+
+def _dmf(problem, response, **values):
+    """Through generated text and the engine's step, on few points; all order parameters and the gradients' kernel."""
+
+    def numbers(system):
+        module = pipeline.load(system)
+        given = jax.tree.map(jnp.asarray, pipeline.numbers(system.problem.at(**values), 1.5))
+        rank, g = 4 * module.FIELDS, None
+        if system.response != "exact":
+            g = jnp.asarray(whiten(sobol(64, rank, 1)))
+        with eagerly():
+            carry, rows = start(module, given, rank, rank + 1, 64), []
+            for now in range(4):
+                carry, row = step(module, given, g, 1e-12, carry, jnp.asarray(now))
+                rows.append(row)
+        return {name: jnp.stack([row[name] for row in rows]) for name in ("m", "Q", "Q_k", "train_loss", "La")}
+
+    name = f"DMF, {problem.loss.name}, {problem.optimizer.name}, {response}"
+    return Enrolled(name, lambda: derive.dmf(problem, response=response), numbers, lambda s: (*s.kernel_form, *s.innovation_form))
+
+
+SYSTEMS = [
+    _dmf(gm.Problem(UNEQUAL, gm.losses.squared(), gm.optimizers.heavy_ball(), **START), "exact", eta=0.7, momentum=0.5, ridge=0.1),
+    _dmf(gm.Problem(UNEQUAL, PROBIT_LIKE, gm.optimizers.heavy_ball(), **START), "tangent", eta=0.7, momentum=0.5, ridge=0.1),
+    _dmf(gm.Problem(UNEQUAL, gm.losses.hinge(), gm.optimizers.heavy_ball(), **START), "stein", eta=0.7, momentum=0.5, ridge=0.1),
+    _surrogate(gm.Problem(UNEQUAL, PROBIT_LIKE, gm.optimizers.heavy_ball(), **START), eta=0.7, momentum=0.5, ridge=0.1),
+]
+
+
+def test_a_mutant_is_made_of_every_sign_and_term():
+    a, b, c = sp.symbols("a b c")
+    i = sp.Symbol("i", integer=True)
+    found = [changed for _, changed in mutants(a - sp.Sum(b * (c + i), (i, 0, 3)))]
+    total = sp.Sum(b * (c + i), (i, 0, 3))
+    assert set(found) >= {a + total, a, -total, -a - total, a - sp.Sum(b * i, (i, 0, 3)), a - sp.Sum(b * (c - i), (i, 0, 3))}
+    assert [x for _, x in mutants(sp.S.Zero)] == [1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("enrolled", SYSTEMS, ids=lambda e: e.name)
+def test_every_displayed_sign_and_term_drives_a_number(enrolled):
+    """Each term flipped or dropped, in turns; what DMF systems share is changed in the first of them."""
+    earlier = [e for e in SYSTEMS[: SYSTEMS.index(enrolled)] if e.name.split(",")[0] == enrolled.name.split(",")[0]]
+    known = {(x.lhs, x.rhs) for e in earlier for x in e.equations(e.derive())}
+    found = list(outcomes(enrolled, both=False, known=known))
+    print("\n" + table((enrolled.name, outcome) for outcome in found))
+    idle = [f"{o.equation}: {o.mutation} ({o.fate}: {o.detail})" for o in found if o.fate in ("survived", "refused")]
+    assert not idle, "\n".join(idle)
