@@ -6,6 +6,11 @@ definitions by Heaviside steps, the form in which the derivative of a kink is vi
 Source: theory.md 9 and 10.
 """
 
+import operator
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import Any
+
 import mpmath
 import sympy as sp
 from sympy.core.logic import fuzzy_and
@@ -266,6 +271,50 @@ def elementary(expr: sp.Expr) -> sp.Expr:
     return expr.replace(lambda e: hasattr(e, "as_elementary"), lambda e: e.as_elementary())
 
 
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+_OF_MPMATH = {f: getattr(mpmath, f.__name__) for f in (sp.exp, sp.log, sp.sin, sp.cos, sp.tan, sp.asin, sp.acos, sp.atan)}
+_OF_MPMATH |= {f: getattr(mpmath, f.__name__) for f in (sp.sinh, sp.cosh, sp.tanh, sp.asinh, sp.acosh, sp.atanh, sp.erf, sp.erfc, sp.sign)}
+_OF_MPMATH |= {sp.Abs: abs, sp.Max: max, sp.Min: min, sp.Heaviside: lambda u, *_: (mpmath.sign(u) + 1) / 2, sp.Pow: lambda b, p: b**p}
+_OF_MPMATH |= {sp.Tuple: lambda *items: list(items), sp.Lt: operator.lt, sp.Le: operator.le, sp.Gt: operator.gt, sp.Ge: operator.ge}
+_OF_MPMATH |= {sp.Add: lambda *terms: mpmath.fsum(terms), sp.Mul: lambda *factors: mpmath.fprod(factors), sp.Eq: operator.eq}
+_OF_MPMATH |= {sp.And: lambda *parts: all(parts), sp.Or: lambda *parts: any(parts), sp.Not: operator.not_, sp.Ne: operator.ne}
+
+
+def numeric(expr: sp.Basic, variables: Sequence[sp.Symbol]) -> Callable[..., Any]:
+    """`expr` as a function of numbers for `variables`, at mpmath's precision when it is called; no text is made or executed.
+
+    Raises:
+        KeyError: a symbol that is no variable, or a function without a numerical form.
+    """
+    place = {x: i for i, x in enumerate(variables)}
+
+    def built(node: sp.Basic) -> Callable[[Sequence[Any]], Any]:
+        if node in place:
+            return operator.itemgetter(place[node])
+        if isinstance(node, (BooleanTrue, BooleanFalse)):
+            return lambda values, truth=node is sp.true: truth
+        if isinstance(node, (sp.Rational, sp.Float)):  # at the precision of the call
+            return lambda values: node._to_mpmath(mpmath.mp.prec)
+        if node.is_Atom and node.is_number:
+            return lambda values: node.evalf(mpmath.mp.dps)._to_mpmath(mpmath.mp.prec)
+        if isinstance(node, sp.Piecewise):
+            cases = [(built(value), built(condition)) for value, condition in node.args]
+            return lambda values: next((value(values) for value, condition in cases if condition(values)), mpmath.nan)
+        function, arguments = (_OF_MPMATH[node.func], node.args) if node.func in _OF_MPMATH else _own_form(node)
+        parts = [built(x) for x in arguments]
+        return lambda values: function(*(part(values) for part in parts))
+
+    made = built(expr)
+    return lambda *values: made(values)
+
+
+def _own_form(node: sp.Basic) -> tuple[Callable[..., Any], tuple[sp.Expr, ...]]:
+    if type(node).__module__ != __name__:
+        raise KeyError(f"{type(node).__name__} has no numerical form")
+    return node._eval_mpmath()
+
+
 def _power(base: str, exp: str | None) -> str:
     return base if exp is None else rf"\left[{base}\right]^{{{exp}}}"
 
@@ -376,12 +425,45 @@ def heaviside_form(expr: sp.Expr) -> sp.Expr:
     """An equal expression in which Abs, sign, Max, Min and Piecewise are written with Heaviside steps (1/2 at 0).
 
     Raises:
-        ValueError: a Piecewise condition is not built from <, <=, >, >=, and, or, not.
+        ValueError: a Piecewise condition is not built from <, <=, >, >=, and, or, not; or that expression would be too long, since
+            kinks in one another double its size.
     """
+    if expr.has(*_KINKED) and _stepped_size(expr, {}) > _LARGEST_FORM:
+        raise ValueError(f"its kinks are too many or too deep in one another: more than {_LARGEST_FORM} operations in terms of steps")
+    return _stepped(expr)
+
+
+def _stepped_size(expr: sp.Basic, known: dict[sp.Basic, int]) -> int:
+    """About the number of operations in `heaviside_form(expr)`, counted without forming it."""
+    if expr.is_Atom:
+        return 1
+    if expr not in known:
+        sizes = [_stepped_size(x, known) for x in expr.args]
+        total, count = sum(sizes), len(sizes)
+        if isinstance(expr, (sp.Max, sp.Min)) and count < _MANY:
+            total = sum(2 ** (count - i) * 2 * size for i, size in enumerate(sizes, start=1)) * count // 2
+        elif isinstance(expr, (sp.Max, sp.Min)):
+            total = 3 * count**3 + 2 * count * total
+        elif isinstance(expr, sp.Abs):
+            total *= 3 if expr.args[0].has(*_KINKED) else 2
+        elif isinstance(expr, sp.Piecewise):
+            total *= count
+        elif isinstance(expr, sp.Pow) and not expr.exp.is_integer and expr.has(*_KINKED):
+            total *= 4
+        known[expr] = min(total + 1, 10**9)
+    return known[expr]
+
+
+_LARGEST_FORM = 3000
+_MANY = 4  # arguments of a maximum, from which on each is compared with all others
+_KINKED = (sp.Abs, sp.sign, sp.Max, sp.Min, sp.Piecewise)
+
+
+def _stepped(expr: sp.Expr) -> sp.Expr:
     if expr.is_Atom:
         return expr
     if isinstance(expr, sp.Abs):
-        u = heaviside_form(expr.args[0])
+        u = _stepped(expr.args[0])
         return u * (2 * _step(expr.args[0]) - 1)
     if isinstance(expr, sp.sign):
         return 2 * _step(expr.args[0]) - 1
@@ -389,20 +471,45 @@ def heaviside_form(expr: sp.Expr) -> sp.Expr:
         return _step(expr.args[0])
     if isinstance(expr, (sp.Max, sp.Min)):
         sense = 1 if isinstance(expr, sp.Max) else -1
+        if len(expr.args) >= _MANY:
+            u = [_stepped(a) for a in expr.args]
+            return sp.Add(*(a * sp.Mul(*(_step(sense * (x - y)) for y in expr.args if y != x)) for x, a in zip(expr.args, u, strict=True)))
         arguments = sorted(expr.args, key=lambda a: (not a.is_number, sp.default_sort_key(a)))
         best = arguments[0]
         for i, other in enumerate(arguments[1:], start=1):  # better than each before it, so that every step has a smooth argument
             best = best + (other - best) * sp.Mul(*(_step(sense * (other - before)) for before in arguments[:i]))
-        return heaviside_form(best)
+        return _stepped(best)
     if isinstance(expr, sp.Piecewise):
         total, rest = sp.S.Zero, sp.S.One
         for value, condition in expr.args:
             indicator = _indicator(condition)
-            total += heaviside_form(value) * rest * indicator
+            total += _stepped(value) * rest * indicator
             rest *= 1 - indicator
         return total
-    args = [heaviside_form(a) for a in expr.args]
+    args = [_stepped(a) for a in expr.args]
+    if isinstance(expr, sp.Pow) and tuple(args) != expr.args and not expr.exp.is_integer and not expr.base.is_positive:
+        return _power_by_branches(*args) or sp.Pow(*args)
     return expr.func(*args) if tuple(args) != expr.args else expr
+
+
+_MOST_BRANCHING = 4  # steps, each of which doubles the terms
+
+
+def _power_by_branches(base: sp.Expr, exponent: sp.Expr) -> sp.Expr | None:
+    """base**exponent as a sum over the sides of the steps in `base`, so that no derivative divides by a base that is 0 on one side.
+
+    Each term has a step of its own, which guards it wherever it is expanded to. None if they are many, or a power has no value.
+    """
+    steps = sorted(base.atoms(sp.Heaviside), key=sp.default_sort_key)
+    if len(steps) > _MOST_BRANCHING:
+        return None
+    total = sp.S.Zero
+    for sides in product((sp.S.One, sp.S.Zero), repeat=len(steps)):
+        value = base.xreplace(dict(zip(steps, sides, strict=True))) ** exponent
+        if value.has(sp.nan, sp.zoo, sp.oo):
+            return None
+        total += sp.Mul(*(step if side else sp.Heaviside(-step.args[0]) for step, side in zip(steps, sides, strict=True))) * value
+    return total
 
 
 def _step(u: sp.Expr) -> sp.Expr:
@@ -414,7 +521,7 @@ def _step(u: sp.Expr) -> sp.Expr:
             if slope.is_negative:  # c - |v| > 0: both c - v > 0 and c + v > 0
                 return _step(rest + slope * v) * _step(rest - slope * v)
             return 1 - (1 - _step(rest + slope * v)) * (1 - _step(rest - slope * v))
-    return sp.Heaviside(heaviside_form(u))
+    return sp.Heaviside(_stepped(u))
 
 
 def _indicator(condition) -> sp.Expr:

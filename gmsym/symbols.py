@@ -32,6 +32,8 @@ ridge = sp.Symbol("ridge", nonnegative=True)  # lambda in (lambda/2) |Theta|^2
 sigma = sp.Symbol("sigma", positive=True)  # noise standard deviation of a cluster
 mu_norm = sp.Symbol("mu_norm", nonnegative=True)  # norm of a cluster mean
 
+COMPONENTS = 64  # most fields, label components or teacher fields
+
 _ALPHABET = {s.name: s for s in (h, y, theta, g, t, alpha, eta, momentum, ridge, sigma, mu_norm)}
 _FIELD = re.compile(r"h(\d*)")
 _LABEL = re.compile(r"y(\d*)")
@@ -93,6 +95,16 @@ def is_label(name: str) -> bool:
 def is_teacher(name: str) -> bool:
     """Whether `name` denotes a teacher field: `t0`, `t1`, ..."""
     return _TEACHER.fullmatch(name) is not None
+
+
+def check_component(name: str) -> None:
+    """Raises InputError for a field, label or teacher field numbered in another way than 0, 1, ... or beyond what is allowed."""
+    if not (is_field(name) or is_label(name) or is_teacher(name)) or len(name) == 1:
+        return
+    if name[1] == "0" and len(name) > 2:
+        raise InputError(f"{name}: components are numbered without leading zeros, {name[0]}0, {name[0]}1, ...")
+    if len(name) > 4 or int(name[1:]) >= COMPONENTS:
+        raise InputError(f"{name}: at most {COMPONENTS} components are allowed, {name[0]}0 to {name[0]}{COMPONENTS - 1}")
 
 
 def canonical(expr: sp.Expr) -> sp.Expr:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import mpmath
 import sympy as sp
 
+from gmsym.functions import numeric as numeric
+
 from .law import Gaussian
 from .polynomials import as_polynomial
 
@@ -15,16 +17,6 @@ KINKS = (sp.Abs, sp.sign, sp.Max, sp.Min, sp.Piecewise)
 _GUARD = 10
 _HALVINGS = 12
 _REACH = 200  # standard deviations; an integrand still growing there has no mean
-
-
-def numeric(f: sp.Expr, variables: tuple[sp.Symbol, ...]) -> Callable[..., mpmath.mpf]:
-    """`f` as an mpmath function of `variables`, at the precision in force when it is called."""
-    nodes = {type(e).__name__: e._eval_mpmath()[0] for e in f.atoms(sp.Function) if hasattr(e, "_eval_mpmath")}
-    return sp.lambdify(variables, f, modules=[nodes | {"Heaviside": _heaviside, "Max": max, "Min": min}, "mpmath"])
-
-
-def _heaviside(u, at_zero=None):
-    return (mpmath.sign(u) + 1) / 2
 
 
 def gaussian_quadrature(law: Gaussian, f: sp.Expr, digits: int) -> mpmath.mpf:

@@ -7,11 +7,13 @@ import mpmath
 import sympy as sp
 from sympy.concrete.expr_with_limits import ExprWithLimits
 
+from gmsym.functions import numeric
+
 from .law import inverted
 from .mean import GaussianMean
 from .polynomials import as_polynomial, lower
 from .probing import DIGITS, independent, sample, tidy
-from .quadrature import KINKS, numeric
+from .quadrature import KINKS
 
 Row = tuple[sp.Expr, ...]
 _DENOMINATOR = sp.factorial(12)  # of the components of an invariance

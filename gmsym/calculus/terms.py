@@ -6,6 +6,7 @@ function is taken out of it, f(H) = H f(1) + (1 - H) f(0), where that closes or 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import comb, prod
 
 import sympy as sp
 
@@ -67,6 +68,33 @@ def _term(F: sp.Expr, P: Polynomial) -> Terms:
     factors = [f.base if f.is_Pow and isinstance(f.base, sp.Heaviside) else f for f in sp.Mul.make_args(F)]
     steps = {f.args[0] for f in factors if isinstance(f, sp.Heaviside)}
     return {} if any(-u in steps for u in steps) else {sp.Mul(*factors): scale(P, number)}
+
+
+def expanded_size(f: sp.Basic) -> int:
+    """About the number of terms that `f` has once products are expanded and waves and steps are taken apart, without doing so."""
+    known: dict[sp.Basic, int] = {}
+
+    def size(e: sp.Basic) -> int:
+        if e.is_Atom:
+            return 1
+        if e not in known:
+            if e.is_Mul:
+                total = prod(map(size, e.args))
+            elif e.is_Pow and e.exp.is_Integer and e.exp > 0:
+                terms, n = size(e.base), int(e.exp)
+                total = comb(terms + n - 1, n)
+            elif isinstance(e, (sp.sin, sp.cos, sp.sinh, sp.cosh, sp.Abs)):
+                total = 2 * (size(e.args[0]) if isinstance(e, sp.Abs) else 1)
+            elif isinstance(e, (sp.Max, sp.Min)):
+                total = len(e.args) * sum(map(size, e.args))
+            elif e.is_Add or isinstance(e, sp.Piecewise):
+                total = sum(map(size, e.args))
+            else:
+                total = 1
+            known[e] = min(total, 10**9)
+        return known[e]
+
+    return size(f)
 
 
 # --- rewriting a single factor ----------------------------------------------------------------------------------------

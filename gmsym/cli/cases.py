@@ -32,7 +32,7 @@ def build(
     folders: Annotated[list[Path] | None, typer.Argument(metavar="CASE...", help="Case folders. Default: all in ./derivations.")] = None,
     force: ForceOption = False,
 ) -> None:
-    """Regenerate the generated modules and manifests of case folders."""
+    """Regenerate the generated modules and manifests of case folders. This executes the problem.py of each case: see SECURITY.md."""
     cases = folders or sorted(path.parent for path in Path("derivations").glob("*/problem.py"))
     if not cases:
         raise InputError("there is no case in ./derivations; give case folders, each with a problem.py")

@@ -316,8 +316,8 @@ def _without_deltas(expr: sp.Expr) -> sp.Expr:
 
 
 def _local_means(problem: Problem, law: S.Law, groups: Sequence[dict[sp.Symbol, sp.Expr]]) -> tuple[S.Response, tuple[S.Local, ...]]:
-    derivatives = [_reduced(problem, law, group, "derivative") for group in groups]
-    if any(x.has(sp.DiracDelta) for local in derivatives for x in local.response):
+    derivatives = [] if problem.loss.cusps else [_reduced(problem, law, group, "derivative") for group in groups]
+    if problem.loss.cusps or any(x.has(sp.DiracDelta) for local in derivatives for x in local.response):
         return "regression", tuple(_reduced(problem, law, group, "regression") for group in groups)
     return "derivative", tuple(derivatives)
 

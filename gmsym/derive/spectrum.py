@@ -13,11 +13,10 @@ from gmsym import symbols
 from gmsym.calculus import expectation, span
 from gmsym.calculus.differential import differential
 from gmsym.calculus.probing import independent
-from gmsym.calculus.quadrature import numeric
 from gmsym.derive import leave_one_out as rule
 from gmsym.derive.leave_one_out import with_identity
 from gmsym.errors import InputError
-from gmsym.functions import elementary, heaviside_form
+from gmsym.functions import elementary, heaviside_form, numeric
 from gmsym.problem import Problem
 from gmsym.system import Equation, Equations
 from gmsym.system import spectral as S

@@ -29,6 +29,14 @@ def scalar(value: Any, name: str) -> sp.Expr:
     return symbols.canonical(expr)
 
 
+def positive(value: Any, name: str) -> sp.Expr:
+    """A positive number, or an expression of parameters, which the problem checks once they have numbers."""
+    expr = scalar(value, name)
+    if expr.is_number and not expr > 0:
+        raise InputError(f"{name} = {value!r}: a positive number is needed")
+    return expr
+
+
 def vector(value: Any, name: str) -> tuple[sp.Expr, ...]:
     """A non-empty sequence of scalars."""
     if isinstance(value, (str, bytes, dict)) or not isinstance(value, Iterable):

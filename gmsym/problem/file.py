@@ -36,7 +36,7 @@ from gmsym.problem._suggest import unknown
 from gmsym.problem.loss import Loss
 from gmsym.problem.mixture import GaussianMixture
 from gmsym.problem.online import online
-from gmsym.problem.optimizer import Optimizer
+from gmsym.problem.optimizer import Optimizer, check_schedule
 from gmsym.problem.problem import Instance, Problem
 from gmsym.problem.teacher import Teacher
 from gmsym.problem.trained import Trained
@@ -499,6 +499,7 @@ def _optimizer(table: Mapping[str, Any]) -> Optimizer:
     if isinstance(eta, str):
         names = {name: symbols.symbol(name) for name in ["t", *sorted(parameters)]}
         step = parser.parse(eta, names, what="[optimizer] eta")
+        check_schedule(step, "eta")
     if "update" in table:
         rules = parser.parse_update(_rules(table), {*parameters, "eta"}, what="[optimizer] update")
         return Optimizer("custom", {variable: rule.subs(symbols.eta, step) for variable, rule in rules.items()})

@@ -1,6 +1,6 @@
 """A loss of C local fields and a label; gradient, Hessian and kinks by SymPy. Source: theory.md 0 and 10."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -49,6 +49,7 @@ class Loss:
             otherwise. It may use the parameters of the loss.
         target: its sign is the true class, which the sign of the readout predicts: an expression of the label, of the teacher
             fields and of parameters of the loss. Default: the label where it is +-1 and there is no teacher.
+        positive: numbers or expressions of parameters, by name, that must be positive for the loss to be what it is.
 
     Raises:
         InputError: `expr` does not depend on a field, is not continuous, uses a reserved name, or has a condition other than
@@ -59,12 +60,22 @@ class Loss:
     expr: sp.Expr
     readout: sp.Expr | None
     target: sp.Expr | None
+    positive: tuple[tuple[str, sp.Expr], ...]
 
-    def __init__(self, name: str, expr: sp.Expr, readout: sp.Expr | None = None, target: sp.Expr | None = None):
+    def __init__(
+        self,
+        name: str,
+        expr: sp.Expr,
+        readout: sp.Expr | None = None,
+        target: sp.Expr | None = None,
+        positive: Mapping[str, sp.Expr] | None = None,
+    ):
         symbols.check_name(name, advice="; a loss needs an identifier, such as 'my_loss'")
         expr = _fields_from_zero(_of_fields(expr, "loss"))
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "expr", expr)
+        object.__setattr__(self, "positive", tuple((positive or {}).items()))
+        self.check_domain({})
         if readout is None and self.fields == (symbols.h,):
             readout = symbols.h
         if readout is not None:
@@ -78,6 +89,13 @@ class Loss:
         object.__setattr__(self, "readout", readout)
         object.__setattr__(self, "target", None if target is None else self._true_class(target))
         _ = self.gradient  # a discontinuous loss is refused here
+
+    def check_domain(self, values: Mapping[sp.Symbol, float]) -> None:
+        """Raises InputError if one of `positive` is not, at the values of parameters; those without a value are left for later."""
+        for name, expr in self.positive:
+            value = expr.subs(values)
+            if value.is_number and not value > 0:
+                raise InputError(f"{name} = {float(value):g}: loss {self.name} needs a positive number")
 
     def _true_class(self, target: sp.Expr) -> sp.Expr:
         """`target`, checked."""
@@ -138,11 +156,19 @@ class Loss:
     def gradient(self) -> tuple[sp.Expr, ...]:
         """a_c = d l/d h_c, (C,)."""
         parts = [_split_deltas(sp.diff(self._stepped, field)) for field in self.fields]
-        for _, deltas in parts:
-            for locus, coefficient in deltas.items():
-                if not _vanishes_on(coefficient, locus, self.fields):
-                    raise InputError(f"loss = {self.expr} jumps where {locus} = 0; a loss must be continuous in its fields")
-        return tuple(regular for regular, _ in parts)
+        regular = tuple(_lowered(part) for part, _ in parts)
+        loci = dict.fromkeys(locus for _, deltas in parts for locus in deltas)
+        for locus in loci:
+            vanishes = all(_vanishes_on(deltas.get(locus, sp.S.Zero), locus, self.fields) for _, deltas in parts)
+            if not vanishes and _jumps(self._stepped, locus, self.fields):
+                raise InputError(f"loss = {self.expr} jumps where {locus} = 0; a loss must be continuous in its fields")
+            if any(_is_infinite(a, locus, self.fields) for a in regular):
+                raise InputError(f"loss = {self.expr} has an infinite gradient where {locus} = 0; a finite one is needed")
+        if all(a.is_zero for a in regular):
+            raise InputError(
+                f"loss = {self.expr} has no gradient in its fields {', '.join(map(str, self.fields))}: nothing would be trained"
+            )
+        return regular
 
     @cached_property
     def _second(self) -> tuple[tuple[tuple[sp.Expr, dict[sp.Expr, sp.Expr]], ...], ...]:
@@ -160,10 +186,19 @@ class Loss:
         for c, row in enumerate(self._second):
             for field, (_, deltas) in zip(self.fields, row, strict=True):
                 for locus, coefficient in deltas.items():
-                    if not _vanishes_on(coefficient, locus, self.fields):
+                    if not _vanishes_on(coefficient, locus, self.fields) and _jumps(self.gradient[c], locus, self.fields):
                         slope, _ = _split_deltas(sp.diff(locus, field))
                         loci.setdefault(locus, [sp.S.Zero] * len(self.fields))[c] = coefficient / slope
         return tuple(Kink(u, tuple(loci[u])) for u in sorted(loci, key=sp.default_sort_key))
+
+    @cached_property
+    def cusps(self) -> tuple[sp.Expr, ...]:
+        """Where the Hessian is infinite though the gradient is continuous, as for |h|^(3/2): expressions that vanish there."""
+        loci: list[sp.Expr] = []
+        for locus in (locus for row in self._second for _, deltas in row for locus in deltas):
+            if not {locus, -locus} & {*loci}:
+                loci.append(locus)
+        return tuple(u for u in loci if any(_is_infinite(entry, u, self.fields) for entry in self.hessian))
 
     @cached_property
     def is_quadratic(self) -> bool:
@@ -183,6 +218,8 @@ def _checked(expr: sp.Expr, name: str) -> sp.Expr:
         raise InputError(f"{name} = {expr!r}: a SymPy expression is needed (text goes through gmsym.parse)")
     expr = symbols.canonical(sp.sympify(expr))
     names = {s.name for s in expr.free_symbols}
+    for component in sorted(names):
+        symbols.check_component(component)
     reserved = sorted(names & _RESERVED)
     if reserved:
         raise InputError(f"{name} = {expr}: {reserved} are reserved names; call a parameter of the loss something else")
@@ -213,6 +250,22 @@ def _idempotent(expr: sp.Expr) -> sp.Expr:
     return expr.replace(lambda e: e.is_Pow and isinstance(e.base, sp.Heaviside) and e.exp.is_positive, lambda e: e.base)
 
 
+def _lowered(expr: sp.Expr) -> sp.Expr:
+    """b^p/c as b^(p-1) (b/c) where c divides b, as in the derivative of (-h)^(3/2), which SymPy leaves as 0/0 at h = 0."""
+
+    def combined(product: sp.Expr) -> sp.Expr:
+        powers = [x for x in product.args if x.is_Pow and not x.exp.is_integer and x.base.is_polynomial()]
+        divisors = [x for x in product.args if x.is_Pow and x.exp == -1 and x.base.free_symbols]
+        for power in powers:
+            for divisor in divisors:
+                quotient = sp.cancel(power.base / divisor.base)
+                if quotient.is_polynomial():
+                    return product.func(*(x for x in product.args if x not in (power, divisor)), power.base ** (power.exp - 1), quotient)
+        return product
+
+    return expr.replace(lambda e: e.is_Mul, combined)
+
+
 def _split_deltas(expr: sp.Expr) -> tuple[sp.Expr, dict[sp.Expr, sp.Expr]]:
     """(regular part, {locus: coefficient of delta(locus)}) of an expression linear in delta functions."""
     deltas = sorted(expr.atoms(sp.DiracDelta), key=sp.default_sort_key)
@@ -228,21 +281,55 @@ def _vanishes_on(coefficient: sp.Expr, locus: sp.Expr, fields: tuple[sp.Symbol, 
     """Whether `coefficient` is zero wherever `locus` is, decided at 30 digits at rational points on the locus."""
     if coefficient.is_zero:
         return True
+    return all(_is_zero_at(jump, field, root) for jump, field, root in _on_locus(coefficient, locus, fields))
+
+
+def _jumps(expr: sp.Expr, locus: sp.Expr, fields: tuple[sp.Symbol, ...]) -> bool:
+    """Whether the values of `expr` on both sides of the locus differ: what decides where a coefficient has no value on it."""
+    for value, field, root in _on_locus(expr, locus, fields):
+        near, nearer = (_value_at(value, field, root + e) - _value_at(value, field, root - e) for e in _NEAR)
+        if not (abs(nearer) < 1e-12 or abs(nearer) < abs(near) / 10):  # nan is a jump, too
+            return True
+    return False
+
+
+def _is_infinite(expr: sp.Expr, locus: sp.Expr, fields: tuple[sp.Symbol, ...]) -> bool:
+    """Whether `expr` grows like a power of the distance as the locus is approached."""
+    for value, field, root in _on_locus(expr, locus, fields):
+        for sign in (1, -1):
+            near, nearer = (abs(_value_at(value, field, root + sign * e)) for e in _NEAR)
+            if nearer > 1 and nearer > 10 * near:
+                return True
+    return False
+
+
+_NEAR = (sp.Float("1e-15", 60), sp.Float("1e-30", 60))  # distances to a locus
+
+
+def _value_at(expr: sp.Expr, field: sp.Symbol, point: sp.Expr) -> mpmath.mpf:
+    """A value to 30 digits, nan where there is none."""
+    try:
+        value = functions.elementary(expr).subs(field, point).evalf(30)
+        return mpmath.mpf(value) if value.is_extended_real else mpmath.nan
+    except (TypeError, ValueError, KeyError, ArithmeticError):
+        return mpmath.nan
+
+
+def _on_locus(expr: sp.Expr, locus: sp.Expr, fields: tuple[sp.Symbol, ...]) -> Iterator[tuple[sp.Expr, sp.Symbol, sp.Expr]]:
+    """Points on the locus: `expr` as a function of one field, that field, and where the locus vanishes."""
     field = next((f for f in fields if locus.has(f)), None)
     if field is None:
-        return True  # a step in the label or a parameter alone
-    others = sorted((coefficient.free_symbols | locus.free_symbols) - {field}, key=lambda s: s.name)
+        return  # a step in the label or a parameter alone
+    others = sorted((expr.free_symbols | locus.free_symbols) - {field}, key=lambda s: s.name)
     for shift in range(1, 5):
         # Both signs of each symbol, and every pair of signs of neighbours.
         point = {s: (-1) ** (shift >> i % 2) * sp.Rational(5 * (i + 1) + 3 * shift, 7 + 2 * i + shift) for i, s in enumerate(others)}
         point = {s: abs(value) if s.is_nonnegative else value for s, value in point.items()}
         try:
-            here, jump = locus.xreplace(point), coefficient.xreplace(point)
+            here, value = locus.xreplace(point), expr.xreplace(point)
         except (TypeError, ValueError):  # a step of a complex number: the loss is not defined here
             continue
-        if not all(_is_zero_at(jump, field, root) for root in _roots(here, field)):
-            return False
-    return True
+        yield from ((value, field, root) for root in _roots(here, field))
 
 
 def _roots(locus: sp.Expr, field: sp.Symbol) -> list[sp.Expr]:
@@ -278,14 +365,17 @@ def _polynomial_zeros(expr: sp.Expr, field: sp.Symbol) -> list[sp.Expr]:
     return _sign_changes(expr, field)
 
 
+_MOST_ROOTS = 8
+
+
 def _sign_changes(expr: sp.Expr, field: sp.Symbol) -> list[sp.Expr]:
-    """Zeros where the sign changes, on a grid that is finer near 0 and ends at 1000."""
-    function = sp.lambdify(field, functions.elementary(expr), "mpmath")
+    """Zeros where the sign changes, on a grid that is finer near 0 and ends at 1000; the first ones of many."""
+    function = functions.numeric(expr, (field,))
 
     def value(u: Any) -> Any:
         try:
             found = function(u)
-        except (TypeError, ValueError, ArithmeticError):  # outside the domain
+        except (TypeError, ValueError, ArithmeticError, KeyError):  # outside the domain
             return mpmath.nan
         return found if isinstance(found, mpmath.mpf) else mpmath.nan
 
@@ -293,4 +383,5 @@ def _sign_changes(expr: sp.Expr, field: sp.Symbol) -> list[sp.Expr]:
         grid = [mpmath.sinh(mpmath.mpf(i) / 25 + mpmath.mpf(1) / 97) for i in range(-190, 190)]
         values = [value(u) for u in grid]
         brackets = [(a, b) for a, b, left, right in zip(grid, grid[1:], values, values[1:], strict=False) if left * right < 0]
+        brackets = sorted(brackets, key=lambda ends: abs(ends[0]))[:_MOST_ROOTS]
         return [sp.Float(mpmath.findroot(value, bracket, solver="illinois", verify=False), 40) for bracket in brackets]

@@ -28,8 +28,8 @@ def hinge() -> Loss:
 
 def smoothed_hinge(sharpness: float | sp.Expr = 4) -> Loss:
     """log(1 + exp(s (1 - y h))) / s, the hinge as s -> infinity."""
-    s = numbers.scalar(sharpness, "sharpness")
-    return Loss("smoothed_hinge", sp.log(1 + sp.exp(s * (1 - y * h))) / s)
+    s = numbers.positive(sharpness, "sharpness")
+    return Loss("smoothed_hinge", sp.log(1 + sp.exp(s * (1 - y * h))) / s, positive={"sharpness": s})
 
 
 def perceptron() -> Loss:
@@ -44,8 +44,8 @@ def exponential() -> Loss:
 
 def huber(width: float | sp.Expr = 1) -> Loss:
     """Squared for |h - y| < width, linear beyond."""
-    w, r = numbers.scalar(width, "width"), h - y
-    return Loss("huber", sp.Piecewise((r**2 / 2, sp.Abs(r) < w), (w * sp.Abs(r) - w**2 / 2, True)))
+    w, r = numbers.positive(width, "width"), h - y
+    return Loss("huber", sp.Piecewise((r**2 / 2, sp.Abs(r) < w), (w * sp.Abs(r) - w**2 / 2, True)), positive={"width": w})
 
 
 def probit() -> Loss:

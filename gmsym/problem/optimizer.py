@@ -13,6 +13,22 @@ from gmsym.errors import InputError
 from gmsym.symbols import g, t, theta
 
 
+def check_schedule(rule: sp.Expr, name: str) -> None:
+    """Raises InputError for an expression of the step counter that has no finite real value at some t = 0, 1, ...
+
+    Checked are t = 0 and the zeros of denominators and arguments of logarithms that are polynomials of t alone.
+    """
+    times = {sp.S.Zero} if rule.has(t) else set()
+    for node in rule.atoms(sp.Pow, sp.log):
+        base = node.base if node.is_Pow else node.args[0]
+        if base.free_symbols == {t} and base.is_polynomial(t) and (isinstance(node, sp.log) or not node.exp.is_nonnegative):
+            times |= {x for x in sp.Poly(base, t).ground_roots() if x.is_integer and x >= 0}
+    for time in sorted(times):
+        value = rule.subs(t, time)
+        if value.has(sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I):
+            raise InputError(f"{name} = {rule} is not finite at t = {time}; a schedule has a value at every step t = 0, 1, ...")
+
+
 @final
 @dataclass(frozen=True, init=False)
 class Optimizer:
@@ -55,6 +71,7 @@ class Optimizer:
                     f"update rule {variable} = {rule} uses {timed[0]}; a rule is causal and reads the present theta, gradient g, state "
                     "and step t only (keep an earlier gradient in a state variable)"
                 )
+            check_schedule(rule, f"update rule {variable}")
         ordered = ["theta", *(v for v in rules if v != "theta")]
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "update", tuple((symbols.symbol(v), rules[v]) for v in ordered))

@@ -26,7 +26,6 @@ _NODES = 500  # operations, functions, names and numbers
 _NESTING = 30  # parentheses, functions or exponents in one another
 _POWER = 100  # largest numerator and denominator in an exponent
 _SIZE = 10**100  # largest constant, numerator and denominator
-_FIELDS = 64  # fields or label components
 
 _EXPONENTS = f"an exponent's numbers are fractions of integers up to {_POWER}"
 _ANY = 10**6  # no upper limit on the number of arguments
@@ -121,7 +120,7 @@ def parse_loss(text: str, parameters: Iterable[str] = (), *, what: str = "loss")
         ParseError: see `parse`; a name that is none of these.
     """
     own = sorted(parameters)
-    numbered = [f"{letter}{i}" for letter in "hyt" for i in range(_FIELDS)]
+    numbered = [f"{letter}{i}" for letter in "hyt" for i in range(symbols.COMPONENTS)]
     names = {name: symbols.symbol(name) for name in ["h", "y", *numbered, *own]}
     listed = (
         ", ".join(["h or h0, h1, ...", "y or y0, y1, ...", "t0, t1, ...", *CONSTANTS, *own])
@@ -266,8 +265,10 @@ class _Reader:
         fault = generated.name_fault(name)
         if fault is not None:
             raise self._error(node, f"{name[:40]!r} cannot be a name: {fault}")
-        if (symbols.is_field(name) or symbols.is_label(name)) and len(name) > 1 and (len(name) > 3 or int(name[1:]) >= _FIELDS):
-            raise self._error(node, f"{name}: at most {_FIELDS} components are allowed, {name[0]}0 to {name[0]}{_FIELDS - 1}")
+        try:
+            symbols.check_component(name)
+        except InputError as error:
+            raise self._error(node, str(error)) from None
         return symbols.symbol(name)
 
     def _operation(self, node: ast.BinOp) -> sp.Expr:

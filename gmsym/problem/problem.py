@@ -241,6 +241,7 @@ class Problem:
             if (known[name].is_positive and value <= 0) or (known[name].is_nonnegative and value < 0):
                 raise InputError(f"{name} = {value!r}: a {'positive' if known[name].is_positive else 'non-negative'} number is needed")
         bound = {known[name]: sp.Float(value, 17) for name, value in values.items()}
+        self.loss.check_domain({**bound, **self._initial_trained(bound)})
         arrays = self.data.check(bound)
         columns, clusters = self.fields, self.data.clusters
         gram = numbers.numeric(self.norm2, bound, (columns, columns))
@@ -261,6 +262,9 @@ class Problem:
             check_positive_semidefinite(instance.teacher_gram, "teacher gram")
             check_positive_semidefinite(instance.gram, "the Gram matrix of (Theta_0, means, teacher)")
         return instance
+
+    def _initial_trained(self, bound: dict[sp.Symbol, sp.Float]) -> dict[sp.Symbol, sp.Expr]:
+        return {} if self.trained is None else {v: x.subs(bound) for v, x in zip(self.trained.names, self.trained.initial, strict=True)}
 
     def _teacher_at(self, bound: dict[sp.Symbol, sp.Float]) -> dict[str, np.ndarray]:
         columns, clusters = self.fields, self.data.clusters

@@ -1,11 +1,13 @@
 """A loss: what it finds out about an expression, and what it refuses."""
 
+import time
+
 import pytest
 import sympy as sp
 
-from gmsym import functions
+from gmsym import functions, symbols
 from gmsym.errors import InputError
-from gmsym.problem import Loss
+from gmsym.problem import Loss, parser
 from gmsym.symbols import fields, h, labels, y
 
 h0, h1, h2 = fields(3)
@@ -132,3 +134,84 @@ def test_refused(arguments, says):
 
 def test_a_step_in_the_label_alone_is_no_jump():
     assert Loss("mine", sp.sign(y) * h).kinks == ()
+
+
+# --- continuity by the values on both sides ---------------------------------------------------------------------------
+
+CONTINUOUS = """abs(h)**(3/2) ; abs(h)**(11/10) ; abs(h - y)**(3/2) ; max(0, 1 - y*h)**(3/2) ; max(0, h0 - h1)**(3/2) ; abs(h0*h1)**(3/2)
+abs(abs(h) - 1)**(3/2) ; abs(exp(h) - 2)**(3/2) ; abs(h**3 - 3*h + 1)**(3/2) ; (h**2)**(3/4) ; abs(h)*sqrt(abs(h)) ; abs(h)**(3/2)*sign(h)
+where(h > 0, exp(-1/h), 0) ; where(h > 0, h*log(h), 0) ; abs(h)**(3/2)/(1 + abs(h)) ; heaviside(h)*sin(h) ; max(h, h**2) ; abs(sin(h))"""
+JUMPING = """sign(h) ; heaviside(h - y)*h ; where(h < 1, 0, h) ; heaviside(h0*h1) ; sign(sin(h)) ; heaviside(h - 1)*log(h + 1)
+where(h < 0.3, h**3, h**3 + 1e-6) ; heaviside(h**3 - 3*h + 1)*h ; heaviside(h)*cos(h) ; abs(h)**(-1/2)"""
+
+
+def _texts(table):
+    return [text.strip() for line in table.splitlines() for text in line.split(";")]
+
+
+@pytest.mark.parametrize("text", _texts(CONTINUOUS))
+def test_continuous_losses_are_accepted(text):
+    loss = Loss("a", parser.parse_loss(text))
+    for a in loss.gradient:  # a finite value close to the kinks, on both sides
+        for near in (sp.Rational(1, 10**9), -sp.Rational(1, 10**9)):
+            value = a.subs({s: 1 + near if s.name in ("y", "h1") else near for s in a.free_symbols}).evalf()
+            assert value.is_finite is not False and not value.has(sp.nan)
+
+
+@pytest.mark.parametrize("text", _texts(JUMPING))
+def test_jumping_losses_are_refused(text):
+    with pytest.raises(InputError, match="jumps where|infinite gradient"):
+        Loss("a", parser.parse_loss(text))
+
+
+def test_an_infinite_gradient_is_refused():
+    with pytest.raises(InputError, match="infinite gradient where h = 0"):
+        Loss("a", sp.sqrt(sp.Abs(h)))
+
+
+def test_cusps():
+    """Where the Hessian is infinite the gradient has no jump; there is no division by zero on the locus."""
+    loss = Loss("a", sp.Abs(h - y) ** sp.Rational(3, 2))
+    assert loss.kinks == () and [abs(u) for u in loss.cusps] == [abs(h - y)]
+    assert loss.gradient[0].subs({h: 1, y: 1}) == 0
+    assert Loss("a", sp.Abs(h) ** 3).cusps == () and Loss("a", sp.Abs(h)).cusps == ()
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["h00", "h01", "h64", "h999999999", "y01", "t00"])
+def test_odd_components_are_refused(name):
+    with pytest.raises(InputError, match=f"{name}: .*(leading zeros|at most 64)"):
+        Loss("a", sp.Symbol(name) ** 2 + h)
+
+
+def test_no_gradient_is_refused():
+    with pytest.raises(InputError, match="no gradient in its fields h"):
+        Loss("a", y * sp.sign(h) ** 2)
+
+
+def test_positive_parameters():
+    loss = Loss("a", symbols.symbol("w") * (h - y) ** 2, positive={"width": symbols.symbol("w") - 1})
+    loss.check_domain({symbols.symbol("w"): 2.0})
+    loss.check_domain({})
+    with pytest.raises(InputError, match="width = -0.5: loss a needs a positive number"):
+        loss.check_domain({symbols.symbol("w"): 0.5})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "max(" + ",".join(f"{k}*h" for k in range(1, 41)) + ")",
+        "max(" + ",".join(f"{k}*h - {k * k}" for k in range(1, 26)) + ")",
+        "abs(" * 20 + "h" + "-1)" * 20,
+        "abs(" * 8 + "h" + "-y)" * 8,
+    ],
+)
+def test_kinks_have_a_budget(text):
+    """Kinks in one another double the size; too many are refused before anything is formed."""
+    expr = parser.parse_loss(text)
+    start = time.process_time()
+    with pytest.raises(InputError, match="too many or too deep in one another"):
+        Loss("a", expr)
+    assert time.process_time() - start < 5

@@ -6,9 +6,9 @@ import mpmath
 import pytest
 import sympy as sp
 
-from gmsym import functions
+from gmsym import functions, symbols
 from gmsym.errors import InputError
-from gmsym.problem import losses
+from gmsym.problem import GaussianMixture, Problem, losses, optimizers
 
 QUADRATIC = {"squared"}
 KINKS = {"hinge": 1, "perceptron": 1, "huber": 0, "relu_committee": 2}  # number of loci where the gradient jumps
@@ -122,3 +122,13 @@ def test_arguments():
 def test_arguments_refused(call, says):
     with pytest.raises(InputError, match=says):
         call()
+
+
+@pytest.mark.parametrize("make, name", [(losses.huber, "width"), (losses.smoothed_hinge, "sharpness")])
+def test_parameters_are_positive(make, name):
+    for value in (0, -1, -0.5):
+        with pytest.raises(InputError, match=f"{name} = {value}: a positive number"):
+            make(value)
+    problem = Problem(GaussianMixture.symmetric(), make(symbols.symbol("w")), optimizers.gd())
+    with pytest.raises(InputError, match=f"{name} = -1: loss"):
+        problem.at(w=-1.0, eta=1.0, sigma=1.0, mu_norm=1.0)

@@ -6,6 +6,8 @@ import sympy as sp
 from gmsym import symbols
 from gmsym.errors import InputError
 from gmsym.problem import Optimizer, optimizers
+from gmsym.problem.optimizer import check_schedule
+from gmsym.problem.parser import parse
 from gmsym.symbols import eta, g, momentum, t, theta
 
 v, s = symbols.symbol("v"), symbols.symbol("s")
@@ -163,3 +165,16 @@ def test_refused(name, update, says):
 def test_orders_that_are_not_available(order):
     with pytest.raises(InputError, match="order 1, 2 or 3"):
         optimizers.adams_bashforth(order)
+
+
+@pytest.mark.parametrize("text, time", [("1/t", 0), ("log(t)", 0), ("a/t", 0), ("1/(t - 5)", 5), ("1/(t**2 - 9)", 3), ("sqrt(t - 3)", 0)])
+def test_schedules_have_a_value_at_every_step(text, time):
+    with pytest.raises(InputError, match=f"eta = .* is not finite at t = {time}"):
+        check_schedule(parse(text), "eta")
+    with pytest.raises(InputError, match="update rule theta"):
+        Optimizer("a", {"theta": theta - parse(text) * g})
+
+
+@pytest.mark.parametrize("text", ["1/(1 + t)", "t", "log(1 + t)", "4/(1 + t/50)", "0.9**t", "sqrt(t)", "1/(2*t - 5)"])
+def test_ordinary_schedules(text):
+    check_schedule(parse(text), "eta")
