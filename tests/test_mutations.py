@@ -72,7 +72,10 @@ def test_a_mutant_is_made_of_every_sign_and_term():
 @pytest.mark.slow
 @pytest.mark.parametrize("enrolled", SYSTEMS, ids=lambda e: e.name)
 def test_every_displayed_sign_and_term_drives_a_number(enrolled):
-    found = list(outcomes(enrolled))
+    """Each term flipped or dropped, in turns; what DMF systems share is changed in the first of them."""
+    earlier = [e for e in SYSTEMS[: SYSTEMS.index(enrolled)] if e.name.split(",")[0] == enrolled.name.split(",")[0]]
+    known = {(x.lhs, x.rhs) for e in earlier for x in e.equations(e.derive())}
+    found = list(outcomes(enrolled, both=False, known=known))
     print("\n" + table((enrolled.name, outcome) for outcome in found))
     idle = [f"{o.equation}: {o.mutation} ({o.fate}: {o.detail})" for o in found if o.fate in ("survived", "refused")]
     assert not idle, "\n".join(idle)

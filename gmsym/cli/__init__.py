@@ -1,6 +1,7 @@
 """The command line: one small function a verb, which reads a problem, calls the pipeline and reports.
 
-Exit status: 0 done, 1 the computation failed or theory and simulation disagree, 2 bad input. Numbers go to stdout, everything else
+Exit status: 0 done, 1 the computation failed, a file could not be written, or theory and simulation disagree, 2 bad input, files that
+could not be written included as far as can be tried, 128 + n stopped by signal n (130 Ctrl-C). Numbers go to stdout, everything else
 to stderr, so that `--json -` can be piped. What needs JAX, xarray or matplotlib is imported inside the verbs, after the input is checked.
 """
 
@@ -14,6 +15,7 @@ from gmsym.cli import finite_size as finite_size
 from gmsym.cli import notebook as notebook
 from gmsym.cli import spectrum as spectrum
 from gmsym.cli._app import app
+from gmsym.cli._signals import Stopped, leave, stopping
 from gmsym.errors import ComputationError, InputError, UnprintableError
 from gmsym.problem.parser import ParseError
 
@@ -23,7 +25,10 @@ _LONGEST = 2000  # characters of a message
 def main() -> None:
     """Run the command line and exit with its status; one line on stderr says what went wrong."""
     try:
-        app(prog_name="gmsym")
+        with stopping():
+            app(prog_name="gmsym")
+    except Stopped as stop:
+        leave(stop)
     except (InputError, UnprintableError) as error:
         _fail(error, 2)
     except (ComputationError, OSError) as error:

@@ -18,6 +18,7 @@ JsonOption = Annotated[str | None, typer.Option("--json", metavar="PATH", help="
 DatasetOption = Annotated[Path | None, typer.Option("--output", metavar="FILE.nc", help="Keep the whole trajectory, as netCDF.")]
 TextOption = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write to a file instead of stdout.")]
 FigureOption = Annotated[Path | None, typer.Option("--figure", metavar="FILE", help="Draw theory and simulation: .png, .svg or .pdf.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite files that gmsym did not write.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No table and no progress bar.")]
 
 app = typer.Typer(

@@ -6,6 +6,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from gmsym import writing
 from gmsym.cli._app import FileArgument, LossOption, OptimizerOption, SetOption, app
 from gmsym.errors import InputError
 from gmsym.problem import file as problem_file
@@ -46,15 +47,26 @@ def problem_verb(name: str | None = None) -> Callable[[Callable[..., None]], Cal
     return register
 
 
-def check_target(option: str, target: Path | str | None, *suffixes: str) -> None:
-    """Refuse, before a long computation, a file that could not be written after it."""
-    if target is None or str(target) == "-" and not suffixes:
-        return
-    path = Path(target)
-    if suffixes and path.suffix not in suffixes:
-        raise InputError(f"{option} {target}: a file name that ends in {' or '.join(suffixes)} is needed")
-    if path.is_dir() or not path.parent.is_dir():
-        raise InputError(f"{option} {target}: a file in an existing folder is needed")
+def check_targets(force: bool, **targets: tuple[Any, ...]) -> None:
+    """Refuse, before a long computation, files that could not be written after it, or that are not gmsym's own.
+
+    Args:
+        force: whether other files may be overwritten.
+        targets: by the option's name, (the file or None or, where any suffix is allowed, "-", the suffixes that are allowed).
+    """
+    taken: dict[Path, str] = {}
+    for option, (target, *suffixes) in targets.items():
+        if target is None or str(target) == "-" and not suffixes:
+            continue
+        writing.check(f"--{option}", target, *suffixes, force=force)
+        other = taken.setdefault(Path(target).resolve(), option)
+        if other != option and Path(target).is_file() | (not Path(target).exists()):
+            raise InputError(f"--{option} {target}: --{other} names the same file")
+
+
+def partial(output: Path | None) -> dict[str, Path]:
+    """The option of a simulation that keeps what is done beside the target, where there is one."""
+    return {} if output is None else {"checkpoint": output.with_name(f"{output.name}.partial")}
 
 
 def progress(quiet: bool) -> bool | None:

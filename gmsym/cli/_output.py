@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import sympy as sp
 import typer
 
+from gmsym import writing
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -17,15 +19,17 @@ if TYPE_CHECKING:
     from gmsym.system import Equation
 
 
-def write(text: str, target: Path | str | None) -> None:
+def write(text: str, target: Path | str | None, first: str = "") -> None:
+    """A text to stdout or a file, there under a first line that says who wrote it."""
     if target is None or str(target) == "-":
         print(text)
     else:
-        Path(target).write_text(text + "\n", encoding="utf-8")
+        writing.write_text(first + text + "\n", target)
 
 
 def write_json(record: dict[str, Any], target: str) -> None:
-    write(json.dumps(record, allow_nan=False), target)
+    mine = {} if target == "-" else {"written_by": writing.MARK}
+    write(json.dumps(mine | record, allow_nan=False), target)
 
 
 def exit_unless(agrees: bool) -> None:
@@ -101,11 +105,12 @@ def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
 
 
 def draw(picture: Callable[[], Any], path: Path) -> None:
-    """Write the figure whose Axes `picture` returns."""
+    """Write the figure whose Axes, one or several, `picture` returns."""
     import matplotlib
 
     matplotlib.use("Agg")  # a file needs no screen
-    picture()[0].figure.savefig(path, dpi=150)
+    axes = picture()
+    writing.write_figure((axes if hasattr(axes, "figure") else axes[0]).figure, path)
 
 
 def equation_text(equation: "Equation") -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gmsym.cli._app import QuietOption, app
+from gmsym.cli._app import ForceOption, QuietOption, app
 from gmsym.cli._input import progress
 from gmsym.cli._output import exit_unless, print_comparison
 from gmsym.errors import InputError
@@ -14,12 +14,13 @@ from gmsym.errors import InputError
 @app.command()
 def demo(
     output: Annotated[Path, typer.Option("--output", metavar="DIRECTORY", help="Where the figure and the table go.")] = Path("."),
+    force: ForceOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Derive, solve, simulate and compare the logistic case; writes a figure, a table and the generated code."""
     from gmsym import pipeline
 
-    comparison = pipeline.demo(output, progress=progress(quiet))
+    comparison = pipeline.demo(output, progress=progress(quiet), force=force)
     if not quiet:
         print_comparison(comparison)
         print(f"Written to {output}: gmsym_demo.png, gmsym_demo.csv, gmsym_demo_logistic.py")
@@ -29,6 +30,7 @@ def demo(
 @app.command()
 def build(
     folders: Annotated[list[Path] | None, typer.Argument(metavar="CASE...", help="Case folders. Default: all in ./derivations.")] = None,
+    force: ForceOption = False,
 ) -> None:
     """Regenerate the generated modules and manifests of case folders."""
     cases = folders or sorted(path.parent for path in Path("derivations").glob("*/problem.py"))
@@ -40,5 +42,5 @@ def build(
     from gmsym import pipeline
 
     for case in cases:
-        changed = pipeline.build(case)
+        changed = pipeline.build(case, force)
         print(f"{case}: {', '.join(str(path.relative_to(case)) for path in changed) or 'current'}")

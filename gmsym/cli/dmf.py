@@ -1,17 +1,20 @@
 """Verbs of the main chain: derive, codegen, solve, simulate, compare."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gmsym import writing
 from gmsym.cli._app import (
     DatasetOption,
     FigureOption,
+    ForceOption,
     JsonOption,
     QuietOption,
     TextOption,
 )
-from gmsym.cli._input import check_target, problem_verb, progress
+from gmsym.cli._input import check_targets, partial, problem_verb, progress
 from gmsym.cli._output import comparison_record, draw, equation_text, exit_unless, print_comparison, report, write, write_json
 from gmsym.cli.effective import simulate_online, solve_online
 from gmsym.errors import InputError
@@ -34,13 +37,15 @@ def derive(
     theory: TheoryOption = None,
     style: Annotated[str, typer.Option("--format", help="latex or text.")] = "text",
     output: TextOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Print the equations of a problem: by default DMF, or the effective dynamics if it is one of online SGD."""
     if style not in ("latex", "text"):
         raise InputError(f"--format: {unknown('format', style, ['latex', 'text'])}")
-    check_target("--output", output)
+    check_targets(force, output=(output,))
     system = _derived(given, theory)
-    write(system.latex() if style == "latex" else "\n\n".join(map(equation_text, system.equations())), output)
+    text = system.latex() if style == "latex" else "\n\n".join(map(equation_text, system.equations()))
+    write(text, output, f"{'%' if style == 'latex' else '#'} {writing.MARK}\n")
 
 
 @problem_verb()
@@ -48,9 +53,10 @@ def codegen(
     given: ProblemFile,
     theory: TheoryOption = None,
     output: TextOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Print the generated JAX module of a problem."""
-    check_target("--output", output, ".py")
+    check_targets(force, output=(output, ".py"))
     write(_derived(given, theory).source().rstrip("\n"), output)
 
 
@@ -59,6 +65,7 @@ def solve(
     given: ProblemFile,
     json_target: JsonOption = None,
     output: DatasetOption = None,
+    force: ForceOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Solve the DMF equations: order parameters in the limit of large n and d."""
@@ -67,11 +74,10 @@ def solve(
             "[run] time and step ask for online SGD, which `gmsym effective` solves; give `alpha` and `steps` for full batches"
         )
     _ = given.instance
-    check_target("--json", json_target)
-    check_target("--output", output, ".nc")
+    check_targets(force, json=(json_target,), output=(output, ".nc"))
     result = solve_limit(given, quiet, alpha=given.run.alpha)
     if output is not None:
-        result.to_netcdf(output)
+        writing.write_datasets({None: result}, output)
     report(result, json_target, quiet)
 
 
@@ -80,15 +86,16 @@ def simulate(
     given: ProblemFile,
     json_target: JsonOption = None,
     output: DatasetOption = None,
+    force: ForceOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Train on generated data of n = alpha*d samples in d dimensions, or online on fresh samples."""
     _ = given.instance
-    check_target("--json", json_target)
-    check_target("--output", output, ".nc")
-    result = _simulate(given, quiet)
+    check_targets(force, json=(json_target,), output=(output, ".nc"))
+    result = _simulate(given, quiet, output)
     if output is not None:
-        result.to_netcdf(output)
+        writing.write_datasets({None: result}, output)
+        partial(output)["checkpoint"].unlink(missing_ok=True)
     report(result, json_target, quiet)
 
 
@@ -98,25 +105,24 @@ def compare(
     json_target: JsonOption = None,
     output: DatasetOption = None,
     figure: FigureOption = None,
+    force: ForceOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Solve and simulate, and say how many standard errors lie between; exit status 1 if they disagree."""
     _ = given.instance
-    check_target("--json", json_target)
-    check_target("--output", output, ".nc")
-    check_target("--figure", figure, ".png", ".svg", ".pdf")
+    check_targets(force, json=(json_target,), output=(output, ".nc"), figure=(figure, ".png", ".svg", ".pdf"))
     from gmsym import pipeline
 
     if given.is_online:
-        runs = _simulate(given, quiet)
+        runs = _simulate(given, quiet, output)
         theory = solve_online(given, runs["time"].values, quiet, blocks_at=given.simulation.d)
     else:
         theory = solve_limit(given, quiet, n=given.n, d=given.simulation.d)  # alpha*d, p_k n and rho_b d may not be integers
-        runs = _simulate(given, quiet)
+        runs = _simulate(given, quiet, output)
     comparison = pipeline.compare(theory, runs)
     if output is not None:
-        theory.to_netcdf(output, group="theory")
-        runs.to_netcdf(output, group="simulation", mode="a")
+        writing.write_datasets({"theory": theory, "simulation": runs}, output)
+        partial(output)["checkpoint"].unlink(missing_ok=True)
     if figure is not None:
         draw(comparison.plot, figure)
     if json_target is not None:
@@ -152,9 +158,9 @@ def solve_limit(given: ProblemFile, quiet: bool, **size: float) -> "xr.Dataset":
     )
 
 
-def _simulate(given: ProblemFile, quiet: bool) -> "xr.Dataset":
+def _simulate(given: ProblemFile, quiet: bool, output: Path | None) -> "xr.Dataset":
     if given.is_online:
-        return simulate_online(given, quiet)
+        return simulate_online(given, quiet, output)
     from gmsym import pipeline
 
     return pipeline.simulate(
@@ -165,5 +171,6 @@ def _simulate(given: ProblemFile, quiet: bool) -> "xr.Dataset":
         replicates=given.simulation.replicates,
         seed=given.run.seed,
         progress=progress(quiet),
+        **partial(output),
         **given.values,
     )

@@ -1,11 +1,13 @@
 """Verbs of online SGD."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gmsym.cli._app import DatasetOption, JsonOption, QuietOption
-from gmsym.cli._input import check_target, problem_verb, progress
+from gmsym import writing
+from gmsym.cli._app import DatasetOption, ForceOption, JsonOption, QuietOption
+from gmsym.cli._input import check_targets, partial, problem_verb, progress
 from gmsym.cli._output import report
 from gmsym.errors import InputError
 from gmsym.problem.file import ProblemFile
@@ -25,19 +27,19 @@ def effective(
     d: DimensionOption = None,
     json_target: JsonOption = None,
     output: DatasetOption = None,
+    force: ForceOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Solve the effective dynamics of online SGD: order parameters at the time of the problem, in the limit of large d or at one d."""
     if not given.is_online:
         raise InputError("[run] time and step are missing: online SGD needs the final time (t = steps * c/d) and the step c")
     _ = given.instance
-    check_target("--json", json_target)
-    check_target("--output", output, ".nc")
+    check_targets(force, json=(json_target,), output=(output, ".nc"))
     if d is not None and d < 1:
         raise InputError(f"--d {d}: an integer of at least 1 is needed")
     result = solve_online(given, given.run.time, quiet, d)
     if output is not None:
-        result.to_netcdf(output)
+        writing.write_datasets({None: result}, output)
     report(result, json_target, quiet)
 
 
@@ -50,8 +52,8 @@ def solve_online(given: ProblemFile, time: Any, quiet: bool, d: int | None = Non
     )
 
 
-def simulate_online(given: ProblemFile, quiet: bool) -> "xr.Dataset":
-    """Online SGD of a problem file."""
+def simulate_online(given: ProblemFile, quiet: bool, output: Path | None) -> "xr.Dataset":
+    """Online SGD of a problem file; what is done is kept beside `output`."""
     from gmsym import pipeline
 
     return pipeline.simulate_online(
@@ -62,5 +64,6 @@ def simulate_online(given: ProblemFile, quiet: bool) -> "xr.Dataset":
         replicates=given.simulation.replicates,
         seed=given.run.seed,
         progress=progress(quiet),
+        **partial(output),
         **given.values,
     )

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from gmsym.cli._app import DatasetOption, FigureOption, JsonOption, QuietOption
-from gmsym.cli._input import check_target, problem_verb, progress
+from gmsym import writing
+from gmsym.cli._app import DatasetOption, FigureOption, ForceOption, JsonOption, QuietOption
+from gmsym.cli._input import check_targets, problem_verb, progress
 from gmsym.cli._output import draw, report, write_json
 from gmsym.errors import InputError
 from gmsym.problem.file import ProblemFile
@@ -21,12 +22,12 @@ def surrogate(
     ] = None,
     json_target: JsonOption = None,
     output: DatasetOption = None,
+    force: ForceOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Sample the finite-size surrogate, equal in law to training: mean, standard deviation and standard error at the last step."""
     _ = given.instance  # refuses bad numbers before anything is computed
-    check_target("--json", json_target)
-    check_target("--output", output, ".nc")
+    check_targets(force, json=(json_target,), output=(output, ".nc"))
     for name, value, least in (("n", n, 1), ("d", d, 1), ("replicates", replicates, 2)):
         if value is not None and value < least:
             raise InputError(f"--{name} {value}: an integer of at least {least} is needed")
@@ -44,7 +45,7 @@ def surrogate(
         **given.values,
     )
     if output is not None:
-        result.to_netcdf(output)
+        writing.write_datasets({None: result}, output)
     if json_target is not None:
         write_json(schema.last(result) | {"deviation": schema.last_deviation(result)}, json_target)
     else:
@@ -60,13 +61,12 @@ def finite_size(
     json_target: JsonOption = None,
     output: DatasetOption = None,
     figure: FigureOption = None,
+    force: ForceOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Predict mean and standard deviation of training with n samples in n/alpha dimensions, from the limit and a few surrogate runs."""
     _ = given.instance  # refuses bad numbers before anything is computed
-    check_target("--json", json_target)
-    check_target("--output", output, ".nc")
-    check_target("--figure", figure, ".png", ".svg", ".pdf")
+    check_targets(force, json=(json_target,), output=(output, ".nc"), figure=(figure, ".png", ".svg", ".pdf"))
     if n is not None and n < 1:
         raise InputError(f"--n {n}: an integer of at least 1 is needed")
     from gmsym import pipeline
@@ -88,7 +88,7 @@ def finite_size(
     )
     curves = pipeline.at_size(finite, size)
     if output is not None:
-        curves.to_netcdf(output)
+        writing.write_datasets({None: curves}, output)
     if figure is not None:
         draw(lambda: bands(finite, curves), figure)
     report(curves, json_target, quiet)

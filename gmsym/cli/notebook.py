@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from gmsym.cli._app import FileArgument, LossOption, OptimizerOption, SetOption, app
-from gmsym.cli._input import check_target, read
+from gmsym import writing
+from gmsym.cli._app import FileArgument, ForceOption, LossOption, OptimizerOption, SetOption, app
+from gmsym.cli._input import check_targets, read
 from gmsym.problem.file import parse_settings
 
 OutputOption = Annotated[Path, typer.Option("--output", metavar="FILE.ipynb", help="Where the notebook goes.")]
@@ -20,17 +21,19 @@ def notebook(
     optimizer: OptimizerOption = None,
     settings: SetOption = None,
     output: OutputOption = Path("gmsym_study.ipynb"),
+    force: ForceOption = False,
 ) -> None:
     """Write a notebook that derives, solves, simulates and compares a problem; run it in JupyterLab."""
     given = read(file, loss, optimizer, settings)
     _ = given.instance
-    check_target("--output", output, ".ipynb")
+    check_targets(force, output=(output, ".ipynb"))
     from gmsym import pipeline
 
     options = {"loss": loss, "optimizer": optimizer, "settings": parse_settings(settings or [])}
     written = [f"{name}={value!r}" for name, value in options.items() if value]
     reading = f"gm.read({', '.join([repr(relpath(file, output.parent)), *written])})" if file else f"gm.from_options({', '.join(written)})"
+    made = pipeline.notebook(given, reading)
     import nbformat
 
-    nbformat.write(pipeline.notebook(given, reading), output)
+    writing.write_text(nbformat.writes(made) + "\n", output)
     typer.echo(f"Written to {output}")

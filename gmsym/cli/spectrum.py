@@ -7,11 +7,12 @@ import typer
 
 from gmsym.cli._app import (
     FigureOption,
+    ForceOption,
     JsonOption,
     QuietOption,
 )
-from gmsym.cli._input import check_target, problem_verb, progress
-from gmsym.cli._output import print_table, write_json
+from gmsym.cli._input import check_targets, problem_verb, progress
+from gmsym.cli._output import draw, print_table, write_json
 from gmsym.cli.dmf import solve_limit
 from gmsym.cli.effective import solve_online
 from gmsym.errors import InputError
@@ -48,14 +49,14 @@ def spectrum(
     ] = None,
     json_target: JsonOption = None,
     figure: FigureOption = None,
+    force: ForceOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Density, edges, atom and outliers of the Hessian or information matrix of alpha*d fresh samples, at one state."""
     over, values = _sweep(sweep)
     if matrix not in ("hessian", "information"):
         raise InputError(f"--matrix: {unknown('matrix', matrix, ['hessian', 'information'])}")
-    check_target("--json", json_target)
-    check_target("--figure", figure, ".png", ".svg", ".pdf")
+    check_targets(force, json=(json_target,), figure=(figure, ".png", ".svg", ".pdf"))
     if alpha is None and over != "alpha":
         if given.is_online:
             raise InputError("--alpha is missing: a matrix has n = alpha*d samples, which a problem of online SGD does not say")
@@ -75,7 +76,9 @@ def spectrum(
         result = pipeline.spectrum(system, alpha=alpha, points=points, **numbers)
         record, show, picture = pipeline.spectrum_record(result), _print, "spectral_density"
     if figure is not None:
-        _draw(result, picture, figure)
+        from gmsym import plotting
+
+        draw(lambda: getattr(plotting, picture)(result), figure)
     if json_target is not None:
         write_json(record, json_target)
     elif not quiet:
@@ -108,15 +111,6 @@ def _state(given: ProblemFile, time: float, quiet: bool) -> dict[str, Any]:
     if missing:
         raise InputError(f"--time {time:g}: the dynamics does not give {missing[0]}, the state within each block of coordinates")
     return {**{name: last[name + suffix].values for name in names}, **trained}
-
-
-def _draw(result: "xr.Dataset", picture: str, path: Any) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")  # a file needs no screen
-    from gmsym import plotting
-
-    getattr(plotting, picture)(result).figure.savefig(path, dpi=150)
 
 
 def _print_path(result: "xr.Dataset", record: dict[str, Any]) -> None:

@@ -33,6 +33,7 @@ _CHUNK = 32  # most steps of one compiled loop; the host looks at the results an
 _SOBOL_DIMENSIONS = (64, 256, 1024, 4096, 16384)  # scrambled Sobol sets are not nested in dimension: few fixed sizes
 _PILOT = 512  # least points of the run that finds the ranks
 _FEWER = 4  # the cheaper solutions behind the error bars have so many times fewer points
+_CONVERGED = 1e-8  # change of a mean under another quadrature, below which no third is asked
 _DIVERGED = 1e12
 _WORDS = {"La": "gradient", "theta": "coefficients of Theta"}
 _TINY = 1e-30
@@ -96,10 +97,19 @@ def solve_causal_kernels(
         every = [_two_time(module, numbers, run) for run in runs] if two_time else []
         kernels = {name: np.mean([kernel[name] for kernel in every], axis=0) for name in ("Q", "C")} if two_time else {}
     values = {name: np.mean([run[name] for run in runs], axis=0) for name in errors}
-    fresh, other = (_fresh_sample(module, numbers, values["m"], values["Q_k"], alternative) for alternative in (False, True))
-    for name in fresh:
-        errors[name] = np.hypot(errors[name], np.abs(np.asarray(fresh[name]) - np.asarray(other[name])))
+    for name, change in _quadrature_error(module, numbers, values["m"], values["Q_k"]).items():
+        errors[name] = np.hypot(errors[name], change)
     return Solution(values, errors, ranks, kernels)
+
+
+def _quadrature_error(module: CausalKernelsModule, numbers: Numbers, m: np.ndarray, Q: np.ndarray) -> dict[str, np.ndarray]:
+    """Change of the means over a fresh sample under another quadrature; where there is one, the largest under several."""
+    rule, changes = _fresh_sample(module, numbers, m, Q, 0), []
+    for other in quadrature.ALTERNATIVES:
+        changes.append({name: np.abs(np.asarray(rule[name] - x)) for name, x in _fresh_sample(module, numbers, m, Q, other).items()})
+        if all((change < _CONVERGED).all() for change in changes[0].values()):
+            break
+    return {name: np.max([change[name] for change in changes], axis=0) for name in rule}
 
 
 def _change(output: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -225,7 +235,7 @@ def _run(module, numbers, points, rank, rank_a, steps, tolerance, report) -> tup
         report(min(1.0, (first + chunk) / steps))
     output = {name: np.concatenate([piece[name] for piece in pieces])[:steps] for name in pieces[0]}
     output["noise"] = np.asarray(carry.noise)
-    output |= {name: np.asarray(array) for name, array in _fresh_sample(module, numbers, output["m"], output["Q_k"], False).items()}
+    output |= {name: np.asarray(array) for name, array in _fresh_sample(module, numbers, output["m"], output["Q_k"], 0).items()}
     return (int(np.max(carry.rank)), int(carry.rank_a)), output, False
 
 
@@ -248,8 +258,8 @@ def _advance(fixed: tuple[CausalKernelsModule, Numbers, Array, Any, Array], carr
 
 
 @eqx.filter_jit
-def _fresh_sample(module: CausalKernelsModule, numbers: Numbers, m: Array, Q: Array, alternative: bool) -> dict[str, Array]:
-    """Mean loss and misclassification probability of a fresh sample at each time, by either quadrature."""
+def _fresh_sample(module: CausalKernelsModule, numbers: Numbers, m: Array, Q: Array, alternative: int) -> dict[str, Array]:
+    """Mean loss and misclassification probability of a fresh sample at each time, by one of the quadratures."""
     # An initial state at the origin has Q = 0, where h/sqrt(Q) has no value; the limit Q -> 0 has one.
     Q = Q + _TINY * jnp.eye(module.FIELDS)
     means = {"test_loss": module.test_loss, "test_error": module.test_error}

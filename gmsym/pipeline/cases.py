@@ -7,7 +7,7 @@ from types import ModuleType
 
 import sympy as sp
 
-from gmsym import derive
+from gmsym import derive, writing
 from gmsym.errors import InputError
 from gmsym.problem import Problem
 from gmsym.system import AbstractSystem
@@ -47,11 +47,19 @@ def derive_case(case: ModuleType) -> dict[str, AbstractSystem]:
     return {theory: THEORIES[theory](case.PROBLEM)}
 
 
-def build(folder: Path) -> list[Path]:
+def build(folder: Path, force: bool = False) -> list[Path]:
     """Write the generated modules and the manifest of a case; files whose text is current are left alone.
+
+    Args:
+        folder: of the case.
+        force: whether to overwrite files in these places that gmsym did not write.
 
     Returns:
         the files that changed.
+
+    Raises:
+        InputError: such a file, or a folder that cannot be written to.
+        ComputationError: a file could not be written.
     """
     systems = derive_case(load_case(folder))
     modules = {name: {"signature": system.signature, "module": f"generated/{name}.py"} for name, system in systems.items()}
@@ -59,7 +67,10 @@ def build(folder: Path) -> list[Path]:
     texts = {folder / modules[name]["module"]: system.source() for name, system in systems.items()}
     texts[folder / "manifest.json"] = json.dumps({"kind": kind, "sympy": sp.__version__, "modules": modules}, indent=2) + "\n"
     changed = [path for path, text in texts.items() if not path.is_file() or path.read_text() != text]
+    if changed:
+        writing.make_folder("build", folder / "generated")
     for path in changed:
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(texts[path])
+        writing.check("build", path, force=force)
+    for path in changed:
+        writing.write_text(texts[path], path)
     return changed

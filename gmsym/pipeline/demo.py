@@ -1,20 +1,29 @@
 """The main job on the logistic case."""
 
 import csv
+import io
 from pathlib import Path
 
-from gmsym import derive
+from gmsym import derive, writing
 from gmsym.comparison import Comparison, Row, compare
 from gmsym.pipeline.dmf import solve
 from gmsym.pipeline.training import simulate
 from gmsym.problem import GaussianMixture, Problem, losses, optimizers
 
 
-def demo(directory: Path, progress: bool | None = None) -> Comparison:
+def demo(directory: Path, progress: bool | None = None, force: bool = False) -> Comparison:
     """The main job on the logistic case: derive, generate, solve, simulate, compare; writes a figure, a table and the module.
 
     Writes `gmsym_demo.png`, `gmsym_demo.csv` and `gmsym_demo_logistic.py` to `directory`. About half a minute on two cores.
+
+    Raises:
+        InputError: the directory cannot be written to, or holds files of these names that gmsym did not write and `force` is False.
+        ComputationError: a file could not be written.
     """
+    writing.make_folder("--output", directory)
+    module, table, picture = (directory / f"gmsym_demo{end}" for end in ("_logistic.py", ".csv", ".png"))
+    for path in (module, table, picture):
+        writing.check("--output", path, force=force)
     from gmsym.plotting import overlay
 
     problem = Problem(GaussianMixture.symmetric(), losses.logistic(), optimizers.gd())
@@ -23,11 +32,11 @@ def demo(directory: Path, progress: bool | None = None) -> Comparison:
     theory = solve(system, alpha=1.5, steps=60, progress=progress, **values)
     runs = simulate(problem, n=1500, d=1000, steps=60, replicates=8, progress=progress, **values)
     comparison = compare(theory, runs)
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "gmsym_demo_logistic.py").write_text(system.source())
-    with (directory / "gmsym_demo.csv").open("w", newline="") as table:
-        writer = csv.writer(table)
-        writer.writerow(Row._fields)
-        writer.writerows(comparison.table(theory["time"].values))
-    overlay(theory, runs)[0].figure.savefig(directory / "gmsym_demo.png", dpi=150)
+    writing.write_text(system.source(), module)
+    rows = io.StringIO(newline="")
+    writer = csv.writer(rows)
+    writer.writerow(Row._fields)
+    writer.writerows(comparison.table(theory["time"].values))
+    writing.write_text(rows.getvalue(), table)
+    writing.write_figure(overlay(theory, runs)[0].figure, picture)
     return comparison

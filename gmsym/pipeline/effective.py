@@ -17,6 +17,8 @@ from gmsym.problem.online import OnlineInstance, online
 from gmsym.system import AbstractSystem, Ode, Sde
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import xarray as xr
 
 POINTS = 101  # recorded times where only the last one is given
@@ -134,6 +136,7 @@ def simulate_online(
     points: int = 21,
     seed: int = 0,
     sampler: str = "online",
+    checkpoint: "Path | str | None" = None,
     progress: bool | None = None,
     **parameters: float,
 ) -> "xr.Dataset":
@@ -147,6 +150,7 @@ def simulate_online(
         replicates: independent samples and initial orientations; the standard errors come from their spread.
         points: number of recorded times.
         seed: of everything random.
+        checkpoint: a file that keeps what is done, as for `simulate`.
         sampler: "online", d-dimensional vectors; or "chain", the exact Markov chain of the Gram matrix, whose cost does not grow with d.
         progress: show a progress bar on stderr; by default only on a terminal.
         parameters: a number for each parameter of the problem but `eta`, which is c.
@@ -174,7 +178,8 @@ def simulate_online(
         from gmsym.simulation import run_chain, run_online
 
         run = run_online if sampler == "online" else run_chain
-        return run(problem, d=d, time=time, step=step, replicates=replicates, points=points, seed=seed, report=report, **parameters)
+        options = {"replicates": replicates, "points": points, "seed": seed, "checkpoint": checkpoint, "report": report}
+        return run(problem, d=d, time=time, step=step, **options, **parameters)
 
 
 def fluctuations(

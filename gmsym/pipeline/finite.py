@@ -153,12 +153,12 @@ def finite_size(
     if population is None:
         population = max(_POPULATION, 2 * _enough(instance, alpha), n)
     check_integers(population=(population, 2))
+    if min(_size(alpha, population)) < steps:
+        raise InputError(f"population = {population}: {steps} steps need at least as many samples, and dimensions at alpha = {alpha:.6g}")
     less = "fewer steps, times or populations, or a smaller population"
     outputs = len(chosen) * (K * C + (1 + K) * C**2 + 3)
     check("influence functions", _cost.influences(*_size(alpha, population), steps, outputs, populations, C, K), less)
     check("the 1/n correction", _cost.surrogate(2 * n, 2 * d, steps, replicates, C, K), "fewer steps or replicates")
-    if min(_size(alpha, population)) < steps:
-        raise InputError(f"population = {population}: {steps} steps need at least as many samples, and dimensions at alpha = {alpha:.6g}")
     small, large = design_numbers(instance, n, d), design_numbers(instance, *_size(alpha, population))
     limit = solve(
         limit_system, alpha=alpha, steps=steps, samples=samples, scrambles=scrambles, seed=seed, progress=progress, **parameters

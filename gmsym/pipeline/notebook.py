@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from gmsym.errors import InputError
 from gmsym.problem.file import ProblemFile
+from gmsym.writing import marked_notebook
 
 if TYPE_CHECKING:
     import nbformat
@@ -60,7 +61,7 @@ def notebook(given: ProblemFile, reading: str) -> "nbformat.NotebookNode":
     for index, cell in enumerate(made):
         cell["id"] = f"cell-{index}"  # random ones would make a notebook differ from itself
     about = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    return v4.new_notebook(cells=made, metadata=about)
+    return v4.new_notebook(cells=made, metadata=about | {"gmsym": marked_notebook(made)})
 
 
 def _title(given: ProblemFile) -> tuple[str, str]:

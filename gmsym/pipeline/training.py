@@ -9,6 +9,8 @@ from gmsym.problem import Problem
 from gmsym.system import AbstractSystem
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import xarray as xr
 
 
@@ -20,6 +22,7 @@ def simulate(
     steps: int,
     replicates: int = 8,
     seed: int = 0,
+    checkpoint: "Path | str | None" = None,
     progress: bool | None = None,
     **parameters: float,
 ) -> "xr.Dataset":
@@ -31,6 +34,8 @@ def simulate(
         steps: number of times; time 0 is the initial state.
         replicates: independent data sets and initial states; the standard errors come from their spread.
         seed: of the data.
+        checkpoint: a file that keeps what is done every ten seconds and on Ctrl-C: the same call continues from it, to the same result to
+            the last bit. It stays when all is done.
         progress: show a progress bar on stderr; by default only on a terminal.
         parameters: a number for each parameter of the problem.
 
@@ -45,4 +50,4 @@ def simulate(
     with working("training", cost, "fewer steps or replicates, or smaller n and d", progress) as report:
         from gmsym.simulation import train
 
-        return train(problem, n=n, d=d, steps=steps, replicates=replicates, seed=seed, report=report, **parameters)
+        return train(problem, n=n, d=d, steps=steps, replicates=replicates, seed=seed, checkpoint=checkpoint, report=report, **parameters)

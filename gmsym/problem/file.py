@@ -70,6 +70,7 @@ _RESERVED = (
     "tolerance",
     "solver",
     "sampler",
+    "checkpoint",
     "matrix",
     "block",
     "trained",

@@ -17,12 +17,16 @@ _REACH, _TRAPEZOID = 10.0, 320  # steep functions decide the count: a sigmoid er
 _HERMITE = {2: 60, 3: 30}  # nodes a dimension
 _SOBOL = 2**13
 _ROUGH = 2**14
-_alternative = ContextVar("alternative", default=False)
+_FEWER = (1.0, 0.8, 0.9, 0.7)  # nodes of the alternative rules, relative to the rule itself
+ALTERNATIVES = tuple(range(1, len(_FEWER)))
+_alternative = ContextVar("alternative", default=0)
 
 
 @contextmanager
-def alternative(wanted: bool = True) -> Iterator[None]:
+def alternative(wanted: int = 1) -> Iterator[None]:
     """Within it, Gaussian means use other nodes of about the same accuracy: the change they make estimates the quadrature's error.
+
+    There are several alternatives, since two scrambles, or two rules across a jump, often agree by accident; 0 is the rule itself.
 
     Under `jit` the choice is made when a function is traced.
     """
@@ -104,20 +108,21 @@ def square_root(cov: jax.Array) -> jax.Array:
 
 
 @cache
-def _rule(dimensions: int, smooth: bool, other: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes (dimensions, count) and weights (count,) for N(0, I); `other` ones are fewer by a fifth, or of another scramble."""
+def _rule(dimensions: int, smooth: bool, other: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes (dimensions, count) and weights (count,) for N(0, I); `other` ones are fewer, or of another scramble."""
+    share = _FEWER[other]
     if not smooth:
         if dimensions == 1:
-            count = _ROUGH * 4 // 5 if other else _ROUGH
+            count = round(_ROUGH * share)
             return ndtri((np.arange(count) + 0.5) / count)[None], np.full(count, 1 / count)
-        return points.whitened_sobol(_ROUGH, dimensions, seed=int(other)), np.full(_ROUGH, 1 / _ROUGH)
+        return points.whitened_sobol(_ROUGH, dimensions, seed=other), np.full(_ROUGH, 1 / _ROUGH)
     if dimensions == 1:
-        nodes = np.linspace(-_REACH, _REACH, _TRAPEZOID * 4 // 5 if other else _TRAPEZOID)
+        nodes = np.linspace(-_REACH, _REACH, round(_TRAPEZOID * share))
         weights = np.exp(-(nodes**2) / 2)
         return nodes[None], weights / weights.sum()
     if dimensions in _HERMITE:
-        nodes, weights = np.polynomial.hermite_e.hermegauss(_HERMITE[dimensions] * 4 // 5 if other else _HERMITE[dimensions])
+        nodes, weights = np.polynomial.hermite_e.hermegauss(round(_HERMITE[dimensions] * share))
         grid = np.meshgrid(*[nodes] * dimensions, indexing="ij")
         product = np.meshgrid(*[weights / weights.sum()] * dimensions, indexing="ij")
         return np.stack([g.ravel() for g in grid]), np.prod(product, axis=0).ravel()
-    return points.whitened_sobol(_SOBOL, dimensions, seed=int(other)), np.full(_SOBOL, 1 / _SOBOL)
+    return points.whitened_sobol(_SOBOL, dimensions, seed=other), np.full(_SOBOL, 1 / _SOBOL)

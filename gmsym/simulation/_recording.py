@@ -1,6 +1,7 @@
 """What the simulations of online SGD share: the printed loss, the steps at which they record, observables, replicates."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -14,10 +15,14 @@ from gmsym.errors import ComputationError, InputError, check_integers, check_pos
 from gmsym.problem import Problem
 from gmsym.problem.design import realised, shares
 from gmsym.problem.online import OnlineInstance
+from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.quadrature import square_root
+from gmsym.simulation._replicates import Program, run_replicates
 
 _LARGEST = 1e12  # |Theta|^2 beyond this counts as divergence
 _MEMORY = 2**28  # bytes of vectors held at a time
+_LONGEST = 0.5  # seconds of a span, about
+_STEP, _SECONDS = 1e-5, 5e-9  # seconds of a step, and of a number in it
 
 
 def load(problem: Problem) -> ModuleType:
@@ -92,7 +97,7 @@ def observables(
 
 
 def replicated(
-    trajectory: Callable[[jax.Array], dict[str, jax.Array]],
+    program: Program,
     problem: Problem,
     online: OnlineInstance,
     steps: np.ndarray,
@@ -101,26 +106,46 @@ def replicated(
     seed: int,
     vectors: int,
     sampler: str,
+    checkpoint: Path | str | None,
     report: Callable[[float], None] | None,
 ) -> xr.Dataset:
     """Independent trajectories as a result; `vectors` is the size of one's state, which sets how many run at a time.
+
+    A record ends a span of steps; spans are cut so that Ctrl-C need not wait for a long one.
 
     Raises:
         InputError: an argument out of range.
         ComputationError: a trajectory diverged.
     """
     check_integers(replicates=(replicates, 2), seed=(seed, 0))
-    keys = jax.vmap(lambda r: jax.random.fold_in(jax.random.key(seed), r))(jnp.arange(replicates))
     batch = max(1, min(replicates, _MEMORY // (8 * vectors)))
-    run = jax.jit(jax.vmap(trajectory))
     times = steps * (online.step / d)
-    parts = []
-    for start in range(0, replicates, batch):
-        parts.append(jax.tree.map(np.asarray, run(keys[start : start + batch])))
-        _check_finite(parts[-1], times, start)
-        if report is not None:
-            report(min(start + batch, replicates) / replicates)
-    runs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    step = _STEP + batch * _SECONDS * (vectors if sampler == "online" else 100)
+    most = max(1, int(_LONGEST / step))
+    ends = np.unique(np.concatenate([steps, np.arange(0, steps[-1], most)]))
+    spans = np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1)
+    found = run_replicates(
+        program,
+        seed=seed,
+        replicates=replicates,
+        spans=spans,
+        seconds=step * ends[-1] / len(ends),
+        batch=batch,
+        check=lambda observed, first, start: _check_finite(observed, ends[start:] * (online.step / d), first),
+        checkpoint=Checkpoint(
+            checkpoint,
+            problem=problem.signature,
+            values=online.instance.values,
+            step=online.step,
+            d=d,
+            steps=steps,
+            replicates=replicates,
+            seed=seed,
+            sampler=sampler,
+        ),
+        report=report,
+    )
+    runs = {name: run[:, np.searchsorted(ends, steps)] for name, run in found.items()}
     return schema.to_dataset(
         "simulation",
         {name: run.mean(axis=0) for name, run in runs.items()},

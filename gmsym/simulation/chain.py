@@ -5,6 +5,7 @@ the part of Theta orthogonal to that span, and its norm: r + C normal numbers an
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from gmsym.problem.design import apportion, gram_root
 from gmsym.problem.online import online as in_numbers
 from gmsym.runtime.quadrature import square_root
 from gmsym.simulation._recording import load, observables, recorded_steps, replicated
+from gmsym.simulation._replicates import Program
 from gmsym.simulation.fresh import fresh_fields
 
 
@@ -29,6 +31,7 @@ def run_chain(
     replicates: int = 100,
     points: int = 21,
     seed: int = 0,
+    checkpoint: Path | str | None = None,
     report: Callable[[float], None] | None = None,
     **parameters: float,
 ) -> xr.Dataset:
@@ -61,9 +64,13 @@ def run_chain(
     variances, probabilities = jnp.asarray(instance.variance), jnp.asarray(instance.probabilities)
     labels = jnp.asarray(instance.labels[:, : len(problem.loss.labels)])
 
-    def trajectory(key: jax.Array) -> dict[str, jax.Array]:
+    def begin(key):
         samples, fresh = jax.random.split(key)
-        observed = observables(problem, code, online, sizes, points_of(fresh))
+        return (samples, points_of(fresh)), (along, across, jnp.asarray(instance.trained))
+
+    def advance(fixed, state, span):
+        samples, fresh = fixed
+        observed = observables(problem, code, online, sizes, fresh)
 
         def update(i, state):
             along, across, v = state
@@ -86,12 +93,9 @@ def run_chain(
             new = keep**2 * across - delta * keep * (cross + cross.swapaxes(1, 2)) + delta**2 * norm2[:, None, None] * jnp.outer(a, a)
             return keep * along - delta * inside[:, :, None] * a, new, v - delta_v * (b + instance.trained_ridge * v)
 
-        def record(state, ends):
-            along, across, v = state = jax.lax.fori_loop(ends[0], ends[1], update, state)
-            of_block, m, M = (x.swapaxes(1, 2) @ along for x in (along, means, teachers))
-            return state, observed(across + of_block, m, M, v)
+        along, across, v = state = jax.lax.fori_loop(span[0], span[1], update, state)
+        of_block, m, M = (x.swapaxes(1, 2) @ along for x in (along, means, teachers))
+        return state, observed(across + of_block, m, M, v)
 
-        ends = np.stack([np.concatenate([[0], steps[:-1]]), steps], axis=1)
-        return jax.lax.scan(record, (along, across, jnp.asarray(instance.trained)), jnp.asarray(ends))[1]
-
-    return replicated(trajectory, problem, online, steps, d, replicates, seed, 512 * 16 * (C + T) * 4, "chain", report)
+    vectors = 512 * 16 * (C + T) * 4  # fields of the test points, and copies
+    return replicated(Program(begin, advance), problem, online, steps, d, replicates, seed, vectors, "chain", checkpoint, report)

@@ -1,6 +1,7 @@
 """Online SGD in d dimensions, one fresh sample a step, by jax.grad of the printed loss. Source: theory.md 6."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from gmsym.problem.design import block_sizes, gram_root, rows_of
 from gmsym.problem.online import online as in_numbers
 from gmsym.runtime.frames import oriented
 from gmsym.simulation._recording import load, observables, recorded_steps, replicated
+from gmsym.simulation._replicates import Program
 from gmsym.simulation.fresh import fresh_fields
 
 
@@ -24,6 +26,7 @@ def run_online(
     replicates: int = 8,
     points: int = 21,
     seed: int = 0,
+    checkpoint: Path | str | None = None,
     report: Callable[[float], None] | None = None,
     **parameters: float,
 ) -> xr.Dataset:
@@ -39,7 +42,8 @@ def run_online(
         replicates: independent repetitions, at least 2, for the standard errors.
         points: number of recorded times, evenly spaced.
         seed: of samples and orientations.
-        report: called with the completed fraction after each batch of replicates.
+        checkpoint: a file that keeps records and states, so that the same call continues after an interruption; it stays.
+        report: called with the completed fraction, about every second.
         parameters: a number for each of `problem.parameters` but `eta`, which is c.
 
     Returns:
@@ -63,11 +67,15 @@ def run_online(
     probabilities = jnp.asarray(instance.probabilities)
     labels = jnp.asarray(instance.labels[:, : len(problem.loss.labels)])
 
-    def trajectory(key: jax.Array) -> dict[str, jax.Array]:
+    def begin(key):
         start, samples, fresh = jax.random.split(key, 3)
         vectors = oriented(jax.random.normal(start, (d, len(root)), dtype=float), sizes, root)
-        means, teachers = vectors[:, C : C + K], vectors[:, C + K :]
-        observed = observables(problem, code, online, sizes, points_of(fresh))
+        fixed = samples, points_of(fresh), vectors[:, C : C + K], vectors[:, C + K :]
+        return fixed, (vectors[:, :C], jnp.asarray(instance.trained))
+
+    def advance(fixed, state, span):
+        samples, fresh, means, teachers = fixed
+        observed = observables(problem, code, online, sizes, fresh)
 
         def update(i, state):
             theta, v = state
@@ -84,12 +92,8 @@ def run_online(
             new = theta - c / d * (slope + instance.ridge * theta)
             return new, v - c_v / d * (slope_v + instance.trained_ridge * v)
 
-        def record(state, ends):
-            theta, v = state = jax.lax.fori_loop(ends[0], ends[1], update, state)
-            Q, m, M = (jnp.stack([x[block].T @ theta[block] for block in rows]) for x in (theta, means, teachers))
-            return state, observed(Q, m, M, v)
+        theta, v = state = jax.lax.fori_loop(span[0], span[1], update, state)
+        Q, m, M = (jnp.stack([x[block].T @ theta[block] for block in rows]) for x in (theta, means, teachers))
+        return state, observed(Q, m, M, v)
 
-        ends = np.stack([np.concatenate([[0], steps[:-1]]), steps], axis=1)
-        return jax.lax.scan(record, (vectors[:, :C], jnp.asarray(instance.trained)), jnp.asarray(ends))[1]
-
-    return replicated(trajectory, problem, online, steps, d, replicates, seed, d * (C + K + 4), "online", report)
+    return replicated(Program(begin, advance), problem, online, steps, d, replicates, seed, d * (C + K + 4), "online", checkpoint, report)

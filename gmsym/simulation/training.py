@@ -1,6 +1,7 @@
 """Full-batch training on generated data, by jax.grad of the printed loss. Source: theory.md 0."""
 
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import jax
@@ -12,11 +13,14 @@ from gmsym import printer, runtime, schema, symbols
 from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.problem import Instance, Problem
 from gmsym.problem.design import Design, design, shares
+from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.quadrature import square_root
-from gmsym.simulation.data import Data, generate
+from gmsym.simulation._replicates import Program, run_replicates
+from gmsym.simulation.data import generate
 from gmsym.simulation.fresh import TEST_POINTS, TEST_SHIFTS, fresh_fields
 
 _MEMORY = 2**30  # bytes of training data held at a time
+_SECONDS = 5e-10  # of a multiplication and an addition
 _LARGEST_NORM2 = 1e12  # |Theta|^2 beyond this counts as divergence
 
 
@@ -28,6 +32,7 @@ def train(
     steps: int,
     replicates: int = 8,
     seed: int = 0,
+    checkpoint: Path | str | None = None,
     report: Callable[[float], None] | None = None,
     **parameters: float,
 ) -> xr.Dataset:
@@ -47,7 +52,8 @@ def train(
         steps: times 0..steps-1.
         replicates: independent repetitions, at least 2, for the standard errors.
         seed: of data and orientations; replicate r is the same for every number of replicates.
-        report: called with the completed fraction after each batch.
+        checkpoint: a file that keeps records and states, so that the same call continues after an interruption; it stays.
+        report: called with the completed fraction, about every second.
         parameters: a number for each of `problem.parameters`; `alpha`, where the problem uses it, is n/d.
 
     Returns:
@@ -69,18 +75,21 @@ def train(
     runtime.check_double()
     code = runtime.load(source(problem), f"gmsym_training_{problem.loss.name}_{problem.optimizer.name}")
     points_of = fresh_fields(problem.fields)
-    replicate = jax.jit(jax.vmap(lambda key: _trajectory(problem, code, plan, generate(plan, key), points_of(key), steps)))
-
-    keys = jax.vmap(lambda r: jax.random.fold_in(jax.random.key(seed), r))(jnp.arange(replicates))
     tested = 4 * len(problem.data.probabilities) * problem.fields * TEST_POINTS * TEST_SHIFTS  # fields of the test points, and copies
     batch = max(1, min(replicates, _MEMORY // (8 * (n * d + tested))))
-    parts = []
-    for start in range(0, replicates, batch):
-        parts.append(jax.tree.map(np.asarray, replicate(keys[start : start + batch])))
-        _check_finite(parts[-1], start)
-        if report is not None:
-            report(min(start + batch, replicates) / replicates)
-    runs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    runs = run_replicates(
+        _program(problem, code, plan, points_of),
+        seed=seed,
+        replicates=replicates,
+        spans=np.arange(steps)[:, None] + [0, 1],
+        seconds=_SECONDS * batch * (2 * n * d * problem.fields + 5 * tested),
+        batch=batch,
+        check=_check_finite,
+        checkpoint=Checkpoint(
+            checkpoint, problem=problem.signature, values=instance.values, n=n, d=d, steps=steps, replicates=replicates, seed=seed
+        ),
+        report=report,
+    )
     return schema.to_dataset(
         "simulation",
         {name: run.mean(axis=0) for name, run in runs.items()},
@@ -120,29 +129,32 @@ def source(problem: Problem) -> str:
     return printer.module(f"loss and update rule of {loss.name} / {optimizer.name}.", *definitions)
 
 
-def _trajectory(problem: Problem, code: ModuleType, plan: Design, data: Data, standard: jax.Array, steps: int) -> dict[str, jax.Array]:
-    """Observables of one training run, each with a leading dimension (steps,)."""
+def _program(problem: Problem, code: ModuleType, plan: Design, points_of: Callable[[jax.Array], jax.Array]) -> Program:
+    """One training run: observables of the state before each update."""
     parameters = tuple(plan.instance.parameters.values())
-    label = data.labels[:, : len(problem.loss.labels)].T
-    test = _test_performance(problem, code, plan.instance, standard)
 
-    def risk(theta):
-        train_loss = jnp.sum(code.loss((data.samples @ theta).T, label, parameters)) / len(data.samples)
-        return train_loss + plan.instance.ridge / 2 * jnp.sum(theta**2), train_loss
+    def begin(key):
+        data = generate(plan, key)
+        return (data, points_of(key)), (data.theta, tuple(jnp.zeros_like(data.theta) for _ in problem.optimizer.state))
 
-    def step(carry, t):
-        theta, state = carry
+    def advance(fixed, carry, span):
+        (data, standard), (theta, state) = fixed, carry
+        label = data.labels[:, : len(problem.loss.labels)].T
+        test = _test_performance(problem, code, plan.instance, standard)
+
+        def risk(theta):
+            train_loss = jnp.sum(code.loss((data.samples @ theta).T, label, parameters)) / len(data.samples)
+            return train_loss + plan.instance.ridge / 2 * jnp.sum(theta**2), train_loss
+
         (_, train_loss), gradient = jax.value_and_grad(risk, has_aux=True)(theta)
-        new = code.update(theta, gradient, t, state, parameters)
+        new = code.update(theta, gradient, span[0].astype(theta.dtype), state, parameters)
         new_theta, *new_state = (jnp.broadcast_to(jnp.asarray(v, theta.dtype), theta.shape) for v in new)
         blocks = jnp.stack([theta[rows].T @ theta[rows] for rows in plan.block_rows()])
         m, covariance = data.means.T @ theta, jnp.einsum("kb,bcd->kcd", plan.instance.variance, blocks)
         observed = {"m": m, "Q": blocks.sum(axis=0), "Q_k": covariance, "train_loss": train_loss, **test(m, covariance)}
         return (new_theta, tuple(new_state)), observed
 
-    start = data.theta, tuple(jnp.zeros_like(data.theta) for _ in problem.optimizer.state)
-    _, observed = jax.lax.scan(step, start, jnp.arange(steps, dtype=data.theta.dtype))
-    return observed
+    return Program(begin, advance)
 
 
 def _test_performance(
@@ -170,8 +182,8 @@ def _test_performance(
     return performance
 
 
-def _check_finite(observed: dict[str, np.ndarray], first: int) -> None:
-    """Raises ComputationError at the first time at which a replicate, numbered from `first`, has diverged."""
+def _check_finite(observed: dict[str, np.ndarray], first: int, start: int) -> None:
+    """Raises ComputationError at the first time, counted from `start`, at which a replicate, numbered from `first`, has diverged."""
     norm2 = np.trace(observed["Q"], axis1=-2, axis2=-1)
     found = [("|Theta|^2", norm2, ~(norm2 <= _LARGEST_NORM2))]
     for name, values in observed.items():
@@ -181,6 +193,6 @@ def _check_finite(observed: dict[str, np.ndarray], first: int) -> None:
     if diverged:
         (time, replicate), name, values = min(diverged, key=lambda item: item[0][0])
         raise ComputationError(
-            f"training diverged at step {time}: {name} = {values[replicate, time]} in replicate {first + replicate}; "
+            f"training diverged at step {start + time}: {name} = {values[replicate, time]} in replicate {first + replicate}; "
             "a smaller step size may help"
         )

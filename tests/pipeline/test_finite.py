@@ -77,7 +77,7 @@ def test_the_picture_shows_limit_band_and_runs(finite):
         (LOGISTIC, {"alpha": 0}, "alpha = 0"),
         (LOGISTIC, {"alpha": "a"}, "alpha = 'a'"),
         (LOGISTIC, {"alpha": float("nan")}, "alpha = nan"),
-        (LOGISTIC, {"seed": 2**70}, "seed = "),
+        (LOGISTIC, {"seed": 2**70}, "seed is an integer of 71 bits"),
         (LOGISTIC, {"populations": 1}, "populations = 1"),
         (LOGISTIC, {"steps": 700, "population": 100}, "population = 100: 700 steps need"),
         (LOGISTIC, {"sigma": -1.0}, "sigma"),

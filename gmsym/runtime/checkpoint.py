@@ -1,0 +1,64 @@
+"""What a long simulation keeps of its way, in a file beside its result, so that the same call continues after an interruption."""
+
+import hashlib
+import json
+import time
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from gmsym import writing
+
+_EVERY = 10.0  # seconds between two saves; an interruption saves, too
+
+
+class Checkpoint:
+    """A file of arrays that belong to one computation.
+
+    Args:
+        path: the file; None keeps nothing.
+        computation: everything that the result depends on, as plain numbers and texts; a file of another computation is started anew.
+
+    Raises:
+        InputError: the path cannot be written, or is a file that gmsym did not write.
+    """
+
+    def __init__(self, path: Path | str | None, **computation: Any):
+        self.path = None if path is None else Path(path)
+        if self.path is not None:
+            writing.check("checkpoint", self.path)
+        text = json.dumps(computation | {"jax": jax.__version__}, sort_keys=True, default=lambda x: np.asarray(x).tolist())
+        self.key = hashlib.sha256(text.encode()).hexdigest()
+        self._saved = time.monotonic()
+
+    def load(self) -> dict[str, np.ndarray]:
+        """The arrays that were kept; empty if there are none of this computation."""
+        if self.path is None or not self.path.is_file():
+            return {}
+        try:
+            with open(self.path, "rb") as content, np.load(content, allow_pickle=False) as file:
+                if str(file["key"]) != self.key:
+                    return {}
+                return {name: file[name] for name in file.files if name not in ("key", writing.MARK)}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return {}
+
+    def due(self) -> bool:
+        """Whether the last save is ten seconds ago."""
+        return self.path is not None and time.monotonic() > self._saved + _EVERY
+
+    def save(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep the arrays in place of those before."""
+        if self.path is None:
+            return
+        with writing.replacing(self.path) as temporary, open(temporary, "xb") as file:
+            np.savez(file, **{writing.MARK: np.zeros(0), "key": np.array(self.key), **arrays})
+        self._saved = time.monotonic()
+
+    def note(self, done: str) -> str:
+        """What is kept, in words."""
+        return f"{done} were done; " + ("nothing is kept" if self.path is None else f"{self.path} keeps them: the same call continues")
