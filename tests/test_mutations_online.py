@@ -1,6 +1,5 @@
-"""Every sign and every term displayed of online SGD, its fluctuations and influences drives a number (tests/mutation.py)."""
+"""Every sign and every term displayed of online SGD and of its fluctuations drives a number (tests/mutation.py)."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,19 +7,12 @@ import pytest
 import gmsym as gm
 from gmsym import derive, pipeline
 from gmsym.engine import sde
-from gmsym.engine.draws import draws
 from gmsym.engine.finite_dimension import at_dimension
-from gmsym.engine.fluctuation import _variance
-from gmsym.engine.influence import influences
-from gmsym.engine.recursion import run_program
 from gmsym.pipeline.effective import arrays
-from gmsym.pipeline.finite import design_numbers
 from gmsym.problem.online import online
 from gmsym.runtime import nodes
 from gmsym.runtime.arguments import named
-from gmsym.runtime.frames import oriented
 from gmsym.runtime.ode import drift
-from gmsym.system import Equations
 from gmsym.system import sde as N
 from tests.mutation import Enrolled, eagerly, outcomes, table
 
@@ -63,75 +55,10 @@ def _fluctuation(system):
     return {"dP": dP, "dzeta": dzeta, "dC": dC, "Sigma": Sigma, "c Sigma": noise} | step | observed
 
 
-SMALL = gm.Problem(
-    gm.GaussianMixture(variance=[[0.5, 1.5], [0.8, 1.2]], fractions=[0.5, 0.5], **DATA),
-    gm.losses.logistic(),
-    gm.optimizers.heavy_ball(),
-    overlap=[0.3, -0.2],
-)
-RECURSION = derive.surrogate(SMALL)
-DESIGN = design_numbers(SMALL.at(eta=0.7, momentum=0.5, ridge=0.1), 20, 16)
-STEPS = 2  # the second has earlier directions on both sides
-
-
-def _prepared():
-    module, gaussians = pipeline.load(RECURSION), draws(DESIGN, jax.random.key(0))
-    run = jax.jit(lambda: run_program(module, DESIGN, STEPS, gaussians, traced=True).trace)()
-    start = gaussians.start(len(DESIGN.root))
-    means = oriented(start, DESIGN.sizes, DESIGN.root).T[module.FIELDS :]
-    bars = {"m": (STEPS, 2, 1), "Q": (STEPS, 1, 1), "Q_k": (STEPS, 2, 1, 1), "train_loss": (STEPS,)}
-    return module, run, means, {name: jnp.asarray(RNG.standard_normal(shape)) for name, shape in bars.items()}, start
-
-
-PREPARED = []
-
-
-def _influence(system):
-    PREPARED[:] = PREPARED or _prepared()
-    module, run, means, bars, start = PREPARED
-    adjoint = pipeline.load(system)
-    with eagerly():
-        found = influences(module, adjoint, DESIGN, means, run, bars)
-        frame = oriented(start, DESIGN.sizes, np.eye(len(DESIGN.root)))
-        variance = _variance(adjoint, DESIGN, frame, found)
-    bias = named(adjoint.bias, {"total": 20, "single": 1.3, "double": 1.1})
-    return {"samples": found.samples, "coordinates": found.coordinates, "variance": variance, "bias": bias}
-
-
-def _stages(*which):
-    """A stage's program and adjoint, without the surrogate's own equations, whose numbers are those of the surrogate."""
-    taken = {type(e.lhs).__name__ for e in RECURSION.step}
-
-    def equations(system):
-        chosen = [e for i in which for part in system.stages[i][1:3] for e in part]
-        return Equations(e for e in chosen if type(e.lhs).__name__ not in taken)
-
-    return equations
-
-
-def _others(system):
-    return Equations((system.curvature, *system.optimizer, system.sample, *system.variance))
-
-
 ODE = derive.effective(TAUGHT)
 SYSTEMS = [
     Enrolled("effective dynamics", lambda: derive.effective(TAUGHT), _drift),
     Enrolled("fluctuations", lambda: derive.fluctuations(ODE), _fluctuation, lambda system: system.fluctuation),
-    Enrolled(
-        "increments of a sample",
-        lambda: derive.fluctuations(TAUGHT),
-        _fluctuation,
-        lambda system: Equations((*system.ode.increments, *system.ode.second)),
-    ),
-    *(
-        Enrolled(f"influences, {name}", lambda: derive.influence(RECURSION), _influence, equations)
-        for name, equations in (
-            ("directions of the parameters", _stages(0)),
-            ("directions of the gradients", _stages(2)),
-            ("fields and update", _stages(1, 3)),
-            ("sample, coordinate, variance", _others),
-        )
-    ),
 ]
 
 
