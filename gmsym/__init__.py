@@ -3,7 +3,7 @@
 State a problem      GaussianMixture, Loss, Optimizer, Problem, Teacher, Trained; catalogs losses, optimizers;
                      parse (text to an expression), read (a problem file), from_options
 Derive equations     derive.dmf, derive.gradient_flow, derive.surrogate, derive.gordon, derive.effective, derive.fluctuations,
-                     derive.spectrum
+                     derive.spectrum, derive.influence
 Full-batch training  solve, kernels; simulate; surrogate, finite_size, at_size, refinement at finite n and d
 Online SGD           effective, fluctuations, crossing_time, tune; simulate_online, measured_fluctuations
 Spectra              spectrum, spectrum_along, spectrum_sweep; simulate_spectrum, kolmogorov, outlier_table

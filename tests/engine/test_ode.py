@@ -177,7 +177,7 @@ def test_hinge_needs_no_nodes_and_has_its_closed_form():
 
 def test_kinks_without_a_derivative_go_by_regression():
     """|h^2 - y| has a kink that no delta of an affine form stands for; Monte Carlo over (h, u) gives the same drift."""
-    problem = gm.Problem(ONE, gm.Loss("abs", gm.parse("abs(h**2 - 1 + 0.2*sin(h))")), gm.optimizers.gd(), norm2=1.3)
+    problem = gm.Problem(ONE, gm.Loss("distance", gm.parse("abs(h**2 - 1 + 0.2*sin(h))")), gm.optimizers.gd(), norm2=1.3)
     system = derive.effective(problem)
     assert system.response == "regression"
     module, numbers, start = loaded(problem, 1.0)

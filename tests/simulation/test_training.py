@@ -15,7 +15,7 @@ from gmsym.problem import GaussianMixture, Loss, Optimizer, Problem, losses, opt
 from gmsym.problem.design import design
 from gmsym.simulation import source, train, training
 from gmsym.simulation.data import generate
-from gmsym.symbols import eta, g, h, t, theta
+from gmsym.symbols import eta, g, h, symbol, t, theta
 
 SYMMETRIC = {"sigma": 0.8, "mu_norm": 1.2}
 SIZE = {"n": 60, "d": 40, "steps": 12, "replicates": 2}
@@ -223,9 +223,9 @@ def test_divergence_is_an_error():
         train(problem, **{**SIZE, "steps": 60}, eta=20.0, **SYMMETRIC)
     with pytest.raises(ComputationError, match="diverged at step 1: test_loss = inf"):
         train(Problem(GaussianMixture.symmetric(), losses.exponential(), optimizers.gd(), norm2=0), **SIZE, eta=1e5, **SYMMETRIC)
-    blind = Optimizer("blind", {"theta": theta - eta * g / (t - 3)})
+    blind = Optimizer("blind", {"theta": theta - eta * g / (t - symbol("pole"))})
     with pytest.raises(ComputationError, match="diverged at step 4"):
-        train(Problem(GaussianMixture.symmetric(), losses.logistic(), blind), **SIZE, eta=0.1, **SYMMETRIC)
+        train(Problem(GaussianMixture.symmetric(), losses.logistic(), blind), **SIZE, eta=0.1, pole=3.0, **SYMMETRIC)
 
 
 @pytest.mark.parametrize(
