@@ -220,7 +220,7 @@ def test_errors_fall_like_one_over_samples_and_whitening_helps(monkeypatch):
         gaps = []
         for size in sizes:
             module, numbers = pipeline.load(system), pipeline.numbers(LOGISTIC.at(**VALUES), 1.5)
-            runs = engine._sampled(module, numbers, 40, size, 8, 7, 1e-6, lambda fraction: None)[1]
+            runs = engine._scrambled(module, numbers, 40, size, range(7, 15), 1e-6, (14, 16), lambda fraction: None)[1]
             gaps.append(np.sqrt(np.mean([(float(run["Q"][-1, 0, 0]) - reference) ** 2 for run in runs])))
         return fit_order(sizes, gaps).exponent, gaps
 
