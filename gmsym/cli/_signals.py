@@ -78,8 +78,11 @@ def stopping() -> Iterator[None]:
 def leave(stop: Stopped) -> NoReturn:
     """End the process at once, without waiting for what still computes."""
     notes = "; ".join(getattr(stop, "__notes__", [])) or "files are as they were"
-    writing.discard_temporaries()
     try:
+        if threading.current_thread() is threading.main_thread():  # a second signal must not end this before it has spoken
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+        writing.discard_temporaries()
         print(f"gmsym: stopped by {signal.Signals(stop.number).name}: {notes}", file=sys.stderr, flush=True)
         sys.stdout.flush()
     finally:
