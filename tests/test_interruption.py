@@ -13,8 +13,9 @@ import xarray as xr
 
 import gmsym as gm
 from gmsym.errors import InputError
+from gmsym.runtime import batches
 from gmsym.runtime.interrupt import interruptibly
-from gmsym.simulation import _recording, _replicates, run_chain, run_online, train
+from gmsym.simulation import _replicates, run_chain, run_online, train
 
 PROBLEM = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.heavy_ball())
 ONLINE = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd())
@@ -29,14 +30,9 @@ def chunks_of_three(monkeypatch):
     """Batches of two replicates and chunks of few spans, so that a small run has many."""
     length = {"spans": 3}
 
-    def chunks(spans, seconds):
-        count = -(-len(spans) // length["spans"])
-        empty = np.full((count * length["spans"] - len(spans), 2), spans[-1, 1])
-        return np.concatenate([spans, empty]).reshape(count, length["spans"], 2)
-
-    monkeypatch.setattr(_replicates, "_chunks", chunks)
-    monkeypatch.setattr("gmsym.simulation.training._MEMORY", 2 * 8 * (60 * 40 + 4 * 2 * 512 * 16))
-    monkeypatch.setattr(_recording, "_MEMORY", 2 * 8 * 40 * 7)
+    monkeypatch.setattr(_replicates, "_length", lambda spans, seconds: length["spans"])
+    monkeypatch.setattr(batches, "_SIZES", (2,))
+    monkeypatch.setattr(batches, "_HELD", 2**30)
     return length
 
 
