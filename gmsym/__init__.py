@@ -8,6 +8,7 @@ Full-batch training  solve, kernels; simulate; surrogate, finite_size, at_size, 
 Online SGD           effective, fluctuations, crossing_time, tune; simulate_online, measured_fluctuations
 Spectra              spectrum, spectrum_along, spectrum_sweep; simulate_spectrum, kolmogorov, outlier_table
 Compare and show     compare, fit_order; learning_curve, overlay, bands, spectral_density, filmstrip, transition_diagram, animate
+Speed                compilation_cache, the folder that keeps what is compiled
 Errors               InputError (bad input), ComputationError (diverged, not converged), UnprintableError (no code for a function)
 
 The verbs and what they need are loaded when first used, so that `import gmsym` is fast.
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from gmsym.plotting import transition_diagram as transition_diagram
     from gmsym.problem.file import from_options as from_options
     from gmsym.problem.file import read as read
+    from gmsym.runtime.cache import compilation_cache as compilation_cache
 
 __version__ = "0.1.0"
 
@@ -95,6 +97,7 @@ _LAZY = {
     "filmstrip": ("gmsym.plotting", "filmstrip"),
     "transition_diagram": ("gmsym.plotting", "transition_diagram"),
     "animate": ("gmsym.plotting", "animate"),
+    "compilation_cache": ("gmsym.runtime.cache", "compilation_cache"),
     "from_options": ("gmsym.problem.file", "from_options"),
     "read": ("gmsym.problem.file", "read"),
 }

@@ -22,7 +22,7 @@ from gmsym.runtime.recursion import Design, RecursionModule
 
 _RANK_TOLERANCE = 1e-20  # of squared norms: a residual below 1e-10 of the vector
 _GRAM_TOLERANCE = 1e-12  # the same where Gram matrices are given, whose rounding hides residuals below 1e-8 of the vector
-_ROOM = 32  # steps for whose directions there is room at first
+_FIRST = (8, 32)  # steps for whose directions there is room at first; the larger one, unless the smaller one is enough
 _GROWTH = 4
 _DIVERGED = 1e12
 
@@ -123,13 +123,13 @@ def sample_recursion(
     check_integers(steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
     check_steps(design, steps)
     segments = _segments(steps)
-    usual = max(_GROWTH * _ROOM, segments[-1][1])  # so that shorter runs share a batch
+    usual = max(_GROWTH * _FIRST[-1], segments[-1][1])  # so that shorter runs share a batch
     slots = usual * module.FIELDS * module.CLUSTERS
     batch = together(replicates, slots * (3 * (sum(design.sizes) + max(design.counts)) + 8 * usual * module.FIELDS))
     parts = []
     for start in range(0, replicates, batch):
         chosen = np.minimum(np.arange(start, start + batch), replicates - 1)  # one shape for all batches
-        keys, carry = _begin(module, design, np.int64(seed), chosen)
+        keys, carry = _begin(module, design, segments[0][1], np.int64(seed), chosen)
         pieces: list[tuple[dict, dict]] = []
         for first, room in segments:
             times = slice(first, min(room, steps))
@@ -145,7 +145,8 @@ def sample_recursion(
 
 def _segments(steps: int) -> list[tuple[int, int]]:
     """(first step, step before which the room ends) of each."""
-    segments, room = [(0, _ROOM)], _ROOM
+    room = next((room for room in _FIRST if room >= steps), _FIRST[-1])
+    segments = [(0, room)]
     while room < steps:
         segments.append((room, _GROWTH * room))
         room *= _GROWTH
@@ -175,10 +176,10 @@ def replicate_keys(seed: int, replicates: int) -> Array:
 
 
 @eqx.filter_jit
-def _begin(module: RecursionModule, design: Design, seed: Array, chosen: Array) -> tuple[Array, tuple]:
+def _begin(module: RecursionModule, design: Design, room: int, seed: Array, chosen: Array) -> tuple[Array, tuple]:
     """(keys, states before the first step) of the chosen replicates."""
     keys = jax.vmap(lambda r: jax.random.fold_in(jax.random.key(seed), r))(chosen)
-    return keys, jax.vmap(lambda key: _program(module, design, _ROOM, draws(design, key))[1])(keys)
+    return keys, jax.vmap(lambda key: _program(module, design, room, draws(design, key))[1])(keys)
 
 
 @eqx.filter_jit
