@@ -74,7 +74,8 @@ def _forms(f: sp.Expr, xs: tuple[sp.Symbol, ...]) -> list[Row]:
     args = f.args
     if f.is_Add or f.is_Mul:
         polynomial = [a for a in args if as_polynomial(a, xs) is not None]
-        args = (f.func(*polynomial), *(a for a in args if a not in polynomial))
+        if len(polynomial) < len(args):  # else together they are too large for one
+            args = (f.func(*polynomial), *(a for a in args if a not in polynomial))
     return [row for a in args for row in _forms(a, xs)]
 
 
