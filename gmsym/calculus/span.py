@@ -17,6 +17,7 @@ from .quadrature import KINKS
 
 Row = tuple[sp.Expr, ...]
 _DENOMINATOR = sp.factorial(12)  # of the components of an invariance
+_FLAT = mpmath.mpf(10) ** -10  # a gradient below which its direction is noise
 _FLAT_PIECES = (*KINKS, sp.Heaviside, sp.DiracDelta, sp.floor, sp.ceiling)  # their gradient may vanish where we sample it
 
 
@@ -107,7 +108,8 @@ def _constant_directions(f: sp.Expr, s: tuple[sp.Symbol, ...]) -> list[Row]:
     except (NameError, TypeError, ValueError, ArithmeticError, AttributeError):
         return []
     with mpmath.workdps(2 * DIGITS):
-        J = mpmath.matrix(gradients)
+        # Each of length one, so that where a high power is large does not hide the rest.
+        J = mpmath.matrix([[c / max(mpmath.norm(g), _FLAT) for c in g] for g in gradients])
         values, vectors = mpmath.eighe(J.H * J)
         null = [vectors[:, k] for k in range(len(s)) if values[k] < mpmath.mpf(10) ** -DIGITS * values[len(s) - 1]]
     if not null or len(null) == len(s):
