@@ -17,7 +17,9 @@ from jaxtyping import Array, Float
 from gmsym.engine.draws import Draws, draws
 from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.runtime.batches import together
+from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.frames import oriented
+from gmsym.runtime.interrupt import in_pieces
 from gmsym.runtime.recursion import Design, RecursionModule
 
 _RANK_TOLERANCE = 1e-20  # of squared norms: a residual below 1e-10 of the vector
@@ -99,6 +101,7 @@ def sample_recursion(
     replicates: int,
     seed: int = 0,
     fluctuations: bool = True,
+    checkpoint: Checkpoint | None = None,
     report: Callable[[float], None] | None = None,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Draw whole trajectories.
@@ -110,6 +113,7 @@ def sample_recursion(
         replicates: independent trajectories, at least 2.
         seed: of all Gaussians.
         fluctuations: False drops the fluctuation parameters phi and psi, which is no longer exact (to see what they do).
+        checkpoint: keeps finished replicates.
         report: called with the completed fraction.
 
     Returns:
@@ -126,20 +130,23 @@ def sample_recursion(
     usual = max(_GROWTH * _FIRST[-1], segments[-1][1])  # so that shorter runs share a batch
     slots = usual * module.FIELDS * module.CLUSTERS
     batch = together(replicates, slots * (3 * (sum(design.sizes) + max(design.counts)) + 8 * usual * module.FIELDS))
-    parts = []
-    for start in range(0, replicates, batch):
+    sizes = [min(batch, replicates - start) for start in range(0, replicates, batch)]
+
+    def compute(index: int) -> dict[str, np.ndarray]:
+        start = index * batch
         chosen = np.minimum(np.arange(start, start + batch), replicates - 1)  # one shape for all batches
         keys, carry = _begin(module, design, segments[0][1], np.int64(seed), chosen)
         pieces: list[tuple[dict, dict]] = []
         for first, room in segments:
             times = slice(first, min(room, steps))
             carry, piece = _advance(module, design, room, fluctuations, keys, carry, np.int64(first), np.int64(times.stop))
-            pieces.append(jax.tree.map(lambda x, now=times, last=replicates - start: np.asarray(x)[:last, now], piece))
+            pieces.append(jax.tree.map(lambda x, now=times: np.asarray(x)[: sizes[index], now], piece))
             _check_finite(pieces[-1][0], first, steps)
-            if report is not None:
-                report((start + times.stop / steps * min(batch, replicates - start)) / replicates)
-        parts.append(_joined(pieces, steps * module.FIELDS))
-    observed, scalars = ({name: np.concatenate([part[i][name] for part in parts]) for name in parts[0][i]} for i in (0, 1))
+        return {f"{i} {name}": value for i, part in enumerate(_joined(pieces, steps * module.FIELDS)) for name, value in part.items()}
+
+    parts = in_pieces(compute, sizes, "replicates", checkpoint=checkpoint, report=report)
+    every = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    observed, scalars = ({name[2:]: value for name, value in every.items() if name[0] == i} for i in "01")
     return observed, scalars
 
 

@@ -18,6 +18,8 @@ from gmsym.system import Spectral
 from gmsym.system.spectral import MatrixKind
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import xarray as xr
 
 
@@ -93,6 +95,7 @@ def simulate_spectrum(
     extreme: int | None = None,
     vectors: bool = True,
     seed: int = 0,
+    checkpoint: "Path | str | None" = None,
     progress: bool | None = None,
     **parameters: float,
 ) -> "xr.Dataset":
@@ -105,6 +108,7 @@ def simulate_spectrum(
         extreme: that many eigenvalues at each end, by Lanczos' method; default: all, for up to 4000 rows.
         vectors: whether overlaps are wanted; without them they are NaN.
         seed: of samples and orientations.
+        checkpoint: as `simulate`; whole replicates are kept.
         progress: show a progress bar on stderr; by default only on a terminal.
 
     Returns:
@@ -138,6 +142,7 @@ def simulate_spectrum(
             overlaps=vectors,
             seed=seed,
             replicates=replicates,
+            checkpoint=checkpoint,
             report=report,
         )
     import xarray as xr
