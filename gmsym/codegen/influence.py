@@ -23,7 +23,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "{signature}"
+SIGNATURE = ""
 
 
 {functions}'''
@@ -48,7 +48,7 @@ def source(system: Influence) -> str:
         _function("variance", system.variance[4:5], [system.variance[4].lhs], "Variance of an order parameter, times n."),
         _function("bias", system.variance[5:], [system.variance[5].lhs], "Bias of an order parameter, times n."),
     ]
-    return _TEMPLATE.format(name=system.recursion.name, limit=system.limit, signature=system.signature, functions="\n\n".join(functions))
+    return _TEMPLATE.format(name=system.recursion.name, limit=system.limit, functions="\n\n".join(functions))
 
 
 def _stage(stage: Stage) -> str:

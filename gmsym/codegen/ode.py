@@ -35,7 +35,7 @@ import jax.numpy as jnp
 
 {imports}
 
-SIGNATURE = "{signature}"
+SIGNATURE = ""
 FIELDS = {columns}
 TEACHERS = {count}
 CLUSTERS = {clusters}
@@ -64,10 +64,10 @@ def source(system: Ode) -> str:
     Raises:
         UnprintableError: the loss, or a mean over a fresh sample, holds a function that the printer does not know.
     """
-    return module_text(system, system.signature)
+    return module_text(system)
 
 
-def module_text(system: Ode, signature: str, more: Sequence[str] = ()) -> str:
+def module_text(system: Ode, more: Sequence[str] = ()) -> str:
     """The source with further functions, of a system that stands on this one."""
     kinds: list[tuple[int, str]] = []
     tested: list[tuple[int, str]] = []
@@ -82,7 +82,7 @@ def module_text(system: Ode, signature: str, more: Sequence[str] = ()) -> str:
         *more,
     ]
     text = "\n\n".join(functions)
-    filled = _TEMPLATE.format(
+    return _TEMPLATE.format(
         imports="\n".join(line for mark, line in _IMPORTS.items() if mark in text),
         name=generated.quoted(system.name.removesuffix("_online")),
         fields=names(system.fields),
@@ -95,14 +95,12 @@ def module_text(system: Ode, signature: str, more: Sequence[str] = ()) -> str:
         columns=len(system.fields),
         count=system.count,
         also=f", b blocks ({system.blocks})" if system.blocks > 1 else "",
-        signature=signature,
         response=system.response,
         nodes=tuple(kinds),
         tested=tuple(tested),
         sample=(len(system.law.mean), _nature(system)),
         functions=text,
     )
-    return generated.checked(filled, system.name)
 
 
 # Functions whose text is long once compiled: all their values in a module's means are taken in one call.

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "{signature}"
+SIGNATURE = ""
 FIELDS = {columns}
 CLUSTERS = {clusters}
 BLOCKS = {blocks}
@@ -48,7 +48,7 @@ def source(system: Recursion) -> str:
         *array_functions(zip(ARRAY_FUNCTIONS, system.step, strict=True)),
         *test_functions(system),
     ]
-    filled = _TEMPLATE.format(
+    return _TEMPLATE.format(
         name=generated.quoted(system.name.removesuffix("_surrogate")),
         fields=names(system.fields),
         labels=names(system.labels),
@@ -58,7 +58,5 @@ def source(system: Recursion) -> str:
         clusters=system.clusters,
         blocks=system.blocks,
         columns=len(system.fields),
-        signature=system.signature,
         functions="\n\n".join(functions),
     )
-    return generated.checked(filled, system.name)

@@ -55,12 +55,14 @@ from gmsym.system.causal_kernels import (
     l,
     m,
     omega,
+    p,
     r,
     rank,
     rank_a,
     s,
     slope,
     t,
+    unit,
     xi,
 )
 from gmsym.system.recursion import samples as n
@@ -199,6 +201,13 @@ def _noise(right: Sides, x: Sides, exact: bool) -> tuple[Equation, ...]:
         correlation = correlation.xreplace({a(k, t): first, a(k, s): second})
     return (
         Equation(Gamma(k, i, j), correlation, "correlation of the gradients' innovations", SOURCE, "own"),
+        Equation(
+            unit(i, j),
+            distribute(sp.Sum(p(k) * correlation, (k, 1, K))),
+            "correlation over the mixture, in which they are orthonormal",
+            SOURCE,
+            "own",
+        ),
         Equation(Phi(b, i, j), _noise_covariance(right), "covariance of the noise innovations times n", SOURCE, "own"),
     )
 

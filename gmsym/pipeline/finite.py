@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmsym import derive, schema
+from gmsym.codegen import signature
 from gmsym.errors import InputError, check_integers
 from gmsym.pipeline import _cost
 from gmsym.pipeline._stages import DEVIATION, check_alpha, deviation_labels, instance_at, load, problem_name, progress_bar
@@ -81,7 +82,7 @@ def surrogate(
         "replicates": replicates,
         "seed": seed,
         "sampler": "surrogate",
-        "signature": system.signature,
+        "signature": signature(system),
     }
     means = {name: array.mean(0) for name, array in runs.items()}
     errors = {name: array.std(0, ddof=1) / np.sqrt(replicates) for name, array in runs.items()}

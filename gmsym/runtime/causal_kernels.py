@@ -116,6 +116,10 @@ class CausalKernelsModule(Protocol):
         """Gamma: mean product of functions of the samples; for "exact" of fbar, Df and fbar_new, Df_new."""
         ...
 
+    def mixture_correlation(self, f, f_new, p) -> Float[Array, "i j"]:
+        """The same over the mixture, in which the innovations are orthonormal."""
+        ...
+
     def noise_covariance(self, Gamma, p, sigma2) -> Float[Array, "b i j"]:
         """Phi: covariance of the noise innovations, times n."""
         ...

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar, NamedTuple, final
+from typing import NamedTuple, final
 
 import sympy as sp
 
@@ -63,8 +63,6 @@ class Influence(AbstractSystem):
     variance: Equations
     limit: str = "leading order of n -> oo: influences of order 1/n"
 
-    writer: ClassVar[str] = "gmsym.codegen.influence:source"
-
     @property
     def name(self) -> str:
         return f"{self.recursion.name}_influence"
@@ -81,10 +79,4 @@ class Influence(AbstractSystem):
         return Equations([*forward, self.curvature, *self.optimizer, *back, self.sample, *self.variance])
 
     def __repr__(self) -> str:
-        return f"Influence({self.name!r}, signature={self.signature!r})"
-
-    def identity(self) -> tuple[sp.Basic, ...]:
-        return (
-            *self.recursion.identity(),
-            *(sp.Tuple(e.lhs, e.rhs) for e in self.equations()),
-        )
+        return f"Influence({self.name!r})"

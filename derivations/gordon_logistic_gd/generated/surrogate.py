@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "d343b1be27d8"
+SIGNATURE = "ea97eee1cf84"
 FIELDS = 1
 CLUSTERS = 2
 BLOCKS = 1

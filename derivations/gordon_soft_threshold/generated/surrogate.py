@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "eccf33a2a614"
+SIGNATURE = "545fc7e7e78d"
 FIELDS = 1
 CLUSTERS = 2
 BLOCKS = 1

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "f8f3cf5d4e73"
+SIGNATURE = "3e4316f0f285"
 FIELDS = 3
 CLUSTERS = 3
 BLOCKS = 2

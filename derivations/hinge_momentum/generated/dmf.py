@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "0390d264fff7"
+SIGNATURE = "d1d52e94f99e"
 FIELDS = 1
 CLUSTERS = 2
 BLOCKS = 1
@@ -121,6 +121,13 @@ def correlation(f, f_new):
     """Correlation of the gradients' innovations; axes kij."""
     return (
         jnp.einsum("kin,kjn->kij", f, f_new) / f_new.shape[-1]
+    )
+
+
+def mixture_correlation(f, f_new, p):
+    """Correlation over the mixture, in which they are orthonormal; axes ij."""
+    return (
+        jnp.einsum("k,kin,kjn->ij", p, f, f_new) / f_new.shape[-1]
     )
 
 

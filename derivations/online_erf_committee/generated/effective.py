@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "e52be1f9b092"
+SIGNATURE = "afb8deb79670"
 FIELDS = 2
 TEACHERS = 2
 CLUSTERS = 1

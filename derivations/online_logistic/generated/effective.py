@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from gmsym.runtime import functions as rt
 from gmsym.runtime.nodes import gaussian_means
 
-SIGNATURE = "809df06c5b81"
+SIGNATURE = "78e5a06bb743"
 FIELDS = 1
 TEACHERS = 0
 CLUSTERS = 2

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "627058a88d03"
+SIGNATURE = "0e7093c66cdd"
 FIELDS = 3
 CLUSTERS = 3
 BLOCKS = 1
@@ -134,6 +134,13 @@ def correlation(f, f_new):
     """Correlation of the gradients' innovations; axes kij."""
     return (
         jnp.einsum("kin,kjn->kij", f, f_new) / f_new.shape[-1]
+    )
+
+
+def mixture_correlation(f, f_new, p):
+    """Correlation over the mixture, in which they are orthonormal; axes ij."""
+    return (
+        jnp.einsum("k,kin,kjn->ij", p, f, f_new) / f_new.shape[-1]
     )
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "62fa51d4ef69"
+SIGNATURE = "47a98a55c5bb"
 SIZE = 2
 TRAINED = 0
 PARAMETERS = ()

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "e3bf435aa657"
+SIGNATURE = "7f46c150ac34"
 SIZE = 2
 TRAINED = 0
 PARAMETERS = ()

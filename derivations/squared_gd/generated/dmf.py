@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "9e3609a12505"
+SIGNATURE = "4fc43d5ef568"
 FIELDS = 1
 CLUSTERS = 1
 BLOCKS = 1
@@ -144,6 +144,14 @@ def correlation(Df, Df_new, fbar, fbar_new):
     return (
         jnp.einsum("ki,kj->kij", fbar, fbar_new)
         + jnp.einsum("kiq,kjq->kij", Df, Df_new)
+    )
+
+
+def mixture_correlation(Df, Df_new, fbar, fbar_new, p):
+    """Correlation over the mixture, in which they are orthonormal; axes ij."""
+    return (
+        jnp.einsum("k,ki,kj->ij", p, fbar, fbar_new)
+        + jnp.einsum("k,kiq,kjq->ij", p, Df, Df_new)
     )
 
 
