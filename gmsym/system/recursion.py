@@ -74,6 +74,7 @@ class Recursion(AbstractSystem):
     clock: sp.Symbol
     program: Equations  # the surrogate, in the order of computation
     step: Equations  # its array algebra at one time
+    sums: Equations  # over samples and coordinates: scalars that the vectors share, order parameters, train loss
     moments: tuple[tuple[sp.Symbol, ...], tuple[tuple[sp.Symbol, ...], ...]]
     test_loss: tuple[sp.Expr, ...]
     test_error: tuple[sp.Expr, ...] | None
@@ -84,5 +85,5 @@ class Recursion(AbstractSystem):
         return f"Recursion({self.name!r}, {sizes})"
 
     def equations(self) -> Equations:
-        """The surrogate program."""
-        return self.program
+        """The surrogate program, and its sums over samples and coordinates."""
+        return Equations((*self.program, *self.sums))

@@ -34,15 +34,16 @@ def test_a_system_is_frozen():
 def test_a_signature_tells_apart_what_computes_differently():
     """Of one loss on one and on two blocks, in two theories; the name of a problem is none of its business."""
 
-    def systems(fractions, loss=losses.logistic()):
+    def systems(fractions, loss):
         variance = [[1] * len(fractions)] * 2
         data = {"probabilities": [0.5, 0.5], "labels": [1, -1], "means_gram": [[1, -1], [-1, 1]], "variance": variance}
         problem = gm.Problem(gm.GaussianMixture(fractions=fractions, **data), loss, optimizers.gd())
         return derive.dmf(problem), derive.surrogate(problem)
 
-    one, two = systems([1]), systems([0.5, 0.5])
+    logistic = losses.logistic()
+    one, two = systems([1], logistic), systems([0.5, 0.5], logistic)
     assert len({signature(system) for system in (*one, *two)}) == 4
-    renamed = systems([1], gm.Loss("another_name", losses.logistic().expr))
+    renamed = systems([1], gm.Loss("another_name", logistic.expr))
     assert [signature(system) for system in renamed] == [signature(system) for system in one]
 
 

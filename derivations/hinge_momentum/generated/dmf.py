@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "d1d52e94f99e"
+SIGNATURE = "8899386fca65"
 FIELDS = 1
 CLUSTERS = 2
 BLOCKS = 1
@@ -143,7 +143,7 @@ def next_P(t, parameters, ridge, B, P, P_v, e_P, p, sigma2):
     (eta, momentum,) = parameters
     return (
         momentum * P_v
-        + -1 * eta * (ridge * P + jnp.einsum("l,lb,lcj,lbdj->bcd", p, sigma2, B, e_P))
+        - eta * (ridge * P + jnp.einsum("l,lb,lcj,lbdj->bcd", p, sigma2, B, e_P))
         + P
     )
 
@@ -153,7 +153,7 @@ def next_U(t, parameters, ridge, B, U, U_v, abar, e_U, p, sigma2):
     (eta, momentum,) = parameters
     return (
         momentum * U_v
-        + -1 * eta * (ridge * U + jnp.einsum("k,kc->kc", p, abar)[:, None, :] + jnp.einsum("l,lb,lcj,klbj->kbc", p, sigma2, B, e_U))
+        - eta * (ridge * U + jnp.einsum("k,kc->kc", p, abar)[:, None, :] + jnp.einsum("l,lb,lcj,klbj->kbc", p, sigma2, B, e_U))
         + U
     )
 
@@ -163,7 +163,7 @@ def next_Y(t, parameters, ridge, B, La, Y, Y_v, e_Y, p, sigma2):
     (eta, momentum,) = parameters
     return (
         momentum * Y_v
-        + -1 * eta * (ridge * Y + La[None, :, :] + jnp.einsum("l,lb,lci,lbij->bcj", p, sigma2, B, e_Y))
+        - eta * (ridge * Y + La[None, :, :] + jnp.einsum("l,lb,lci,lbij->bcj", p, sigma2, B, e_Y))
         + Y
     )
 
@@ -173,7 +173,7 @@ def next_P_v(t, parameters, ridge, B, P, P_v, e_P, p, sigma2):
     (eta, momentum,) = parameters
     return (
         momentum * P_v
-        + -1 * eta * (ridge * P + jnp.einsum("l,lb,lcj,lbdj->bcd", p, sigma2, B, e_P))
+        - eta * (ridge * P + jnp.einsum("l,lb,lcj,lbdj->bcd", p, sigma2, B, e_P))
     )
 
 
@@ -182,7 +182,7 @@ def next_U_v(t, parameters, ridge, B, U, U_v, abar, e_U, p, sigma2):
     (eta, momentum,) = parameters
     return (
         momentum * U_v
-        + -1 * eta * (ridge * U + jnp.einsum("k,kc->kc", p, abar)[:, None, :] + jnp.einsum("l,lb,lcj,klbj->kbc", p, sigma2, B, e_U))
+        - eta * (ridge * U + jnp.einsum("k,kc->kc", p, abar)[:, None, :] + jnp.einsum("l,lb,lcj,klbj->kbc", p, sigma2, B, e_U))
     )
 
 
@@ -191,7 +191,7 @@ def next_Y_v(t, parameters, ridge, B, La, Y, Y_v, e_Y, p, sigma2):
     (eta, momentum,) = parameters
     return (
         momentum * Y_v
-        + -1 * eta * (ridge * Y + La[None, :, :] + jnp.einsum("l,lb,lci,lbij->bcj", p, sigma2, B, e_Y))
+        - eta * (ridge * Y + La[None, :, :] + jnp.einsum("l,lb,lci,lbij->bcj", p, sigma2, B, e_Y))
     )
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "0e7093c66cdd"
+SIGNATURE = "14ae8fb78be0"
 FIELDS = 3
 CLUSTERS = 3
 BLOCKS = 1
@@ -155,7 +155,7 @@ def next_P(t, parameters, ridge, B, P, e_P, p, sigma2):
     """Coefficient of Theta(0) in Theta; axes bcd."""
     (eta,) = parameters
     return (
-        -1 * eta * (ridge * P + jnp.einsum("l,lb,lcj,lbdj->bcd", p, sigma2, B, e_P))
+        -eta * (ridge * P + jnp.einsum("l,lb,lcj,lbdj->bcd", p, sigma2, B, e_P))
         + P
     )
 
@@ -164,7 +164,7 @@ def next_U(t, parameters, ridge, B, U, abar, e_U, p, sigma2):
     """Coefficient of the mean of cluster k in Theta; axes kbc."""
     (eta,) = parameters
     return (
-        -1 * eta * (ridge * U + jnp.einsum("k,kc->kc", p, abar)[:, None, :] + jnp.einsum("l,lb,lcj,klbj->kbc", p, sigma2, B, e_U))
+        -eta * (ridge * U + jnp.einsum("k,kc->kc", p, abar)[:, None, :] + jnp.einsum("l,lb,lcj,klbj->kbc", p, sigma2, B, e_U))
         + U
     )
 
@@ -173,7 +173,7 @@ def next_Y(t, parameters, ridge, B, La, Y, e_Y, p, sigma2):
     """Coefficient of the noise in Theta; axes bcj."""
     (eta,) = parameters
     return (
-        -1 * eta * (ridge * Y + La[None, :, :] + jnp.einsum("l,lb,lci,lbij->bcj", p, sigma2, B, e_Y))
+        -eta * (ridge * Y + La[None, :, :] + jnp.einsum("l,lb,lci,lbij->bcj", p, sigma2, B, e_Y))
         + Y
     )
 
