@@ -129,9 +129,11 @@ def _solved(
     cost = limit(samples, steps, scrambles, problem.fields, problem.data.clusters, tangents, sampled, two_time)
     with working("solving DMF", cost, "fewer samples, steps or scrambles", progress) as report:
         from gmsym.engine.causal_kernels import solve_causal_kernels
+        from gmsym.runtime.interrupt import reporting
 
         options = {"steps": steps, "samples": samples, "scrambles": scrambles, "seed": seed, "two_time": two_time}
-        return system, instance, alpha, solve_causal_kernels(load(system), numbers(instance, alpha), report=report, **options)
+        module, given = load(system), numbers(instance, alpha)
+        return system, instance, alpha, reporting(lambda heard: solve_causal_kernels(module, given, report=heard, **options), report)
 
 
 def numbers(instance: Instance, alpha: float) -> Any:

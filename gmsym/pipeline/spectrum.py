@@ -19,6 +19,8 @@ from gmsym.system import Spectral
 from gmsym.system.spectral import MatrixKind
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import xarray as xr
 
 
@@ -94,6 +96,7 @@ def simulate_spectrum(
     extreme: int | None = None,
     vectors: bool = True,
     seed: int = 0,
+    checkpoint: "Path | str | None" = None,
     progress: bool | None = None,
     **parameters: float,
 ) -> "xr.Dataset":
@@ -106,6 +109,7 @@ def simulate_spectrum(
         extreme: that many eigenvalues at each end, by Lanczos' method; default: all, for up to 4000 rows.
         vectors: whether overlaps are wanted; without them they are NaN.
         seed: of samples and orientations.
+        checkpoint: as `simulate`; whole replicates are kept.
         progress: show a progress bar on stderr; by default only on a terminal.
 
     Returns:
@@ -139,6 +143,7 @@ def simulate_spectrum(
             overlaps=vectors,
             seed=seed,
             replicates=replicates,
+            checkpoint=checkpoint,
             report=report,
         )
     import xarray as xr
