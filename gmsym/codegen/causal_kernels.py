@@ -28,6 +28,7 @@ from gmsym.system.causal_kernels import (
     k,
     m,
     t,
+    train_loss,
     unit,
 )
 
@@ -72,6 +73,7 @@ _NAMES = {
     Vh: "field_covariance",
     Da: "tangent",
     abar: "mean_gradient",
+    train_loss: "train_loss",
     Bk: "response",
     Gamma: "correlation",
     unit: "mixture_correlation",

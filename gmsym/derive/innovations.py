@@ -43,6 +43,7 @@ from gmsym.system.causal_kernels import (
     e_P,
     e_U,
     e_Y,
+    ell,
     f,
     fbar,
     g,
@@ -54,6 +55,7 @@ from gmsym.system.causal_kernels import (
     k,
     l,
     m,
+    mean_loss,
     omega,
     p,
     r,
@@ -62,6 +64,7 @@ from gmsym.system.causal_kernels import (
     s,
     slope,
     t,
+    train_loss,
     unit,
     xi,
 )
@@ -142,6 +145,7 @@ def _sampled(right: Sides, x: Sides, response: Response) -> tuple[Equation, ...]
         Equation(Rt(k, j, t), _memory(right), "memory: response of the field to the gradients' innovations, with Y = W La", SOURCE, "own"),
         Equation(h(k, t), _remembered(distribute(field), s, j), "local field of a sample of cluster k", SOURCE, "own"),
         Equation(abar(k, t), right[abar(k, t)], "mean gradient", SOURCE, "own"),
+        Equation(train_loss(t), right[train_loss(t)], "train loss", SOURCE, "own"),
     ]
     if response == "stein":
         # Both sides of Stein's lemma hold L_kj(s)^T: its coefficients are equal.
@@ -176,6 +180,7 @@ def _closed(right: Sides, x: Sides) -> tuple[Equation, ...]:
         (Dh(k, j, t), _remembered(coefficient(field, g(j)), s, i), "derivative of the field in its innovations"),
         (Vh(k, t), sp.Sum(Dh(k, j, t) * Transposed(Dh(k, j, t)), (j, 1, rank)), "covariance of the field"),
         (abar(k, t), _remembered(mean, s, i).xreplace(constant), "mean gradient"),
+        (train_loss(t), right[train_loss(t)].xreplace({Mean(ell(k, t), k): mean_loss(k, t)}), "train loss"),
         (Bk(k, j, t), response.xreplace(constant), "response of the gradients to the fields' innovations"),
     )
     return tuple(Equation(lhs, rhs, meaning, SOURCE, "own") for lhs, rhs, meaning in rows)

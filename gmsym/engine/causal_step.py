@@ -152,7 +152,7 @@ def _sampled(module: CausalKernelsModule, numbers: Numbers, g: Array, x: Arrays)
     if module.RESPONSE == "tangent":
         x["Da"] = given(module.tangent, x | {"A": local(module.hessian, h)})
     x["abar"], x["B"] = given(module.mean_gradient, x), given(module.response, x)
-    return x["a"], x.get("Da"), numbers.probabilities @ local(module.loss, h).mean(-1)
+    return x["a"], x.get("Da"), given(module.train_loss, x | {"ell": local(module.loss, h)})
 
 
 def _exact(module: CausalKernelsModule, numbers: Numbers, g: None, x: Arrays) -> tuple[Array, None, Array]:
@@ -164,7 +164,7 @@ def _exact(module: CausalKernelsModule, numbers: Numbers, g: None, x: Arrays) ->
     x["Dh"] = given(module.field_slope, x)
     # The loss is quadratic: its mean follows from the first two moments of the field, as that of a fresh sample does.
     loss = module.test_loss(given(module.mean_field, x), given(module.field_covariance, x), parameters)
-    return jnp.concatenate([x["abar"][..., None], x["B"]], axis=-1), None, numbers.probabilities @ loss
+    return jnp.concatenate([x["abar"][..., None], x["B"]], axis=-1), None, given(module.train_loss, x | {"mean_loss": loss})
 
 
 def _field_innovations(

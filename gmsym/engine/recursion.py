@@ -296,7 +296,7 @@ def run_program(
     """
     n, fields, clusters = sum(design.counts), module.FIELDS, module.CLUSTERS
     widest, d = max(design.counts), sum(design.sizes)
-    counts = jnp.asarray(design.counts)
+    counts = jnp.asarray(design.counts, float)
     weights = unit_weights(design) if weights is None else weights
     exists = unit_weights(design).samples
     deviation = jnp.sqrt(jnp.repeat(jnp.asarray(design.variance), np.asarray(design.sizes), axis=1, total_repeat_length=d))

@@ -77,7 +77,7 @@ def surrogate(
         from gmsym.runtime.checkpoint import Checkpoint
 
         asked = {"steps": steps, "replicates": replicates, "seed": seed}
-        kept = Checkpoint(checkpoint, signature=system.signature, values=instance.values, n=n, d=d, **asked)
+        kept = Checkpoint(checkpoint, signature=signature(system), values=instance.values, n=n, d=d, **asked)
         runs, scalars = sample_recursion(load(system), numbers, **asked, checkpoint=kept, report=report)
     attributes = {
         "problem": problem_name(problem),

@@ -108,6 +108,10 @@ class CausalKernelsModule(Protocol):
         """abar; for "exact" from Rt, fbar, m, offset, slope."""
         ...
 
+    def train_loss(self, ell, p) -> Float[Array, ""]:
+        """From the loss of each sample (k n); for "exact" from mean_loss (k)."""
+        ...
+
     def response(self, Da) -> Float[Array, "k c j"]:
         """B: response of the gradients to the fields' innovations; for "stein" from a, g, for "exact" from Df, L, Rt, slope."""
         ...

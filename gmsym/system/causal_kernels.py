@@ -45,6 +45,9 @@ W = kernel("W", "W", subscripts=1, value="cd")
 P = kernel("P", "P", subscripts=1, value="cd")  # coefficient of Theta_0 in Theta
 U = kernel("U", "U", subscripts=2, value="c")  # coefficient of mu_k in Theta
 abar = kernel("abar", r"\bar a", subscripts=1, value="c")
+ell = kernel("ell", r"\ell", subscripts=1, value="n")  # loss of a sample
+mean_loss = kernel("mean_loss", r"\bar\ell", subscripts=1)
+train_loss = kernel("train_loss", r"\mathcal{L}")
 gram = kernel("gram", r"(\mu^{\top}\mu)", subscripts=2)  # mu_k . mu_l
 offset = kernel("offset", r"a^{0}", subscripts=1, value="c")  # gradient of a quadratic loss at zero field
 slope = kernel("slope", "A", subscripts=1, value="cd")  # its Hessian

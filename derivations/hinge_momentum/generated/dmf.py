@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "8899386fca65"
+SIGNATURE = "e5aa0c35311b"
 FIELDS = 1
 CLUSTERS = 2
 BLOCKS = 1
@@ -107,6 +107,13 @@ def mean_gradient(a):
     """Mean gradient; axes kc."""
     return (
         jnp.einsum("kcn->kc", a) / a.shape[-1]
+    )
+
+
+def train_loss(ell, p):
+    """Train loss."""
+    return (
+        jnp.einsum("k,kn->", p, ell) / ell.shape[-1]
     )
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "14ae8fb78be0"
+SIGNATURE = "81be916d3bf3"
 FIELDS = 3
 CLUSTERS = 3
 BLOCKS = 1
@@ -113,6 +113,13 @@ def mean_gradient(a):
     """Mean gradient; axes kc."""
     return (
         jnp.einsum("kcn->kc", a) / a.shape[-1]
+    )
+
+
+def train_loss(ell, p):
+    """Train loss."""
+    return (
+        jnp.einsum("k,kn->", p, ell) / ell.shape[-1]
     )
 
 

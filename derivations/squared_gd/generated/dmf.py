@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "ed57b00ea0d1"
+SIGNATURE = "bfffdb82a001"
 FIELDS = 1
 CLUSTERS = 1
 BLOCKS = 1
@@ -129,6 +129,13 @@ def mean_gradient(Rt, fbar, m, offset, slope):
         jnp.einsum("kd,kcd->kc", m, slope)
         + jnp.einsum("ki,kcd,kdi->kc", fbar, slope, Rt)
         + offset
+    )
+
+
+def train_loss(mean_loss, p):
+    """Train loss."""
+    return (
+        jnp.einsum("k,k->", mean_loss, p)
     )
 
 
