@@ -183,7 +183,7 @@ def _correlation(module: CausalKernelsModule, u: Float[Array, "k i n"], v: Float
 
 
 def _mixture_correlation(module: CausalKernelsModule, x: Arrays, u: Float[Array, "k i n"], v: Float[Array, "k j n"]) -> Float[Array, "i j"]:
-    return jnp.einsum("k,kij->ij", x["p"], _correlation(module, u, v))
+    return given(module.mixture_correlation, x | _population(module, u) | _population(module, v, "_new"))
 
 
 def _over_tiles(count: Any, number: Any, carry: Any, function: Callable[..., tuple[Arrays, Any]]) -> tuple[Arrays, Any]:
@@ -217,7 +217,7 @@ def _sampled(
         means = {
             "abar": given(module.mean_gradient, here),
             "B": given(module.response, here),
-            "train_loss": numbers.probabilities @ local(module.loss, h).mean(-1),
+            "train_loss": given(module.train_loss, x | {"ell": local(module.loss, h)}),
             "along": _mixture_correlation(module, x, carry.f[i], a),
             "gram": _mixture_correlation(module, x, a, a),
         }
@@ -324,7 +324,7 @@ def _exact(module: CausalKernelsModule, numbers: Numbers, tolerance: Any, x: Arr
         noise = noise.at[:, place].set(row, mode="drop").at[:, :, place].set(row, mode="drop")
         La = La.at[c, place].add(size, mode="drop")
         count = count + new
-    return carry._replace(f=f, noise=noise, rank_a=count), La, numbers.probabilities @ loss
+    return carry._replace(f=f, noise=noise, rank_a=count), La, given(module.train_loss, x | {"mean_loss": loss})
 
 
 def _field_innovations(theta: Array, tolerance: Any, metric: Float[Array, "b x y"], e: Array, rank: Array) -> tuple[Array, Array, Array]:

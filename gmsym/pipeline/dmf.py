@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmsym import derive, schema
+from gmsym.codegen import signature
 from gmsym.errors import InputError, check_integers
 from gmsym.pipeline._cost import limit
 from gmsym.pipeline._stages import check_alpha, instance_at, load, problem_name
@@ -64,7 +65,7 @@ def solve(
         "parameters": instance.values,
         "response": system.response,
         "rank": list(solution.ranks),
-        "signature": system.signature,
+        "signature": signature(system),
         **({} if system.response == "exact" else {"samples": samples, "scrambles": scrambles, "seed": seed}),
     }
     return schema.to_dataset("theory", solution.values, solution.errors, attributes)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmsym import derive, schema
+from gmsym.codegen import signature
 from gmsym.errors import InputError, check_integers, check_positive
 from gmsym.pipeline import _cost
 from gmsym.pipeline._stages import DEVIATION, deviation_labels, load, progress_bar, say
@@ -92,7 +93,7 @@ def effective(
         "step": given.step,
         "parameters": given.instance.values,
         **shares(given.instance),
-        "signature": system.signature,
+        "signature": signature(system),
         "tolerance": tolerance,
         "solver": solver,
         "accuracy_reached": int(accuracy <= tolerance),
@@ -242,7 +243,7 @@ def fluctuations(
         variables["paths"] = (("path", *square[:2]), drawn)
     names = labels(module, len(numbers.rho))
     coordinates = {"time": ts, "time_b": ts, "statistic": names, "statistic_b": names}
-    about = {"kind": "fluctuations", "problem": f"{problem.loss.name} / online", "step": given.step, "signature": system.signature}
+    about = {"kind": "fluctuations", "problem": f"{problem.loss.name} / online", "step": given.step, "signature": signature(system)}
     return xr.Dataset(variables, coordinates, about)
 
 

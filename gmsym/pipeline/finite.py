@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmsym import derive, schema
+from gmsym.codegen import signature
 from gmsym.errors import InputError, check_integers
 from gmsym.pipeline import _cost
 from gmsym.pipeline._stages import DEVIATION, check_alpha, deviation_labels, instance_at, load, problem_name, progress_bar
@@ -76,7 +77,7 @@ def surrogate(
         from gmsym.runtime.checkpoint import Checkpoint
 
         asked = {"steps": steps, "replicates": replicates, "seed": seed}
-        kept = Checkpoint(checkpoint, signature=system.signature, values=instance.values, n=n, d=d, **asked)
+        kept = Checkpoint(checkpoint, signature=signature(system), values=instance.values, n=n, d=d, **asked)
         runs, scalars = sample_recursion(load(system), numbers, **asked, checkpoint=kept, report=report)
     attributes = {
         "problem": problem_name(problem),
@@ -89,7 +90,7 @@ def surrogate(
         "replicates": replicates,
         "seed": seed,
         "sampler": "surrogate",
-        "signature": system.signature,
+        "signature": signature(system),
     }
     means = {name: array.mean(0) for name, array in runs.items()}
     errors = {name: array.std(0, ddof=1) / np.sqrt(replicates) for name, array in runs.items()}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmsym import derive, symbols
+from gmsym.codegen import signature
 from gmsym.errors import InputError, check_integers
 from gmsym.pipeline import _cost
 from gmsym.pipeline._stages import check_alpha, load, problem_name
@@ -259,7 +260,7 @@ def labelled(system: Spectral, found: Any, alpha: float, instance: Instance) -> 
     }
     coordinates = {"z": ("z", found.z, {"long_name": "eigenvalue", "latex": "z"}), "side": ["left", "right"]}
     closed = {} if found.closed_form is None else {"closed_form": found.closed_form}
-    attributes = {**closed, "residual": found.residual, "nodes": found.nodes, "signature": system.signature}
+    attributes = {**closed, "residual": found.residual, "nodes": found.nodes, "signature": signature(system)}
     return xr.Dataset(variables, coordinates, {"kind": "spectrum", **_about(system, alpha, instance), **attributes})
 
 
