@@ -11,7 +11,7 @@ import sympy as sp
 import gmsym as gm
 from gmsym import derive
 from gmsym.comparison import fit_order
-from gmsym.problem.parser import parse_loss
+from gmsym.files.parser import parse_loss
 from gmsym.symbols import fields, labels
 
 pytestmark = pytest.mark.slow

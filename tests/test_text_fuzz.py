@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import gmsym as gm
 from gmsym import cli, derive, pipeline
 from gmsym.errors import InputError, UnprintableError
-from gmsym.problem import file as problem_file
+from gmsym.files import reader as problem_file
 from gmsym.problem import losses
 from gmsym.symbols import eta, g, h, symbol, theta, y
 

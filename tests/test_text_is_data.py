@@ -11,7 +11,7 @@ import gmsym as gm
 from gmsym import generated, printer, runtime
 from gmsym.errors import InputError
 from gmsym.printer._table import FUNCTIONS
-from gmsym.problem import file as problem_file
+from gmsym.files import reader as problem_file
 from gmsym.problem import losses
 from gmsym.symbols import eta, g, h, theta, y
 

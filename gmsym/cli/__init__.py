@@ -17,7 +17,7 @@ from gmsym.cli import spectrum as spectrum
 from gmsym.cli._app import app
 from gmsym.cli._signals import Stopped, leave, stopping
 from gmsym.errors import ComputationError, InputError, UnprintableError
-from gmsym.problem.parser import ParseError
+from gmsym.files.parser import ParseError
 
 _LONGEST = 2000  # characters of a message
 

@@ -10,7 +10,7 @@ from gmsym.cli._app import DatasetOption, ForceOption, JsonOption, QuietOption
 from gmsym.cli._input import check_targets, partial, problem_verb, progress
 from gmsym.cli._output import report
 from gmsym.errors import InputError
-from gmsym.problem.file import ProblemFile
+from gmsym.files.reader import ProblemFile
 
 if TYPE_CHECKING:
     import xarray as xr

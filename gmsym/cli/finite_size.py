@@ -9,7 +9,7 @@ from gmsym.cli._app import DatasetOption, FigureOption, ForceOption, JsonOption,
 from gmsym.cli._input import check_targets, problem_verb, progress
 from gmsym.cli._output import draw, report, write_json
 from gmsym.errors import InputError
-from gmsym.problem.file import ProblemFile
+from gmsym.files.reader import ProblemFile
 
 
 @problem_verb()

@@ -9,7 +9,7 @@ import typer
 from gmsym import writing
 from gmsym.cli._app import FileArgument, ForceOption, LossOption, OptimizerOption, SetOption, app
 from gmsym.cli._input import check_targets, read
-from gmsym.problem.file import parse_settings
+from gmsym.files.reader import parse_settings
 
 OutputOption = Annotated[Path, typer.Option("--output", metavar="FILE.ipynb", help="Where the notebook goes.")]
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from gmsym.errors import InputError
-from gmsym.problem.file import ProblemFile
+from gmsym.files.reader import ProblemFile
 from gmsym.writing import marked_notebook
 
 if TYPE_CHECKING:

@@ -43,7 +43,7 @@ class Path(NamedTuple):
     name: str  # of the coordinate
     latex: str
     values: np.ndarray  # increasing
-    at: Callable[[float], tuple[Instance, float]]  # coordinate -> (problem in numbers at a state, alpha)
+    at: Callable[[float], Instance]  # coordinate -> problem in numbers at a state
 
 
 def spectra_on(path: Path, system: Spectral, points: int, progress: bool | None) -> "xr.Dataset":
@@ -61,8 +61,7 @@ def spectra_on(path: Path, system: Spectral, points: int, progress: bool | None)
     module = load(system)
 
     def in_numbers(x: float):
-        instance, alpha = path.at(x)
-        return numbers(system, instance, alpha)
+        return numbers(system, path.at(x))
 
     states = [in_numbers(x) for x in path.values]
     least = np.max([law(module, state).sizes for state in states], axis=0).tolist()  # one compilation serves the whole path
@@ -70,8 +69,7 @@ def spectra_on(path: Path, system: Spectral, points: int, progress: bool | None)
     with working(f"spectra along {path.name}", cost, "fewer points or values", progress) as report:
         for i, (x, state) in enumerate(zip(path.values, states, strict=True)):
             found = solve_spectrum(module, state, points=points, least=least)
-            instance, alpha = path.at(x)
-            results.append(labelled(system, found, alpha, instance))
+            results.append(labelled(system, found, path.at(x)))
             crossings.append(found.edge_eigenvalues)
             report((i + 1) / len(states))
 

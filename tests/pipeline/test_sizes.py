@@ -9,7 +9,7 @@ import pytest
 import gmsym as gm
 from gmsym.errors import ComputationError, InputError
 from gmsym.pipeline import _cost, _work
-from gmsym.problem.file import _RESERVED, loads
+from gmsym.files.reader import _RESERVED, loads
 
 PROBLEM = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd())
 VALUES = {"sigma": 1.0, "mu_norm": 1.2, "eta": 1.0, "ridge": 0.05}

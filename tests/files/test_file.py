@@ -6,8 +6,8 @@ import sympy as sp
 
 from gmsym.errors import InputError
 from gmsym.problem import GaussianMixture, Loss, Optimizer, Problem, losses, optimizers
-from gmsym.problem.file import Run, Simulation, from_options, loads, parse_settings, read
-from gmsym.problem.parser import ParseError
+from gmsym.files.reader import Run, Simulation, from_options, loads, parse_settings, read
+from gmsym.files.parser import ParseError
 from gmsym.symbols import eta, g, h, symbol, t, theta, y
 
 WHOLE = """

@@ -19,7 +19,7 @@ import sympy as sp
 
 from gmsym import functions, generated, symbols
 from gmsym.errors import InputError
-from gmsym.problem._suggest import unknown
+from gmsym.files.suggest import unknown
 
 _LENGTH = 2000  # characters
 _NODES = 500  # operations, functions, names and numbers
