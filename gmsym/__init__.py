@@ -19,6 +19,7 @@ from gmsym import symbols as symbols
 from gmsym.errors import ComputationError as ComputationError
 from gmsym.errors import InputError as InputError
 from gmsym.errors import UnprintableError as UnprintableError
+from gmsym.files.parser import parse as parse
 from gmsym.problem import GaussianMixture as GaussianMixture
 from gmsym.problem import Loss as Loss
 from gmsym.problem import Optimizer as Optimizer
@@ -28,7 +29,6 @@ from gmsym.problem import Trained as Trained
 from gmsym.problem import losses as losses
 from gmsym.problem import optimizers as optimizers
 from gmsym.problem import sampling as sampling
-from gmsym.files.parser import parse as parse
 
 if TYPE_CHECKING:
     from gmsym import derive as derive

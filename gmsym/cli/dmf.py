@@ -18,8 +18,8 @@ from gmsym.cli._input import check_targets, partial, problem_verb, progress
 from gmsym.cli._output import comparison_record, draw, equation_text, exit_unless, print_comparison, report, write, write_json
 from gmsym.cli.effective import simulate_online, solve_online
 from gmsym.errors import InputError
-from gmsym.files.suggest import unknown
 from gmsym.files.reader import ProblemFile
+from gmsym.files.suggest import unknown
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -16,8 +16,8 @@ from gmsym.cli._output import draw, print_table, write_json
 from gmsym.cli.dmf import solve_limit
 from gmsym.cli.effective import solve_online
 from gmsym.errors import InputError
-from gmsym.files.suggest import unknown
 from gmsym.files.reader import ProblemFile, parse_settings
+from gmsym.files.suggest import unknown
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -1,6 +1,5 @@
 """A theory against a simulation of the same problem: the gap, its standard error, how many of them it is, and the verdict."""
 
-import html
 import json
 import math
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ import numpy as np
 import xarray as xr
 from scipy.special import ndtri, stdtr
 
+from gmsym.comparison._tables import as_html, as_text
 from gmsym.comparison.entries import entries
 from gmsym.errors import InputError
 from gmsym.schema import VARIABLES
@@ -130,22 +130,14 @@ class Comparison:
         )
 
     def __repr__(self) -> str:
-        cells = self._cells()
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells]
-        return "\n".join([self._title(), *lines, self._summary()])
+        return as_text(self._title(), self._cells(), self._summary())
 
     def _repr_html_(self) -> str:
-        head, *body = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in self._cells())
-        rows = "".join(f"<tr>{row}</tr>" for row in body)
-        return (
-            f"<p>{html.escape(self._title())}</p><table><thead><tr>{head.replace('td>', 'th>')}</tr></thead><tbody>{rows}</tbody></table>"
-            f"<p>{html.escape(self._summary())}</p>"
-        )
+        return as_html(self._title(), self._cells(), self._summary())
 
 
-def compare(theory: xr.Dataset, runs: xr.Dataset, *, times: Sequence[float] | None = None) -> Comparison:
-    """Compare a theory with a simulation of the same problem.
+def compare_trajectories(theory: xr.Dataset, runs: xr.Dataset, *, times: Sequence[float] | None = None) -> Comparison:
+    """Order parameters of a theory against those of a simulation of the same problem.
 
     Args:
         theory: a result of kind "theory".
@@ -157,11 +149,7 @@ def compare(theory: xr.Dataset, runs: xr.Dataset, *, times: Sequence[float] | No
         InputError: the two are not about the same problem, parameters and n/d (n is a rounded number: within 1/n), share no time, or
             have no standard errors.
     """
-    for name, dataset, kind in (("theory", theory, "theory"), ("runs", runs, "simulation")):
-        found = dataset.attrs.get("kind") if isinstance(dataset, xr.Dataset) else type(dataset).__name__
-        if found != kind:
-            raise InputError(f"{name} is of kind {found!r}; a result of kind {kind!r} is needed: compare(theory, runs)")
-    _check_same_problem(theory, runs)
+    check_same_problem(theory, runs)
     theory, runs = xr.align(
         theory, runs, join="inner", exclude=("cluster", "block", "field", "field_b", "teacher", "parameter", "replicate")
     )
@@ -178,14 +166,14 @@ def compare(theory: xr.Dataset, runs: xr.Dataset, *, times: Sequence[float] | No
             error[name] = np.hypot(*errors)
             scale = max(1.0, float(abs(theory[name]).max()), float(abs(runs[name]).max()))
             z[name] = xr.apply_ufunc(
-                _score, gap[name], *errors, kwargs={"freedom": freedom, "rounding": ROUNDING * scale, "allowed": rounding * scale}
+                score, gap[name], *errors, kwargs={"freedom": freedom, "rounding": ROUNDING * scale, "allowed": rounding * scale}
             )
     result = xr.Dataset(gap)
-    checked = _default_times(result["time"].values) if times is None else _checked_times(times, result)
+    checked = default_times(result["time"].values) if times is None else _checked_times(times, result)
     return Comparison(theory, runs, result, xr.Dataset(error), xr.Dataset(z), checked)
 
 
-def _score(
+def score(
     gap: np.ndarray, theory_error: np.ndarray, runs_error: np.ndarray, *, freedom: tuple[float, float], rounding: float, allowed: float
 ) -> np.ndarray:
     """gap / standard error on the normal scale, of the shape of `gap`; see `Comparison`."""
@@ -225,7 +213,9 @@ def _freedom(argument: str, dataset: xr.Dataset, count: str) -> float:
     return float(repetitions) - 1
 
 
-def _check_same_problem(theory: xr.Dataset, runs: xr.Dataset) -> None:
+def check_same_problem(theory: xr.Dataset, runs: xr.Dataset) -> None:
+    """Raises InputError unless two results are about one problem, in the same numbers, with axes of the same sizes."""
+
     def refuse(what: str, ours: Any, theirs: Any) -> None:
         raise InputError(f"theory and runs differ in {what}: {ours!r} and {theirs!r}; compare results of the same problem")
 
@@ -251,7 +241,8 @@ def _same_number(a: float | None, b: float | None) -> bool:
     return a is not None and b is not None and math.isclose(a, b, rel_tol=1e-12)
 
 
-def _default_times(common: np.ndarray) -> tuple[float, ...]:
+def default_times(common: np.ndarray) -> tuple[float, ...]:
+    """The first of common times and five up to the last, equally spaced on a logarithmic scale."""
     positions = np.geomspace(1, max(1, len(common) - 1), 5).round().astype(int)
     return tuple(common[p].item() for p in sorted({0, *positions.tolist()}) if p < len(common))
 

@@ -34,7 +34,11 @@ def _check_smooth(problem: Problem, verb: str) -> None:
         raise InputError(f"problem = {problem!r}: a Problem is needed")
     if problem.loss.kinks:
         where = ", ".join(f"{kink.locus} = 0" for kink in problem.loss.kinks)
-        raise InputError(f"loss {problem.loss.name}: its gradient jumps where {where}; {verb} needs a continuous one (use derive.surrogate)")
+        raise InputError(
+            f"loss {problem.loss.name}: its gradient jumps where {where}; {verb} needs a continuous one (use derive.surrogate)"
+        )
     if problem.loss.cusps:
         where = ", ".join(f"{locus} = 0" for locus in problem.loss.cusps)
-        raise InputError(f"loss {problem.loss.name}: its Hessian is infinite where {where}; {verb} needs a finite one (use derive.surrogate)")
+        raise InputError(
+            f"loss {problem.loss.name}: its Hessian is infinite where {where}; {verb} needs a finite one (use derive.surrogate)"
+        )

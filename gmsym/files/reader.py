@@ -34,9 +34,9 @@ import sympy as sp
 from gmsym import symbols
 from gmsym.errors import InputError
 from gmsym.files import parser
+from gmsym.files.suggest import unknown
 from gmsym.problem import losses, optimizers, sampling
 from gmsym.problem.instance import Instance
-from gmsym.files.suggest import unknown
 from gmsym.problem.loss import Loss
 from gmsym.problem.mixture import GaussianMixture
 from gmsym.problem.optimizer import Optimizer, check_schedule
@@ -300,7 +300,9 @@ def _problem_file(document: dict[str, Any], settings: Mapping[str, Any]) -> Prob
         data = _mixture(tables["mixture"], len(loss.labels))
         if not _is_explicit(tables["mixture"]):
             given = {**_SYMMETRIC, **{k: v for k, v in values.items() if k in _SYMMETRIC}, **tables["mixture"]}
-            values = _joined({k: v for k, v in values.items() if k not in _SYMMETRIC}, {k: _number_or_list(k, given[k]) for k in _SYMMETRIC})
+            values = _joined(
+                {k: v for k, v in values.items() if k not in _SYMMETRIC}, {k: _number_or_list(k, given[k]) for k in _SYMMETRIC}
+            )
     with _naming("[initial]"):
         state = {key: _expressions(key, value) for key, value in tables["initial"].items()}
         problem = Problem(data, loss, optimizer, sampling=sampled, teacher=teacher, trained=trained, **state, **ridge)
@@ -385,7 +387,9 @@ def _with_settings(tables: dict[str, dict[str, Any]], settings: Mapping[str, Any
             raise InputError(f"{key} belongs to [{places[0]}] of a problem file, which no setting reaches")
         places = [name for name in places if name not in _BY_FILE]
         if not places:
-            raise InputError(unknown("setting", key, dict.fromkeys(k for name, keys in allowed.items() if name not in _BY_FILE for k in keys)))
+            raise InputError(
+                unknown("setting", key, dict.fromkeys(k for name, keys in allowed.items() if name not in _BY_FILE for k in keys))
+            )
         parameter = {"mixture", "loss", "optimizer", "values"} & {*places}
         if parameter and len(parameter) < len(places):
             shown = " or ".join(f"{name}.{key}" for name in places)

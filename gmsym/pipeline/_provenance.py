@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmsym.errors import InputError
-from gmsym.files import ProblemFile, dumps, loads
+from gmsym.files import ProblemFile, dumps
 from gmsym.problem import AbstractProblem, Problem
 
 if TYPE_CHECKING:

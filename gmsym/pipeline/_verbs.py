@@ -197,7 +197,6 @@ def _check_values(values: Any) -> None:
 
 def _over(solver: Verb, system: Any, values: Mapping[str, Any], over: Sequence[str], options: Mapping[str, Any]) -> "xr.Dataset":
     """The result over the grid of all arrays among the values; the last one goes to the kind's own sweep, where it has one."""
-    import xarray as xr
 
     arrays = {name: _numbers(name, values[name]) for name in over}
     fixed = {name: value for name, value in values.items() if name not in arrays}

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from gmsym import printer, runtime, schema, symbols
-from gmsym.errors import ComputationError, InputError, check_integers
+from gmsym.errors import ComputationError, check_integers
 from gmsym.problem import Instance, Problem
 from gmsym.problem.design import Design, design, instance_of_size, shares
 from gmsym.runtime.checkpoint import Checkpoint
