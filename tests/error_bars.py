@@ -110,8 +110,8 @@ def dmf_cases(count: int, seed: int, samples: int = 256, steps: int = 10, famili
         system, law = chosen[index % len(chosen)]
         arguments = {"alpha": float(rng.uniform(0.5, 4.0)), "steps": steps, **law(rng)}
         try:
-            result = gm.solve(system, samples=samples, scrambles=4, seed=index, **arguments)
-            reference = gm.solve(system, samples=8 * samples, scrambles=16, seed=10**6 + index, **arguments)
+            result = gm.solve(system, arguments, samples=samples, scrambles=4, seed=index)
+            reference = gm.solve(system, arguments, samples=8 * samples, scrambles=16, seed=10**6 + index)
         except gm.ComputationError:
             yield None
             continue
@@ -157,8 +157,8 @@ def online_cases(count: int, seed: int, longest: float = 1000.0) -> Iterator[Cas
         time = float(10 ** rng.uniform(0, np.log10(longest)))
         arguments = {"time": [0.0, time / 2, time], **law(rng)}
         try:
-            result = gm.effective(system, tolerance=float(10.0 ** -rng.integers(5, 10)), **arguments)
-            reference = gm.effective(system, tolerance=1e-12, **arguments)
+            result = gm.solve(system, arguments, tolerance=float(10.0 ** -rng.integers(5, 10)))
+            reference = gm.solve(system, arguments, tolerance=1e-12)
         except gm.ComputationError:
             yield None
             continue
@@ -178,9 +178,9 @@ def simulation_cases(count: int, seed: int, steps: int = 4) -> Iterator[Case | N
         arguments = law(rng)
         try:
             size = {"n": 80, "d": 50, "steps": steps}
-            result = gm.simulate(system.problem, replicates=8, seed=index, **size, **arguments)
-            reference = gm.simulate(system.problem, replicates=240, seed=10**6 + index, **size, **arguments)
-            start = gm.solve(system, alpha=1.6, steps=1, samples=256, scrambles=2, **arguments)
+            result = gm.simulate(system.problem, {**size, **arguments}, replicates=8, seed=index)
+            reference = gm.simulate(system.problem, {**size, **arguments}, replicates=240, seed=10**6 + index)
+            start = gm.solve(system, {"alpha": 1.6, **arguments}, steps=1, samples=256, scrambles=2)
         except gm.ComputationError:
             yield None
             continue
@@ -198,8 +198,8 @@ def finite_cases(count: int, seed: int, steps: int = 4) -> Iterator[Case | None]
         rng = np.random.default_rng([seed, index])
         arguments = {"alpha": 2.0, "steps": steps, "times": [steps - 1], "samples": 1024, **law(rng)}
         try:
-            result = gm.finite_size(system.problem, populations=4, replicates=20, seed=index, **arguments)
-            reference = gm.finite_size(system.problem, populations=120, replicates=600, seed=10**6 + index, **arguments)
+            result = gm.solve(gm.derive.finite_size(system.problem), arguments, populations=4, replicates=20, seed=index)
+            reference = gm.solve(gm.derive.finite_size(system.problem), arguments, populations=120, replicates=600, seed=10**6 + index)
         except gm.ComputationError:
             yield None
             continue

@@ -49,7 +49,7 @@ def test_an_information_matrix_of_a_file(gmsym, tmp_path):
     file.write_text('[loss]\nexpression = "max(0, 1 - y*h)"\n[initial]\noverlap = [0.5, -0.5]\n[run]\nalpha = 3\n')
     status, out, _ = gmsym(file, "--matrix", "information", "--points", 20, "--json", "-")
     problem = gm.read(file)
-    expected = gm.spectrum(problem.problem, "information", alpha=3.0, points=20, **problem.values)
+    expected = gm.solve(gm.derive.spectrum(problem.problem, "information"), {"alpha": 3.0, **problem.values}, points=20)
     assert status == 0 and json.loads(out)["edges"] == expected["edge"].values.tolist()
 
 
@@ -89,8 +89,8 @@ def test_at_a_time_of_full_batch_training(gmsym):
     )
     problem = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.squared(), gm.optimizers.gd())
     values = {"eta": 0.5, "mu_norm": 1.0, "sigma": 1.0}
-    state = gm.solve(problem, alpha=4.0, steps=4, progress=False, **values).isel(time=-1)
-    expected = gm.spectrum(problem, alpha=4.0, m=state["m"].values, Q=state["Q"].values, points=20, **values)
+    state = gm.solve(problem, {"alpha": 4.0, **values}, steps=4, progress=False).isel(time=-1)
+    expected = gm.solve(gm.derive.spectrum(problem), {"alpha": 4.0, **values}, m=state["m"].values, Q=state["Q"].values, points=20)
     (outlier,) = json.loads(out)["outliers"]
     assert status == 0 and outlier["overlap"] == pytest.approx(float(expected["overlap"][0]))
     status, out, err = gmsym("--loss", "squared", "--set", "eta=0.5", "--time", "1.5")
@@ -102,8 +102,10 @@ def test_at_a_time_of_online_sgd(gmsym, tmp_path):
     file.write_text('[loss]\nname = "logistic"\n[run]\ntime = 5.0\nstep = 1.0\n')
     status, out, _ = gmsym(file, "--alpha", 4, "--time", 2, "--points", 20, "--quiet", "--json", "-")
     given = gm.read(file)
-    state = gm.effective(given.problem, time=[0.0, 2.0], step=1.0, progress=False, **given.values).isel(time=-1)
-    expected = gm.spectrum(given.problem, alpha=4.0, m=state["m"].values, Q=state["Q"].values, points=20, **given.values)
+    state = gm.solve(given.problem, {"eta": 1.0, **given.values}, time=[0.0, 2.0], progress=False).isel(time=-1)
+    expected = gm.solve(
+        gm.derive.spectrum(given.problem), {"alpha": 4.0, **given.values}, m=state["m"].values, Q=state["Q"].values, points=20
+    )
     record = json.loads(out)
     assert status == 0 and record["edges"] == [pytest.approx(edges) for edges in expected["edge"].values.tolist()]
     assert record["edges"] != json.loads(gmsym(file, "--alpha", 4, "--points", 20, "--quiet", "--json", "-")[1])["edges"]
@@ -120,8 +122,8 @@ def test_a_state_with_trained_parameters_follows_the_dynamics():
         trained=gm.Trained({"v": 0.5}),
     )
     values = {"mu_norm": 1.0, "sigma": 1.0}
-    trajectory = gm.effective(problem, time=[0.0, 1.0, 2.0, 3.0], step=0.5, progress=False, **values)
-    along = gm.spectrum_along(trajectory, problem, alpha=4.0, points=20, progress=False, **values)
+    trajectory = gm.solve(problem, {"eta": 0.5, **values}, time=[0.0, 1.0, 2.0, 3.0], progress=False)
+    along = gm.solve(gm.derive.spectrum(problem), {"alpha": 4.0, **values}, along=trajectory, points=20, progress=False)
     squared = trajectory["trained"].values[:, 0] ** 2  # the Hessian is v^2 times that of the squared loss
     np.testing.assert_allclose(along["edge"].values[:, 0, :], squared[:, None] * [[0.25, 2.25]], rtol=1e-7)
 

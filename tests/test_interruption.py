@@ -64,21 +64,21 @@ def test_an_interrupted_run_continues_to_the_same_result(name, chunks_of_three, 
 
 def test_what_is_done_is_not_done_again_and_another_computation_is_not_continued(chunks_of_three, tmp_path):
     path, given = tmp_path / "run.partial", {**FULL, "steps": 3}
-    whole = train(PROBLEM, **given, checkpoint=path)
-    assert np.array_equal(whole["Q_runs"], train(PROBLEM, **given, checkpoint=path, report=pytest.fail)["Q_runs"])
-    other = train(PROBLEM, **given, seed=1, checkpoint=path)
+    whole = train(PROBLEM, given, checkpoint=path)
+    assert np.array_equal(whole["Q_runs"], train(PROBLEM, given, checkpoint=path, report=pytest.fail)["Q_runs"])
+    other = train(PROBLEM, given, seed=1, checkpoint=path)
     assert not np.array_equal(other["test_loss_runs"], whole["test_loss_runs"])
 
 
 def test_a_checkpoint_that_is_damaged_or_foreign(tmp_path):
     path = tmp_path / "run.partial"
     given = {**FULL, "steps": 3}
-    whole = gm.simulate(PROBLEM, **given, checkpoint=path)
+    whole = gm.simulate(PROBLEM, given, checkpoint=path)
     path.write_bytes(path.read_bytes()[:-400])
-    assert np.array_equal(whole["Q_runs"], gm.simulate(PROBLEM, **given, checkpoint=path)["Q_runs"])
+    assert np.array_equal(whole["Q_runs"], gm.simulate(PROBLEM, given, checkpoint=path)["Q_runs"])
     path.write_text("mine")
     with pytest.raises(InputError, match="a file that gmsym did not write"):
-        gm.simulate(PROBLEM, **FULL, checkpoint=path)
+        gm.simulate(PROBLEM, FULL, checkpoint=path)
 
 
 def test_waiting_is_interrupted_at_once_and_passes_errors_on():

@@ -200,15 +200,12 @@ ENTRIES = {
     "teacher": lambda text: gm.Teacher([[text]]),
     "trained": lambda text: gm.Trained({text: 1.0}),
     "catalog": lambda text: losses.huber(text),
-    "value": lambda text: gm.Problem(gm.GaussianMixture.symmetric(), losses.squared(), gm.optimizers.gd()).at(**{text: 1.0}),
+    "value": lambda text: gm.Problem(gm.GaussianMixture.symmetric(), losses.squared(), gm.optimizers.gd()).at({text: 1.0}),
     "alphabet": lambda text: symbol(text),
     "sweep": lambda text: (
-        pipeline.spectrum_sweep(
-            gm.Problem(gm.GaussianMixture.symmetric(), losses.squared(), gm.optimizers.gd()),
-            over=text,
-            values=[1.0],
-            sigma=1.0,
-            mu_norm=1.0,
+        pipeline.solve(
+            derive.spectrum(gm.Problem(gm.GaussianMixture.symmetric(), losses.squared(), gm.optimizers.gd())),
+            {"sigma": 1.0, "mu_norm": 1.0, text: [1.0]},
         )
         if text not in ("alpha", "sigma", "mu_norm", "ridge", "eta")
         else None

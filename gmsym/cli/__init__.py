@@ -9,11 +9,8 @@ import sys
 from typing import NoReturn
 
 from gmsym.cli import cases as cases
-from gmsym.cli import dmf as dmf
-from gmsym.cli import effective as effective
-from gmsym.cli import finite_size as finite_size
 from gmsym.cli import notebook as notebook
-from gmsym.cli import spectrum as spectrum
+from gmsym.cli import theory as theory
 from gmsym.cli._app import app
 from gmsym.cli._signals import Stopped, leave, stopping
 from gmsym.errors import ComputationError, InputError, UnprintableError

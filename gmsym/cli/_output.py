@@ -38,35 +38,43 @@ def exit_unless(agrees: bool) -> None:
 
 
 def report(result: "xr.Dataset", json_target: str | None, quiet: bool) -> None:
-    """The last step, as JSON or as a table; with the standard deviation of a run where that is predicted."""
-    predicted = any(str(name).endswith("_deviation") for name in result)
+    """A result as JSON, or as a table: of a trajectory its last time."""
+    from gmsym import pipeline
+
     if json_target is not None:
-        from gmsym import schema
-
-        write_json(schema.last(result) | ({"deviation": schema.last_deviation(result)} if predicted else {}), json_target)
+        write_json(pipeline.record(result), json_target)
     elif not quiet:
-        from gmsym.comparison import entries, setting, size
+        from gmsym.cli import _tables
 
-        last = result.isel(time=-1)
-        found = entries(result)
-        rows = [[entry.label, f"{float(entry.of(last)):.6f}", f"{float(entry.of(last, '_error')):.1e}"] for entry in found]
-        if predicted:
-            rows = [[*row, f"{float(entry.of(last, '_deviation')):.6f}"] for row, entry in zip(rows, found, strict=True)]
-        sized = f", {size(result)}" if "d" in result.attrs else ""
-        title = f"{setting(result)}, {result.attrs['kind']}{sized}, time {last['time'].item():.6g}"
-        print_table(title, ["", "value", "standard error", *(["deviation"] if predicted else [])], rows)
+        _tables.show(result)
 
 
-def comparison_record(comparison: "Comparison") -> dict[str, Any]:
+def comparison_record(comparison: Any) -> dict[str, Any]:
     """Rows and verdict; the score of two exact values that differ is infinite, which JSON writes as null."""
+    from gmsym.comparison import Comparison
 
     def finite(value: float) -> float | None:
         return value if math.isfinite(value) else None
 
-    rows = [{"quantity": row.entry, **row._asdict(), "z": finite(row.z)} for row in comparison.table()]
-    for row in rows:
-        del row["entry"]
-    return {"rows": rows, "rms_z": comparison.rms_z, "max_abs_z": finite(comparison.max_abs_z), "agrees": bool(comparison.agrees())}
+    verdict = {"max_abs_z": finite(comparison.max_abs_z), "agrees": bool(comparison.agrees())}
+    rows = [row._asdict() for row in comparison.table()]
+    if isinstance(comparison, Comparison):
+        rows = [{"quantity": row.pop("entry"), **row} for row in rows]
+        verdict = {"rms_z": comparison.rms_z, **verdict}
+    elif getattr(comparison, "distances", None) is not None:
+        verdict = {"distances": comparison.distances.tolist(), **verdict}
+    plain = [{k: finite(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
+    return {"rows": plain, **verdict}
+
+
+def show_comparison(comparison: Any) -> None:
+    """A comparison of any kind."""
+    from gmsym.comparison import Comparison
+
+    if isinstance(comparison, Comparison):
+        print_comparison(comparison)
+    else:
+        print(repr(comparison))
 
 
 def print_comparison(comparison: "Comparison") -> None:

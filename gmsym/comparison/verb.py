@@ -36,11 +36,11 @@ def compare(theory: xr.Dataset, runs: xr.Dataset, **options: Any) -> Any:
     kinds = tuple(x.attrs.get("kind", "") if isinstance(x, xr.Dataset) else type(x).__name__ for x in (theory, runs))
     found = _BY_KINDS.get(kinds)
     if found is None:
-        first = "theory", "spectrum", "fluctuations"
-        argument, kind, needed = (
-            ("theory", kinds[0], first) if kinds[0] not in first else ("runs", kinds[1], [b for a, b in _BY_KINDS if a == kinds[0]])
-        )
-        raise InputError(
-            f"{argument} is of kind {kind!r}; a result of kind {' or '.join(map(repr, needed))} is needed: compare(theory, runs)"
-        )
+        known = [ours for ours, _ in _BY_KINDS]
+        if kinds[0] in known:
+            argument, kind, needed = "runs", kinds[1], [theirs for ours, theirs in _BY_KINDS if ours == kinds[0]]
+        else:
+            argument, kind, needed = "theory", kinds[0], known
+        allowed = " or ".join(map(repr, needed))
+        raise InputError(f"{argument} is of kind {kind!r}; a result of kind {allowed} is needed: compare(theory, runs)")
     return found(theory, runs, **options)

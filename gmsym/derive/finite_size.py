@@ -1,4 +1,4 @@
-"""Learning curves at finite size around the limit, and the refinement of the limit towards the surrogate. Source: theory.md 1.3, Panahi 2026."""
+"""Learning curves at finite size around the limit, and the limit's refinement to the surrogate. Source: theory.md 1.3, Panahi 2026."""
 
 from gmsym.derive.dmf import dmf
 from gmsym.derive.influence import influence

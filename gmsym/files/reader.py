@@ -48,8 +48,11 @@ from gmsym.problem.trained import Trained
 _TABLES = ("mixture", "loss", "optimizer", "sampling", "initial", "teacher", "trained", "values", "run", "simulation", "spectrum")
 _BY_FILE = ("teacher", "trained")  # tables whose keys no setting reaches: their names mean something else elsewhere
 # Options of the theories beside the fields of Run and Simulation; what applies is checked where one is chosen.
-_RUN_OPTIONS = ("rtol", "tolerance", "solver", "points", "times", "population", "populations", "sizes", "rounds", "paths", "two_time")
-_SIMULATION_OPTIONS = ("n", "sampler", "extreme", "vectors")
+RUN_OPTIONS = (
+    *("n", "d", "replicates", "points", "times", "two_time", "tolerance", "solver", "blocks_at", "paths"),
+    *("population", "populations", "sizes", "rounds"),
+)
+SIMULATION_OPTIONS = ("n", "points", "sampler", "extreme", "vectors")
 _ARRAYS = ("probabilities", "labels", "means_gram", "variance", "blocks")
 _SYMMETRIC = {"mu_norm": 1.0, "sigma": 1.0}
 _COMPONENTS = 64
@@ -145,7 +148,8 @@ class ProblemFile:
     run: Run
     simulation: Simulation
     matrix: Matrix
-    options: Mapping[str, Any]  # further options of a theory that were given, and those of Run and Simulation that were
+    run_options: Mapping[str, Any]  # what [run] says, beside alpha
+    simulation_options: Mapping[str, Any]  # what [simulation] says
 
     @cached_property
     def instance(self) -> Instance:
@@ -164,7 +168,7 @@ class ProblemFile:
     @property
     def n(self) -> int:
         """Samples of the simulation, alpha d to the nearest integer, where nothing else is said."""
-        return self.options.get("n") or round((self.run.alpha or 1.0) * self.simulation.d)
+        return self.simulation_options.get("n") or round((self.run.alpha or 1.0) * self.simulation.d)
 
 
 def read(
@@ -308,9 +312,8 @@ def _problem_file(document: dict[str, Any], settings: Mapping[str, Any]) -> Prob
         problem = Problem(data, loss, optimizer, sampling=sampled, teacher=teacher, trained=trained, **state, **ridge)
     alpha = swept or run.alpha or (None if online else 1.0)
     values = values if alpha is None else {**values, "alpha": alpha}
-    options = {**tables["run"], **tables["simulation"]}
-    options.pop("alpha", None)
-    file = ProblemFile(problem, values, run, simulation, matrix, options)
+    said = {key: value for key, value in tables["run"].items() if key != "alpha"}
+    file = ProblemFile(problem, values, run, simulation, matrix, said, tables["simulation"])
     if not online and swept is None and not alpha * simulation.d < 2**63:
         raise InputError(f"[run] alpha = {run.alpha} with [simulation] d = {simulation.d} asks for more samples than can be counted")
     if not online and swept is None and file.n < 1:
@@ -415,9 +418,9 @@ def _allowed(name: str, table: Mapping[str, Any], tables: Mapping[str, Mapping[s
         texts = [tables[other] for other in ("mixture", "initial", "teacher", "trained")]
         return list(dict.fromkeys([*table, *(n for n in _names_in(*_texts(texts), tables["optimizer"].get("ridge")))]))
     if name == "run":
-        return [*_own(Run), *_RUN_OPTIONS]
+        return [*_own(Run), *RUN_OPTIONS]
     if name == "simulation":
-        return [*_own(Simulation), *_SIMULATION_OPTIONS]
+        return [*_own(Simulation), *SIMULATION_OPTIONS]
     if name == "spectrum":
         return _own(Matrix)
     if name == "loss":

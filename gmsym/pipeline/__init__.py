@@ -27,8 +27,11 @@ from gmsym.pipeline.effective import crossing_time as crossing_time
 from gmsym.pipeline.effective import tune as tune
 from gmsym.pipeline.finite import at_size as at_size
 from gmsym.pipeline.notebook import notebook as notebook
-from gmsym.pipeline.spectrum import spectrum_record as spectrum_record
-from gmsym.pipeline.spectrum_path import path_record as path_record
+from gmsym.pipeline.records import record as record
+from gmsym.pipeline.tasks import compare_file as compare_file
+from gmsym.pipeline.tasks import derive_file as derive_file
+from gmsym.pipeline.tasks import simulate_file as simulate_file
+from gmsym.pipeline.tasks import solve_file as solve_file
 from gmsym.pipeline.theories import THEORIES as THEORIES
 from gmsym.pipeline.theories import Theory as Theory
 from gmsym.pipeline.training import counted as counted

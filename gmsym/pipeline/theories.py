@@ -7,6 +7,7 @@ from gmsym import derive
 from gmsym.system import (
     AbstractSystem,
     CausalKernels,
+    Equations,
     FiniteSize,
     Influence,
     IntegroDifferential,
@@ -35,7 +36,12 @@ THEORIES = {
     "effective": Theory(derive.effective, Ode, "effective dynamics of online SGD, d -> infinity"),
     "fluctuations": Theory(derive.fluctuations, Sde, "fluctuations of online SGD around the effective dynamics"),
     "spectrum": Theory(derive.spectrum, Spectral, "spectrum of the Hessian or information matrix"),
-    "gradient-flow": Theory(derive.gradient_flow, IntegroDifferential, "gradient flow, the limit of small steps", solved=False),
-    "gordon": Theory(derive.gordon, tuple, "Gordon's comparison for training, step by step", solved=False),
+    "gradient-flow": Theory(
+        lambda problem: derive.gradient_flow(derive.dmf(problem)),
+        IntegroDifferential,
+        "gradient flow, the limit of small steps",
+        solved=False,
+    ),
+    "gordon": Theory(lambda problem: derive.gordon(), Equations, "Gordon's comparison of training, two steps verified", solved=False),
     "influence": Theory(lambda problem: derive.influence(derive.surrogate(problem)), Influence, "influence functions", solved=False),
 }

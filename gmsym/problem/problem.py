@@ -143,7 +143,7 @@ class Problem(AbstractProblem):
         """Raises InputError if the problem has parts that `what`, which is about Theta and full batches only, cannot treat."""
         if self.is_online:
             raise InputError(
-                f"{what}: this problem samples online; its theory is gmsym.derive.effective, and sampling=gmsym.sampling.full()"
+                f"{what}: this problem samples online: its theory is gmsym.derive.effective; sampling=gmsym.sampling.full()"
                 " asks for full batches"
             )
         for part, present in (("teacher fields", self.teacher is not None), ("trained parameters of the loss", self.trained is not None)):
@@ -286,9 +286,7 @@ class Problem(AbstractProblem):
         step = symbols.eta if symbols.eta in self.optimizer.parameters else -self.optimizer.jacobian[0, 1].subs(symbols.t, 0)
         value = float(step.subs(bound))
         if not value > 0:
-            raise InputError(
-                f"optimizer {self.optimizer.name!r}: its step at time 0 is {value:g}; online SGD needs eta, or a positive step"
-            )
+            raise InputError(f"optimizer {self.optimizer.name!r}: its step at time 0 is {value:g}; online needs eta, or a positive step")
         return value
 
     def _initial_trained(self, bound: dict[sp.Symbol, sp.Float]) -> dict[sp.Symbol, sp.Expr]:

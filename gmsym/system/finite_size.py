@@ -14,7 +14,7 @@ from gmsym.system.recursion import Recursion
 @final
 @dataclass(frozen=True, repr=False)
 class FiniteSize(AbstractSystem):
-    """Learning curves y + bias/n + O(1/n^2) with standard deviation deviation/sqrt(n): the limit, the surrogate, and its influence functions.
+    """Learning curves y + bias/n + O(1/n^2) with standard deviation deviation/sqrt(n): the limit, the surrogate, its influence functions.
 
     y comes from the limit, the deviation from the influence functions of the surrogate, the bias from the surrogate at two sizes.
     """

@@ -28,7 +28,7 @@ def measure(benchmark, group, *, fields=1, steps=100, samples=8192, response=Non
     benchmark.group = group
     system = derive.dmf(problem(fields))
     arguments = {"alpha": 1.5, "steps": steps, "samples": samples, "scrambles": 4, **VALUES}
-    result = gm.solve(system, **arguments)  # compiles
+    result = gm.solve(system, arguments)  # compiles
     benchmark.extra_info["rank"] = result.attrs["rank"]
     benchmark.pedantic(gm.solve, args=(system,), kwargs=arguments, rounds=3)
     assert result.m.notnull().all()

@@ -37,9 +37,9 @@ def problem(name: str, state: tuple[float, float]) -> gm.Problem:
 
 def row(system, alpha: float, d: int, replicates: int) -> str:
     start = time.process_time()
-    theory = gm.spectrum(system, alpha=alpha)
+    theory = gm.solve(gm.derive.spectrum(system), {"alpha": alpha})
     spent = time.process_time() - start
-    runs = gm.simulate_spectrum(system, alpha=alpha, d=d, replicates=replicates, seed=1, progress=False)
+    runs = gm.simulate(gm.derive.spectrum(system), {"alpha": alpha}, d=d, replicates=replicates, seed=1, progress=False)
     values = runs["eigenvalue"].values
     zeros = np.abs(values) < 1e-9 * np.abs(values).max()
     atom = (zeros.sum(1) + runs.attrs["zeros"]).mean() / (values.shape[1] + runs.attrs["zeros"])

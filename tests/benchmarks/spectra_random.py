@@ -69,11 +69,13 @@ def main() -> int:
             print(f"{seed}: no problem: {error}", flush=True)
             continue
         try:
-            found = gm.spectrum(system, alpha=alpha, points=200)
+            found = gm.solve(gm.derive.spectrum(system), {"alpha": alpha}, points=200)
             missed.append(float(found["band_mass_error"].sum()))
             undecided += found.sizes["interval"] > 0
             if given.d:
-                runs = gm.simulate_spectrum(system, alpha=alpha, d=given.d, replicates=1, seed=seed, vectors=False, progress=False)
+                runs = gm.simulate(
+                    gm.derive.spectrum(system), {"alpha": alpha}, d=given.d, replicates=1, seed=seed, vectors=False, progress=False
+                )
                 distances.append(float(gm.kolmogorov(found, runs)[0]) * given.d)
                 if distances[-1] > 15:
                     print(f"{seed}: {words}: d KS = {distances[-1]:.1f}, edges {found['edge'].values.tolist()}", flush=True)

@@ -32,7 +32,7 @@ def test_the_kernel_form_read_literally_is_solved():
     """Squared loss, two clusters, two blocks, heavy ball, nine steps: all overlaps and two-time kernels to 1e-12."""
     system = derive.dmf(problem())
     values = dict(alpha=ALPHA, steps=STEPS, eta=ETA, momentum=BETA, ridge=RIDGE)
-    theory, kernels = gm.solve(system, **values), gm.kernels(system, **values)
+    theory, kernels = gm.solve(system, values), gm.solve(system, values, two_time=True)
     read = literal(system.kernel_form)
     for t in range(STEPS):
         for k in (0, 1):

@@ -46,7 +46,7 @@ class Literal:
 
     def __init__(self, problem, trained):
         self.system = derive.spectrum(problem, trained=trained)
-        self.instance = state_instance(problem, ALPHA, {}, None, None)
+        self.instance = state_instance(problem, {"alpha": ALPHA}, None, None)
         self.shown = {equation.lhs: equation.rhs for equation in self.system.equations()}
         self.size, self.extra = self.system.A.rows, len(trained)
         self.sym = S.letters(self.size, self.system.blocks)
@@ -186,8 +186,8 @@ def case(request):
     )
     literal = Literal(problem, trained)
     module = pipeline.load(literal.system)
-    nodes = law(module, numbers(literal.system, literal.instance, ALPHA))
-    return literal, module, nodes, gm.spectrum(literal.system, alpha=ALPHA)
+    nodes = law(module, numbers(literal.system, literal.instance))
+    return literal, module, nodes, gm.solve(gm.derive.spectrum(literal.system), {"alpha": ALPHA})
 
 
 def test_the_transform_and_the_density_off_the_axis(case):

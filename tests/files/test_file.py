@@ -5,9 +5,9 @@ import pytest
 import sympy as sp
 
 from gmsym.errors import InputError
-from gmsym.problem import GaussianMixture, Loss, Optimizer, Problem, losses, optimizers
-from gmsym.files.reader import Run, Simulation, from_options, loads, parse_settings, read
 from gmsym.files.parser import ParseError
+from gmsym.files.reader import Run, Simulation, from_options, loads, parse_settings, read
+from gmsym.problem import GaussianMixture, Loss, Optimizer, Problem, losses, optimizers
 from gmsym.symbols import eta, g, h, symbol, t, theta, y
 
 WHOLE = """
@@ -82,7 +82,7 @@ def test_symmetric_mixture_in_a_file():
 
 def test_vector_labels_bring_one_hot_clusters():
     problem = from_options("softmax", "gd", {"classes": 4, "eta": 1.0, "mu_norm": 2.0}).problem
-    instance = problem.at(eta=1.0, mu_norm=2.0, sigma=0.5)
+    instance = problem.at({"eta": 1.0, "mu_norm": 2.0, "sigma": 0.5})
     np.testing.assert_array_equal(instance.labels, np.eye(4))
     np.testing.assert_array_equal(instance.means_gram, 4 * np.eye(4))
     np.testing.assert_array_equal(instance.variance, [[0.25]] * 4)

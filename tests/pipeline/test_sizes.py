@@ -8,8 +8,8 @@ import pytest
 
 import gmsym as gm
 from gmsym.errors import ComputationError, InputError
-from gmsym.pipeline import _cost, _work
 from gmsym.files.reader import _RESERVED, loads
+from gmsym.pipeline import _cost, _work
 
 PROBLEM = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd())
 VALUES = {"sigma": 1.0, "mu_norm": 1.2, "eta": 1.0, "ridge": 0.05}
@@ -60,7 +60,7 @@ def test_numbers_out_of_range_and_sizes_that_do_not_fit_are_refused(verb, system
 
 def test_a_text_is_no_tolerance():
     with pytest.raises(InputError, match="tolerance = '3'"):
-        gm.effective(PROBLEM, time=1.0, step=1.0, tolerance="3", **ONLINE)
+        gm.solve(PROBLEM, {"eta": 1.0, **ONLINE}, time=1.0, tolerance="3")
 
 
 @pytest.mark.parametrize(
@@ -87,10 +87,10 @@ def test_a_chain_of_many_steps_is_refused_by_its_time(monkeypatch):
     monkeypatch.setenv("GMSYM_MEMORY", "24")
     given = {"d": 10**10, "time": 20.0, "step": 1.0, "replicates": 2, "sampler": "chain", **ONLINE}
     with pytest.raises(InputError, match=r"online SGD takes about 37.4 days; 24 h is allowed: a shorter time"):
-        gm.simulate_online(PROBLEM, **given)
+        gm.simulate(PROBLEM, given)
     monkeypatch.setenv("GMSYM_DAYS", "-1")
     with pytest.raises(InputError, match="GMSYM_DAYS = '-1' in the environment: a positive number"):
-        gm.simulate_online(PROBLEM, **given)
+        gm.simulate(PROBLEM, given)
 
 
 def test_the_limits_are_those_of_the_control_group(monkeypatch, tmp_path):

@@ -19,7 +19,7 @@ def squared():
 )
 def test_the_transition_of_a_covariance_with_a_spike(over, values, given, expected):
     """The outlier of 1 + |mu|^2 detaches where |mu|^4 = 1/alpha, from the edge (1 + alpha^{-1/2})^2."""
-    found = gm.spectrum_sweep(squared(), over=over, values=values, points=32, sigma=1.0, **given)
+    found = gm.solve(gm.derive.spectrum(squared()), {"sigma": 1.0, **given, over: values}, points=32)
     (place,) = found[f"transition_{over}"].values
     assert place == pytest.approx(expected, abs=1e-5)
     alpha = place if over == "alpha" else given["alpha"]
@@ -46,4 +46,4 @@ def test_the_transition_of_a_covariance_with_a_spike(over, values, given, expect
 )
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(gm.InputError, match=message):
-        gm.spectrum_sweep(squared(), **{"values": [1.0, 2.0], "sigma": 1.0, "mu_norm": 0.8, **arguments})
+        gm.solve(gm.derive.spectrum(squared()), {"values": [1.0, 2.0], "sigma": 1.0, "mu_norm": 0.8, **arguments})

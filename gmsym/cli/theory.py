@@ -1,0 +1,156 @@
+"""Verbs of a problem: derive, codegen, solve, simulate, compare, plot; `--theory` chooses another theory than the natural one."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gmsym import writing
+from gmsym.cli._app import (
+    DatasetOption,
+    FigureOption,
+    ForceOption,
+    JsonOption,
+    QuietOption,
+    TextOption,
+    TheoryOption,
+)
+from gmsym.cli._input import check_targets, partial, problem_verb, progress
+from gmsym.cli._output import comparison_record, draw, equation_text, exit_unless, report, show_comparison, write, write_json
+from gmsym.errors import InputError
+from gmsym.files import ProblemFile
+from gmsym.files.suggest import unknown
+
+
+@problem_verb()
+def derive(
+    given: ProblemFile,
+    theory: TheoryOption = None,
+    style: Annotated[str, typer.Option("--format", help="latex or text.")] = "text",
+    output: TextOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Print the equations of a problem."""
+    if style not in ("latex", "text"):
+        raise InputError(f"--format: {unknown('format', style, ['latex', 'text'])}")
+    check_targets(force, output=(output,))
+    from gmsym import pipeline
+
+    system = pipeline.derive_file(given, theory)
+    equations = system.equations() if hasattr(system, "equations") else system
+    text = equations.latex() if style == "latex" else "\n\n".join(map(equation_text, equations))
+    write(text, output, f"{'%' if style == 'latex' else '#'} {writing.MARK}\n")
+
+
+@problem_verb()
+def codegen(
+    given: ProblemFile,
+    theory: TheoryOption = None,
+    output: TextOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Print the generated JAX module of a problem."""
+    check_targets(force, output=(output, ".py"))
+    from gmsym import pipeline
+    from gmsym.codegen import source
+
+    write(source(pipeline.derive_file(given, theory)).rstrip("\n"), output)
+
+
+@problem_verb()
+def solve(
+    given: ProblemFile,
+    theory: TheoryOption = None,
+    json_target: JsonOption = None,
+    output: DatasetOption = None,
+    figure: FigureOption = None,
+    force: ForceOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Solve the theory of a problem: by default DMF, or the effective dynamics of one that samples online."""
+    _ = given.instance  # refuses bad numbers before anything is computed
+    check_targets(force, json=(json_target,), output=(output, ".nc"), figure=(figure, ".png", ".svg", ".pdf"))
+    from gmsym import pipeline
+
+    result = pipeline.solve_file(given, theory, **partial(output), progress=progress(quiet))
+    _finish(result, json_target, output, figure, quiet)
+
+
+@problem_verb()
+def simulate(
+    given: ProblemFile,
+    theory: TheoryOption = None,
+    json_target: JsonOption = None,
+    output: DatasetOption = None,
+    figure: FigureOption = None,
+    force: ForceOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Train on generated data in d dimensions; with --theory spectrum, diagonalise generated matrices."""
+    _ = given.instance
+    check_targets(force, json=(json_target,), output=(output, ".nc"), figure=(figure, ".png", ".svg", ".pdf"))
+    from gmsym import pipeline
+
+    result = pipeline.simulate_file(given, theory, **partial(output), progress=progress(quiet))
+    _finish(result, json_target, output, figure, quiet)
+
+
+@problem_verb()
+def compare(
+    given: ProblemFile,
+    theory: TheoryOption = None,
+    json_target: JsonOption = None,
+    output: DatasetOption = None,
+    figure: FigureOption = None,
+    force: ForceOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Solve and simulate, and say how many standard errors lie between; exit status 1 if they disagree."""
+    _ = given.instance
+    check_targets(force, json=(json_target,), output=(output, ".nc"), figure=(figure, ".png", ".svg", ".pdf"))
+    from gmsym import pipeline
+
+    found = pipeline.compare_file(given, theory, **partial(output), progress=progress(quiet))
+    if output is not None:
+        writing.write_datasets({"theory": found.theory, "simulation": found.runs}, output)
+        partial(output)["checkpoint"].unlink(missing_ok=True)
+    if figure is not None:
+        from gmsym.plotting import plot as picture
+
+        draw(lambda: picture(found.theory, found.runs), figure)
+    if json_target is not None:
+        write_json(comparison_record(found.comparison), json_target)
+    elif not quiet:
+        show_comparison(found.comparison)
+    exit_unless(found.comparison.agrees())
+
+
+@problem_verb()
+def plot(
+    given: ProblemFile,
+    theory: TheoryOption = None,
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="The figure: .png, .svg or .pdf.")] = Path("gmsym_plot.png"),
+    force: ForceOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Solve the theory of a problem and draw it."""
+    _ = given.instance
+    check_targets(force, output=(output, ".png", ".svg", ".pdf"))
+    from gmsym import pipeline
+    from gmsym.plotting import plot as picture
+
+    result = pipeline.solve_file(given, theory, progress=progress(quiet))
+    draw(lambda: picture(result), output)
+    if not quiet:
+        print(f"Written to {output}")
+
+
+def _finish(result: Any, json_target: str | None, output: Path | None, figure: Path | None, quiet: bool) -> None:
+    if output is not None:
+        writing.write_datasets({None: result}, output)
+        partial(output)["checkpoint"].unlink(missing_ok=True)
+    if figure is not None:
+        from gmsym.plotting import plot as picture
+
+        draw(lambda: picture(result), figure)
+    report(result, json_target, quiet)
