@@ -17,7 +17,7 @@ def demo(
     force: ForceOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Derive, solve, simulate and compare the logistic case; writes a figure, a table and the generated code."""
+    """Do the main job on the logistic case; writes three files."""
     from gmsym import pipeline
 
     comparison = pipeline.demo(output, progress=progress(quiet), force=force)
@@ -32,7 +32,10 @@ def build(
     folders: Annotated[list[Path] | None, typer.Argument(metavar="CASE...", help="Case folders. Default: all in ./derivations.")] = None,
     force: ForceOption = False,
 ) -> None:
-    """Regenerate the generated modules and manifests of case folders. This executes the problem.py of each case: see SECURITY.md."""
+    """Regenerate case folders; executes their problem.py.
+
+    The generated modules and manifests are written anew. Running the problem.py of each case runs its Python: see SECURITY.md.
+    """
     cases = folders or sorted(path.parent for path in Path("derivations").glob("*/problem.py"))
     if not cases:
         raise InputError("there is no case in ./derivations; give case folders, each with a problem.py")

@@ -23,7 +23,7 @@ def notebook(
     output: OutputOption = Path("gmsym_study.ipynb"),
     force: ForceOption = False,
 ) -> None:
-    """Write a notebook that derives, solves, simulates and compares a problem; run it in JupyterLab."""
+    """Write a notebook that does all of this, to run and to change."""
     given = read(file, loss, optimizer, settings)
     _ = given.instance
     check_targets(force, output=(output, ".ipynb"))

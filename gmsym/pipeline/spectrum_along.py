@@ -107,15 +107,15 @@ def _states(trajectory: Any, problem: Problem, values: Mapping[str, float]) -> C
             by_block = f", {name} within each of {blocks} blocks of coordinates" if blocks > 1 else ""
             held = ", ".join(map(str, trajectory.data_vars))
             raise InputError(f"along lacks the variable {kept[name]!r}{by_block}; it holds {held}")
-        values = trajectory[kept[name]].transpose("time", ...).values
-        if values.shape[1:] != shape:
-            raise InputError(f"along: {kept[name]} has shape {values.shape}; (time, {', '.join(map(str, shape))}) is needed")
-        splines[name] = CubicSpline(time, values)
+        held = trajectory[kept[name]].transpose("time", ...).values
+        if held.shape[1:] != shape:
+            raise InputError(f"along: {kept[name]} has shape {held.shape}; (time, {', '.join(map(str, shape))}) is needed")
+        splines[name] = CubicSpline(time, held)
     own = {s.name: trajectory[s.name] for s in problem.loss.parameters if s.name in trajectory and trajectory[s.name].dims == ("time",)}
     if "trained" in trajectory:
         own |= {str(name): trajectory["trained"].sel(parameter=name) for name in trajectory["parameter"].values}
     names, given = list(own), dict(values)
-    splines |= {name: CubicSpline(time, values.values) for name, values in own.items()}
+    splines |= {name: CubicSpline(time, curve.values) for name, curve in own.items()}
 
     def at(t: float) -> Any:
         state = {name: spline(t) for name, spline in splines.items()}

@@ -135,6 +135,8 @@ def state_at(given: ProblemFile, time: float, progress: bool | None = None) -> d
 
 def _values(given: ProblemFile, system: AbstractSystem) -> dict[str, Any]:
     values = dict(given.values)
+    if isinstance(system, Recursion) and given.run_options.get("n") is not None:
+        values.pop("alpha", None)  # n and d say it
     if isinstance(system, Spectral) and given.matrix.at is not None:
         values |= {k: v for k, v in state_at(given, given.matrix.at).items() if k not in ("m", "Q", "M")}
     return values
@@ -190,7 +192,9 @@ def _witness(given: ProblemFile, what: Any, checkpoint: Path | None, progress: b
             listed = ", ".join(x for x in allowed if x not in ("progress", "checkpoint"))
             raise InputError(f"[simulation] {name}: allowed here are {listed}")
         options[name] = value
-    values = _values(given, what) if isinstance(what, AbstractSystem) else given.values
+    values = _values(given, what) if isinstance(what, AbstractSystem) else dict(given.values)
+    if given.simulation_options.get("n") is not None:
+        values.pop("alpha", None)  # n and d say it
     return simulate(what, values, **options, **_kept(kind, "simulate", checkpoint), progress=progress)
 
 
