@@ -77,7 +77,7 @@ def test_the_chain_at_small_d_agrees_and_rejects_the_limit(case):
     """d = 40 for logistic and taught, 160 for XOR, whose test loss hardly fluctuates: 8000 runs."""
     build, setting = CASES[case]
     d = 160 if case == "xor" else 40
-    setting = setting | {"step": 0.5 if case == "xor" else 1.0}  # recorded times are then whole numbers of steps
+    setting = setting | {"eta": 0.5 if case == "xor" else 1.0}  # recorded times are then whole numbers of steps
     runs = gm.simulate(build(), setting, d=d, time=3.0, replicates=8000, points=4, seed=8, sampler="chain")
     limit, finite = (gm.solve(build(), setting, time=runs["time"].values, d=size, tolerance=1e-7) for size in (None, d))
     z, ratios = gaps(finite, runs)
@@ -96,7 +96,7 @@ def test_the_chain_at_small_d_agrees_and_rejects_the_limit(case):
 )
 def test_bad_dimensions_are_named(arguments, message):
     with pytest.raises(gm.InputError, match=message):
-        gm.solve(binary(), {"eta": 1.0, "sigma": 1.0, "mu_norm": 1.0, **arguments}, time=1.0)
+        gm.solve(binary(), {"eta": 1.0, "sigma": 1.0, "mu_norm": 1.0}, time=1.0, **arguments)
 
 
 def test_losses_with_kinks_in_several_fields_have_no_bias():

@@ -4,6 +4,8 @@ Order parameters are met to the tolerance by closed forms and by finer nodes; th
 shrinks with d; without the corrector it is not.
 """
 
+from dataclasses import replace
+
 import diffrax
 import jax
 import jax.numpy as jnp
@@ -20,7 +22,7 @@ from gmsym.pipeline.effective import arrays
 from gmsym.runtime import nodes
 from gmsym.runtime.ode import State, drift
 
-LOGISTIC = {"step": 1.5, "sigma": 1.0, "mu_norm": 1.0, "ridge": 0.05}
+LOGISTIC = {"eta": 1.5, "sigma": 1.0, "mu_norm": 1.0, "ridge": 0.05}
 ONE = gm.GaussianMixture(probabilities=[1], labels=[0], means_gram=[[0]], variance=[1])
 XOR = gm.GaussianMixture(
     probabilities=[sp.Rational(1, 4)] * 4,
@@ -69,16 +71,16 @@ def typed():
 
 CASES = {
     "logistic": (binary, LOGISTIC),
-    "softmax": (softmax, {"step": 2.0, "ridge": 0.02}),
-    "xor": (xor, {"step": 0.5}),
-    "hinge": (lambda: binary(gm.losses.hinge()), {"step": 1.0, "sigma": 0.8, "mu_norm": 1.0, "ridge": 0.05}),
-    "taught": (taught, {"step": 1.0, "ridge": 0.02}),
-    "typed": (typed, {"step": 1.0, "sigma": 0.8, "mu_norm": 1.2, "ridge": 0.05}),
+    "softmax": (softmax, {"eta": 2.0, "ridge": 0.02}),
+    "xor": (xor, {"eta": 0.5}),
+    "hinge": (lambda: binary(gm.losses.hinge()), {"eta": 1.0, "sigma": 0.8, "mu_norm": 1.0, "ridge": 0.05}),
+    "taught": (taught, {"eta": 1.0, "ridge": 0.02}),
+    "typed": (typed, {"eta": 1.0, "sigma": 0.8, "mu_norm": 1.2, "ridge": 0.05}),
 }
 
 
-def loaded(problem, step, **parameters):
-    return pipeline.load(derive.effective(problem)), *arrays(problem.at({"eta": step, **parameters}))
+def loaded(problem, **values):
+    return pipeline.load(derive.effective(problem)), *arrays(problem.at(values))
 
 
 # --- accuracy ---------------------------------------------------------------------------------------------------------
@@ -126,7 +128,7 @@ def test_kinks_of_a_relu_network_cost_no_accuracy():
     problem = gm.Problem(
         XOR, loss, gm.optimizers.gd(), sampling=gm.sampling.online(), norm2=[[0.5, 0.1], [0.1, 0.4]], overlap=overlap, trained=trained
     )
-    module, numbers, start = loaded(problem, 0.5)
+    module, numbers, start = loaded(problem, eta=0.5)
     assert {nature for _, nature in (*module.NODES, *module.TEST_NODES)} == {"kinked"}
     solution = solve_ode(module, numbers, start, [0.0, 2.0])
     assert solution.quadrature_error < 1e-9 and solution.errors["test_error"].max() < 1e-8
@@ -170,7 +172,7 @@ def test_steep_losses_get_more_nodes():
 
 def test_hinge_needs_no_nodes_and_has_its_closed_form():
     """E[a] = -y Phi((1 - y m)/sqrt V) and the density of the margin as mean Hessian: the drift at a state, by hand."""
-    module, numbers, start = loaded(binary(gm.losses.hinge(), norm2=2.0, overlap=[0.3, -0.3]), 1.0, sigma=0.8, mu_norm=1.0, ridge=0.0)
+    module, numbers, start = loaded(binary(gm.losses.hinge(), norm2=2.0, overlap=[0.3, -0.3]), eta=1.0, sigma=0.8, mu_norm=1.0, ridge=0.0)
     assert module.NODES == ()
     found = drift(module, jnp.asarray(0.0), start, numbers, ())
     m, q, s2 = 0.3, 2.0, 0.64
@@ -187,7 +189,7 @@ def test_kinks_without_a_derivative_go_by_regression():
     )
     system = derive.effective(problem)
     assert system.response == "regression"
-    module, numbers, start = loaded(problem, 1.0)
+    module, numbers, start = loaded(problem, eta=1.0)
     sets = tuple(nodes.rule(*kind, 3) for kind in module.NODES)
     found = float(drift(module, jnp.asarray(0.0), start, numbers, sets).Q[0, 0])
     h = np.sqrt(1.3) * np.random.default_rng(0).standard_normal(10**6)
@@ -273,32 +275,32 @@ def test_tuning_finds_the_best_step_of_least_squares():
     best, history = gm.tune(problem, {"eta": 0.3, **setting}, ["eta"], samples=3.0)
     losses = {
         c: float(gm.solve(problem, {"eta": c, **setting}, time=3.0 * c)["test_loss"][-1])
-        for c in (0.9 * best["step"], best["step"], 1.1 * best["step"])
+        for c in (0.9 * best["eta"], best["eta"], 1.1 * best["eta"])
     }
-    assert min(losses, key=losses.get) == best["step"]
-    assert history[-1] < history[0] and np.isclose(history[-1], losses[best["step"]], atol=1e-6)
+    assert min(losses, key=losses.get) == best["eta"]
+    assert history[-1] < history[0] and np.isclose(history[-1], losses[best["eta"]], atol=1e-6)
 
 
 @pytest.mark.slow
 def test_tuning_the_error_of_a_taught_classifier():
     """The step of least test error, against a scan of arccos(M/sqrt(Q T))/pi."""
     best, history = gm.tune(taught(), {"eta": 0.5, "ridge": 0.0}, ["eta"], samples=2.0, objective="test_error")
-    module, numbers, start = loaded(taught(), 1.0, ridge=0.0)
+    module, numbers, start = loaded(taught(), eta=1.0, ridge=0.0)
     errors = {}
-    for c in (0.9 * best["step"], best["step"], 1.1 * best["step"]):
+    for c in (0.9 * best["eta"], best["eta"], 1.1 * best["eta"]):
         found = solve_ode(module, numbers._replace(step=jnp.asarray(c)), start, [0.0, 2.0 * c]).values
         errors[c] = np.arccos(found["M"][-1, 0, 0] / np.sqrt(found["Q"][-1, 0, 0])) / np.pi
-    assert min(errors, key=errors.get) == best["step"]
-    assert history[-1] < history[0] and np.isclose(history[-1], errors[best["step"]], atol=1e-6)
+    assert min(errors, key=errors.get) == best["eta"]
+    assert history[-1] < history[0] and np.isclose(history[-1], errors[best["eta"]], atol=1e-6)
 
 
 # --- against online SGD -----------------------------------------------------------------------------------------------
 
 
-def gap(problem, d, *, corrector=1.0, replicates=48, time=4.0, sampler="chain", step, **parameters):
+def gap(problem, d, *, corrector=1.0, replicates=48, time=4.0, sampler="chain", **values):
     """(root mean square of z, largest |z|, root mean square gap) over the state at the recorded times after 0."""
-    runs = gm.simulate(problem, {"eta": step, **parameters}, d=d, time=time, replicates=replicates, points=5, seed=3, sampler=sampler)
-    module, numbers, start = loaded(problem, step, **parameters)
+    runs = gm.simulate(problem, values, d=d, time=time, replicates=replicates, points=5, seed=3, sampler=sampler)
+    module, numbers, start = loaded(problem, **values)
     numbers = numbers._replace(corrector=jnp.asarray(corrector))
     found = solve_ode(module, numbers, start, runs["time"].values, tolerance=1e-7).values
     gaps, scores = [], []
@@ -362,22 +364,22 @@ def test_single_runs_come_closer_like_the_root_of_d(case):
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("values", "options", "message"),
     [
-        ({"step": 0}, "step = 0: a positive number c"),
-        ({"step": None}, "step = None"),
-        ({"time": -1.0}, "time = -1.0: a positive final time"),
-        ({"time": [1.0, 2.0]}, "increasing times that start at 0"),
-        ({"eta": 2.0}, "in online SGD eta is the step c"),
-        ({"sigma": None}, "sigma = None"),
-        ({"tolerance": 0.0}, "tolerance = 0.0"),
-        ({"solver": "euler"}, "solver = 'euler'; allowed are tsit5, kvaerno5"),
-        ({"momentum": 0.5}, "unknown parameter 'momentum'"),
+        ({"eta": 0}, {}, "eta = 0: a positive number"),
+        ({"eta": None}, {}, "eta = None"),
+        ({}, {"time": -1.0}, "time = -1.0: a positive final time"),
+        ({}, {"time": [1.0, 2.0]}, "increasing times that start at 0"),
+        ({"step": 2.0}, {}, "unknown parameter 'step'"),
+        ({"sigma": None}, {}, "sigma = None"),
+        ({}, {"tolerance": 0.0}, "tolerance = 0.0"),
+        ({}, {"solver": "euler"}, "solver = 'euler'; allowed are tsit5, kvaerno5"),
+        ({"momentum": 0.5}, {}, "unknown parameter 'momentum'"),
     ],
 )
-def test_bad_arguments_are_named(change, message):
+def test_bad_arguments_are_named(values, options, message):
     with pytest.raises(gm.InputError, match=message):
-        gm.solve(binary(), {"time": 1.0, **LOGISTIC, **change})
+        gm.solve(binary(), {**LOGISTIC, **values}, **{"time": 1.0, **options})
 
 
 def test_problems_that_are_not_for_online_sgd_are_refused():
@@ -385,11 +387,13 @@ def test_problems_that_are_not_for_online_sgd_are_refused():
         derive.effective(
             gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.heavy_ball(), sampling=gm.sampling.online())
         )
+    with pytest.raises(gm.InputError, match=r"this problem trains on full batches; sampling=gmsym.sampling.online\(\)"):
+        derive.effective(replace(binary(), sampling=gm.sampling.full()))
     for verb in (derive.dmf, derive.surrogate):
         with pytest.raises(gm.InputError, match="does not treat trained parameters"):
-            verb(xor())
+            verb(replace(xor(), sampling=gm.sampling.full()))
     with pytest.raises(gm.InputError, match="does not treat teacher fields"):
-        gm.simulate(taught(), {"ridge": 0.0, "eta": 1.0}, n=100, d=50, steps=3)
+        gm.simulate(replace(taught(), sampling=gm.sampling.full()), {"ridge": 0.0, "eta": 1.0}, n=100, d=50, steps=3)
 
 
 def test_an_error_without_a_gradient_is_not_tuned():

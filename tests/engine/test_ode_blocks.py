@@ -10,7 +10,7 @@ import gmsym as gm
 from tests.engine.test_ode import LOGISTIC, binary
 
 MEANS = {"probabilities": [0.4, 0.6], "labels": [1, -1], "means_gram": [[1.44, -0.5], [-0.5, 1.0]]}
-SETTING = {"step": 1.5, "ridge": 0.05}
+SETTING = {"eta": 1.5, "ridge": 0.05}
 
 
 def mixed(variance, fractions, loss=None, **options):
@@ -94,7 +94,7 @@ def test_hinge_follows_equations_integrated_by_scipy():
             margin = (1 - y[k] * m[:, k].sum()) / deviation
             below, density = scipy.stats.norm.cdf(margin), scipy.stats.norm.pdf(margin) / deviation
             a = -y[k] * below
-            change = change - 2 * p[k] * (a * m[:, k] + density * variance[k] * Q) + SETTING["step"] * rho * p[k] * variance[k] * below
+            change = change - 2 * p[k] * (a * m[:, k] + density * variance[k] * Q) + SETTING["eta"] * rho * p[k] * variance[k] * below
             drift = drift - p[k] * (a * np.outer(rho, gram[k]) + density * variance[k][:, None] * m)
         return np.concatenate([change, drift.ravel()])
 
@@ -120,7 +120,7 @@ def test_sums_over_blocks_cross_and_tuning_lowers_the_loss():
     value = gm.solve(apart(), SETTING, time=[0.0, 1.0])["m"].isel(time=-1, cluster=0).item()
     assert abs(gm.crossing_time(apart(), SETTING, "m", (0, 0), value, time=3.0) - 1.0) < 1e-7
     best, history = gm.tune(apart(), {"eta": 0.3, "ridge": 0.05}, ["eta"], samples=3.0)
-    assert best["step"] != 0.3 and history[-1] < history[0]
+    assert best["eta"] != 0.3 and history[-1] < history[0]
 
 
 # --- against online SGD -----------------------------------------------------------------------------------------------

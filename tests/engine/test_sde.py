@@ -8,6 +8,7 @@ import sympy as sp
 import gmsym as gm
 from gmsym import derive, pipeline
 from gmsym.calculus.kernels import Transposed
+from gmsym.comparison import measured_fluctuations
 from gmsym.engine import sde as engine
 from gmsym.pipeline.effective import arrays
 from gmsym.runtime import nodes
@@ -18,7 +19,7 @@ from tests.engine.test_ode import LOGISTIC, XOR, binary, xor
 
 def measured(problem, d, replicates, time, points, **setting):
     runs = gm.simulate(problem, setting, d=d, time=time, replicates=replicates, points=points, seed=5, sampler="chain")
-    return gm.measured_fluctuations(runs)
+    return measured_fluctuations(runs)
 
 
 def scores(theory, found):
@@ -61,7 +62,7 @@ def test_without_the_noise_of_the_corrector_the_volatility_of_q_is_too_large():
     """c sigma^2 a a^T goes against h a^T + a h^T: left out of the increment of Q it nearly doubles its variance, and no other's."""
     module, (numbers, start) = (
         pipeline.load(derive.fluctuations(binary())),
-        arrays(binary().at({"eta": 1.5, **{"sigma": 1.0, "mu_norm": 1.0}})),
+        arrays(binary().at({"eta": 1.5, "sigma": 1.0, "mu_norm": 1.0})),
     )
     start = start._replace(Q=jnp.array([[2.3]]), m=jnp.array([[1.3], [-1.3]]))
     rule = nodes.rule(1, "smooth", 0)
@@ -115,7 +116,7 @@ def taught_blocks():
 def test_the_volatility_by_block_is_the_covariance_of_sampled_increments():
     """The fields of both blocks sampled, no Gaussian conditioning; each entry within 1% of the largest."""
     problem, step, rho, count = taught_blocks(), 0.8, np.array([0.25, 0.75]), 500_000
-    module, (numbers, start) = pipeline.load(derive.fluctuations(problem)), arrays(problem.at({"eta": step, **{"ridge": 0.1}}))
+    module, (numbers, start) = pipeline.load(derive.fluctuations(problem)), arrays(problem.at({"eta": step, "ridge": 0.1}))
     start = start._replace(Q=start.Q * jnp.array([0.5, 1.5])[:, None, None], m=start.m * jnp.array([1.3, 0.8])[:, None, None])
     found = step * np.asarray(engine.moments(module, jnp.asarray(0.0), start, numbers, nodes.rule(*module.SAMPLE_NODES, 1)).volatility)
     names = "Q_b[0] Q_b[1] m_b[0;0] m_b[0;1] m_b[1;0] m_b[1;1] M_b[0;0] M_b[1;0]"
@@ -141,7 +142,7 @@ def test_the_volatility_by_block_is_the_covariance_of_sampled_increments():
 @pytest.mark.slow
 def test_variances_by_block_are_those_measured():
     """d = 800, 2000 runs of the chain: variances of all overlaps of both blocks, 5% on average and each within its error."""
-    problem, setting = taught_blocks(), {"step": 0.8, "ridge": 0.1}
+    problem, setting = taught_blocks(), {"eta": 0.8, "ridge": 0.1}
     found = measured(problem, 800, 2000, 3.0, 4, **setting)
     theory = gm.solve(gm.derive.fluctuations(problem), setting, time=found["time"].values)
     assert theory["statistic"].values.tolist() == found["statistic"].values.tolist()
@@ -156,7 +157,7 @@ def test_the_critical_diffusion_of_xor():
     loss = gm.Loss("xor_bce", gm.parse(f"log(1 + exp({network})) - (1 + y)/2*({network})"), readout=network)
     trained = gm.Trained({"v0": 0.5, "v1": -0.4, "bias": 0.1})
     problem = gm.Problem(XOR, loss, gm.optimizers.gd(), sampling=gm.sampling.online(), norm2=[[0.6, 0.1], [0.1, 0.5]], trained=trained)
-    found = measured(problem, 2000, 3000, 4.0, 5, step=1.5)
+    found = measured(problem, 2000, 3000, 4.0, 5, eta=1.5)
     theory = gm.solve(gm.derive.fluctuations(problem), {"eta": 1.5}, time=found["time"].values, paths=3000)
     overlaps = [name for name in theory["statistic"].values if name.startswith("m")]
     assert float(abs(theory["mean"].sel(statistic=overlaps)).max()) < 1e-12
@@ -174,7 +175,7 @@ def test_a_stable_fixed_point_has_its_stationary_covariance():
     assert np.allclose(theory["covariance"].values[1], theory["covariance"].values[2], rtol=1e-4)
     module, (numbers, start) = (
         pipeline.load(derive.fluctuations(binary())),
-        arrays(binary().at({"eta": 1.5, **{k: v for k, v in setting.items() if k != "step"}})),
+        arrays(binary().at(setting)),
     )
     at = engine.solve_fluctuations(module, numbers, start, [0.0, 60.0])
     residual = at.jacobian[-1] @ at.covariance[-1] + at.covariance[-1] @ at.jacobian[-1].T + at.volatility[-1]
@@ -185,7 +186,7 @@ def test_bad_arguments_are_named():
     with pytest.raises(gm.InputError, match=r"initial has shape \(2, 2\); \(3, 3\) is needed: Q, m\[0\], m\[1\]"):
         gm.solve(gm.derive.fluctuations(binary()), LOGISTIC, time=1.0, initial=np.eye(2))
     with pytest.raises(gm.InputError, match="a simulation of online SGD with the values of its replicates"):
-        gm.measured_fluctuations(gm.solve(binary(), LOGISTIC, time=1.0))
+        measured_fluctuations(gm.solve(binary(), LOGISTIC, time=1.0))
 
 
 F_k = next(iter(sigma2(sp.Symbol("k", integer=True, positive=True)).args))

@@ -132,12 +132,20 @@ def test_initial_states_that_cannot_be(initial):
         problem.at({"sigma": 1.0, "mu_norm": 1.0, "eta": 1.0})
 
 
-@pytest.mark.parametrize("name", ["v", "m_0", "Q_0_1", "n", "seed", "samples"])
+@pytest.mark.parametrize("name", ["v", "m_0", "Q_0_1"])
 def test_a_parameter_with_the_name_of_something_else_is_refused(name):
-    """A state variable, a moment of the derived means, or an argument of a verb: two things of one name give wrong numbers silently."""
+    """A state variable or a moment of the derived means: two things of one name give wrong numbers silently."""
     loss = Loss("named", sp.Symbol(name) * sp.log(1 + sp.exp(-symbols.y * symbols.h)))
     with pytest.raises(InputError, match=name):
         Problem(GaussianMixture.symmetric(), loss, optimizers.heavy_ball())
+
+
+@pytest.mark.parametrize("name", ["n", "seed", "samples"])
+def test_a_parameter_may_have_the_name_of_an_option(name):
+    """Values are apart from the options of a verb."""
+    loss = Loss("named", sp.Symbol(name) * sp.log(1 + sp.exp(-symbols.y * symbols.h)))
+    problem = Problem(GaussianMixture.symmetric(), loss, optimizers.heavy_ball())
+    assert problem.at({**VALUES, name: 3.0}).parameters[name] == 3.0
 
 
 def test_a_signature_tells_problems_apart_whatever_they_are_called():
