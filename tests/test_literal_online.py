@@ -49,7 +49,7 @@ def differences(f, x):
 def test_the_law_of_the_fluctuation_is_the_one_displayed(problem):
     """Two fields, two clusters; one field, two blocks and a teacher: drift, volatility and all rates, to 1e-11."""
     system, step = derive.fluctuations(problem), 0.8
-    module, (numbers, start) = pipeline.load(system), arrays(problem.at({"eta": step, **{"ridge": 0.1}}))
+    module, (numbers, start) = pipeline.load(system), arrays(problem.at({"eta": step, "ridge": 0.1}))
     given = {
         "p": numbers.probabilities,
         "sigma2": np.asarray(numbers.sigma2).reshape(2, -1),

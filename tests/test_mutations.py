@@ -26,7 +26,7 @@ PROBIT_LIKE = gm.Loss("odd", sp.log(1 + (1 - y * h) ** 2))
 def _surrogate(problem, **values):
     def numbers(system):
         with eagerly():
-            found = gm.solve(gm.derive.surrogate(system), values, n=20, d=10, steps=4, replicates=2, progress=False)
+            found = gm.solve(system, values, n=20, d=10, steps=4, replicates=2, progress=False)
         return {name: found[name].values for name in ("m", "Q", "Q_k", "train_loss")}
 
     return Enrolled(f"surrogate, {problem.optimizer.name}", lambda: derive.surrogate(problem), numbers)

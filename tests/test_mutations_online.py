@@ -17,7 +17,7 @@ from tests.mutation import Enrolled, eagerly, outcomes, table
 
 DATA = {"probabilities": [0.4, 0.6], "labels": [1, -1], "means_gram": [[1.0, -0.3], [-0.3, 0.8]]}
 ETA, T = gm.symbols.eta, gm.symbols.t
-TAUGHT = gm.Problem(
+TAUGHT = gm.Problem(  # two blocks, a teacher, a trained parameter, a schedule
     gm.GaussianMixture(variance=[[0.5, 1.5], [0.8, 1.2]], fractions=[0.25, 0.75], **DATA),
     gm.Loss("taught", gm.parse("(v0*h - t0 - y)**2/2")),
     gm.optimizers.gd(step=ETA / (1 + T)),
@@ -26,7 +26,7 @@ TAUGHT = gm.Problem(
     teacher=gm.Teacher([[1]], overlap=[0.3], means_overlap=[[0.4, -0.2]]),
     trained=gm.Trained({"v0": 0.8}, ridge=0.2),
 )
-STATE = arrays(TAUGHT.at({"eta": 0.8, **{"ridge": 0.1}}))
+STATE = arrays(TAUGHT.at({"eta": 0.8, "ridge": 0.1}))
 TIME = jnp.asarray(0.3)
 RNG = np.random.default_rng(0)
 SIZE = len(sde.flat(STATE[1]))

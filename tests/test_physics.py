@@ -37,7 +37,8 @@ def test_block_covariances_that_differ_between_clusters():
     assert comparison.agrees(), str(comparison)
     # The same training against isotropic averages of the covariances, which the data must exclude.
     averaged = gm.GaussianMixture(probabilities=[0.5, 0.5], labels=[1, -1], means_gram=[[1.44, -0.8], [-0.8, 1.0]], variance=[1.05, 1.19])
-    wrong = gm.solve(gm.Problem(averaged, gm.losses.logistic(), gm.optimizers.heavy_ball(), overlap=[0.1, -0.1]), {"alpha": 1.5, "eta": 0.7, "momentum": 0.6, "ridge": 0.05}, steps=40)  # fmt: skip
+    problem = gm.Problem(averaged, gm.losses.logistic(), gm.optimizers.heavy_ball(), overlap=[0.1, -0.1])
+    wrong = gm.solve(problem, {"alpha": 1.5, "eta": 0.7, "momentum": 0.6, "ridge": 0.05}, steps=40)
     wrong.attrs["problem_signature"] = comparison.runs.attrs["problem_signature"]  # compared on purpose
     assert not gm.compare(wrong, comparison.runs).agrees()
 

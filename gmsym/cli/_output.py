@@ -11,6 +11,7 @@ import sympy as sp
 import typer
 
 from gmsym import writing
+from gmsym.cli._terminal import print_table
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -93,23 +94,6 @@ def print_comparison(comparison: "Comparison") -> None:
     print_table(title, ["", "theory", "simulation", "error", *(f"z({time:.6g})" for time in times)], rows)
     verdict = "agree" if comparison.agrees() else "DISAGREE"
     print(f"max |z| = {comparison.max_abs_z:.2f}, allowed {comparison.threshold():.2f}; rms z = {comparison.rms_z:.2f}: they {verdict}")
-
-
-def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for i, name in enumerate(header):
-        table.add_column(name, justify="right" if i else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    print(title)
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = 200  # nothing is cut off in a file
-    console.print(table)
 
 
 def draw(picture: Callable[[], Any], path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmsym import pipeline
-from gmsym.cli._output import print_table
+from gmsym.cli._terminal import print_table
 from gmsym.comparison import entries, setting, size
 
 if TYPE_CHECKING:

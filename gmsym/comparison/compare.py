@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pkgutil import resolve_name
-from typing import Any, NamedTuple, final
+from typing import Any, NamedTuple, NoReturn, final
 
 import numpy as np
 import xarray as xr
@@ -150,6 +150,7 @@ def compare_trajectories(theory: xr.Dataset, runs: xr.Dataset, *, times: Sequenc
             have no standard errors.
     """
     check_same_problem(theory, runs)
+    _check_same_axes(theory, runs)
     theory, runs = xr.align(
         theory, runs, join="inner", exclude=("cluster", "block", "field", "field_b", "teacher", "parameter", "replicate")
     )
@@ -214,27 +215,31 @@ def _freedom(argument: str, dataset: xr.Dataset, count: str) -> float:
 
 
 def check_same_problem(theory: xr.Dataset, runs: xr.Dataset) -> None:
-    """Raises InputError unless two results are about one problem, in the same numbers, with axes of the same sizes."""
-
-    def refuse(what: str, ours: Any, theirs: Any) -> None:
-        raise InputError(f"theory and runs differ in {what}: {ours!r} and {theirs!r}; compare results of the same problem")
-
+    """Raises InputError unless two results are about one problem, in the same numbers."""
     about, of = theory.attrs, runs.attrs
     for name in ("problem", "problem_signature"):
         if about.get(name) != of.get(name):
-            refuse(name, about.get(name), of.get(name))
+            _refuse(name, about.get(name), of.get(name))
     ours, theirs = json.loads(about["parameters"]), json.loads(of["parameters"])
     for name in sorted(ours.keys() | theirs.keys()):
         if not _same_number(ours.get(name), theirs.get(name)):
-            refuse(f"the parameter {name!r}", ours.get(name), theirs.get(name))
+            _refuse(f"the parameter {name!r}", ours.get(name), theirs.get(name))
     if "step" in about or "step" in of:
         if not _same_number(about.get("step"), of.get("step")):
-            refuse("the step of online SGD", about.get("step"), of.get("step"))
+            _refuse("the step of online SGD", about.get("step"), of.get("step"))
     elif abs(about["alpha"] - of["alpha"]) > about["alpha"] / of["n"]:
-        refuse("alpha", about["alpha"], of["alpha"])
+        _refuse("alpha", about["alpha"], of["alpha"])
+
+
+def _check_same_axes(theory: xr.Dataset, runs: xr.Dataset) -> None:
     for dimension in ("cluster", "block", "field", "teacher", "parameter"):
-        if theory.sizes.get(dimension) != runs.sizes.get(dimension):
-            refuse(f"the size of {dimension!r}", theory.sizes.get(dimension), runs.sizes.get(dimension))
+        ours, theirs = theory.sizes.get(dimension), runs.sizes.get(dimension)
+        if ours != theirs:
+            _refuse(f"the size of {dimension!r}", ours, theirs)
+
+
+def _refuse(what: str, ours: Any, theirs: Any) -> NoReturn:
+    raise InputError(f"theory and runs differ in {what}: {ours!r} and {theirs!r}; compare results of the same problem")
 
 
 def _same_number(a: float | None, b: float | None) -> bool:

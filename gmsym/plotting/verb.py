@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 
-from gmsym.comparison import Comparison, measured_fluctuations
+from gmsym.comparison import Comparison, entries, measured_fluctuations
 from gmsym.errors import InputError
 from gmsym.plotting.bands import bands
 from gmsym.plotting.curves import PALETTE, learning_curve, styled
@@ -90,12 +90,13 @@ def _over(result: xr.Dataset, quantities: Sequence[str]) -> np.ndarray:
     with styled():
         _, axes = plt.subplots(1, len(quantities), figsize=(3.2 * len(quantities), 2.6), layout="constrained", squeeze=False)
     for ax, name in zip(axes[0], quantities, strict=True):
-        curves, errors = (final[f"{name}{suffix}"].stack(curve=[d for d in final[name].dims if d != over]) for suffix in ("", "_error"))
-        for i in range(curves.sizes["curve"]):
+        for i, entry in enumerate(entries(result, [name])):
             colour = PALETTE[i % len(PALETTE)]
-            value, error = (x.isel(curve=i).values for x in (curves, errors))
-            ax.plot(final[over], value, ".-", color=colour)
+            value, error = (entry.of(final, suffix).values for suffix in ("", "_error"))
+            ax.plot(final[over], value, ".-", color=colour, label=f"${entry.latex}$")
             ax.fill_between(final[over], value - 2 * error, value + 2 * error, color=colour, alpha=0.25, linewidth=0)
+        if len(ax.lines) > 1:
+            ax.legend()
         ax.set_xlabel(over.replace("_", " "))
         ax.set_ylabel(f"{result[name].attrs['long_name']} ${result[name].attrs['latex']}$")
     return axes[0]

@@ -154,7 +154,7 @@ def test_refuses_times(made_up, times, message):
         compare(theory, runs).table(times)
 
 
-def blocks(fraction: float) -> gm.Problem:
+def blocks(fraction: float, sampling: str = "full") -> gm.Problem:
     data = gm.GaussianMixture(
         probabilities=[0.37, 0.63],
         labels=[1, -1],
@@ -162,7 +162,7 @@ def blocks(fraction: float) -> gm.Problem:
         variance=[[0.1, 0.5], [0.1, 0.5]],
         fractions=[fraction, 1 - fraction],
     )
-    return gm.Problem(data, gm.losses.squared(), gm.optimizers.gd(), ridge=0)
+    return gm.Problem(data, gm.losses.squared(), gm.optimizers.gd(), sampling=getattr(gm.sampling, sampling)(), ridge=0)
 
 
 def test_a_theory_beside_a_simulation_has_its_whole_numbers():
@@ -182,7 +182,7 @@ def test_a_theory_beside_a_simulation_has_its_whole_numbers():
 
 
 def test_online_theory_beside_a_simulation_has_its_whole_numbers():
-    problem = blocks(0.367)
+    problem = blocks(0.367, "online")
     runs = gm.simulate(problem, {"eta": 0.5}, d=30, time=0.1, points=2, replicates=4)
     theory = gm.solve(problem, {"eta": 0.5}, time=runs["time"].values, blocks_at=30)
     assert np.allclose(theory.Q_k[0], runs.Q_k[0], rtol=1e-13)

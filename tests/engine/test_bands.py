@@ -160,7 +160,7 @@ def test_losses_of_one_field_are_solved_near_and_below_n_equal_to_d(name):
     """The atom by rank, masses that make 1, a density that has them, no gap beside an atom that the bulk reaches."""
     system = derive.spectrum(binary(getattr(gm.losses, name)()))
     for alpha in (0.5, 1.0, 1.2):
-        found = gm.solve(gm.derive.spectrum(system), {"alpha": alpha, **UNIT}, points=200)
+        found = gm.solve(system, {"alpha": alpha, **UNIT}, points=200)
         assert float(found["atom"]) == pytest.approx(max(0, 1 - alpha), abs=1e-7)
         assert float(found["band_mass"].sum() + found["atom"]) == pytest.approx(1, abs=1e-12)
         assert float(found["band_mass_error"].sum()) < 5e-3 and found.sizes["interval"] == 0 and found.sizes["band"] == 1

@@ -34,14 +34,16 @@ def test_a_bar_holds_what_points_and_scrambles_do(rng):
 def taught(loss: str) -> gm.Problem:
     data = gm.GaussianMixture(probabilities=[1], labels=[0], means_gram=[[0]], variance=[1])
     teacher = gm.Teacher(gram=[[1]], overlap=[sp.Rational(1, 10)])
-    return gm.Problem(data, gm.Loss("taught", gm.parse(loss), target=gm.parse("t0")), gm.optimizers.gd(), teacher=teacher)
+    return gm.Problem(
+        data, gm.Loss("taught", gm.parse(loss), target=gm.parse("t0")), gm.optimizers.gd(), sampling=gm.sampling.online(), teacher=teacher
+    )
 
 
 def test_the_online_test_error_near_a_correlation_of_one(caplog):
     """AdaTron: the error is arccos of a correlation that tends to 1, where the state's errors count many times."""
     problem = taught("max(0, -sign(t0)*h)**2/2")
-    arguments = {"time": [0.0, 50.0, 204.37], "step": 0.6455}
-    result, reference = (gm.solve(problem, arguments, tolerance=tolerance) for tolerance in (1e-6, 1e-12))
+    times = [0.0, 50.0, 204.37]
+    result, reference = (gm.solve(problem, {"eta": 0.6455}, time=times, tolerance=tolerance) for tolerance in (1e-6, 1e-12))
     gap = np.abs(result.test_error - reference.test_error).values
     assert (gap <= 3 * result.test_error_error.values + 1e-14).all()
     assert result.test_error_error[-1] > result.attrs["solver_error"]
@@ -74,7 +76,12 @@ def test_single_precision_is_refused():
 
 
 def test_a_loss_without_a_value_is_a_failure_of_the_run():
-    problem = gm.Problem(gm.GaussianMixture.symmetric(sigma=1, mu_norm=1), gm.Loss("root", gm.parse("sqrt(h - 9) + h")), gm.optimizers.gd())
+    problem = gm.Problem(
+        gm.GaussianMixture.symmetric(sigma=1, mu_norm=1),
+        gm.Loss("root", gm.parse("sqrt(h - 9) + h")),
+        gm.optimizers.gd(),
+        sampling=gm.sampling.online(),
+    )
     with pytest.raises(gm.ComputationError, match="nan|no value"):
         gm.simulate(problem, {"eta": 0.1}, d=10, time=0.2, replicates=2, points=2)
 

@@ -21,12 +21,11 @@ def noise_only(optimizer=None):
 
 def test_squared_loss_equals_the_marchenko_pastur_integrals():
     exact = marchenko_pastur(alpha=1.5, step=0.4, steps=60)
-    theory = gm.solve(noise_only(), {"alpha": 1.5, "eta": 0.4}, steps=60)
-    kernels = gm.solve(noise_only(), {"alpha": 1.5, "eta": 0.4}, steps=60, two_time=True)
+    theory = gm.solve(noise_only(), {"alpha": 1.5, "eta": 0.4}, steps=60, two_time=True)
     assert np.abs(theory.train_loss - exact["train_loss"]).max() < 1e-8
     assert np.abs(theory.Q[:, 0, 0] - exact["Q"]).max() < 1e-8
-    assert np.abs(kernels["Q"][:, :, 0, 0] - exact["two_time"]).max() < 1e-8
-    assert np.abs(kernels["C"][:, :, 0, 0] - exact["residual"]).max() < 1e-8
+    assert np.abs(theory["Q_two_time"][:, :, 0, 0] - exact["two_time"]).max() < 1e-8
+    assert np.abs(theory["C_two_time"][:, :, 0, 0] - exact["residual"]).max() < 1e-8
     # The reported error covers the gap at the end, where it is largest.
     assert abs(theory.Q[-1, 0, 0] - exact["Q"][-1]) < theory.Q_error[-1, 0, 0] + 1e-12
     assert "samples" not in theory.attrs
@@ -112,23 +111,23 @@ def test_divergence_is_reported_with_its_step_and_quantity():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("values", "options", "message"),
     [
-        ({"samples": 1000}, "samples = 1000: a power of two is needed"),
-        ({"samples": 32}, "samples = 32: an integer of at least 64"),
-        ({"steps": 0}, "steps = 0"),
-        ({"steps": 2.5}, "steps = 2.5"),
-        ({"scrambles": 1}, "scrambles = 1"),
-        ({"seed": -1}, "seed = -1"),
-        ({"alpha": -1.0}, "alpha = -1.0"),
-        ({"alpha": "1"}, "alpha = '1'"),
-        ({"eta": None}, "eta = None"),
-        ({"speed": 1.0}, "unknown parameter 'speed'"),
+        ({}, {"samples": 1000}, "samples = 1000: a power of two is needed"),
+        ({}, {"samples": 32}, "samples = 32: an integer of at least 64"),
+        ({}, {"steps": 0}, "steps = 0"),
+        ({}, {"steps": 2.5}, "steps = 2.5"),
+        ({}, {"scrambles": 1}, "scrambles = 1"),
+        ({}, {"seed": -1}, "seed = -1"),
+        ({"alpha": -1.0}, {}, "alpha = -1.0"),
+        ({"alpha": "1"}, {}, "alpha = '1'"),
+        ({"eta": None}, {}, "eta = None"),
+        ({"speed": 1.0}, {}, "unknown parameter 'speed'"),
     ],
 )
-def test_bad_arguments_are_named(arguments, message):
+def test_bad_arguments_are_named(values, options, message):
     with pytest.raises(gm.InputError, match=message):
-        gm.solve(LOGISTIC, {"alpha": 1.5, "steps": 5, **VALUES, **arguments})
+        gm.solve(LOGISTIC, {"alpha": 1.5, **VALUES, **values}, **{"steps": 5, **options})
 
 
 def test_progress_is_reported_to_the_end():

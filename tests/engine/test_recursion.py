@@ -60,18 +60,19 @@ def test_the_cholesky_factor_is_that_of_the_gram_matrix():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("values", "options", "message"),
     [
-        ({"steps": 41}, r"steps = 41 exceeds min\(n, d\) = 40"),
-        ({"n": 1}, "leave cluster"),
-        ({"n": 0}, "n = 0"),
-        ({"replicates": 1}, "replicates = 1"),
-        ({"eta": None}, "eta = None"),
+        ({}, {"steps": 41}, r"steps = 41 exceeds min\(n, d\) = 40"),
+        ({}, {"n": 1}, "leave cluster"),
+        ({}, {"n": 0}, "n = 0"),
+        ({}, {"replicates": 1}, "replicates = 1"),
+        ({"eta": None}, {}, "eta = None"),
     ],
 )
-def test_bad_arguments_are_named(arguments, message):
+def test_bad_arguments_are_named(values, options, message):
     with pytest.raises(gm.InputError, match=message):
-        gm.solve(gm.derive.surrogate(logistic()), {"n": 60, "d": 40, "steps": 4, "replicates": 10, "eta": 1.0, "ridge": 0.1, **arguments})
+        options = {"n": 60, "d": 40, "steps": 4, "replicates": 10, **options}
+        gm.solve(gm.derive.surrogate(logistic()), {"eta": 1.0, "ridge": 0.1, **values}, **options)
 
 
 def test_divergence_is_reported():

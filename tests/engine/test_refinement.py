@@ -130,16 +130,17 @@ def test_a_jumping_gradient_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("values", "options", "message"),
     [
-        ({"sizes": ()}, r"sizes = \(\)"),
-        ({"sizes": 600}, "sizes = 600"),
-        ({"sizes": (60, 60)}, "different integers"),
-        ({"rounds": 0}, "rounds = 0"),
-        ({"alpha": 0.0}, "alpha = 0.0"),
-        ({"steps": 50, "sizes": (40,)}, "exceeds min"),
+        ({}, {"sizes": ()}, r"sizes = \(\)"),
+        ({}, {"sizes": 600}, "sizes = 600"),
+        ({}, {"sizes": (60, 60)}, "different integers"),
+        ({}, {"rounds": 0}, "rounds = 0"),
+        ({"alpha": 0.0}, {}, "alpha = 0.0"),
+        ({}, {"steps": 50, "sizes": (40,)}, "exceeds min"),
     ],
 )
-def test_bad_arguments_are_named(arguments, message):
+def test_bad_arguments_are_named(values, options, message):
     with pytest.raises(gm.InputError, match=message):
-        gm.solve(gm.derive.refinement(LOGISTIC), {"alpha": 1.5, "steps": 4, "eta": 1.0, "ridge": 0.1, "progress": False, **arguments})
+        given = {"alpha": 1.5, "eta": 1.0, "ridge": 0.1, **values}
+        gm.solve(gm.derive.refinement(LOGISTIC), given, **{"steps": 4, "progress": False, **options})

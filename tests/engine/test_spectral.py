@@ -8,6 +8,7 @@ from scipy.optimize import minimize_scalar
 import gmsym as gm
 import gmsym.comparison
 from gmsym import derive, pipeline
+from gmsym.comparison import outlier_table
 from gmsym.engine.brackets import outside
 from gmsym.engine.nodes import law
 from gmsym.engine.outliers import transform
@@ -80,7 +81,7 @@ def test_a_two_valued_matrix_solves_its_polynomial(loss, matrix):
     """The closed form of the derivation and the solver on nodes that end at the kinks agree at all points of the density."""
     problem, alpha = binary(loss), 2.5
     system = derive.spectrum(problem, matrix)
-    result = gm.solve(gm.derive.spectrum(system), {"alpha": alpha, **UNIT})
+    result = gm.solve(system, {"alpha": alpha, **UNIT})
     ((_, noise, weight),) = system.values
     state = {"m_0": 0.5, "m_1": -0.5, "Q": 1, "sigma": 1}
     share = weight.subs({s: state[s.name] for s in weight.free_symbols})
@@ -154,7 +155,7 @@ def test_the_spectrum_along_one_pass_sgd_is_that_of_the_table():
     system = derive.spectrum(binary())
     for time, (left, right, outliers) in table.items():
         at = states.sel(time=time)
-        result = gm.solve(gm.derive.spectrum(system), {"alpha": 20.0, **UNIT}, m=at["m"].values, Q=at["Q"].values)
+        result = gm.solve(system, {"alpha": 20.0, **UNIT}, m=at["m"].values, Q=at["Q"].values)
         assert float(result["edge"][0, 0]) == pytest.approx(left, abs=6e-5)
         assert right is None or float(result["edge"][0, 1]) == pytest.approx(right, abs=6e-5)
         assert result.sizes["outlier"] == len(outliers)
@@ -242,7 +243,7 @@ def test_density_and_outliers_are_those_of_matrices_of_generated_data():
     theory = gm.solve(gm.derive.spectrum(problem), {"alpha": 4.0})
     runs = gm.simulate(gm.derive.spectrum(problem), {"alpha": 4.0}, d=250, replicates=12, seed=1)
     assert gm.comparison.kolmogorov(theory, runs).mean() < 10 / 250
-    rows = gm.comparison.outlier_table(theory, runs)
+    rows = outlier_table(theory, runs)
     assert [row.side for row in rows if row.side == "right"]
     assert all(max(map(abs, row.scores)) < 3.5 for row in rows)
 
@@ -257,7 +258,7 @@ def test_trained_second_layer_weights_move_the_outliers():
     theory = gm.solve(gm.derive.spectrum(problem, trained=("v",)), {"alpha": 5.0, **values})
     assert np.allclose(plain["edge"], theory["edge"], rtol=1e-9)
     runs = gm.simulate(gm.derive.spectrum(problem, trained=("v",)), {"alpha": 5.0, **values}, d=150, replicates=24, seed=3)
-    rows = gm.comparison.outlier_table(theory, runs)
+    rows = outlier_table(theory, runs)
     assert theory.sizes["outlier"] > 0
     strong = [row for row in rows if row.overlap > 0.3]
     assert strong and all(max(map(abs, row.scores)) < 4 for row in strong)
@@ -268,26 +269,36 @@ def test_trained_second_layer_weights_move_the_outliers():
 
 
 @pytest.mark.parametrize(
+    ("values", "options", "message"),
+    [
+        ({"alpha": 0}, {}, "alpha = 0"),
+        ({"alpha": float("nan")}, {}, "alpha = nan"),
+        ({}, {"m": [0.5, -0.5]}, "Q is missing"),
+        ({}, {"m": [5.0, -5.0], "Q": 1.0}, "Gram matrix"),
+        ({}, {"m": [0.5], "Q": 1.0}, "m has shape"),
+        ({}, {"Q": [[1.0, 0.0]], "m": [0.5, -0.5]}, "Q has shape"),
+        ({}, {"points": 2}, "points = 2"),
+        ({}, {"grid": [0.3, 0.1]}, "grid"),
+        ({"sigma": -1.0}, {}, "sigma = -1.0"),
+        ({"nonsense": 1.0}, {}, "nonsense"),
+    ],
+)
+def test_bad_arguments_are_named(values, options, message):
+    with pytest.raises(gm.InputError, match=message):
+        gm.solve(gm.derive.spectrum(binary()), {"alpha": 4.0, **UNIT, **values}, **options)
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"matrix": "fisher"}, "matrix = 'fisher'"),
-        ({"alpha": 0}, "alpha = 0"),
-        ({"alpha": float("nan")}, "alpha = nan"),
         ({"block": 1}, "block = 1"),
         ({"trained": ("v",)}, "trained = 'v'"),
-        ({"m": [0.5, -0.5]}, "Q is missing"),
-        ({"m": [5.0, -5.0], "Q": 1.0}, "Gram matrix"),
-        ({"m": [0.5], "Q": 1.0}, "m has shape"),
-        ({"Q": [[1.0, 0.0]], "m": [0.5, -0.5]}, "Q has shape"),
-        ({"points": 2}, "points = 2"),
-        ({"grid": [0.3, 0.1]}, "grid"),
-        ({"sigma": -1.0}, "sigma = -1.0"),
-        ({"nonsense": 1.0}, "nonsense"),
     ],
 )
-def test_bad_arguments_are_named(arguments, message):
+def test_matrices_that_there_are_not_are_named(arguments, message):
     with pytest.raises(gm.InputError, match=message):
-        gm.solve(gm.derive.spectrum(binary()), {"alpha": 4.0, **UNIT, **arguments})
+        derive.spectrum(binary(), **arguments)
 
 
 def test_a_matrix_that_vanishes_is_refused():

@@ -10,6 +10,7 @@ from scipy.optimize import brentq, root
 
 import gmsym as gm
 from gmsym import derive, pipeline
+from gmsym.comparison import kolmogorov, outlier_table
 from gmsym.engine.nodes import law
 from gmsym.engine.outliers import compressed, transform
 from gmsym.engine.stieltjes import stieltjes
@@ -173,10 +174,10 @@ def test_a_state_by_block_is_placed_exactly():
 def test_spectra_of_a_state_by_block_are_those_of_generated_data(matrix):
     """Theta leans on block 0: distance of distributions, outliers and overlaps."""
     system = derive.spectrum(logistic([[0.3, 1.5], [1.2, 0.5]]), matrix)
-    theory = gm.solve(gm.derive.spectrum(system), {"alpha": 4.0, **by_block(0.6)}, points=200)
-    runs = gm.simulate(gm.derive.spectrum(system), {"alpha": 4.0, **by_block(0.6)}, d=400, replicates=12, seed=1)
-    assert gm.kolmogorov(theory, runs).mean() < 12 / 400
-    strong = [row for row in gm.outlier_table(theory, runs) if row.overlap > 0.2]
+    theory = gm.solve(system, {"alpha": 4.0}, points=200, **by_block(0.6))
+    runs = gm.simulate(system, {"alpha": 4.0}, d=400, replicates=12, seed=1, **by_block(0.6))
+    assert kolmogorov(theory, runs).mean() < 12 / 400
+    strong = [row for row in outlier_table(theory, runs) if row.overlap > 0.2]
     assert strong
     for row in strong:
         assert abs(row.simulated - row.z) < 3.5 * row.standard_error + 6 * row.z / 400, row
@@ -195,7 +196,7 @@ def test_spectra_of_a_state_by_block_are_those_of_generated_data(matrix):
 )
 def test_states_that_do_not_fit_are_refused(state, message):
     with pytest.raises(gm.InputError, match=message):
-        gm.solve(gm.derive.spectrum(logistic([[0.3, 1.5], [1.2, 0.5]])), {"alpha": 4.0, **state})
+        gm.solve(gm.derive.spectrum(logistic([[0.3, 1.5], [1.2, 0.5]])), {"alpha": 4.0}, **state)
 
 
 def test_a_trajectory_without_blocks_is_refused_and_one_with_them_read():

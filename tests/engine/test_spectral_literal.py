@@ -187,7 +187,7 @@ def case(request):
     literal = Literal(problem, trained)
     module = pipeline.load(literal.system)
     nodes = law(module, numbers(literal.system, literal.instance))
-    return literal, module, nodes, gm.solve(gm.derive.spectrum(literal.system), {"alpha": ALPHA})
+    return literal, module, nodes, gm.solve(literal.system, {"alpha": ALPHA})
 
 
 def test_the_transform_and_the_density_off_the_axis(case):

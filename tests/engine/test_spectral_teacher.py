@@ -7,6 +7,7 @@ import xarray as xr
 
 import gmsym as gm
 from gmsym import derive, pipeline
+from gmsym.comparison import kolmogorov, outlier_table
 from gmsym.engine.nodes import law
 from gmsym.pipeline.spectrum import numbers, state_instance
 from gmsym.simulation.matrices import _design, _generate
@@ -79,10 +80,10 @@ def test_generated_matrices_read_the_teachers_field():
 def test_the_information_of_a_taught_classifier_is_that_of_generated_data():
     """One outlier on each side, whose eigenvectors lie in the span of Theta and the teacher."""
     system = derive.spectrum(taught(), "information")
-    theory = gm.solve(gm.derive.spectrum(system), {"alpha": 6.0})
-    runs = gm.simulate(gm.derive.spectrum(system), {"alpha": 6.0}, d=400, replicates=12, seed=3)
-    assert gm.kolmogorov(theory, runs).mean() < 12 / 400
-    rows = gm.outlier_table(theory, runs)
+    theory = gm.solve(system, {"alpha": 6.0})
+    runs = gm.simulate(system, {"alpha": 6.0}, d=400, replicates=12, seed=3)
+    assert kolmogorov(theory, runs).mean() < 12 / 400
+    rows = outlier_table(theory, runs)
     assert {row.side for row in rows} == {"left", "right"}
     for row in rows:
         assert abs(row.simulated - row.z) < 3.5 * row.standard_error + 6 * row.z / 400, row
@@ -100,7 +101,7 @@ def test_the_information_of_a_taught_classifier_is_that_of_generated_data():
 )
 def test_states_that_do_not_fit_are_refused(state, message):
     with pytest.raises(gm.InputError, match=message):
-        gm.solve(gm.derive.spectrum(taught()), {"alpha": 4.0, **state})
+        gm.solve(gm.derive.spectrum(taught()), {"alpha": 4.0}, **state)
 
 
 def test_a_trajectory_needs_the_overlap_with_the_teacher():

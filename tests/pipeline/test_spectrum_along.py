@@ -85,7 +85,7 @@ def test_trained_parameters_are_read_from_the_trajectory(states):
         (lambda s: s.drop_vars("Q"), "lacks the variable 'Q'"),
         (lambda s: s.isel(time=[0, 1]), "2 times"),
         (lambda s: s.isel(cluster=[0]), "m has shape"),
-        (lambda s: 3, "trajectory = 3"),
+        (lambda s: 3, "along = 3"),
     ],
 )
 def test_trajectories_that_do_not_fit_are_refused(states, change, message):

@@ -65,9 +65,8 @@ def test_eigenvalues_and_overlaps_are_those_of_the_matrix_by_hand(matrix):
 
 
 def test_lanczos_finds_the_ends_of_the_dense_spectrum():
-    problem = system()
-    dense = gm.simulate(gm.derive.spectrum(problem), {"alpha": 3.0, **VALUES}, d=40, replicates=2, seed=1)
-    ends = gm.simulate(gm.derive.spectrum(problem), {"alpha": 3.0, **VALUES}, d=40, replicates=2, seed=1, extreme=3)
+    dense = gm.simulate(system(), {"alpha": 3.0, **VALUES}, d=40, replicates=2, seed=1)
+    ends = gm.simulate(system(), {"alpha": 3.0, **VALUES}, d=40, replicates=2, seed=1, extreme=3)
     wanted = np.concatenate([dense["eigenvalue"][:, :3], dense["eigenvalue"][:, -3:]], axis=1)
     assert np.allclose(ends["eigenvalue"], wanted, atol=1e-9)
     assert np.allclose(ends["overlap"][:, -1], dense["overlap"][:, -1], atol=1e-6)
@@ -80,8 +79,7 @@ def test_a_direction_that_the_loss_does_not_see_is_counted_apart():
 
 
 def test_replicates_do_not_depend_on_their_number():
-    problem = system()
-    two, three = (gm.simulate(gm.derive.spectrum(problem), {"alpha": 3.0, **VALUES}, d=30, replicates=r, seed=2) for r in (2, 3))
+    two, three = (gm.simulate(system(), {"alpha": 3.0, **VALUES}, d=30, replicates=r, seed=2) for r in (2, 3))
     assert np.array_equal(two["eigenvalue"], three["eigenvalue"][:2])
 
 
@@ -102,11 +100,13 @@ def test_the_block_of_a_column_is_its_own_matrix():
         ({"d": 30, "extreme": 0}, "extreme = 0"),
         ({"d": 30, "extreme": 40}, "extreme = 40"),
         ({"d": 3000}, "C d = 6000 rows"),
-        ({"d": 30, "matrix": "gram"}, "matrix = 'gram'"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(gm.InputError, match=message):
-        gm.simulate(
-            gm.derive.spectrum(two_layer() if "matrix" in arguments else system()), {"alpha": 0.5, "replicates": 2, **VALUES, **arguments}
-        )
+        gm.simulate(system(), {"alpha": 0.5, **VALUES}, **{"replicates": 2, **arguments})
+
+
+def test_a_matrix_that_there_is_not_is_named():
+    with pytest.raises(gm.InputError, match="matrix = 'gram'"):
+        derive.spectrum(two_layer(), "gram")

@@ -39,12 +39,12 @@ def test_the_chain_has_the_law_of_online_sgd_with_blocks():
         probabilities=[0.4, 0.6], labels=[1, -1], means_gram=[[1, -0.5], [-0.5, 1]], variance=[[2, 0.2], [0.1, 1]], fractions=[0.4, 0.6]
     )
     problem = gm.Problem(data, gm.losses.squared(), gm.optimizers.gd(), sampling=gm.sampling.online(), overlap=[0.2, -0.1])
-    z, spread, p = same_law(*both(problem, 30, 800, step=0.6, ridge=0.1))
+    z, spread, p = same_law(*both(problem, 30, 800, eta=0.6, ridge=0.1))
     assert z < 3.6 and spread < 4 and p > 1e-3
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("build", "setting"), [(binary, LOGISTIC), (taught, {"step": 1.0, "ridge": 0.1}), (xor, {"step": 0.5})])
+@pytest.mark.parametrize(("build", "setting"), [(binary, LOGISTIC), (taught, {"eta": 1.0, "ridge": 0.1}), (xor, {"eta": 0.5})])
 def test_the_chain_has_the_law_of_online_sgd_at_200(build, setting):
     z, spread, p = same_law(*both(build(), 200, 1000, **setting))
     assert z < 4 and spread < 4 and p > 5e-4
@@ -82,21 +82,21 @@ def test_one_step_is_the_gradient_step_of_one_sample():
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("values", "options", "message"),
     [
-        ({"d": 0}, "d = 0: an integer of at least 1"),
-        ({"d": 1}, "d = 1 is less than the rank 2"),
-        ({"time": 0.0}, "time = 0.0: a positive number"),
-        ({"time": 1e-9}, "less than half a step"),
-        ({"replicates": 1}, "replicates = 1"),
-        ({"points": 1}, "points = 1"),
-        ({"sampler": "exact"}, "sampler = 'exact'; allowed are online, chain"),
-        ({"step": "fast"}, "step = 'fast'"),
+        ({}, {"d": 0}, "d = 0: an integer of at least 1"),
+        ({}, {"d": 1}, "d = 1 is less than the rank 2"),
+        ({}, {"time": 0.0}, "time = 0.0: a positive number"),
+        ({}, {"time": 1e-9}, "less than half a step"),
+        ({}, {"replicates": 1}, "replicates = 1"),
+        ({}, {"points": 1}, "points = 1"),
+        ({}, {"sampler": "exact"}, "sampler = 'exact'; allowed are online, chain"),
+        ({"eta": "fast"}, {}, "eta = 'fast'"),
     ],
 )
-def test_bad_arguments_are_named(change, message):
+def test_bad_arguments_are_named(values, options, message):
     with pytest.raises(gm.InputError, match=message):
-        gm.simulate(binary(), {"d": 20, "time": 1.0, **LOGISTIC, **change})
+        gm.simulate(binary(), {**LOGISTIC, **values}, **{"d": 20, "time": 1.0, **options})
 
 
 def test_blocks_need_coordinates():
