@@ -60,6 +60,7 @@ _LAZY = {
     **{name: ("gmsym.files", name) for name in ("dumps", "from_options", "read")},
     **{name: ("gmsym.pipeline", name) for name in ("solve", "simulate", "options", "at_size", "crossing_time", "tune", "problem_of")},
 }
+_INNER = {"pipeline": ("gmsym.pipeline", None)}  # for the command line, which is to be as light as `import gmsym`
 _EAGER = {
     *("symbols", "losses", "optimizers", "sampling", "parse", "__version__"),
     *("GaussianMixture", "Loss", "Optimizer", "Problem", "Teacher", "Trained"),
@@ -68,9 +69,10 @@ _EAGER = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    found = _LAZY.get(name) or _INNER.get(name)
+    if found is None:
         raise AttributeError(f"module 'gmsym' has no attribute {name!r}")
-    module, attribute = _LAZY[name]
+    module, attribute = found
     loaded = import_module(module)
     return loaded if attribute is None else getattr(loaded, attribute)
 

@@ -1,7 +1,6 @@
 """What verbs write: numbers to stdout or a file, tables and figures."""
 
 import json
-import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import sympy as sp
 import typer
 
+import gmsym as gm
 from gmsym import writing
 from gmsym.cli._terminal import print_table
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from gmsym.comparison import Comparison
+    from gmsym.pipeline.tables import Table
     from gmsym.system import Equation
 
 
@@ -40,60 +40,25 @@ def exit_unless(agrees: bool) -> None:
 
 def report(result: "xr.Dataset", json_target: str | None, quiet: bool) -> None:
     """A result as JSON, or as a table: of a trajectory its last time."""
-    from gmsym import pipeline
-
     if json_target is not None:
-        write_json(pipeline.record(result), json_target)
+        write_json(gm.pipeline.record(result), json_target)
     elif not quiet:
-        from gmsym.cli import _tables
-
-        _tables.show(result)
+        show(gm.pipeline.table(result))
 
 
-def comparison_record(comparison: Any) -> dict[str, Any]:
-    """Rows and verdict; the score of two exact values that differ is infinite, which JSON writes as null."""
-    from gmsym.comparison import Comparison
-
-    def finite(value: float) -> float | None:
-        return value if math.isfinite(value) else None
-
-    verdict = {"max_abs_z": finite(comparison.max_abs_z), "agrees": bool(comparison.agrees())}
-    rows = [row._asdict() for row in comparison.table()]
-    if isinstance(comparison, Comparison):
-        rows = [{"quantity": row.pop("entry"), **row} for row in rows]
-        verdict = {"rms_z": comparison.rms_z, **verdict}
-    elif getattr(comparison, "distances", None) is not None:
-        verdict = {"distances": comparison.distances.tolist(), **verdict}
-    plain = [{k: finite(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
-    return {"rows": plain, **verdict}
+def report_comparison(comparison: Any, json_target: str | None, quiet: bool) -> None:
+    """A comparison as JSON, or as a table with its verdict."""
+    if json_target is not None:
+        write_json(gm.pipeline.comparison_record(comparison), json_target)
+    elif not quiet:
+        show(gm.pipeline.comparison_table(comparison))
 
 
-def show_comparison(comparison: Any) -> None:
-    """A comparison of any kind."""
-    from gmsym.comparison import Comparison
-
-    if isinstance(comparison, Comparison):
-        print_comparison(comparison)
-    else:
-        print(repr(comparison))
-
-
-def print_comparison(comparison: "Comparison") -> None:
-    """One line a curve: the values at the last checked time, and the score at each of them."""
-    times, table = comparison.times, comparison.table()
-    rows = []
-    for first in range(0, len(table), len(times)):
-        curve = table[first : first + len(times)]
-        last = curve[-1]
-        values = (last.theory, last.simulation, last.standard_error)
-        rows.append([last.entry, *(f"{value:.5f}" for value in values), *(f"{row.z:.1f}" for row in curve)])
-    from gmsym.comparison import size
-
-    about = comparison.runs.attrs
-    title = f"{about['problem']}, {size(comparison.runs)}, {about['replicates']} replicates, time {times[-1]:.6g}"
-    print_table(title, ["", "theory", "simulation", "error", *(f"z({time:.6g})" for time in times)], rows)
-    verdict = "agree" if comparison.agrees() else "DISAGREE"
-    print(f"max |z| = {comparison.max_abs_z:.2f}, allowed {comparison.threshold():.2f}; rms z = {comparison.rms_z:.2f}: they {verdict}")
+def show(table: "Table") -> None:
+    """Print a table and what is said after it."""
+    print_table(table.title, table.header, table.rows)
+    for sentence in table.after:
+        print(sentence)
 
 
 def draw(picture: Callable[[], Any], path: Path) -> None:
@@ -101,7 +66,7 @@ def draw(picture: Callable[[], Any], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")  # a file needs no screen
-    axes = picture()
+    axes = gm.plot()
     writing.write_figure((axes if hasattr(axes, "figure") else axes[0]).figure, path)
 
 

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
+import gmsym as gm
 from gmsym.cli._app import ForceOption, QuietOption, app
 from gmsym.cli._input import progress
-from gmsym.cli._output import exit_unless, print_comparison
+from gmsym.cli._output import exit_unless, report_comparison
 from gmsym.errors import InputError
 
 
@@ -18,11 +19,10 @@ def demo(
     quiet: QuietOption = False,
 ) -> None:
     """Do the main job on the logistic case; writes three files."""
-    from gmsym import pipeline
 
-    comparison = pipeline.demo(output, progress=progress(quiet), force=force)
+    comparison = gm.pipeline.demo(output, progress=progress(quiet), force=force)
+    report_comparison(comparison, None, quiet)
     if not quiet:
-        print_comparison(comparison)
         print(f"Written to {output}: gmsym_demo.png, gmsym_demo.csv, gmsym_demo_logistic.py")
     exit_unless(comparison.agrees())
 
@@ -42,8 +42,7 @@ def build(
     for case in cases:
         if not (case / "problem.py").is_file():
             raise InputError(f"case {str(case)!r}: there is no problem.py in it")
-    from gmsym import pipeline
 
     for case in cases:
-        changed = pipeline.build(case, force)
+        changed = gm.pipeline.build(case, force)
         print(f"{case}: {', '.join(str(path.relative_to(case)) for path in changed) or 'current'}")

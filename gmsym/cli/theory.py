@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+import gmsym as gm
 from gmsym import writing
 from gmsym.cli._app import (
     DatasetOption,
@@ -16,7 +17,7 @@ from gmsym.cli._app import (
     TheoryOption,
 )
 from gmsym.cli._input import check_targets, partial, problem_verb, progress
-from gmsym.cli._output import comparison_record, draw, equation_text, exit_unless, report, show_comparison, write, write_json
+from gmsym.cli._output import draw, equation_text, exit_unless, report, report_comparison, write
 from gmsym.errors import InputError
 from gmsym.files import ProblemFile
 from gmsym.files.suggest import unknown
@@ -34,9 +35,8 @@ def derive(
     if style not in ("latex", "text"):
         raise InputError(f"--format: {unknown('format', style, ['latex', 'text'])}")
     check_targets(force, output=(output,))
-    from gmsym import pipeline
 
-    system = pipeline.derive_file(given, theory)
+    system = gm.pipeline.derive_file(given, theory)
     equations = system.equations() if hasattr(system, "equations") else system
     text = equations.latex() if style == "latex" else "\n\n".join(map(equation_text, equations))
     write(text, output, f"{'%' if style == 'latex' else '#'} {writing.MARK}\n")
@@ -51,10 +51,8 @@ def codegen(
 ) -> None:
     """Print the generated JAX module of a problem."""
     check_targets(force, output=(output, ".py"))
-    from gmsym import pipeline
-    from gmsym.codegen import source
 
-    write(source(pipeline.derive_file(given, theory)).rstrip("\n"), output)
+    write(gm.source(gm.pipeline.derive_file(given, theory)).rstrip("\n"), output)
 
 
 @problem_verb()
@@ -70,9 +68,8 @@ def solve(
     """Solve its theory: DMF, online SGD, or that of --theory."""
     _check(given, theory)
     check_targets(force, json=(json_target,), output=(output, ".nc"), figure=(figure, ".png", ".svg", ".pdf"))
-    from gmsym import pipeline
 
-    result = pipeline.solve_file(given, theory, **partial(output), progress=progress(quiet))
+    result = gm.pipeline.solve_file(given, theory, **partial(output), progress=progress(quiet))
     _finish(result, json_target, output, figure, quiet)
 
 
@@ -89,9 +86,8 @@ def simulate(
     """Train on generated data, or diagonalise (--theory spectrum)."""
     _check(given, theory)
     check_targets(force, json=(json_target,), output=(output, ".nc"), figure=(figure, ".png", ".svg", ".pdf"))
-    from gmsym import pipeline
 
-    result = pipeline.simulate_file(given, theory, **partial(output), progress=progress(quiet))
+    result = gm.pipeline.simulate_file(given, theory, **partial(output), progress=progress(quiet))
     _finish(result, json_target, output, figure, quiet)
 
 
@@ -108,20 +104,14 @@ def compare(
     """Solve and simulate; status 1 if they disagree."""
     _check(given, theory)
     check_targets(force, json=(json_target,), output=(output, ".nc"), figure=(figure, ".png", ".svg", ".pdf"))
-    from gmsym import pipeline
 
-    found = pipeline.compare_file(given, theory, **partial(output), progress=progress(quiet))
+    found = gm.pipeline.compare_file(given, theory, **partial(output), progress=progress(quiet))
     if output is not None:
         writing.write_datasets({"theory": found.theory, "simulation": found.runs}, output)
         partial(output)["checkpoint"].unlink(missing_ok=True)
     if figure is not None:
-        from gmsym.plotting import plot as picture
-
-        draw(lambda: picture(found.theory, found.runs), figure)
-    if json_target is not None:
-        write_json(comparison_record(found.comparison), json_target)
-    elif not quiet:
-        show_comparison(found.comparison)
+        draw(lambda: gm.plot(found.theory, found.runs), figure)
+    report_comparison(found.comparison, json_target, quiet)
     exit_unless(found.comparison.agrees())
 
 
@@ -136,11 +126,9 @@ def plot(
     """Solve its theory and draw it."""
     _check(given, theory)
     check_targets(force, output=(output, ".png", ".svg", ".pdf"))
-    from gmsym import pipeline
-    from gmsym.plotting import plot as picture
 
-    result = pipeline.solve_file(given, theory, progress=progress(quiet))
-    draw(lambda: picture(result), output)
+    result = gm.pipeline.solve_file(given, theory, progress=progress(quiet))
+    draw(lambda: gm.plot(result), output)
     if not quiet:
         print(f"Written to {output}")
 
@@ -156,7 +144,5 @@ def _finish(result: Any, json_target: str | None, output: Path | None, figure: P
         writing.write_datasets({None: result}, output)
         partial(output)["checkpoint"].unlink(missing_ok=True)
     if figure is not None:
-        from gmsym.plotting import plot as picture
-
-        draw(lambda: picture(result), figure)
+        draw(lambda: gm.plot(result), figure)
     report(result, json_target, quiet)

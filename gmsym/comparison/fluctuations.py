@@ -50,7 +50,8 @@ class FluctuationComparison:
         """Whether every covariance is within four standard errors."""
         return self.max_abs_z <= _ALLOWED
 
-    def _cells(self) -> list[list[str]]:
+    def cells(self) -> list[list[str]]:
+        """The table as text, its head first."""
         head = [["variance of", "time", "theory", "simulation", "error", "z"]]
         return head + [
             [row.first, f"{row.time:.6g}", f"{row.theory:.5f}", f"{row.simulation:.5f}", f"{row.standard_error:.5f}", f"{row.z:.1f}"]
@@ -58,15 +59,16 @@ class FluctuationComparison:
             if row.first == row.second
         ]
 
-    def _summary(self) -> str:
+    def summary(self) -> str:
+        """The verdict in words."""
         verdict = "agree" if self.agrees() else "DISAGREE"
         return f"max |z| = {self.max_abs_z:.2f} over {len(self.rows)} covariances, allowed {_ALLOWED:g}: they {verdict}"
 
     def __repr__(self) -> str:
-        return as_text(self.title, self._cells(), self._summary())
+        return as_text(self.title, self.cells(), self.summary())
 
     def _repr_html_(self) -> str:
-        return as_html(self.title, self._cells(), self._summary())
+        return as_html(self.title, self.cells(), self.summary())
 
 
 def compare_fluctuations(theory: xr.Dataset, runs: xr.Dataset, *, times: Sequence[float] | None = None) -> FluctuationComparison:

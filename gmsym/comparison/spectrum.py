@@ -80,22 +80,24 @@ class SpectrumComparison:
         near = self.distances is None or float(self.distances.mean()) * self.d <= _RIGID
         return near and bool(self.max_abs_z <= _ALLOWED)  # False where an outlier has no counterpart
 
-    def _cells(self) -> list[list[str]]:
+    def cells(self) -> list[list[str]]:
+        """The table as text, its head first."""
         lines = [["outlier", "z", "simulated", "error", "overlap", "simulated", "error", "score", "score of overlap"]]
         for row in self.outliers:
             numbers = (row.z, row.simulated, row.standard_error, row.overlap, row.simulated_overlap, row.overlap_standard_error)
             lines.append([row.side, *(f"{x:.5f}" for x in numbers), *(f"{x:.1f}" for x in row.scores)])
         return lines
 
-    def _summary(self) -> str:
+    def summary(self) -> str:
+        """The verdict in words."""
         apart = "" if self.distances is None else f"distance times d = {float(self.distances.mean()) * self.d:.2f}, allowed {_RIGID:g}; "
         return f"{apart}max |z| = {self.max_abs_z:.2f}, allowed {_ALLOWED:g}: they {'agree' if self.agrees() else 'DISAGREE'}"
 
     def __repr__(self) -> str:
-        return as_text(self.title, self._cells(), self._summary())
+        return as_text(self.title, self.cells(), self.summary())
 
     def _repr_html_(self) -> str:
-        return as_html(self.title, self._cells(), self._summary())
+        return as_html(self.title, self.cells(), self.summary())
 
 
 def compare_spectra(theory: xr.Dataset, runs: xr.Dataset) -> SpectrumComparison:

@@ -27,7 +27,10 @@ from gmsym.pipeline.effective import crossing_time as crossing_time
 from gmsym.pipeline.effective import tune as tune
 from gmsym.pipeline.finite import at_size as at_size
 from gmsym.pipeline.notebook import notebook as notebook
+from gmsym.pipeline.records import comparison_record as comparison_record
 from gmsym.pipeline.records import record as record
+from gmsym.pipeline.tables import comparison_table as comparison_table
+from gmsym.pipeline.tables import table as table
 from gmsym.pipeline.tasks import compare_file as compare_file
 from gmsym.pipeline.tasks import derive_file as derive_file
 from gmsym.pipeline.tasks import simulate_file as simulate_file

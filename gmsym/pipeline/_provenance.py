@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmsym.errors import InputError
-from gmsym.files import ProblemFile, dumps
+from gmsym.files import ProblemFile, dumps, loads
 from gmsym.problem import AbstractProblem, Problem
 
 if TYPE_CHECKING:
@@ -65,8 +65,6 @@ def problem_of(result: "xr.Dataset") -> Problem:
 
 
 def _file_of(result: "xr.Dataset") -> "ProblemFile":
-    from gmsym.files.reader import loads
-
     text = getattr(result, "attrs", {}).get("problem_text")
     if not isinstance(text, str):
         raise InputError("result has no attribute problem_text; a result of gmsym.solve or gmsym.simulate is needed")

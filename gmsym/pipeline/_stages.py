@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from functools import lru_cache
 from types import ModuleType
 
+from gmsym.runtime import check_double
+from gmsym.runtime import load as load_text
 from gmsym.system import AbstractSystem
 
 DEVIATION = "_deviation"  # suffix of the standard deviation of one run
@@ -23,7 +25,6 @@ def load(system: AbstractSystem) -> ModuleType:
     Raises:
         InputError: JAX computes in single precision.
     """
-    from gmsym.runtime import check_double
 
     check_double()
     return _load(system.source())
@@ -31,7 +32,6 @@ def load(system: AbstractSystem) -> ModuleType:
 
 @lru_cache(maxsize=64)
 def _load(source: str) -> ModuleType:
-    from gmsym.runtime import load as load_text
 
     return load_text(source, "gmsym_generated")
 

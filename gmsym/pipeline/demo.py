@@ -7,6 +7,7 @@ from pathlib import Path
 from gmsym import derive, writing
 from gmsym.comparison import Comparison, Row, compare
 from gmsym.pipeline._verbs import simulate, solve
+from gmsym.plotting import overlay
 from gmsym.problem import GaussianMixture, Problem, losses, optimizers
 
 
@@ -23,7 +24,6 @@ def demo(directory: Path, progress: bool | None = None, force: bool = False) -> 
     module, table, picture = (directory / f"gmsym_demo{end}" for end in ("_logistic.py", ".csv", ".png"))
     for path in (module, table, picture):
         writing.check("--output", path, force=force)
-    from gmsym.plotting import overlay
 
     problem = Problem(GaussianMixture.symmetric(), losses.logistic(), optimizers.gd())
     values = {"alpha": 1.5, "sigma": 1.0, "mu_norm": 1.2, "eta": 1.0, "ridge": 0.05}

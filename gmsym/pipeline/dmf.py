@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gmsym import schema
+from gmsym.engine.causal_kernels import solve_causal_kernels
 from gmsym.errors import InputError, check_integers
 from gmsym.pipeline._cost import limit
 from gmsym.pipeline._stages import load
@@ -11,6 +12,7 @@ from gmsym.pipeline._verbs import solving
 from gmsym.pipeline._work import working
 from gmsym.problem import Instance, Problem
 from gmsym.problem.design import design, instance_of_size, shares
+from gmsym.runtime.causal_kernels import Numbers
 from gmsym.system import CausalKernels
 
 if TYPE_CHECKING:
@@ -69,8 +71,6 @@ def solve_dmf(
     tangents, sampled = system.response == "tangent", system.response != "exact"
     cost = limit(samples, steps, scrambles, problem.fields, problem.data.clusters, tangents, sampled, two_time)
     with working("solving DMF", cost, "fewer samples, steps or scrambles", progress) as report:
-        from gmsym.engine.causal_kernels import solve_causal_kernels
-
         options = {"steps": steps, "samples": samples, "scrambles": scrambles, "seed": seed, "two_time": two_time}
         solution = solve_causal_kernels(load(system), numbers(instance), report=report, **options)
     attributes = {
@@ -94,7 +94,6 @@ def solve_dmf(
 
 def numbers(instance: Instance) -> Any:
     """The arrays of an instance as the engine takes them."""
-    from gmsym.runtime.causal_kernels import Numbers
 
     return Numbers(
         probabilities=instance.probabilities,

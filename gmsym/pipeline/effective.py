@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmsym import derive, schema
+from gmsym.engine import ode, sde
+from gmsym.engine.finite_dimension import at_dimension
 from gmsym.errors import InputError, check_integers, check_positive
 from gmsym.pipeline import _cost
 from gmsym.pipeline._stages import DEVIATION, deviation_labels, load, progress_bar, say
@@ -14,6 +16,7 @@ from gmsym.pipeline._verbs import solving
 from gmsym.pipeline._work import working
 from gmsym.problem import Instance, Problem
 from gmsym.problem.design import realised, shares
+from gmsym.runtime.ode import Numbers, State
 from gmsym.system import Ode, Sde
 
 if TYPE_CHECKING:
@@ -70,15 +73,12 @@ def solve_effective(
         check_integers(blocks_at=(rounded, 1))
         instance = realised(instance, rounded)
 
-    from gmsym.engine.ode import solve_ode
-    from gmsym.engine.sde import check_smooth
-
     module, (numbers, start) = load(system), arrays(instance)
     if d is not None:
-        check_smooth(module)
+        sde.check_smooth(module)
     cost = _cost.trajectory(len(ts), sum(x.size for x in start))
     with working("solving the effective dynamics", cost, "fewer times", progress) as report:
-        solution = solve_ode(module, numbers, start, ts, tolerance=tolerance, solver=solver, report=report)
+        solution = ode.solve_ode(module, numbers, start, ts, tolerance=tolerance, solver=solver, report=report)
     accuracy = solution.quadrature_error + solution.solver_error
     if accuracy > tolerance:
         say(f"the order parameters of {problem.loss.name} are known to {accuracy:.1g}, not to the tolerance {tolerance:.1g} asked for")
@@ -112,13 +112,10 @@ def solve_effective(
 
 def _finite(module: Any, numbers: Any, start: Any, ts: np.ndarray, d: int) -> tuple[dict[str, np.ndarray], ...]:
     """(shift of the mean at dimension d, its change under other nodes, deviation of a run) of each of the engine's arrays."""
-    from gmsym.engine.finite_dimension import at_dimension
-    from gmsym.engine.ode import both_sets
-    from gmsym.engine.sde import solve_fluctuations
 
-    found = solve_fluctuations(module, numbers, start, ts, bias=True)
+    found = sde.solve_fluctuations(module, numbers, start, ts, bias=True)
     other = found._replace(bias=found.bias + found.bias_error, covariance=found.covariance + found.covariance_error)
-    one, two = (at_dimension(module, numbers, start, x, d, both_sets(module, 1, i)[1]) for i, x in enumerate((found, other)))
+    one, two = (at_dimension(module, numbers, start, x, d, ode.both_sets(module, 1, i)[1]) for i, x in enumerate((found, other)))
     return one.shift, {name: np.abs(value - two.shift[name]) for name, value in one.shift.items()}, one.deviation
 
 
@@ -159,15 +156,13 @@ def solve_fluctuations(
     instance = problem.at(values)
     import xarray as xr
 
-    from gmsym.engine.sde import labels, sample_paths, solve_fluctuations
-
     module = load(system)
     numbers, start = arrays(instance)
     cost = _cost.fluctuation_law(len(ts), sum(x.size for x in start), paths)
     with working("the law of fluctuations", cost, "fewer times or paths", progress) as report:
-        found = solve_fluctuations(module, numbers, start, ts, initial=initial)
+        found = sde.solve_fluctuations(module, numbers, start, ts, initial=initial)
         report(0.8)
-        drawn = sample_paths(module, found, ts, paths=paths, seed=seed, initial=initial) if paths else None
+        drawn = sde.sample_paths(module, found, ts, paths=paths, seed=seed, initial=initial) if paths else None
     square = ("time", "statistic", "statistic_b")
     variables = {
         "mean": (square[:2], found.mean),
@@ -177,7 +172,7 @@ def solve_fluctuations(
     }
     if drawn is not None:
         variables["paths"] = (("path", *square[:2]), drawn)
-    names = labels(module, len(numbers.rho))
+    names = sde.labels(module, len(numbers.rho))
     coordinates = {"time": ts, "time_b": ts, "statistic": names, "statistic_b": names}
     parameters = json.dumps(instance.values, sort_keys=True)
     about = {"kind": "fluctuations", "problem": problem.name, "step": instance.online_step, "parameters": parameters}
@@ -203,11 +198,10 @@ def crossing_time(
     system = _system(system)
     final = float(times_from(time)[-1])
     instance = system.problem.at(values)
-    from gmsym.engine.ode import crossing
 
     numbers, start = arrays(instance)
     name = "v" if variable == "trained" else variable
-    return crossing(load(system), numbers, start, final, name, tuple(index), float(level))
+    return ode.crossing(load(system), numbers, start, final, name, tuple(index), float(level))
 
 
 def tune(
@@ -240,12 +234,11 @@ def tune(
     instance = system.problem.at(values)
     if isinstance(names, str) or not isinstance(names, Sequence):
         raise InputError(f"names = {names!r}: a list of names is needed, such as ['eta', 'ridge']")
-    from gmsym.engine.ode import tune as search
 
     numbers, start = arrays(instance)
     inside = ["step" if name == "eta" else name for name in names]  # as the engine calls c
     with progress_bar("tuning", progress) as report:
-        best, path = search(load(system), numbers, start, float(samples), inside, objective=objective, report=report)
+        best, path = ode.tune(load(system), numbers, start, float(samples), inside, objective=objective, report=report)
     return {("eta" if name == "step" else name): value for name, value in best.items()}, path
 
 
@@ -278,8 +271,6 @@ def times_from(time: Any) -> np.ndarray:
 def arrays(instance: Instance) -> Any:
     """(numbers, initial state) of an online problem as the engine takes them."""
     import jax.numpy as jnp
-
-    from gmsym.runtime.ode import Numbers, State
 
     several = len(instance.fractions) > 1
     numbers = Numbers(

@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmsym import schema
+from gmsym.engine.bars import standard_error, student
+from gmsym.engine.fluctuation import double_runs, relative_variances
+from gmsym.engine.recursion import sample_recursion
+from gmsym.engine.refinement import limit_scalars, refinement_errors
 from gmsym.errors import InputError, check_integers
 from gmsym.pipeline import _cost
 from gmsym.pipeline._stages import DEVIATION, deviation_labels, load, progress_bar
@@ -19,6 +23,8 @@ from gmsym.pipeline.dmf import solve_dmf
 from gmsym.pipeline.training import counted
 from gmsym.problem import Instance, Problem
 from gmsym.problem.design import design, instance_of_size, realised, shares
+from gmsym.runtime.arguments import named
+from gmsym.runtime.recursion import Design
 from gmsym.system import FiniteSize, Recursion, Refinement
 
 if TYPE_CHECKING:
@@ -70,8 +76,6 @@ def solve_surrogate(
     numbers = design_numbers(instance, n, d)
     cost = _cost.surrogate(n, d, steps, replicates, problem.fields, problem.data.clusters)
     with working("sampling the surrogate", cost, "fewer steps or replicates, or smaller n and d", progress) as report:
-        from gmsym.engine.recursion import sample_recursion
-
         runs, scalars = sample_recursion(load(system), numbers, steps=steps, replicates=replicates, seed=seed, report=report)
     attributes = {
         "problem": problem.name,
@@ -148,10 +152,6 @@ def solve_finite_size(
     check("finite_size", _cost.influences(max(most, steps), 1, steps, 1, populations, C, K), "fewer steps, or a smaller population")
     chosen = _times(steps, times)
     module, adjoint = load(system.surrogate), load(system.influence)
-
-    from gmsym.engine.bars import standard_error, student
-    from gmsym.engine.fluctuation import double_runs, relative_variances
-    from gmsym.runtime.arguments import named
 
     first, d = _matching_size(instance, alpha, max(_SMALLEST, 2 * steps))
     if population is None:
@@ -265,8 +265,6 @@ def solve_refinement(
     module = load(system.recursion)
     methods = ("picard", "newton")
     with working("refinement", cost, "fewer steps, rounds or replicates, or smaller sizes", progress) as report:
-        from gmsym.engine.refinement import limit_scalars, refinement_errors
-
         start = limit_scalars(module, large, steps, replicates=replicates, seed=seed + 1)
         rows, done = [], 0
         for method in methods:
@@ -284,7 +282,6 @@ def solve_refinement(
 
 def design_numbers(instance: Instance, n: int, d: int) -> Any:
     """The numbers of an instance at size n, d, as the engine takes them."""
-    from gmsym.runtime.recursion import Design
 
     plan = design(instance, n, d)
     return Design(

@@ -1,10 +1,12 @@
 """Results as plain numbers and lists, ready for JSON, by their kind."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gmsym import schema
+from gmsym.comparison import Comparison, SpectrumComparison
 from gmsym.pipeline.spectrum import spectrum_record
 from gmsym.pipeline.spectrum_path import path_record
 
@@ -51,3 +53,20 @@ def _record(result: "xr.Dataset") -> dict[str, Any]:
 def _alone(part: "xr.Dataset") -> "xr.Dataset":
     """One result of several, without the mark that it is one of them."""
     return part.assign_attrs({k: v for k, v in part.attrs.items() if k != "over"})
+
+
+def comparison_record(comparison: Any) -> dict[str, Any]:
+    """Rows and verdict; the score of two exact values that differ is infinite, which JSON writes as null."""
+
+    def finite(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    verdict = {"max_abs_z": finite(comparison.max_abs_z), "agrees": bool(comparison.agrees())}
+    rows = [row._asdict() for row in comparison.table()]
+    if isinstance(comparison, Comparison):
+        rows = [{"quantity": row.pop("entry"), **row} for row in rows]
+        verdict = {"rms_z": comparison.rms_z, **verdict}
+    if isinstance(comparison, SpectrumComparison) and comparison.distances is not None:
+        verdict = {"distances": comparison.distances.tolist(), **verdict}
+    plain = [{k: finite(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
+    return {"rows": plain, **verdict}

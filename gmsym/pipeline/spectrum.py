@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gmsym.engine.spectral import solve_spectrum
 from gmsym.errors import InputError, check_integers, check_positive
 from gmsym.pipeline import _cost
 from gmsym.pipeline._stages import load
@@ -15,6 +16,8 @@ from gmsym.pipeline._work import working
 from gmsym.pipeline.training import counted
 from gmsym.problem import Instance, Problem
 from gmsym.problem.mixture import check_positive_semidefinite
+from gmsym.runtime.spectral import Numbers
+from gmsym.simulation.matrices import matrix_eigen
 from gmsym.system import Spectral
 
 if TYPE_CHECKING:
@@ -37,8 +40,6 @@ def spectrum(
     check_integers(points=(points, 8))
     cost = _cost.densities(points if x is None else len(x), 1, system.A.rows)
     with working("the spectrum", cost, "fewer points", False):
-        from gmsym.engine.spectral import solve_spectrum
-
         found = solve_spectrum(load(system), numbers(system, instance), points=points, grid=x)
     return labelled(system, found, instance)
 
@@ -86,8 +87,6 @@ def simulate_spectrum(
     columns = problem.fields if system.block is None else 1
     cost = _cost.eigenvalues(n, d, replicates, columns, len(names), extreme, vectors)
     with working("diagonalising", cost, "smaller d or alpha, or fewer replicates", progress) as report:
-        from gmsym.simulation.matrices import matrix_eigen
-
         runs = matrix_eigen(
             problem,
             instance,
@@ -115,7 +114,6 @@ def simulate_spectrum(
 
 def numbers(system: Spectral, instance: Instance) -> Any:
     """The arrays of a state as the engine takes them."""
-    from gmsym.runtime.spectral import Numbers
 
     return Numbers(
         probabilities=instance.probabilities,

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
+from gmsym.engine.bands import branches, find_bulk
+from gmsym.engine.nodes import law
+from gmsym.engine.spectral import solve_spectrum
 from gmsym.errors import check_integers
 from gmsym.pipeline import _cost
 from gmsym.pipeline._stages import load
@@ -54,9 +57,6 @@ def spectra_on(path: Path, system: Spectral, points: int, progress: bool | None)
     """
     check_integers(points=(points, 8))
     cost = _cost.densities(points, len(path.values), system.A.rows)
-    from gmsym.engine.bands import branches, find_bulk
-    from gmsym.engine.nodes import law
-    from gmsym.engine.spectral import solve_spectrum
 
     module = load(system)
 

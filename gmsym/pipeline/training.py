@@ -9,6 +9,7 @@ from gmsym.pipeline._verbs import simulating
 from gmsym.pipeline._work import working
 from gmsym.problem import Problem
 from gmsym.problem.sampling import Full, Online
+from gmsym.simulation import run_chain, run_online, train
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,8 +58,6 @@ def simulate_full(
     check_integers(n=(n, 1))
     cost = training(n, d, steps, replicates, problem.fields, problem.data.clusters)
     with working("training", cost, "fewer steps or replicates, or smaller n and d", progress) as report:
-        from gmsym.simulation import train
-
         return train(problem, values, n=n, d=d, steps=steps, replicates=replicates, seed=seed, checkpoint=checkpoint, report=report)
 
 
@@ -103,8 +102,6 @@ def simulate_online(
     steps = check_positive("time", time, "a positive number is needed, t = steps * c/d") * d / instance.online_step
     cost = online_sgd(d, steps, points, replicates, *sizes, chain=sampler == "chain")
     with working("online SGD", cost, "a shorter time, a larger step, fewer replicates or points", progress) as report:
-        from gmsym.simulation import run_chain, run_online
-
         run = run_online if sampler == "online" else run_chain
         options = {"replicates": replicates, "points": points, "seed": seed, "checkpoint": checkpoint, "report": report}
         return run(problem, values, d=d, time=time, **options)
