@@ -252,7 +252,7 @@ class Problem(AbstractProblem):
             raise InputError(f"no value for the parameter {missing[0]!r}; this problem needs {', '.join(known)}")
         for name, value in values.items():
             if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) < 1e300:
-                raise InputError(f"{name} = {value!r}: a finite number is needed")
+                raise InputError(f"{name} = {repr(value)[:60]}: a finite number is needed")
             if (known[name].is_positive and value <= 0) or (known[name].is_nonnegative and value < 0):
                 raise InputError(f"{name} = {value!r}: a {'positive' if known[name].is_positive else 'non-negative'} number is needed")
         bound = {known[name]: sp.Float(value, 17) for name, value in values.items()}

@@ -253,7 +253,7 @@ def test_alpha_is_the_ratio():
     result = train(problem, {"eta": 0.3, "ridge": 0.6, **SYMMETRIC}, **SIZE)
     plain = train(Problem(GaussianMixture.symmetric(), losses.squared(), optimizers.gd()), {"eta": 0.3, "ridge": 0.4, **SYMMETRIC}, **SIZE)
     assert result.m.values == pytest.approx(plain.m.values, rel=1e-12)
-    with pytest.raises(InputError, match=r"alpha = 2.0: in a simulation alpha is n/d = 1.5"):
+    with pytest.raises(InputError, match=r"alpha = 2.0, but n = 60 and d = 40 make n/d = 1.5; leave alpha out"):
         train(problem, {"alpha": 2.0, "eta": 0.3, "ridge": 0.6, **SYMMETRIC}, **SIZE)
 
 
