@@ -13,7 +13,7 @@ Tables and keys (everything but the loss has a default or is asked for when it i
 - `[initial]`: `norm2` (default 1) and `overlap` (default 0).
 - `[teacher]`: `gram`, `overlap` and `means_overlap` (both default 0) of the directions behind the fields t0, t1, ... of the loss.
 - `[trained]`: parameters of the loss that are trained: `initial = { name = value, ... }`, their `step` (default that of Theta) and `ridge`.
-- `[values]`: numbers of any parameters. Entries of mixture, initial, teacher and trained may be texts: expressions of these.
+- `[values]`: numbers of any parameters, and `declared`, a list of those that get theirs later. Entries of mixture, initial, teacher and trained may be texts: expressions of these.
 - `[run]` and `[simulation]`: the fields of `Run` and `Simulation`, and further options of a theory; `[spectrum]`: the matrix.
 
 All numbers are dimensionless; scaling as in `Problem`.
@@ -268,6 +268,8 @@ def _problem_file(document: dict[str, Any], settings: Mapping[str, Any]) -> Prob
     if "update" not in tables["optimizer"]:
         tables["optimizer"].setdefault("name", "gd")
     tables = _with_settings(tables, settings)
+    if "step" in tables["run"]:
+        raise InputError('[run] step: the step c of online SGD is eta in [optimizer], with [sampling] kind = "online"')
     for name, table in tables.items():
         for key in table:
             if key not in _allowed(name, table, tables):
@@ -288,28 +290,31 @@ def _problem_file(document: dict[str, Any], settings: Mapping[str, Any]) -> Prob
     with _naming("[spectrum]"):
         matrix = Matrix(**tables["spectrum"])
     with _naming("[values]"):
+        declared = _declared(tables["values"].pop("declared", []))
         values = {key: _number_or_list(key, value) for key, value in tables["values"].items()}
     with _naming("[teacher]"):
         teacher = _teacher(tables["teacher"]) if "teacher" in document else None
     with _naming("[trained]"):
         trained = _trained(tables["trained"]) if "trained" in document else None
     with _naming("[loss]"):
-        loss, own = _loss(tables["loss"], () if trained is None else [x.name for x in trained.names], values)
+        loss, own = _loss(tables["loss"], () if trained is None else [x.name for x in trained.names], [*values, *declared])
         values = _joined(values, own)
     with _naming("[optimizer]"):
-        optimizer = _optimizer(tables["optimizer"], values)
+        optimizer = _optimizer(tables["optimizer"], [*values, *declared])
         values = _joined(values, _numbers(tables["optimizer"], {"name", "update", "order", "title"}))
         ridge = {"ridge": parser.parse(tables["optimizer"]["ridge"])} if isinstance(tables["optimizer"].get("ridge"), str) else {}
     with _naming("[mixture]"):
         data = _mixture(tables["mixture"], len(loss.labels))
         if not _is_explicit(tables["mixture"]):
-            given = {**_SYMMETRIC, **{k: v for k, v in values.items() if k in _SYMMETRIC}, **tables["mixture"]}
-            values = _joined(
-                {k: v for k, v in values.items() if k not in _SYMMETRIC}, {k: _number_or_list(k, given[k]) for k in _SYMMETRIC}
-            )
+            values = _joined(values, {k: _number_or_list(k, v) for k, v in tables["mixture"].items()})
+            values = {**{k: v for k, v in _SYMMETRIC.items() if k not in values}, **values}
     with _naming("[initial]"):
         state = {key: _expressions(key, value) for key, value in tables["initial"].items()}
         problem = Problem(data, loss, optimizer, sampling=sampled, teacher=teacher, trained=trained, **state, **ridge)
+    known = {s.name for s in problem.parameters}
+    for name in tables["values"]:
+        if name not in known:
+            raise InputError(f"[values] {unknown('parameter', name, known)}")
     alpha = swept or run.alpha or (None if online else 1.0)
     values = values if alpha is None else {**values, "alpha": alpha}
     said = {key: value for key, value in tables["run"].items() if key != "alpha"}
@@ -323,14 +328,21 @@ def _problem_file(document: dict[str, Any], settings: Mapping[str, Any]) -> Prob
     return file
 
 
+def _declared(names: Any) -> list[str]:
+    """Names of parameters that get their numbers elsewhere."""
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"declared = {names!r}: a list of names of parameters is needed")
+    for name in names:
+        symbols.check_name(name, "declared")
+    return names
+
+
 def _own(table: type) -> list[str]:
     return [f.name for f in fields(table)]
 
 
 def _check_run(table: Mapping[str, Any], online: bool) -> None:
     """Raises InputError for what belongs to the other kind of sampling."""
-    if "step" in table:
-        raise InputError("step: the step c of online SGD is eta in [optimizer]")
     if online and "time" not in table and "steps" in table:
         raise InputError("steps: online SGD takes `time`, t = steps * c/d, in their place")
     if not online and "time" in table:
@@ -416,7 +428,7 @@ def _allowed(name: str, table: Mapping[str, Any], tables: Mapping[str, Mapping[s
         return ["initial", "step", "ridge"]
     if name == "values":
         texts = [tables[other] for other in ("mixture", "initial", "teacher", "trained")]
-        return list(dict.fromkeys([*table, *(n for n in _names_in(*_texts(texts), tables["optimizer"].get("ridge")))]))
+        return list(dict.fromkeys(["declared", *table, *(n for n in _names_in(*_texts(texts), tables["optimizer"].get("ridge")))]))
     if name == "run":
         return [*_own(Run), *RUN_OPTIONS]
     if name == "simulation":
@@ -530,7 +542,7 @@ def _joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
 # --- the parts of a problem -------------------------------------------------------------------------------------------
 
 
-def _loss(table: Mapping[str, Any], trained: Sequence[str], declared: Mapping[str, Any]) -> tuple[Loss, dict[str, Any]]:
+def _loss(table: Mapping[str, Any], trained: Sequence[str], declared: Sequence[str]) -> tuple[Loss, dict[str, Any]]:
     """The loss and the numbers of its parameters, those in `trained` apart; `declared` have theirs elsewhere."""
     if "expression" not in table:
         arguments = _arguments(losses.CATALOG, "loss", table)
@@ -588,9 +600,9 @@ def _argument(key: str, value: Any, argument: inspect.Parameter) -> Any:
     return sp.Rational(str(_number(key, value)))
 
 
-def _optimizer(table: Mapping[str, Any], declared: Mapping[str, Any]) -> Optimizer:
+def _optimizer(table: Mapping[str, Any], declared: Sequence[str]) -> Optimizer:
     eta = table.get("eta")
-    parameters = {**declared, **_numbers(table, {"name", "update", "order", "title"})}
+    parameters = {*declared, *_numbers(table, {"name", "update", "order", "title"})}
     step = symbols.eta
     if isinstance(eta, str):
         names = {name: symbols.symbol(name) for name in ["t", *sorted(parameters)]}

@@ -95,8 +95,8 @@ def _(problem: Problem, values: Mapping[str, float] | None = None) -> str:
     given = dict(values or {})
     if "alpha" in given:
         tables["run"] = {"alpha": float(given.pop("alpha"))}
-    if given:
-        tables["values"] = {name: float(value) for name, value in given.items()}
+    open_names = [s.name for s in problem.parameters if s.name not in given and s.name != "alpha"]
+    tables["values"] = {name: float(value) for name, value in given.items()} | ({"declared": open_names} if open_names else {})
     return "\n".join(f"[{name}]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in table.items()) for name, table in tables.items())
 
 

@@ -206,7 +206,8 @@ class Problem(AbstractProblem):
             parts.append(self.loss.target)
         if self.is_online:
             parts.append(sp.Symbol(self.sampling.kind))
-        return hashlib.sha256("\n".join(map(sp.srepr, parts)).encode()).hexdigest()[:12]
+        plain = [part.xreplace({x: sp.Rational(repr(float(x))) for x in part.atoms(sp.Float)}) for part in map(sp.sympify, parts)]
+        return hashlib.sha256("\n".join(map(sp.srepr, plain)).encode()).hexdigest()[:12]  # 0.1 is 1/10, as in a file
 
     @cached_property
     def local_parameters(self) -> tuple[sp.Symbol, ...]:
