@@ -13,6 +13,14 @@ import sympy as sp
 
 import gmsym as gm
 from gmsym import derive
+from gmsym.engine.bands import find_bulk
+from gmsym.engine.outliers import find, transform
+from gmsym.engine.packed import matrices
+from gmsym.engine.spectral import _gaps
+from gmsym.engine.stieltjes import stieltjes
+from gmsym.pipeline._stages import load
+from gmsym.pipeline.spectrum import numbers as numbers_of
+from gmsym.pipeline.spectrum import state_instance
 
 ROUNDING = 1e-11  # errors below that times max(1, |value|) are rounding
 BARS = (1, 2, 3)
@@ -102,10 +110,12 @@ def dmf_families() -> tuple[tuple[object, Callable[[np.random.Generator], dict]]
     return tuple((derive.dmf(problem), law) for problem, law in families)
 
 
-def dmf_cases(count: int, seed: int, samples: int = 256, steps: int = 10, families: tuple[int, ...] = ()) -> Iterator[Case | None]:
+def dmf_cases(
+    count: int, seed: int, first: int = 0, samples: int = 256, steps: int = 10, families: tuple[int, ...] = ()
+) -> Iterator[Case | None]:
     every = dmf_families()
     chosen = [every[i] for i in families] if families else every
-    for index in range(count):
+    for index in range(first, first + count):
         rng = np.random.default_rng([seed, index])
         system, law = chosen[index % len(chosen)]
         values = {"alpha": float(rng.uniform(0.5, 4.0)), **law(rng)}
@@ -152,9 +162,9 @@ def online_families() -> tuple[tuple[object, Callable[[np.random.Generator], dic
     return tuple((derive.effective(problem), law) for problem, law in families)
 
 
-def online_cases(count: int, seed: int, longest: float = 1000.0) -> Iterator[Case | None]:
+def online_cases(count: int, seed: int, first: int = 0, longest: float = 1000.0) -> Iterator[Case | None]:
     families = online_families()
-    for index in range(count):
+    for index in range(first, first + count):
         rng = np.random.default_rng([seed, index])
         system, law = families[index % len(families)]
         time = float(10 ** rng.uniform(0, np.log10(longest)))
@@ -171,11 +181,11 @@ def online_cases(count: int, seed: int, longest: float = 1000.0) -> Iterator[Cas
 # --- simulations ------------------------------------------------------------------------------------------------------
 
 
-def simulation_cases(count: int, seed: int, steps: int = 4) -> Iterator[Case | None]:
+def simulation_cases(count: int, seed: int, first: int = 0, steps: int = 4) -> Iterator[Case | None]:
     """Test loss and error of 8 runs at the last time against 240 runs, and at time 0 against the theory's means."""
     families = [family for i, family in enumerate(dmf_families()) if i != 4]
     tested = ("test_loss", "test_error")
-    for index in range(count):
+    for index in range(first, first + count):
         rng = np.random.default_rng([seed, index])
         system, law = families[index % len(families)]
         values = law(rng)
@@ -194,11 +204,11 @@ def simulation_cases(count: int, seed: int, steps: int = 4) -> Iterator[Case | N
 # --- finite size ------------------------------------------------------------------------------------------------------
 
 
-def finite_cases(count: int, seed: int, steps: int = 4) -> Iterator[Case | None]:
+def finite_cases(count: int, seed: int, first: int = 0, steps: int = 4) -> Iterator[Case | None]:
     """Deviations and biases of logistic regression from 4 populations and 20 pairs of runs, against 120 and 600."""
     problem, law = dmf_families()[0][0].problem, dmf_families()[0][1]
     system = derive.finite_size(problem)
-    for index in range(count):
+    for index in range(first, first + count):
         rng = np.random.default_rng([seed, index])
         values, options = {"alpha": 2.0, **law(rng)}, {"steps": steps, "times": [steps - 1], "samples": 1024}
         try:
@@ -211,4 +221,95 @@ def finite_cases(count: int, seed: int, steps: int = 4) -> Iterator[Case | None]
         yield Case(*(np.concatenate(parts) for parts in zip(*both, strict=True)))
 
 
-THEORIES = {"dmf": dmf_cases, "online": online_cases, "simulation": simulation_cases, "finite size": finite_cases}
+# --- spectra ----------------------------------------------------------------------------------------------------------
+
+_FINE = 3.0  # resolution of the reference: 3 times the nodes in each dimension
+_RESOLVED = 0.3  # points are left out where the reference's own error may be more than that of the difference
+
+
+@lru_cache
+def spectrum_families() -> tuple[object, ...]:
+    near = gm.GaussianMixture.symmetric(mu_norm=1.5, sigma=1)
+    far = gm.GaussianMixture(
+        probabilities=[sp.Rational(1, 3), sp.Rational(2, 3)],
+        labels=[1, -1],
+        means_gram=[[1, 0], [0, 2]],
+        variance=[[1, 4], [1, 4]],
+        fractions=[0.5, 0.5],
+    )
+    unequal = gm.GaussianMixture(
+        probabilities=[sp.Rational(1, 3), sp.Rational(2, 3)],
+        labels=[1, -1],
+        means_gram=[[1, 0], [0, 2]],
+        variance=[[1, 4], [2, 1]],
+        fractions=[0.5, 0.5],
+    )
+    two_scales = gm.Loss("two_scales", gm.parse(_TWO_SCALES))
+    chosen = (
+        (near, gm.losses.logistic(), "hessian"),
+        (near, gm.losses.smoothed_hinge(), "information"),
+        (far, gm.losses.hinge(), "information"),
+        (far, two_scales, "hessian"),
+        (near, gm.losses.phase_retrieval(), "hessian"),
+        (unequal, gm.losses.logistic(), "hessian"),
+    )
+    return tuple(derive.spectrum(gm.Problem(data, loss, gm.optimizers.gd()), matrix) for data, loss, matrix in chosen)
+
+
+def spectrum_cases(count: int, seed: int, first: int = 0) -> Iterator[Case | None]:
+    """Density at eight points in units of its mean, edges in units of the span, outliers and overlaps, against 3 times the nodes.
+
+    A band or an outlier that only one of both has is an error of 1 under a bar of 0.
+    """
+    families = spectrum_families()
+    for index in range(first, first + count):
+        rng = np.random.default_rng([seed, index])
+        system, alpha = families[index % len(families)], float(10 ** rng.uniform(-0.5, 1.3))
+        gram = np.array(system.problem.data.means_gram, dtype=float)
+        along, beside = rng.normal(size=2), 10 ** rng.uniform(-0.5, 0.7)  # Theta in the span of the means, and orthogonal to it
+        state = {"m": gram @ along, "Q": float(along @ gram @ along + beside**2)}
+        try:
+            result = gm.solve(system, {"alpha": alpha}, **state, points=200)
+        except gm.ComputationError:
+            yield None
+            continue
+        numbers = numbers_of(system, state_instance(system.problem, {"alpha": alpha}, *state.values()))
+        yield _spectrum_case(result, load(system), numbers, rng)
+
+
+def _spectrum_case(result, module, numbers, rng) -> Case:
+    bulk = find_bulk(module, numbers, _FINE)
+    edges, ends = result["edge"].values, np.array(bulk.bands) * bulk.nodes.scale
+    span = np.ptp(edges[np.isfinite(edges)]) if np.isfinite(edges).sum() > 1 else np.abs(edges[np.isfinite(edges)]).max()
+    chosen = np.sort(rng.choice(result.sizes["z"], 8, replace=False))
+    z, density, bar = (result[name].values[chosen] for name in ("z", "density", "density_error"))
+    fine, other = (_density_at(module, law, z) for law in (bulk.nodes, bulk.other))
+    known = np.abs(fine - other) <= np.maximum(_RESOLVED * np.abs(fine - density), ROUNDING)
+    errors, bars = [span * np.abs(fine - density)[known]], [span * bar[known]]
+    compared = [(edges.ravel(), ends.ravel(), result["edge_error"].values.ravel(), span)]
+    fresh = find(module, bulk.nodes, bulk.other, _gaps(bulk), bulk.width)
+    compared += [
+        (result["outlier_z"].values, fresh.z * bulk.nodes.scale, result["outlier_error"].values, span),
+        (result["overlap"].values, fresh.overlap, result["overlap_error"].values, 1.0),
+    ]
+    for values, truth, own, unit in compared:
+        same = len(values) == len(truth)
+        bounded = np.isfinite(values) & np.isfinite(truth) if same else np.zeros(0)  # an end may be open for the fewer nodes
+        errors.append(np.abs(values[bounded] - truth[bounded]) / unit if same else np.ones(1))
+        bars.append(own[bounded] / unit if same else np.zeros(1))
+    return Case(np.concatenate(errors), np.concatenate(bars))
+
+
+def _density_at(module, law, z: np.ndarray) -> np.ndarray:
+    s = transform(stieltjes(module), law, z / law.scale, 1e-12)
+    full = matrices(s.reshape(len(law.fractions), -1, len(z)), module.SIZE, 1)
+    return np.asarray(module.density(law.fractions, full)) / law.scale
+
+
+THEORIES = {
+    "dmf": dmf_cases,
+    "online": online_cases,
+    "simulation": simulation_cases,
+    "finite size": finite_cases,
+    "spectra": spectrum_cases,
+}

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gmsym.engine import brackets, folds
-from gmsym.engine.counting import masses_below, torn
+from gmsym.engine.counting import masses_below
 from gmsym.engine.folds import Gap
 from gmsym.engine.nodes import Group, Law, law
 from gmsym.engine.outliers import SMALLEST, edge_eigenvalues, transform
@@ -196,8 +196,8 @@ def _bracketed(functions: Stieltjes, nodes: Law, other: Law, size: int, atom: fl
     if last is not None and last.stable:
         highest = Gap(last.z, np.inf, 1.0, 1.0, last.s, none)
     inner = [Gap(upper.z, lower.z, np.nan, np.nan, upper.s, lower.s) for upper, lower in zip(edges[::2], edges[1::2], strict=True)]
-    for gap, upper, lower, only in zip(inner, edges[::2], edges[1::2], _only(functions, nodes, size, inner), strict=True):
-        if only or (thin and gap.low < 0 < gap.high):
+    for gap, upper, lower in zip(inner, edges[::2], edges[1::2], strict=True):
+        if thin and gap.low < 0 < gap.high:
             continue
         if upper.stable and lower.stable:
             gaps.append(gap)
@@ -207,14 +207,6 @@ def _bracketed(functions: Stieltjes, nodes: Law, other: Law, size: int, atom: fl
     errors.append((last.error if last is not None and last.stable else 0.0, 0.0))
     gaps = _weighed(functions, nodes, size, atom, [lowest, *gaps, highest])
     return Bulk(nodes, other, gaps, np.array(errors), undecided, atom, bool(thin), reach)
-
-
-def _only(functions: Stieltjes, nodes: Law, size: int, gaps: list[Gap]) -> np.ndarray:
-    """Whether each gap is one of the nodes alone."""
-    if not gaps:
-        return np.zeros(0, dtype=bool)
-    points = np.array([_within(gap) for gap in gaps])
-    return torn(nodes, transform(functions, nodes, points.ravel()).real, size).reshape(points.shape).any(1)
 
 
 def _weighed(functions: Stieltjes, nodes: Law, size: int, atom: float, gaps: list[Gap]) -> list[Gap]:

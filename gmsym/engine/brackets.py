@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gmsym.engine.counting import masses_below
+from gmsym.engine.counting import masses_below, torn
 from gmsym.engine.nodes import Law
 from gmsym.engine.outliers import SMALLEST, transform
 from gmsym.engine.packed import unit
@@ -46,8 +46,19 @@ def outside(s: np.ndarray, nodes: Law, size: int, smallest: float = SMALLEST) ->
     return smallest * square / trace(s.imag, nodes, unit(size)) > np.sqrt(smallest * np.sqrt(square / size))
 
 
+def beside(functions: Stieltjes, nodes: Law, size: int, x: np.ndarray, smallest: float = SMALLEST) -> np.ndarray:
+    """Whether each point is in a gap, and not in one of the nodes alone, (P,)."""
+    return _real_gap(nodes, size, transform(functions, nodes, x, smallest), smallest)
+
+
+def _real_gap(nodes: Law, size: int, s: np.ndarray, smallest: float = SMALLEST) -> np.ndarray:
+    free = outside(s, nodes, size, smallest)
+    free[free] = ~torn(nodes, s[:, free].real, size)  # a sign that is the same in all of a gap
+    return free
+
+
 def find_edges(functions: Stieltjes, nodes: Law, other: Law, size: int) -> list[Edge]:
-    """Edges of all bands in increasing order, in the units of `nodes`; none at an end that is open or at 0."""
+    """Edges of all bands in increasing order, in the units of `nodes`; none at an end that is open or at 0, nor of the nodes' own gaps."""
     x, free = _scan(functions, nodes, size)
     x, free = _probed(functions, nodes, size, x, free)
     x, free = _counted(functions, nodes, size, x, free)
@@ -72,7 +83,7 @@ def _scan(functions: Stieltjes, nodes: Law, size: int) -> tuple[np.ndarray, np.n
     around = (nodes.centres[:, None] + np.linspace(-4, 4, 24) / np.sqrt(float(nodes.nodes.alpha))).ravel()
     x = np.unique(np.concatenate([positive, around] if nodes.definite else [-positive, positive, around]))
     x = x[x > 1e-6] if nodes.definite else x[np.abs(x) > 1e-6]
-    free = outside(transform(functions, nodes, x), nodes, size)
+    free = beside(functions, nodes, size, x)
     inside = np.flatnonzero(~free)
     if not len(inside):
         return x, free
@@ -83,7 +94,7 @@ def _scan(functions: Stieltjes, nodes: Law, size: int) -> tuple[np.ndarray, np.n
 
 def _with(functions, nodes: Law, size: int, x, free, more, smallest: float = SMALLEST) -> tuple[np.ndarray, np.ndarray]:
     both = np.concatenate([x, more])
-    flags = np.concatenate([free, outside(transform(functions, nodes, more, smallest), nodes, size, smallest)])
+    flags = np.concatenate([free, beside(functions, nodes, size, more, smallest)])
     both, order = np.unique(both, return_index=True)
     return both, flags[order]
 
@@ -93,7 +104,7 @@ def _probed(functions, nodes: Law, size: int, x, free) -> tuple[np.ndarray, np.n
 
     def density(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         s = transform(functions, nodes, points.ravel(), _DEEP)
-        value, flag = trace(s.imag, nodes, unit(size)), outside(s, nodes, size, _DEEP)
+        value, flag = trace(s.imag, nodes, unit(size)), _real_gap(nodes, size, s, _DEEP)
         return value.reshape(points.shape), flag.reshape(points.shape)
 
     inside = np.flatnonzero(~free)
@@ -134,7 +145,7 @@ def _counted(functions, nodes: Law, size: int, x, free) -> tuple[np.ndarray, np.
         middle = (low + high) / 2
         s = transform(functions, nodes, np.array([middle]))
         more.append(middle)
-        if outside(s, nodes, size)[0]:
+        if _real_gap(nodes, size, s)[0]:
             mass = float(masses_below(nodes, s.real, size)[0])
             open_pairs += [(low, middle, below, mass), (middle, high, mass, above)]
     return _with(functions, nodes, size, x, free, np.array(more)) if more else (x, free)
@@ -145,7 +156,7 @@ def _narrowed(functions, nodes: Law, size: int, low, high, right, rounds: int) -
     fractions = np.arange(1, _SECTIONS + 1) / (_SECTIONS + 1)
     for _ in range(rounds):
         x = low[:, None] + (high - low)[:, None] * fractions
-        free = outside(transform(functions, nodes, x.ravel()), nodes, size).reshape(x.shape)
+        free = beside(functions, nodes, size, x.ravel()).reshape(x.shape)
         beyond = np.where(right[:, None], free, ~free)  # whether the point is above the edge
         first = np.where(beyond.any(1), beyond.argmax(1), _SECTIONS)
         ends = np.concatenate([low[:, None], x, high[:, None]], axis=1)

@@ -24,8 +24,12 @@ _PRUNED = 1e-11  # nodes whose weight is that much below the largest are left ou
 _PRUNED_OTHER = 1e-13  # of other nodes, which reach further
 _SOBOL, _SOBOL_MANY, _SOBOL_ROUGH = 2**14, 2**13, 2**15  # of all clusters: in four dimensions, in more, with kinks in several directions
 _FEWEST = 2**9  # of a cluster
-_PANEL = {1: (20, 1.5), 2: (16, 2.5), 3: (12, 3.0)}  # Gauss-Legendre nodes of a panel between kinks, and its longest extent
+# Gauss-Legendre nodes of a panel between kinks, and its longest extent, in that many dimensions, or in both of the plane
+_PANEL = {1: (20, 1.5), 2: (16, 2.5), 3: (12, 3.0), "plane": (12, 2.5)}
+_BROAD = 3  # deviation of a field up to which a plane's panels have that extent
 _RANK = 1e-10  # of Gram matrices, relative to their trace
+_AFFINE = 1e-9  # relative distance of a locus from an affine function
+_ANGLES = 180
 _MOST = 2**18
 _PADDING = 32  # node counts are rounded up to multiples of at least that, so that compiled functions are reused
 
@@ -283,7 +287,8 @@ def _rule(
     """Nodes (r, N) and weights (N,) of N(0, I) for fields `root` xi, (F, r), whether a higher resolution has more of them, and the
     region between kinks in which each of them is, None where that is not known.
 
-    Kinks that are seen in one direction of the fields only, `kink_form`, are the ends of panels along it.
+    Kinks that are seen in one direction of the fields only, `kink_form`, are the ends of panels along it; kinks on lines in the plane
+    are the ends of panels in one coordinate, given the other.
     """
     dimensions = root.shape[1]
     if dimensions == 0:
@@ -291,6 +296,11 @@ def _rule(
     direction = root.T @ np.asarray(kink_form) if kink_form else np.ones(dimensions)
     along = kinks is not None and bool(kink_form or dimensions == 1) and np.linalg.norm(direction) > _RANK * np.linalg.norm(root)
     rough = kinks is not None and not kink_form and dimensions > 1
+    lines = _lines(kinks) if kinks is not None and rough and dimensions == 2 else None
+    if lines is not None:
+        xi, weights, region = _between_lines(lines, root, resolution, other)
+        kept = weights > (_PRUNED_OTHER if other else _PRUNED) * weights.max()
+        return xi[:, kept], weights[kept] / weights[kept].sum(), True, region[kept]
     if rough or dimensions > max(_STEPS):
         wanted = (_SOBOL_ROUGH if rough else _SOBOL if dimensions == 4 else _SOBOL_MANY) * probability
         count = max(_FEWEST, 2 ** round(np.log2(wanted)))
@@ -333,16 +343,65 @@ def _trapezoid(deviation: float, dimensions: int, resolution: float, other: bool
 
 def _panels(deviation: float, dimensions: int, kinks: Kinks, resolution: float, other: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Gauss-Legendre panels that end at the kinks of a function of one variable, and between which kinks each node is."""
-    reach = _REACH[1] + (0.6 if other else 0)
-    count, extent = _PANEL[dimensions]
+    reach, panel = _panel(deviation, dimensions, resolution, other)
+    kinked = _zeros(kinks, reach)
+    xi, weights = _paneled(kinked, reach, panel)
+    return xi, weights, np.searchsorted(np.sort(kinked), xi)
+
+
+def _panel(deviation: float, kind: int | str, resolution: float, other: bool) -> tuple[float, tuple[int, float]]:
+    """(reach, (Gauss-Legendre nodes of a panel, its longest extent))."""
+    count, extent = _PANEL[kind]
     longest = extent / max(1.0, deviation) / resolution * (1.25 if other else 1)
-    breaks = kinked = np.unique(np.concatenate([[-reach, reach], _zeros(kinks, reach)]))
-    breaks = np.concatenate([np.linspace(a, b, int(np.ceil((b - a) / longest)) + 1)[:-1] for a, b in zip(breaks, breaks[1:], strict=False)])
-    breaks = np.append(breaks, reach)
+    return _REACH[1] + (0.6 if other else 0), (count, longest)
+
+
+def _paneled(kinked: np.ndarray, reach: float, panel: tuple[int, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights (N,) for exp(-xi^2/2) in panels of at most the given extent between the kinks within reach."""
+    count, longest = panel
+    ends = np.unique(np.concatenate([[-reach, reach], kinked[np.abs(kinked) < reach]]))
+    ends = np.concatenate([np.linspace(a, b, int(np.ceil((b - a) / longest)) + 1)[:-1] for a, b in zip(ends, ends[1:], strict=False)])
+    ends = np.append(ends, reach)
     nodes, weights = np.polynomial.legendre.leggauss(count)
-    half = np.diff(breaks) / 2
-    xi = ((breaks[:-1] + breaks[1:]) / 2 + half * nodes[:, None]).ravel()
-    return xi, (half * weights[:, None]).ravel() * np.exp(-(xi**2) / 2), np.searchsorted(kinked, xi)
+    half = np.diff(ends) / 2
+    xi = ((ends[:-1] + ends[1:]) / 2 + half * nodes[:, None]).ravel()
+    return xi, (half * weights[:, None]).ravel() * np.exp(-(xi**2) / 2)
+
+
+def _lines(kinks: Kinks) -> np.ndarray | None:
+    """(normal, constant) of the lines n . xi + c = 0 in the plane on which the loci vanish, (loci, 3); None where one is no line."""
+    corners = np.array([[0.0, 1, 0, 2, -3, 1.5], [0, 0, 1, -1, 0.5, 2.5]])
+    values = kinks(corners)
+    lines = np.column_stack([values[:, 1] - values[:, 0], values[:, 2] - values[:, 0], values[:, 0]])
+    size = np.abs(values).max(1, keepdims=True)
+    affine = np.abs(lines[:, :2] @ corners + lines[:, 2:] - values) <= _AFFINE * size
+    lines = lines[np.linalg.norm(lines[:, :2], axis=1) > _AFFINE * size[:, 0]]
+    return lines / np.linalg.norm(lines[:, :2], axis=1, keepdims=True) if affine.all() else None
+
+
+def _between_lines(lines: np.ndarray, root: np.ndarray, resolution: float, other: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Nodes (2, N) and weights (N,) of the plane in panels between lines, and the number of the region in which each node is.
+
+    Panels lie along the direction that is farthest from all lines, given the other coordinate, whose own panels end where lines meet.
+    """
+    angles = np.linspace(0, np.pi, _ANGLES, endpoint=False)
+    turns = np.stack([-np.sin(angles), np.cos(angles)])
+    along = turns[:, np.abs(lines[:, :2] @ turns).min(0).argmax()] if len(lines) else np.array([0.0, 1.0])
+    basis = np.array([[along[1], along[0]], [-along[0], along[1]]])  # columns: what is given, and along
+    first, second = np.linalg.norm(root @ basis, axis=0)
+    normals = lines[:, :2] @ basis
+    slope, start = -normals[:, 0] / normals[:, 1], -lines[:, 2] / normals[:, 1]  # of a line in the second coordinate
+    i, j = np.triu_indices(len(lines), 1)
+    apart = np.abs(slope[i] - slope[j]) > _AFFINE
+    meetings = (start[j] - start[i])[apart] / (slope[i] - slope[j])[apart]
+    panels = [_panel(deviation / _BROAD, "plane", resolution, other) for deviation in (first, second)]
+    x, weights = _paneled(meetings, *panels[0])
+    inner = [_paneled(start + slope * at, *panels[1]) for at in x]
+    counts = [len(y) for y, _ in inner]
+    xi = basis @ np.stack([np.repeat(x, counts), np.concatenate([y for y, _ in inner])])
+    weights = np.repeat(weights, counts) * np.concatenate([own for _, own in inner])
+    sides = lines[:, :2] @ xi + lines[:, 2:] > 0
+    return xi, weights, np.unique(sides, axis=1, return_inverse=True)[1].ravel()
 
 
 def _zeros(kinks, reach: float) -> np.ndarray:

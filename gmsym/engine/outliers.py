@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Inexact
 
 from gmsym.engine import packed
 from gmsym.engine.nodes import Group, Law, Nodes
-from gmsym.engine.stieltjes import Stieltjes, stieltjes
+from gmsym.engine.stieltjes import FALL, SLOWLY, Stieltjes, stieltjes
 from gmsym.errors import ComputationError
 from gmsym.runtime.spectral import SpectralModule
 
@@ -49,15 +49,15 @@ def solved(functions: Stieltjes, law: Law, x: np.ndarray, smallest: float = SMAL
     x = np.atleast_1d(np.asarray(x, dtype=float))
     batch = _BATCH if len(x) <= 4 * _BATCH else _MANY
     padded = np.concatenate([x, np.full(-len(x) % batch, x[-1])])
-    parts = [functions.transform(law.nodes, padded[i : i + batch], smallest) for i in range(0, len(padded), batch)]
-    s, residual = (np.concatenate([np.asarray(part[i]) for part in parts], axis=-1) for i in (0, 1))
-    worst = int(np.argmax(residual))
-    # At an atom S grows like 1/z, and with it rounding.
-    if not residual[worst] < 1e-10 * max(1.0, 1e-6 * np.abs(s[:, worst]).max()):
-        raise ComputationError(
-            f"the Stieltjes transform did not converge at z = {padded[worst] * law.scale:.6g}: residual {residual[worst]:.2g}"
-        )
-    return s[:, : len(x)], residual[: len(x)]
+    for fall in (FALL, SLOWLY):
+        parts = [functions.transform(law.nodes, padded[i : i + batch], smallest, fall) for i in range(0, len(padded), batch)]
+        s, residual = (np.concatenate([np.asarray(part[i]) for part in parts], axis=-1) for i in (0, 1))
+        left = ~(residual < 1e-10 * np.maximum(1.0, 1e-6 * np.abs(s).max(0)))  # at an atom S grows like 1/z, and with it rounding
+        if not left.any():
+            return s[:, : len(x)], residual[: len(x)]
+    worst = int(np.argmax(np.where(left, residual, 0)))
+    place = padded[worst] * law.scale
+    raise ComputationError(f"the Stieltjes transform did not converge at z = {place:.6g}: residual {residual[worst]:.2g}")
 
 
 def compressed(module: SpectralModule, law: Law, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

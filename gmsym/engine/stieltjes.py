@@ -18,6 +18,7 @@ from typing import NamedTuple, final
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Complex, Float, Inexact
 
 from gmsym.engine import packed
@@ -26,17 +27,18 @@ from gmsym.engine.shares import Shares, shares
 from gmsym.runtime.spectral import SpectralModule
 
 _FIRST = 2.0  # imaginary part of z
-_FACTORS = (10.0, 1000.0)
+FALL = (10.0, 1000.0)
+SLOWLY = (2.0, 10.0)  # for points at which that does not converge
 _SMALL = 0.01  # residuals, squared and plain/100, that count as small beside Im S/|S|
 _CLOSE = 0.1  # residual below which a step that leaves Im S >= 0 still has the right real part
-_STEPS, _NEARLY = 80, 1e-11  # the step from a residual that small is the last
+_STEPS, _NEARLY = 80.0, 1e-11  # the step from a residual that small is the last
 _FOLD, _FOLD_STEPS = 1e-13, 12  # relative change
 
 
 class Stieltjes(NamedTuple):
     """Compiled functions for one generated module."""
 
-    transform: Callable[..., tuple[Complex[Array, "br p"], Float[Array, " p"]]]  # (nodes, x, eta) -> S at x + i eta, residual
+    transform: Callable[..., tuple[Complex[Array, "br p"], Float[Array, " p"]]]  # (nodes, x, eta, fall) -> S at x + i eta, residual
     correction: Callable[..., Complex[Array, "br p"]]  # (nodes, x + i eta, S) -> the step of Newton's method in S
     form: Callable[..., Array]  # (nodes, group, S) -> S' of a group's clusters without their variances c, packed (R, P)
     form_slope: Callable[..., Array]  # (nodes, group, dS/dz) -> its derivative in z
@@ -132,22 +134,23 @@ class _Equation:
         instead = jnp.where(residual < _CLOSE, new.real + 0.25j * s.imag, (s + plain) / 2)
         return jnp.where(allowed, new, instead), residual, allowed
 
-    def solved_from_above(self, nodes: Nodes, x: Array, smallest: Array) -> tuple[Array, Array]:
-        """S at x + i smallest and its residual; the imaginary part of each point falls on its own."""
+    def solved_from_above(self, nodes: Nodes, x: Array, smallest: Array, fall: tuple[Array, Array]) -> tuple[Array, Array]:
+        """S at x + i smallest and its residual; the imaginary part of each point falls on its own, by one of two factors."""
+        most = _STEPS * np.log(FALL[0]) / jnp.log(fall[0])
         diagonal = jnp.tile(packed.unit(self.size), len(nodes.fractions))[:, None]
 
         def step(carry: tuple[Array, ...]) -> tuple[Array, ...]:
             s, eta, _, steps = carry
             new, residual, allowed = self.guarded(nodes, x + 1j * eta, s)
             small = _SMALL * (new.imag * diagonal).sum(0) / (diagonal.sum() * jnp.abs(new).max(0))
-            fall = jnp.where(residual < _SMALL * small, _FACTORS[1], jnp.where(residual**2 < small, _FACTORS[0], 1.0))
-            lower = jnp.where(allowed, jnp.maximum(eta / fall, smallest), eta)
+            factor = jnp.where(residual < _SMALL * small, fall[1], jnp.where(residual**2 < small, fall[0], 1.0))
+            lower = jnp.where(allowed, jnp.maximum(eta / factor, smallest), eta)
             return new, lower, jnp.where(eta <= smallest, residual, jnp.inf), steps + 1
 
         def unfinished(carry: tuple[Array, ...]) -> Array:
             s, _, residual, steps = carry
             rounding = jnp.maximum(1.0, 1e-6 * jnp.abs(s).max(0))  # at an atom S grows like 1/z
-            return (steps < _STEPS) & (residual > _NEARLY * rounding).any()
+            return (steps < most) & (residual > _NEARLY * rounding).any()
 
         start = -diagonal / (x + 1j * _FIRST), jnp.full(x.shape, _FIRST), jnp.full(x.shape, jnp.inf), 0
         s = jax.lax.while_loop(unfinished, step, start)[0]

@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 from scipy.optimize import brentq
+from scipy.stats import multivariate_normal
 
 import gmsym as gm
 from gmsym import derive, pipeline
 from gmsym.engine import bands, brackets, folds
+from gmsym.engine import nodes as nodes_module
+from gmsym.engine.brackets import trace
 from gmsym.engine.counting import masses_below, masses_upto
 from gmsym.engine.nodes import law
 from gmsym.engine.outliers import transform
+from gmsym.engine.packed import unit
 from gmsym.engine.spectral import solve_spectrum
 from gmsym.engine.stieltjes import stieltjes
 from gmsym.pipeline.spectrum import numbers, state_instance
@@ -115,7 +119,7 @@ def test_gaps_of_the_nodes_alone_are_told_from_gaps():
     bulk = bands.find_bulk(module, given)
     assert len(bulk.bands) == 1 and not bulk.undecided and bulk.masses == pytest.approx([1], abs=1e-12)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bands, "torn", lambda law, s, size: np.zeros(s.shape[1], dtype=bool))
+        patch.setattr(brackets, "torn", lambda law, s, size: np.zeros(s.shape[1], dtype=bool))
         other = bands.find_bulk(module, given)
     assert other.undecided or len(other.bands) > 1
 
@@ -140,7 +144,7 @@ def test_the_mass_below_a_point_of_the_bulk_is_that_of_marchenko_and_pastur():
     nodes = law(module, given)
     x = np.array([0.05, 1.0, 3.0, 9.0]) / nodes.scale
     s = transform(stieltjes(module), nodes, x)
-    found = masses_upto(nodes, x + 1e-10j, s)
+    found = masses_upto(nodes, x + 1e-10j, s, 1)
     low, high = (1 - np.sqrt(2)) ** 2, (1 + np.sqrt(2)) ** 2
     angle = np.pi * (np.arange(4000) + 0.5) / 4000
     points = (low + high) / 2 - (high - low) / 2 * np.cos(angle)
@@ -150,6 +154,48 @@ def test_the_mass_below_a_point_of_the_bulk_is_that_of_marchenko_and_pastur():
     outside = np.array([0, 3])
     assert masses_below(nodes, s[:, outside].real, 1) == pytest.approx([0.5, 1.0], abs=1e-12)
     assert found[outside] == pytest.approx([0.5, 1.0], abs=1e-9)
+
+
+def test_the_mass_below_a_point_with_two_columns_is_that_of_the_density():
+    """Softmax of three classes below n = d, two columns and an atom: differences are integrals of the density, and 1 is reached."""
+    data = gm.GaussianMixture(
+        probabilities=[0.25, 0.35, 0.4], labels=np.eye(3).tolist(), means_gram=(2 * np.eye(3)).tolist(), variance=[1] * 3
+    )
+    problem = gm.Problem(data, gm.losses.softmax(3), gm.optimizers.gd(), norm2=np.eye(3), overlap=0.3 * np.eye(3))
+    module, given = prepared(problem, 0.6)
+    nodes = law(module, given)
+    functions, size = stieltjes(module), module.SIZE
+    low, high = 0.2, 0.9
+    x, weights = np.polynomial.legendre.leggauss(40)
+    x, weights = (low + high) / 2 + (high - low) / 2 * x, (high - low) / 2 * weights
+    s = transform(functions, nodes, np.concatenate([x, [low, high, 100.0]]))
+    found = masses_upto(nodes, np.array([low, high, 100.0]) + 1e-10j, s[:, -3:], size)
+    density = trace(s[:, :40].imag, nodes, unit(size)) / (np.pi * size)
+    assert found[1] - found[0] == pytest.approx(density @ weights, abs=1e-6)
+    assert found[2] == pytest.approx(1, abs=1e-9)
+    assert size > 1 and found[0] > 0.3
+
+
+def test_panels_between_lines_of_the_plane():
+    """E[relu(u) relu(v)] of correlated u, v by the arccosine kernel, and that of u > 0, v > c by the bivariate normal law."""
+    root = np.array([[1.2, 0.0], [-0.9, 0.7]])
+    covariance, shift = root @ root.T, np.array([0.0, -0.4])
+    xi, weights, refinable, region = nodes_module._rule(root, lambda xi: root @ xi + shift[:, None], (), 1.0, 1.0, False)
+    assert refinable and len(weights) < 2**13 and weights.sum() == pytest.approx(1, abs=1e-14)
+    u, v = root @ xi
+    deviations = np.sqrt(np.diag(covariance))
+    angle = np.arccos(covariance[0, 1] / deviations.prod())
+    both = multivariate_normal(mean=shift, cov=covariance)
+    assert weights @ ((u > 0) & (v - 0.4 > 0)) == pytest.approx(both.cdf([np.inf, np.inf], lower_limit=[0, 0]), abs=1e-6)
+    assert len(np.unique(region)) == 4
+    for r in range(4):  # a region is on one side of each line
+        assert len({(a > 0, b > 0) for a, b in zip(u[region == r], v[region == r] - 0.4, strict=True)}) == 1
+    xi, weights, *_ = nodes_module._rule(root, lambda xi: root @ xi, (), 1.0, 1.0, False)
+    u, v = root @ xi
+    kernel = deviations.prod() * (np.sin(angle) + (np.pi - angle) * np.cos(angle)) / (2 * np.pi)
+    assert weights @ (np.maximum(u, 0) * np.maximum(v, 0)) == pytest.approx(kernel, abs=1e-9)
+    curved = nodes_module._rule(root, lambda xi: (root @ xi) ** 2 - 1, (), 1.0, 1.0, False)
+    assert not curved[2] and curved[3] is None  # no lines: Sobol points
 
 
 # --- near and below n = d ---------------------------------------------------------------------------------------------

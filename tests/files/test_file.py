@@ -180,8 +180,8 @@ def test_options_are_a_file():
         "norm2": 2,
     }
     written = LOGISTIC + (
-        '[optimizer]\nname = "heavy_ball"\neta = 1\nmomentum = 0.5\nridge = 0.1\n[run]\nalpha = 2\nsteps = 20\nd = 100\n[simulation]\nd = 100\n'
-        "[mixture]\nsigma = 0.7\n[initial]\nnorm2 = 2\noverlap = [0.1, -0.1]"
+        '[optimizer]\nname = "heavy_ball"\neta = 1\nmomentum = 0.5\nridge = 0.1\n[run]\nalpha = 2\nsteps = 20\nd = 100\n'
+        "[simulation]\nd = 100\n[mixture]\nsigma = 0.7\n[initial]\nnorm2 = 2\noverlap = [0.1, -0.1]"
     )
     assert from_options("logistic", "heavy_ball", settings) == loads(written)
 

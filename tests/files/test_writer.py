@@ -59,7 +59,7 @@ def test_all_parts_read_back_with_their_numbers():
         norm2=strength / 2,
         overlap=[strength / 10, -strength / 10],
         ridge=0.25,
-        teacher=gm.Teacher([[strength]], overlap=[0.1], means_overlap=[[0, 0.5]]),
+        teacher=gm.Teacher([[strength]], overlap=[0.1], means_overlap=[[0.25, -0.25]]),
         trained=gm.Trained({"v": strength}, step=0.5, ridge=0.125),
     )
     values = {"share": 0.25, "strength": 1.5, "b": 0.1, "eta": 0.7}

@@ -90,9 +90,7 @@ def test_a_theory_of_the_other_sampling_names_what_to_do():
         with pytest.raises(gm.InputError, match=r"this problem samples online: its theory is gmsym.derive.effective"):
             verb(ONLINE)
     for verb in (gm.derive.effective, gm.derive.fluctuations):
-        with pytest.raises(
-            gm.InputError, match=r"trains on full batches; sampling=gmsym.sampling.online\(\) asks for online SGD"
-        ):
+        with pytest.raises(gm.InputError, match=r"trains on full batches; sampling=gmsym.sampling.online\(\) asks for online SGD"):
             verb(FULL)
     for verb in (gm.crossing_time, gm.tune):
         rest = ("m", (0, 0), 0.5) if verb is gm.crossing_time else (["eta"],)
