@@ -66,7 +66,7 @@ def draw(picture: Callable[[], Any], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")  # a file needs no screen
-    axes = gm.plot()
+    axes = picture()
     writing.write_figure((axes if hasattr(axes, "figure") else axes[0]).figure, path)
 
 

@@ -217,6 +217,8 @@ def _freedom(argument: str, dataset: xr.Dataset, count: str) -> float:
 def check_same_problem(theory: xr.Dataset, runs: xr.Dataset) -> None:
     """Raises InputError unless two results are about one problem, in the same numbers."""
     about, of = theory.attrs, runs.attrs
+    if "over" in about:
+        raise InputError(f"theory is over values of {about['over']}; solve at the one that the runs have")
     for name in ("problem", "problem_signature"):
         if about.get(name) != of.get(name):
             _refuse(name, about.get(name), of.get(name))
