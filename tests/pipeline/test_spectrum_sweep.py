@@ -26,7 +26,7 @@ def test_the_transition_of_a_covariance_with_a_spike(over, values, given, expect
     alpha = place if over == "alpha" else given["alpha"]
     assert found["transition_z"].item() == pytest.approx((1 + alpha**-0.5) ** 2, abs=1e-8)
     assert (found["transition_side"].item(), found["transition_kind"].item()) == ("right", "detaches")
-    record = pipeline.path_record(found)
+    record = pipeline.record(found)
     assert [len(at["outliers"]) for at in record["spectra"]] == [0, 0, 1, 1] and record["transitions"][0][over] == place
     assert "alpha" not in found.attrs or over != "alpha"
     assert [line.get_xdata()[0] for line in transition_diagram(found).lines] == [place]
