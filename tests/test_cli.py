@@ -132,7 +132,7 @@ def test_light_until_the_input_is_checked(arguments):
         (["solve", "--loss", "logitic"], "did you mean 'logistic'"),
         (["derive", "--loss", "logistic", "--optimizer", "heavyball"], "did you mean 'heavy_ball'"),
         (["solve", *LOGISTIC, "--set", "stepps=3"], "unknown setting 'stepps'; did you mean 'steps'"),
-        (["solve", *LOGISTIC, "--set", "step=3"], "did you mean 'steps'"),
+        (["solve", *LOGISTIC, "--set", "step=3"], "step belongs to [trained] of a problem file"),
         (["solve", *LOGISTIC, "--set", "time=3"], 'which [sampling] kind = "online" asks for'),
         (["solve", *ONLINE, "--theory", "dmf"], "its theory is gmsym.derive.effective"),
         (["solve", *LOGISTIC, "--theory", "effective"], "this problem trains on full batches"),

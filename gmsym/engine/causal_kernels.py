@@ -137,13 +137,13 @@ def _exact(module: CausalKernelsModule, numbers: Numbers, steps: int, tolerance:
         rank = min(full, 2 * rank)
 
 
-def _pilot(module, numbers, steps, seed, tolerance) -> tuple[int, int]:
+def _pilot(module, numbers, steps, seed, tolerance, report) -> tuple[int, int]:
     """The ranks, from a small population."""
     full = _most(module, steps)
     room = min(full, 32)
     while True:
         points = _points(max(_PILOT, 1 << (4 * room - 1).bit_length()), room, seed)
-        ranks, _, overflow = _run(module, numbers, points, room, room, steps, tolerance, lambda fraction: None)
+        ranks, _, overflow = _run(module, numbers, points, room, room, steps, tolerance, lambda fraction: report(0.0))
         if not overflow:
             return ranks
         room = min(full, 2 * room)
@@ -154,7 +154,7 @@ def _sampled(
 ) -> tuple[tuple[int, int], list[dict[str, np.ndarray]], list[dict[str, np.ndarray]], float]:
     """Independent scrambles, with the room for innovations that a small pilot run asks for, and a cheaper solution of each:
     (ranks, runs, cheaper runs, how many times fewer points those have)."""
-    pilot = _pilot(module, numbers, steps, seed, tolerance)
+    pilot = _pilot(module, numbers, steps, seed, tolerance, report)
     seeds = [int(x) for x in np.random.SeedSequence(seed).generate_state(scrambles)]
     ranks, runs = _scrambled(module, numbers, steps, samples, seeds, tolerance, pilot, lambda part: report(0.8 * part))
     ratio = _FEWER if samples // _FEWER > _rounded(ranks[0] + 1) else 2

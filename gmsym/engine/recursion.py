@@ -15,12 +15,15 @@ from jaxtyping import Array, Float
 
 from gmsym.engine.draws import Draws, draws
 from gmsym.errors import ComputationError, InputError, check_integers
+from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.frames import oriented
+from gmsym.runtime.interrupt import in_pieces
 from gmsym.runtime.recursion import Design, RecursionModule
 
 _RANK_TOLERANCE = 1e-20  # of squared norms: a residual below 1e-10 of the vector
 _GRAM_TOLERANCE = 1e-12  # the same where Gram matrices are given, whose rounding hides residuals below 1e-8 of the vector
 _MEMORY = 2**30  # bytes of directions held at a time
+_WORK = 2**28  # products of a batch: about a second, so that little is lost by an interruption
 _DIVERGED = 1e12
 
 
@@ -96,6 +99,7 @@ def sample_recursion(
     replicates: int,
     seed: int = 0,
     fluctuations: bool = True,
+    checkpoint: Checkpoint | None = None,
     report: Callable[[float], None] | None = None,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Draw whole trajectories.
@@ -107,6 +111,7 @@ def sample_recursion(
         replicates: independent trajectories, at least 2.
         seed: of all Gaussians.
         fluctuations: False drops the fluctuation parameters phi and psi, which is no longer exact (to see what they do).
+        checkpoint: keeps finished replicates.
         report: called with the completed fraction.
 
     Returns:
@@ -120,19 +125,22 @@ def sample_recursion(
     check_integers(steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
     check_steps(design, steps)
     directions = steps * module.FIELDS * module.CLUSTERS
-    batch = int(np.clip(_MEMORY // (8 * 3 * directions * (sum(design.sizes) + max(design.counts))), 1, replicates))
+    vectors = directions * (sum(design.sizes) + max(design.counts))  # numbers of a replicate; each is used once a direction
+    batch = int(np.clip(min(_MEMORY // (8 * 3 * vectors), _WORK // (vectors * steps * module.FIELDS)), 1, replicates))
+    batch = -(-replicates // -(-replicates // batch))  # equal ones
     keys = replicate_keys(seed, replicates)
-    parts = []
-    for start in range(0, replicates, batch):
+    sizes = [min(batch, replicates - start) for start in range(0, replicates, batch)]
+
+    def compute(index: int) -> dict[str, np.ndarray]:
+        start = index * batch
         chosen = jnp.minimum(jnp.arange(start, start + batch), replicates - 1)  # one shape for all batches
-        part = jax.tree.map(
-            lambda x, last=replicates - start: np.asarray(x)[:last], _sample(module, design, steps, fluctuations, keys[chosen])
-        )
+        part = jax.tree.map(lambda x: np.asarray(x)[: sizes[index]], _sample(module, design, steps, fluctuations, keys[chosen]))
         _check_finite(part[0])
-        parts.append(part)
-        if report is not None:
-            report(min(start + batch, replicates) / replicates)
-    observed, scalars = ({name: np.concatenate([part[i][name] for part in parts]) for name in parts[0][i]} for i in (0, 1))
+        return {f"{i} {name}": value for i in (0, 1) for name, value in part[i].items()}
+
+    parts = in_pieces(compute, sizes, "replicates", checkpoint=checkpoint, report=report)
+    every = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    observed, scalars = ({name[2:]: value for name, value in every.items() if name[0] == i} for i in "01")
     return observed, scalars
 
 

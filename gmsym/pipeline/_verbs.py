@@ -65,7 +65,7 @@ def solve(system: Any, values: Mapping[str, Any], **options: Any) -> "xr.Dataset
 
     =============================  ==================================================================================================
     `derive.dmf`                   steps, n and d (in place of alpha), samples, scrambles, two_time, seed, progress
-    `derive.surrogate`             d, steps, n (default alpha d), replicates, seed, progress
+    `derive.surrogate`             d, steps, n (default alpha d), replicates, seed, checkpoint, progress
     `derive.finite_size`           steps, n, times, population, populations, replicates, samples, scrambles, seed, progress
     `derive.refinement`            steps, sizes, rounds, replicates, seed, progress
     `derive.effective`             time, d, blocks_at, tolerance, solver, progress
@@ -112,7 +112,7 @@ def simulate(problem: Any, values: Mapping[str, float], **options: Any) -> "xr.D
     =============================  ==================================================================================================
     full batches                   d, steps, n (default alpha d), replicates, seed, checkpoint, progress
     online                         d, time, replicates, points, sampler ("online" or "chain"), seed, checkpoint, progress
-    `derive.spectrum`              d, m, Q, M (the state), replicates, extreme, vectors, seed, progress
+    `derive.spectrum`              d, m, Q, M (the state), replicates, extreme, vectors, seed, checkpoint, progress
     =============================  ==================================================================================================
 
     Returns:

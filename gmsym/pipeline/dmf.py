@@ -13,6 +13,7 @@ from gmsym.pipeline._work import working
 from gmsym.problem import Instance, Problem
 from gmsym.problem.design import design, instance_of_size, shares
 from gmsym.runtime.causal_kernels import Numbers
+from gmsym.runtime.interrupt import reporting
 from gmsym.system import CausalKernels
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def solve_dmf(
     cost = limit(samples, steps, scrambles, problem.fields, problem.data.clusters, tangents, sampled, two_time)
     with working("solving DMF", cost, "fewer samples, steps or scrambles", progress) as report:
         options = {"steps": steps, "samples": samples, "scrambles": scrambles, "seed": seed, "two_time": two_time}
-        solution = solve_causal_kernels(load(system), numbers(instance), report=report, **options)
+        module, given = load(system), numbers(instance)
+        solution = reporting(lambda heard: solve_causal_kernels(module, given, report=heard, **options), report)
     attributes = {
         "problem": problem.name,
         "problem_signature": problem.signature,

@@ -16,6 +16,7 @@ from gmsym.pipeline._verbs import solving
 from gmsym.pipeline._work import working
 from gmsym.problem import Instance, Problem
 from gmsym.problem.design import realised, shares
+from gmsym.runtime.interrupt import reporting
 from gmsym.runtime.ode import Numbers, State
 from gmsym.system import Ode, Sde
 
@@ -78,7 +79,9 @@ def solve_effective(
         sde.check_smooth(module)
     cost = _cost.trajectory(len(ts), sum(x.size for x in start))
     with working("solving the effective dynamics", cost, "fewer times", progress) as report:
-        solution = ode.solve_ode(module, numbers, start, ts, tolerance=tolerance, solver=solver, report=report)
+        solution = reporting(
+            lambda heard: ode.solve_ode(module, numbers, start, ts, tolerance=tolerance, solver=solver, report=heard), report
+        )
     accuracy = solution.quadrature_error + solution.solver_error
     if accuracy > tolerance:
         say(f"the order parameters of {problem.loss.name} are known to {accuracy:.1g}, not to the tolerance {tolerance:.1g} asked for")
@@ -99,8 +102,10 @@ def solve_effective(
     means, errors, deviations = labelled(solution.values), labelled(solution.errors), {}
     if d is not None:
         law = _cost.fluctuation_law(len(ts), sum(x.size for x in start), 0)
+        fluctuations = load(derive.fluctuations(system))
         with working("the law of fluctuations", law, "fewer times", progress):
-            shift, change, deviations = (labelled(x) for x in _finite(load(derive.fluctuations(system)), numbers, start, ts, d))
+            found = reporting(lambda heard: _finite(fluctuations, numbers, start, ts, d))
+            shift, change, deviations = map(labelled, found)
         means = {name: value + shift[name] for name, value in means.items()}
         errors = {name: error + change[name] for name, error in errors.items()}
         attributes["d"] = d

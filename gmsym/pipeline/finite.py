@@ -4,6 +4,7 @@ Source: theory.md 1, Panahi 2026 (arXiv 2603.09310).
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import product
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,13 @@ from gmsym.pipeline.training import counted
 from gmsym.problem import Instance, Problem
 from gmsym.problem.design import design, instance_of_size, realised, shares
 from gmsym.runtime.arguments import named
+from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.recursion import Design
 from gmsym.system import FiniteSize, Recursion, Refinement
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import xarray as xr
 
 
@@ -46,6 +50,7 @@ def solve_surrogate(
     n: int | None = None,
     replicates: int = 1000,
     seed: int = 0,
+    checkpoint: "Path | str | None" = None,
     progress: bool | None = None,
 ) -> "xr.Dataset":
     """Trajectories of the exact finite-size surrogate, equal in law to `simulate`: the same variables, averaged over replicates.
@@ -58,6 +63,7 @@ def solve_surrogate(
         steps: number of times; at most min(n, d).
         replicates: independent trajectories.
         seed: of all Gaussians.
+        checkpoint: as `simulate`; whole batches of replicates are kept.
         progress: show a progress bar on stderr; by default only on a terminal.
 
     Returns:
@@ -76,7 +82,9 @@ def solve_surrogate(
     numbers = design_numbers(instance, n, d)
     cost = _cost.surrogate(n, d, steps, replicates, problem.fields, problem.data.clusters)
     with working("sampling the surrogate", cost, "fewer steps or replicates, or smaller n and d", progress) as report:
-        runs, scalars = sample_recursion(load(system), numbers, steps=steps, replicates=replicates, seed=seed, report=report)
+        asked = {"steps": steps, "replicates": replicates, "seed": seed}
+        kept = Checkpoint(checkpoint, signature=system.signature, values=instance.values, n=n, d=d, **asked)
+        runs, scalars = sample_recursion(load(system), numbers, **asked, checkpoint=kept, report=report)
     attributes = {
         "problem": problem.name,
         "problem_signature": problem.signature,
@@ -266,17 +274,24 @@ def solve_refinement(
     methods = ("picard", "newton")
     with working("refinement", cost, "fewer steps, rounds or replicates, or smaller sizes", progress) as report:
         start = limit_scalars(module, large, steps, replicates=replicates, seed=seed + 1)
-        rows, done = [], 0
-        for method in methods:
-            for numbers in designs:
-                rows.append(
-                    refinement_errors(module, numbers, start, steps=steps, rounds=rounds, method=method, replicates=replicates, seed=seed)
-                )
-                done += 1
-                report(done / (len(methods) * len(designs)))
+        pairs = list(product(methods, designs))
+        rows = [
+            refinement_errors(
+                module,
+                numbers,
+                start,
+                steps=steps,
+                rounds=rounds,
+                method=method,
+                replicates=replicates,
+                seed=seed,
+                report=lambda part, done=done: report((done + part) / len(pairs)),
+            )
+            for done, (method, numbers) in enumerate(pairs)
+        ]
     error = np.stack(rows).reshape(len(methods), len(designs), replicates, rounds + 1)
     coordinates = {"scheme": list(methods), "n": list(sizes), "replicate": np.arange(replicates), "round": np.arange(rounds + 1)}
-    about = {"problem": problem.name, "alpha": float(alpha), "steps": steps}
+    about = {"kind": "refinement", "problem": problem.name, "alpha": float(alpha), "steps": steps}
     return xr.Dataset({"error": (("scheme", "n", "replicate", "round"), error)}, coordinates, about)
 
 

@@ -21,6 +21,8 @@ from gmsym.simulation.matrices import matrix_eigen
 from gmsym.system import Spectral
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import xarray as xr
 
 
@@ -57,6 +59,7 @@ def simulate_spectrum(
     extreme: int | None = None,
     vectors: bool = True,
     seed: int = 0,
+    checkpoint: "Path | str | None" = None,
     progress: bool | None = None,
 ) -> "xr.Dataset":
     """Eigenvalues of the matrix of alpha*d generated samples in d dimensions, at a state of exactly the same Gram matrix.
@@ -70,6 +73,7 @@ def simulate_spectrum(
         extreme: that many eigenvalues at each end, by Lanczos' method; default: all, for up to 4000 rows.
         vectors: whether overlaps are wanted; without them they are NaN.
         seed: of samples and orientations.
+        checkpoint: as `simulate`; whole replicates are kept.
         progress: show a progress bar on stderr; by default only on a terminal.
 
     Returns:
@@ -99,6 +103,7 @@ def simulate_spectrum(
             overlaps=vectors,
             seed=seed,
             replicates=replicates,
+            checkpoint=checkpoint,
             report=report,
         )
     import xarray as xr

@@ -3,7 +3,7 @@
 Source: theory.md 7, verified/effective.md 5.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from gmsym.pipeline._stages import load
 from gmsym.pipeline._work import working
 from gmsym.pipeline.spectrum import labelled, numbers
 from gmsym.problem import Instance
+from gmsym.runtime.interrupt import in_pieces, interruptibly
 from gmsym.system import Spectral
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def spectra_on(path: Path, system: Spectral, points: int, progress: bool | None)
     """The spectrum at each value of the path, and its transitions: zeros of an eigenvalue of D(z) at an edge, located by root finding.
 
     Raises:
-        ComputationError: as `gmsym.spectrum`.
+        ComputationError: as `gmsym.solve` for a spectrum.
     """
     check_integers(points=(points, 8))
     cost = _cost.densities(points, len(path.values), system.A.rows)
@@ -65,16 +66,16 @@ def spectra_on(path: Path, system: Spectral, points: int, progress: bool | None)
 
     states = [in_numbers(x) for x in path.values]
     least = np.max([law(module, state).sizes for state in states], axis=0).tolist()  # one compilation serves the whole path
-    results, crossings = [], []
+
+    def compute(i: int) -> tuple["xr.Dataset", np.ndarray]:
+        found = solve_spectrum(module, states[i], points=points, least=least)
+        return labelled(system, found, path.at(path.values[i])), found.edge_eigenvalues
+
     with working(f"spectra along {path.name}", cost, "fewer points or values", progress) as report:
-        for i, (x, state) in enumerate(zip(path.values, states, strict=True)):
-            found = solve_spectrum(module, state, points=points, least=least)
-            results.append(labelled(system, found, path.at(x)))
-            crossings.append(found.edge_eigenvalues)
-            report((i + 1) / len(states))
+        results, crossings = zip(*in_pieces(compute, [1] * len(states), "spectra", report=report), strict=True)
 
     def at_edges(x: float) -> tuple[np.ndarray, np.ndarray]:
-        bulk = find_bulk(module, in_numbers(x), least=least)
+        bulk = interruptibly(lambda: find_bulk(module, in_numbers(x), least=least))
         return branches(module, bulk), np.array(bulk.bands) * bulk.nodes.scale
 
     transitions, unlocated = [], []
@@ -138,7 +139,7 @@ def _transitions(
 
 
 def _joined(
-    results: list["xr.Dataset"],
+    results: Sequence["xr.Dataset"],
     path: Path,
     transitions: list[tuple[float, float, str, str]],
     unlocated: list[tuple[float, float]],

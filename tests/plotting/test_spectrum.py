@@ -71,5 +71,5 @@ def test_an_animation_has_a_frame_a_time(along):
 
 @pytest.mark.parametrize("draw", [spectral_density, filmstrip, transition_diagram, gm.animate])
 def test_other_data_are_refused(draw):
-    with pytest.raises(gm.InputError, match="density|spectrum_along"):
+    with pytest.raises(gm.InputError, match="density|a spectrum along a trajectory, or over values, is needed"):
         draw(xr.Dataset({"m": ("time", [1.0])}))
