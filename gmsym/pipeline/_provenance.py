@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gmsym.codegen import signature
 from gmsym.errors import InputError
 from gmsym.files import ProblemFile, dumps, loads
 from gmsym.problem import AbstractProblem, Problem
+from gmsym.system import AbstractSystem
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -71,8 +73,10 @@ def _file_of(result: "xr.Dataset") -> "ProblemFile":
     return loads(text, origin="the result's problem_text")
 
 
-def _signature(system: Any) -> str:
-    return system.signature
+def _signature(system: AbstractSystem) -> str:
+    """That of its module, or of each of its parts."""
+    parts = getattr(system, "parts", {"": system})
+    return " ".join(signature(part) for part in parts.values())
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from types import ModuleType
 
+from gmsym.codegen import source
 from gmsym.runtime import check_double
 from gmsym.runtime import load as load_text
 from gmsym.system import AbstractSystem
@@ -27,13 +28,13 @@ def load(system: AbstractSystem) -> ModuleType:
     """
 
     check_double()
-    return _load(system.source())
+    return _load(source(system))
 
 
 @lru_cache(maxsize=64)
-def _load(source: str) -> ModuleType:
+def _load(text: str) -> ModuleType:
 
-    return load_text(source, "gmsym_generated")
+    return load_text(text, "gmsym_generated")
 
 
 def say(sentence: str) -> None:

@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 from gmsym import derive, writing
+from gmsym.codegen import source
 from gmsym.comparison import Comparison, Row, compare
 from gmsym.pipeline._verbs import simulate, solve
 from gmsym.plotting import overlay
@@ -31,7 +32,7 @@ def demo(directory: Path, progress: bool | None = None, force: bool = False) -> 
     theory = solve(system, values, steps=60, progress=progress)
     runs = simulate(problem, values, d=1000, steps=60, replicates=8, progress=progress)
     comparison = compare(theory, runs)
-    writing.write_text(system.source(), module)
+    writing.write_text(source(system), module)
     rows = io.StringIO(newline="")
     writer = csv.writer(rows)
     writer.writerow(Row._fields)

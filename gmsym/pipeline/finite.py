@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmsym import schema
+from gmsym.codegen import signature
 from gmsym.engine.bars import standard_error, student
 from gmsym.engine.fluctuation import double_runs, relative_variances
 from gmsym.engine.recursion import sample_recursion
@@ -83,7 +84,7 @@ def solve_surrogate(
     cost = _cost.surrogate(n, d, steps, replicates, problem.fields, problem.data.clusters)
     with working("sampling the surrogate", cost, "fewer steps or replicates, or smaller n and d", progress) as report:
         asked = {"steps": steps, "replicates": replicates, "seed": seed}
-        kept = Checkpoint(checkpoint, signature=system.signature, values=instance.values, n=n, d=d, **asked)
+        kept = Checkpoint(checkpoint, signature=signature(system), values=instance.values, n=n, d=d, **asked)
         runs, scalars = sample_recursion(load(system), numbers, **asked, checkpoint=kept, report=report)
     attributes = {
         "problem": problem.name,

@@ -51,9 +51,7 @@ def bands(
     for name in quantities:
         entries(curves, [name])
         if "d" not in curves.attrs or f"{name}_deviation" not in curves:
-            raise InputError(
-                "curves has no standard deviations; a result of gmsym.at_size, or of gmsym.solve for online SGD with d, is needed"
-            )
+            raise InputError("curves has no standard deviations; a result of gmsym.at_size, or of online SGD at a dimension d, is needed")
     for name in (*size, "problem_signature", "parameters") if runs is not None else ():
         if runs.attrs.get(name) != curves.attrs[name]:
             raise InputError(

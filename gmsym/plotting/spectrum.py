@@ -22,7 +22,7 @@ def spectral_density(theory: xr.Dataset, runs: xr.Dataset | None = None, ax: Axe
 
     Args:
         theory: a result of `gmsym.solve` for `derive.spectrum`, or one time of one along a trajectory.
-        runs: eigenvalues of `gmsym.simulate_spectrum` of the same problem.
+        runs: eigenvalues, of `gmsym.simulate` for the same system.
         ax: where to draw; default, a new figure.
 
     Raises:

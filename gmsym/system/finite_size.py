@@ -1,9 +1,7 @@
 """Systems that are made of others: curves at finite size around the limit, and the refinement that leads from one to the other."""
 
 from dataclasses import dataclass
-from typing import ClassVar, final
-
-import sympy as sp
+from typing import final
 
 from gmsym.system.base import AbstractSystem, Equations
 from gmsym.system.causal_kernels import CausalKernels
@@ -21,8 +19,6 @@ class FiniteSize(AbstractSystem):
 
     dmf: CausalKernels
     influence: Influence
-
-    writer: ClassVar[str] = ""  # each part has its own
 
     @property
     def name(self) -> str:
@@ -47,9 +43,6 @@ class FiniteSize(AbstractSystem):
         """Those of the limit, then those of the influence functions."""
         return Equations([*self.dmf.equations(), *self.influence.equations()])
 
-    def identity(self) -> tuple[sp.Basic, ...]:
-        return (*self.dmf.identity(), *self.influence.identity())
-
     def __repr__(self) -> str:
         return f"FiniteSize({self.name!r}, of {self.dmf!r})"
 
@@ -60,8 +53,6 @@ class Refinement(AbstractSystem):
     """Picard's and Newton's rounds from the limit's scalars to the exact ones of the surrogate, whose recursion is the map."""
 
     recursion: Recursion
-
-    writer: ClassVar[str] = ""
 
     @property
     def name(self) -> str:
@@ -80,9 +71,6 @@ class Refinement(AbstractSystem):
     def equations(self) -> Equations:
         """Those of the surrogate, whose right sides are iterated."""
         return self.recursion.equations()
-
-    def identity(self) -> tuple[sp.Basic, ...]:
-        return self.recursion.identity()
 
     def __repr__(self) -> str:
         return f"Refinement({self.name!r}, of {self.recursion!r})"
