@@ -170,7 +170,7 @@ def _found(table: Mapping[type, Verb], thing: Any, verb: str, needed: str) -> Ve
         if isinstance(thing, AbstractSystem):
             kinds = ", ".join(sorted(kind.__name__ for kind in table))
             hint = f"; a system of kind {type(thing).__name__} is for reading, kinds to {verb} are {kinds}"
-        raise InputError(f"system = {repr(thing)[:80]}: {needed} is needed{hint}")
+        raise InputError(f"system = {' '.join(repr(thing)[:80].split())}: {needed} is needed{hint}")
     return table[type(thing)]
 
 

@@ -59,7 +59,8 @@ def plot(
     if kind == "refinement":
         return _rounds(result)
     if kind not in ("theory", "simulation"):
-        raise InputError(f"result = {repr(result)[:60]}: a result of gmsym.solve or gmsym.simulate, or a comparison, is needed")
+        said = f"is of kind {kind!r}" if isinstance(result, xr.Dataset) else f"= {' '.join(repr(result)[:60].split())}"
+        raise InputError(f"result {said}: a result of gmsym.solve or gmsym.simulate, or a comparison, is needed")
     if "over" in result.attrs:
         return _over(result, _chosen(result, quantities))
     if any(str(name).endswith("_deviation") for name in result) and f"{_chosen(result, None)[0]}_bias" not in result:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import gmsym as gm
 from gmsym.pipeline import option_names
@@ -77,6 +78,8 @@ def test_things_that_nothing_solves_are_named(thing):
     for verb, needed in ((gm.solve, "what a verb of gmsym.derive gives, or a Problem"), (gm.simulate, "a Problem, or a system")):
         with pytest.raises(gm.InputError, match=f"system = {thing!r}: {needed}"):
             verb(thing, VALUES, steps=2)
+    with pytest.raises(gm.InputError, match="^system = <xarray.Dataset> .*is needed"):  # in one line
+        gm.solve(xr.Dataset(), VALUES)
 
 
 def test_a_system_for_reading_says_so():
