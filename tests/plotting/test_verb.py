@@ -57,7 +57,7 @@ def test_variances_of_fluctuations_are_lines_and_bars():
 
 @pytest.mark.parametrize("result", [None, 3, xr.Dataset(), xr.Dataset(attrs={"kind": "spectrum simulation"})])
 def test_what_has_no_picture_is_refused(result):
-    with pytest.raises(gm.InputError, match="^result (= |is of kind ).*: a result of gmsym.solve or gmsym.simulate, or a comparison, is needed"):
+    with pytest.raises(gm.InputError, match="^result (= |is of kind ).*: a result of gmsym.solve or gmsym.simulate, or a comp"):
         gm.plot(result)
 
 
