@@ -4,12 +4,12 @@ import time
 
 import pytest
 import sympy as sp
-from gmsym.problem.parser import parse_loss
 
 import gmsym as gm
 from gmsym import budget
 from gmsym.calculus.polynomials import as_polynomial
 from gmsym.calculus.span import span
+from gmsym.files.parser import parse_loss
 from gmsym.problem.losses import CATALOG
 
 h, y, h0, h1 = sp.symbols("h y h0 h1", real=True)
