@@ -11,7 +11,8 @@ from jax import monitoring
 import gmsym as gm
 
 PROBLEM = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.heavy_ball())
-ONLINE = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd())
+ONLINE = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd(), sampling=gm.sampling.online())
+SURROGATE = gm.derive.surrogate(PROBLEM)
 DATA = {"sigma": 1.0, "mu_norm": 1.2}
 VALUES = {**DATA, "ridge": 0.05, "eta": 0.5, "momentum": 0.5}
 OTHERS = {**DATA, "ridge": 0.1, "eta": 0.7, "momentum": 0.3}
@@ -30,20 +31,20 @@ def compiled(call) -> int:
 
 CALLS = {
     "solve": (
-        lambda: gm.solve(PROBLEM, alpha=1.5, steps=5, samples=512, **VALUES),
-        lambda: gm.solve(PROBLEM, alpha=2.5, steps=40, samples=512, seed=3, scrambles=3, **OTHERS),
+        lambda: gm.solve(PROBLEM, {"alpha": 1.5, **VALUES}, steps=5, samples=512),
+        lambda: gm.solve(PROBLEM, {"alpha": 2.5, **OTHERS}, steps=40, samples=512, seed=3, scrambles=3),
     ),
     "simulate": (
-        lambda: gm.simulate(PROBLEM, n=60, d=40, steps=5, replicates=4, **VALUES),
-        lambda: gm.simulate(PROBLEM, n=60, d=40, steps=80, replicates=19, seed=3, **OTHERS),
+        lambda: gm.simulate(PROBLEM, VALUES, n=60, d=40, steps=5, replicates=4),
+        lambda: gm.simulate(PROBLEM, OTHERS, n=60, d=40, steps=80, replicates=19, seed=3),
     ),
-    "simulate_online": (
-        lambda: gm.simulate_online(ONLINE, d=40, time=1.0, step=0.5, replicates=4, **DATA),
-        lambda: gm.simulate_online(ONLINE, d=40, time=2.0, step=0.7, replicates=9, seed=3, points=9, ridge=0.1, **DATA),
+    "simulate online": (
+        lambda: gm.simulate(ONLINE, {"eta": 0.5, **DATA}, d=40, time=1.0, replicates=4),
+        lambda: gm.simulate(ONLINE, {"eta": 0.7, "ridge": 0.1, **DATA}, d=40, time=2.0, replicates=9, seed=3, points=9),
     ),
     "surrogate": (
-        lambda: gm.surrogate(PROBLEM, n=60, d=40, steps=12, replicates=4, **VALUES),
-        lambda: gm.surrogate(PROBLEM, n=60, d=40, steps=15, replicates=11, seed=3, **OTHERS),
+        lambda: gm.solve(SURROGATE, VALUES, n=60, d=40, steps=12, replicates=4),
+        lambda: gm.solve(SURROGATE, OTHERS, n=60, d=40, steps=15, replicates=11, seed=3),
     ),
 }
 

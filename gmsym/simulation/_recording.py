@@ -13,9 +13,8 @@ import xarray as xr
 
 from gmsym import printer, runtime, schema, symbols
 from gmsym.errors import ComputationError, InputError, check_integers, check_positive
-from gmsym.problem import Problem
+from gmsym.problem import Instance, Problem
 from gmsym.problem.design import realised, shares
-from gmsym.problem.online import OnlineInstance
 from gmsym.runtime.batches import together
 from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.quadrature import square_root
@@ -52,9 +51,9 @@ class Kind(NamedTuple):
     decision: str | None
 
 
-def numbers_of(online: OnlineInstance, sizes: Sequence[int]) -> Numbers:
+def numbers_of(instance: Instance, sizes: Sequence[int]) -> Numbers:
     """The numbers of a problem whose blocks have d_b coordinates."""
-    instance, d = online.instance, sum(sizes)
+    d = sum(sizes)
     return Numbers(
         probabilities=instance.probabilities,
         labels=instance.labels,
@@ -63,10 +62,10 @@ def numbers_of(online: OnlineInstance, sizes: Sequence[int]) -> Numbers:
         teacher_means=instance.teacher_means,
         shares=np.asarray(sizes) / d,
         d=float(d),
-        step=online.step,
+        step=instance.online_step,
         ridge=instance.ridge,
         trained=instance.trained,
-        trained_step=online.trained_step,
+        trained_step=instance.online_trained_step,
         trained_ridge=instance.trained_ridge,
         parameters=tuple(instance.parameters.values()),
     )
@@ -89,13 +88,11 @@ def load(kind: Kind) -> ModuleType:
 
 def _source(problem: Problem) -> str:
     loss, trained, parameters = problem.loss, problem.trained_parameters, problem.local_parameters
-    optimizer = problem.optimizer
-    if optimizer.state or not optimizer.is_linear or optimizer.jacobian[0, 0] != 1:
-        raise InputError(f"optimizer {optimizer.name!r}: online SGD is available for gradient descent, theta - step*g, with any schedule")
+    problem.check_online("online SGD")
     given = {"fields": loss.fields, "teacher": loss.teachers, "label": loss.labels, "trained": trained, "parameters": parameters}
     definitions = [
         printer.function("loss", given, "Loss of a sample.", loss.value),
-        printer.function("step", {"t": symbols.t, "parameters": parameters}, "Step c(t).", -optimizer.jacobian[0, 1]),
+        printer.function("step", {"t": symbols.t, "parameters": parameters}, "Step c(t).", -problem.optimizer.jacobian[0, 1]),
     ]
     if problem.decision == "sign":
         given = {"fields": loss.fields, "trained": trained, "parameters": parameters}
@@ -156,7 +153,7 @@ def replicated(
     program: Program,
     numbers: Any,
     problem: Problem,
-    online: OnlineInstance,
+    instance: Instance,
     steps: np.ndarray,
     d: int,
     replicates: int,
@@ -176,7 +173,7 @@ def replicated(
     """
     check_integers(replicates=(replicates, 2), seed=(seed, 0))
     batch = together(replicates, vectors)
-    times = steps * (online.step / d)
+    times = steps * (instance.online_step / d)
     step = _STEP + batch * _SECONDS * (vectors if sampler == "online" else 100)
     most = max(1, int(_LONGEST / step))
     ends = np.unique(np.concatenate([steps, np.arange(0, steps[-1], most)]))
@@ -189,12 +186,12 @@ def replicated(
         spans=spans,
         seconds=step * ends[-1] / len(ends),
         batch=batch,
-        check=lambda observed, first, start: _check_finite(observed, ends[start:] * (online.step / d), first),
+        check=lambda observed, first, start: _check_finite(observed, ends[start:] * (instance.online_step / d), first),
         checkpoint=Checkpoint(
             checkpoint,
             problem=problem.signature,
-            values=online.instance.values,
-            step=online.step,
+            values=instance.values,
+            step=instance.online_step,
             d=d,
             steps=steps,
             replicates=replicates,
@@ -208,21 +205,21 @@ def replicated(
         "simulation",
         {name: run.mean(axis=0) for name, run in runs.items()},
         {name: run.std(axis=0, ddof=1) / np.sqrt(replicates) for name, run in runs.items()},
-        attributes(problem, online, d) | {"d": d, "replicates": replicates, "seed": seed, "sampler": sampler},
+        attributes(problem, instance, d) | {"d": d, "replicates": replicates, "seed": seed, "sampler": sampler},
         runs,
         times=times,
         parameters=[x.name for x in problem.trained_parameters],
     )
 
 
-def attributes(problem: Problem, online: OnlineInstance, d: int) -> dict[str, Any]:
+def attributes(problem: Problem, instance: Instance, d: int) -> dict[str, Any]:
     """What a result of online SGD says about its problem."""
     return {
-        "problem": f"{problem.loss.name} / online",
+        "problem": problem.name,
         "problem_signature": problem.signature,
-        "step": online.step,
-        "parameters": online.instance.values,
-        **shares(realised(online.instance, d)),
+        "step": instance.online_step,
+        "parameters": instance.values,
+        **shares(realised(instance, d)),
     }
 
 

@@ -4,7 +4,7 @@ A sample enters an update of the Gram matrix through its coordinates in the span
 the part of Theta orthogonal to that span, and its norm: r + C normal numbers and one chi-square for each block, instead of d.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,6 @@ import xarray as xr
 from gmsym.errors import InputError
 from gmsym.problem import Problem
 from gmsym.problem.design import apportion, gram_root
-from gmsym.problem.online import online as in_numbers
 from gmsym.runtime.quadrature import square_root
 from gmsym.simulation._recording import Kind, kind_of, load, numbers_of, observables, recorded_steps, replicated
 from gmsym.simulation._replicates import Program
@@ -36,24 +35,22 @@ class Geometry(NamedTuple):
 
 def run_chain(
     problem: Problem,
+    values: Mapping[str, float],
     *,
     d: int,
     time: float,
-    step: float,
     replicates: int = 100,
     points: int = 21,
     seed: int = 0,
     checkpoint: Path | str | None = None,
     report: Callable[[float], None] | None = None,
-    **parameters: float,
 ) -> xr.Dataset:
     """Trajectories of the summary statistics, equal in law to those of `run_online`. Arguments, returns and errors as there.
 
     Cost: O(B ((C + K + T)^2 + C^3)) time a step and replicate, whatever d is.
     """
-    online = in_numbers(problem, step, parameters)
-    kind, instance = kind_of(problem), online.instance
-    steps = recorded_steps(time, online.step, d, points)
+    kind, instance = kind_of(problem), problem.at(values)
+    steps = recorded_steps(time, instance.online_step, d, points)
     C, K = instance.initial_overlap.shape
     T = len(instance.teacher_gram)
     fixed = gram_root(instance.gram[C:, C:])  # coordinates of means and teachers in an orthonormal basis of their span
@@ -76,8 +73,8 @@ def run_chain(
         rest=sizes - rank - C,
     )
     held = 512 * 16 * (C + T) * 4  # fields of the test points, and copies
-    numbers = numbers_of(online, sizes.tolist()), geometry
-    return replicated(_program(kind), numbers, problem, online, steps, d, replicates, seed, held, "chain", checkpoint, report)
+    numbers = numbers_of(instance, sizes.tolist()), geometry
+    return replicated(_program(kind), numbers, problem, instance, steps, d, replicates, seed, held, "chain", checkpoint, report)
 
 
 @lru_cache(maxsize=64)

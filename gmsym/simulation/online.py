@@ -1,6 +1,6 @@
 """Online SGD in d dimensions, one fresh sample a step, by jax.grad of the printed loss. Source: theory.md 6."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import xarray as xr
 
 from gmsym.problem import Problem
 from gmsym.problem.design import block_sizes, gram_root, rows_of
-from gmsym.problem.online import online as in_numbers
 from gmsym.runtime.frames import oriented
 from gmsym.simulation._recording import Kind, kind_of, load, numbers_of, observables, recorded_steps, replicated
 from gmsym.simulation._replicates import Program
@@ -20,16 +19,15 @@ from gmsym.simulation.fresh import fresh_fields
 
 def run_online(
     problem: Problem,
+    values: Mapping[str, float],
     *,
     d: int,
     time: float,
-    step: float,
     replicates: int = 8,
     points: int = 21,
     seed: int = 0,
     checkpoint: Path | str | None = None,
     report: Callable[[float], None] | None = None,
-    **parameters: float,
 ) -> xr.Dataset:
     """Online SGD from a freshly oriented initial state: Theta' = Theta - (c/d) (dl + ridge Theta), v' = v - (c_v/d) (dl + ridge_v v).
 
@@ -37,15 +35,14 @@ def run_online(
 
     Args:
         problem: what is trained; its optimizer is gradient descent, with a schedule in the time t = steps * c/d if it has one.
+        values: a number for each of `problem.parameters`; that of eta is c.
         d: dimension; d_b = rho_b d by largest remainders.
         time: final time.
-        step: c.
         replicates: independent repetitions, at least 2, for the standard errors.
         points: number of recorded times, evenly spaced.
         seed: of samples and orientations.
         checkpoint: a file that keeps records and states, so that the same call continues after an interruption; it stays.
         report: called with the completed fraction, about every second.
-        parameters: a number for each of `problem.parameters` but `eta`, which is c.
 
     Returns:
         Means over replicates m, Q, Q_k, M, trained, test_loss and perhaps test_error at float times, with several blocks also m_b, Q_b
@@ -55,14 +52,13 @@ def run_online(
         InputError: a number out of range; fewer coordinates than vectors in a block.
         ComputationError: a run diverged.
     """
-    online = in_numbers(problem, step, parameters)
-    kind, instance = kind_of(problem), online.instance
-    steps = recorded_steps(time, online.step, d, points)
+    kind, instance = kind_of(problem), problem.at(values)
+    steps = recorded_steps(time, instance.online_step, d, points)
     root = gram_root(instance.gram)
     sizes = block_sizes(instance.fractions, d, len(root), "(Theta_0, means, teacher)")
     C, K = instance.initial_overlap.shape
-    program, numbers = _program(kind, C, sizes), (numbers_of(online, sizes), root)
-    return replicated(program, numbers, problem, online, steps, d, replicates, seed, d * (C + K + 4), "online", checkpoint, report)
+    program, numbers = _program(kind, C, sizes), (numbers_of(instance, sizes), root)
+    return replicated(program, numbers, problem, instance, steps, d, replicates, seed, d * (C + K + 4), "online", checkpoint, report)
 
 
 @lru_cache(maxsize=64)
