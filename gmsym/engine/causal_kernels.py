@@ -8,6 +8,7 @@ Cost of one point set: time O(K C N T r r_a) with tangents, O(K C N T (r + r_a))
 or O(K N (r + r_a)), independent of T. Both ranks saturate (about 13 and 17 for logistic regression at tolerance 1e-6).
 """
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
@@ -21,6 +22,7 @@ from jaxtyping import Array
 
 from gmsym.engine.bars import error_bar
 from gmsym.engine.causal_step import Carry, start, step, two_time_overlaps
+from gmsym.engine.tails import shortfall
 from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.runtime import quadrature
 from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers
@@ -33,6 +35,7 @@ _CHUNK = 32  # most steps of one compiled loop; the host looks at the results an
 _SOBOL_DIMENSIONS = (64, 256, 1024, 4096, 16384)  # scrambled Sobol sets are not nested in dimension: few fixed sizes
 _PILOT = 512  # least points of the run that finds the ranks
 _FEWER = 4  # the cheaper solutions behind the error bars have so many times fewer points
+_SHORT = 3.0  # factor of the error bars beyond which it is said
 _CONVERGED = 1e-8  # change of a mean under another quadrature, below which no third is asked
 _DIVERGED = 1e12
 _WORDS = {"La": "gradient", "theta": "coefficients of Theta"}
@@ -93,7 +96,17 @@ def solve_causal_kernels(
     else:
         ranks, runs, cheaper, ratio = _sampled(module, numbers, steps, samples, scrambles, seed, tolerance, report)
         names = [name for name in runs[0] if name not in _ROWS]
-        errors = {name: error_bar([run[name] for run in runs], [run[name] for run in cheaper], ratio) for name in names}
+        m, Q = (np.mean([run[name] for run in runs], axis=0) for name in ("m", "Q_k"))
+        sets = ([_points(count, _rounded(ranks[0] + 1), x) for x in _seeds(seed, scrambles)] for count in (samples, samples // ratio))
+        short = shortfall(module, numbers, m, Q, *sets, ratio)
+        if short > _SHORT:
+            logging.getLogger("gmsym").warning(
+                "samples = %d points miss tails of the loss: known means of its gradient are %.2g times further off than their error bars "
+                "allow; all bars are that much larger, and more samples are needed",
+                samples,
+                short,
+            )
+        errors = {name: short * error_bar([run[name] for run in runs], [run[name] for run in cheaper], ratio) for name in names}
         every = [_two_time(module, numbers, run) for run in runs] if two_time else []
         kernels = {name: np.mean([kernel[name] for kernel in every], axis=0) for name in ("Q", "C")} if two_time else {}
     values = {name: np.mean([run[name] for run in runs], axis=0) for name in errors}
@@ -155,7 +168,7 @@ def _sampled(
     """Independent scrambles, with the room for innovations that a small pilot run asks for, and a cheaper solution of each:
     (ranks, runs, cheaper runs, how many times fewer points those have)."""
     pilot = _pilot(module, numbers, steps, seed, tolerance)
-    seeds = [int(x) for x in np.random.SeedSequence(seed).generate_state(scrambles)]
+    seeds = _seeds(seed, scrambles)
     ranks, runs = _scrambled(module, numbers, steps, samples, seeds, tolerance, pilot, lambda part: report(0.8 * part))
     ratio = _FEWER if samples // _FEWER > _rounded(ranks[0] + 1) else 2
     try:
@@ -165,6 +178,10 @@ def _sampled(
     except ComputationError as error:
         raise ComputationError(f"with samples = {samples // ratio} points {error}; samples = {samples} are too few to trust") from None
     return ranks, runs, cheaper, ratio
+
+
+def _seeds(seed: int, scrambles: int) -> list[int]:
+    return [int(x) for x in np.random.SeedSequence(seed).generate_state(scrambles)]
 
 
 def _scrambled(
