@@ -22,7 +22,7 @@ from jaxtyping import Array
 
 from gmsym.engine.bars import error_bar
 from gmsym.engine.causal_step import Carry, start, step, two_time_overlaps
-from gmsym.engine.tails import shortfall
+from gmsym.engine.tails import shortfall, widened
 from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.runtime import quadrature
 from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers
@@ -35,7 +35,7 @@ _CHUNK = 32  # most steps of one compiled loop; the host looks at the results an
 _SOBOL_DIMENSIONS = (64, 256, 1024, 4096, 16384)  # scrambled Sobol sets are not nested in dimension: few fixed sizes
 _PILOT = 512  # least points of the run that finds the ranks
 _FEWER = 4  # the cheaper solutions behind the error bars have so many times fewer points
-_SHORT = 3.0  # factor of the error bars beyond which it is said
+_SHORT = 0.02  # share of the gradient that points may miss without a word
 _CONVERGED = 1e-8  # change of a mean under another quadrature, below which no third is asked
 _DIVERGED = 1e12
 _WORDS = {"La": "gradient", "theta": "coefficients of Theta"}
@@ -96,17 +96,19 @@ def solve_causal_kernels(
     else:
         ranks, runs, cheaper, ratio = _sampled(module, numbers, steps, samples, scrambles, seed, tolerance, report)
         names = [name for name in runs[0] if name not in _ROWS]
-        m, Q = (np.mean([run[name] for run in runs], axis=0) for name in ("m", "Q_k"))
+        values = {name: np.mean([run[name] for run in runs], axis=0) for name in names}
         sets = ([_points(count, _rounded(ranks[0] + 1), x) for x in _seeds(seed, scrambles)] for count in (samples, samples // ratio))
-        short = shortfall(module, numbers, m, Q, *sets, ratio)
-        if short > _SHORT:
+        share = shortfall(module, numbers, values["m"], values["Q_k"], *sets, ratio)
+        if share.max() > _SHORT:
             logging.getLogger("gmsym").warning(
-                "samples = %d points miss tails of the loss: known means of its gradient are %.2g times further off than their error bars "
-                "allow; all bars are that much larger, and more samples are needed",
+                "samples = %d points miss tails of the loss: its gradient's mean or mean square is off by %.2g of theirs; take more samples",
                 samples,
-                short,
+                share.max(),
             )
-        errors = {name: short * error_bar([run[name] for run in runs], [run[name] for run in cheaper], ratio) for name in names}
+        errors = {}
+        for name in names:
+            bar = error_bar([run[name] for run in runs], [run[name] for run in cheaper], ratio)
+            errors[name] = np.hypot(bar, widened(values[name], share, name == "train_loss"))
         every = [_two_time(module, numbers, run) for run in runs] if two_time else []
         kernels = {name: np.mean([kernel[name] for kernel in every], axis=0) for name in ("Q", "C")} if two_time else {}
     values = {name: np.mean([run[name] for run in runs], axis=0) for name in errors}

@@ -2,8 +2,8 @@
 
 Scrambles of few points, and of fewer still, agree on a wrong value where rare fields carry a part of the gradient that none of them
 has. So the points are asked for the mean and the mean square of the gradient over a fresh sample, h ~ N(m_k, Q_k), at some times: those are
-integrals over C variables, which points of a wider law give, tails included. What the points miss of them, in units of their own
-error bars, is what the bars of everything else miss.
+integrals over C variables, which points of a wider law give, tails included. Of what the points miss of them beyond their own error bars,
+relative to what they have, all changes of the order parameters are taken to miss as much.
 
 Cost: 2^16 gradients a cluster and time, at no more than 8 times.
 """
@@ -37,14 +37,15 @@ def shortfall(
     runs: Sequence[np.ndarray],
     cheaper: Sequence[np.ndarray],
     ratio: float,
-) -> float:
-    """By how much error bars from these points are too small, at least 1.
+) -> np.ndarray:
+    """Share of the gradient's mean or mean square that the points miss at some time up to each, beyond their error bars, (T,).
 
     Args:
         m, Q: moments of the fields, (T, K, C) and (T, K, C, C).
         runs, cheaper: point sets, (rank, N) each, of which the first C dimensions stand for the fields.
         ratio: how many times fewer points the cheaper ones have.
     """
+    times = np.arange(len(m))
     some = np.unique(np.linspace(0, len(m) - 1, _TIMES).astype(int))
     m, Q, fields = jnp.asarray(m[some]), jnp.asarray(Q[some]), module.FIELDS
 
@@ -57,9 +58,18 @@ def shortfall(
     exact, other = (means(*_wide(fields, variant)) for variant in (0, 1))
     found, coarse = plain(runs), plain(cheaper)
     bar = error_bar(found, coarse, ratio)
-    floor = np.abs(exact - other) + _ROUNDING * np.sqrt(np.abs(exact[:, :, 1:])) ** np.array([1, 2])[:, None]
-    missed = np.abs(np.mean(found, axis=0) - exact)
-    return max(1.0, float((missed / (_TRUSTED * (bar + floor))).max()))
+    size = np.sqrt(np.mean(found, axis=0)[:, :, 1])  # root mean square of a, (some, K, C)
+    units = np.maximum(np.stack([size, size**2], axis=2), _TINY)
+    margin = _TRUSTED * (bar + np.abs(exact - other)) + _ROUNDING * units
+    missed = np.maximum(np.abs(np.mean(found, axis=0) - exact) - margin, 0) / units
+    return np.interp(times, some, np.maximum.accumulate(missed.reshape(len(some), -1).max(1)))
+
+
+def widened(values: np.ndarray, share: np.ndarray, sampled: bool) -> np.ndarray:
+    """The share of what a curve (T, ...) has changed by, up and down, up to each time; and of itself if it is a sampled mean."""
+    steps = np.abs(np.diff(values, axis=0, prepend=values[:1]))
+    total = np.cumsum(steps, axis=0) + (np.abs(values) if sampled else 0)
+    return np.expand_dims(share, tuple(range(1, values.ndim))) * total
 
 
 def _wide(fields: int, variant: int) -> tuple[np.ndarray, np.ndarray]:

@@ -66,7 +66,7 @@ def test_an_accuracy_that_is_not_reached_is_said(caplog, monkeypatch):
 
 
 def test_points_that_miss_a_tail_of_the_loss_are_noticed(caplog):
-    """Four scrambles of 256 points agree on Q after a step; a rare, steep part of the loss that none of them has makes it 3.7 times that."""
+    """Four scrambles of 256 points agree on Q after a step; what none of them has makes it 3.7 times that."""
     text, mu, eta = "log(1 + exp(-y*h)) + 20*log(1 + exp(8*(-7/2 - y*h)))", 0.5, 1.0
     problem = gm.Problem(gm.GaussianMixture.symmetric(), gm.Loss("two_scales", gm.parse(text)), gm.optimizers.gd())
     with caplog.at_level("WARNING", logger="gmsym"):
