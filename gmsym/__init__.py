@@ -3,7 +3,7 @@
 State a problem      GaussianMixture, Loss, Optimizer, Problem, Teacher, Trained; catalogs losses, optimizers;
                      parse (text to an expression), read (a problem file), from_options
 Derive equations     derive.dmf, derive.gradient_flow, derive.surrogate, derive.gordon, derive.effective, derive.fluctuations,
-                     derive.spectrum, derive.influence
+                     derive.spectrum, derive.influence; source (the generated module of a system)
 Full-batch training  solve, kernels; simulate; surrogate, finite_size, at_size, refinement at finite n and d
 Online SGD           effective, fluctuations, crossing_time, tune; simulate_online, measured_fluctuations
 Spectra              spectrum, spectrum_along, spectrum_sweep; simulate_spectrum, kolmogorov, outlier_table
@@ -32,6 +32,7 @@ from gmsym.problem.parser import parse as parse
 
 if TYPE_CHECKING:
     from gmsym import derive as derive
+    from gmsym.codegen import source as source
     from gmsym.comparison import compare as compare
     from gmsym.comparison import fit_order as fit_order
     from gmsym.comparison import kolmogorov as kolmogorov
@@ -82,6 +83,7 @@ _LAZY = {
     "simulate_online": ("gmsym.pipeline", "simulate_online"),
     "compare": ("gmsym.comparison", "compare"),
     "fit_order": ("gmsym.comparison", "fit_order"),
+    "source": ("gmsym.codegen", "source"),
     "bands": ("gmsym.plotting", "bands"),
     "overlay": ("gmsym.plotting", "overlay"),
     "learning_curve": ("gmsym.plotting", "learning_curve"),

@@ -16,6 +16,8 @@ import sympy as sp
 from sympy.core.logic import fuzzy_and
 from sympy.logic.boolalg import BooleanFalse, BooleanTrue
 
+from gmsym import budget
+
 
 class Softplus(sp.Function):
     """log(1 + exp(u))."""
@@ -428,8 +430,8 @@ def heaviside_form(expr: sp.Expr) -> sp.Expr:
         ValueError: a Piecewise condition is not built from <, <=, >, >=, and, or, not; or that expression would be too long, since
             kinks in one another double its size.
     """
-    if expr.has(*_KINKED) and _stepped_size(expr, {}) > _LARGEST_FORM:
-        raise ValueError(f"its kinks are too many or too deep in one another: more than {_LARGEST_FORM} operations in terms of steps")
+    if expr.has(*_KINKED) and _stepped_size(expr, {}) > budget.STEPPED:
+        raise ValueError(f"its kinks are too many or too deep in one another: more than {budget.STEPPED} operations in terms of steps")
     return _stepped(expr)
 
 
@@ -454,7 +456,6 @@ def _stepped_size(expr: sp.Basic, known: dict[sp.Basic, int]) -> int:
     return known[expr]
 
 
-_LARGEST_FORM = 3000
 _MANY = 4  # arguments of a maximum, from which on each is compared with all others
 _KINKED = (sp.Abs, sp.sign, sp.Max, sp.Min, sp.Piecewise)
 

@@ -11,6 +11,7 @@ import sympy as sp
 import gmsym as gm
 from gmsym import derive, pipeline
 from gmsym.calculus import GaussianMean
+from gmsym.codegen import signature, source
 from gmsym.functions import elementary
 from gmsym.system.ode import A, K, abar, bbar, c, k, t
 
@@ -121,9 +122,9 @@ def test_the_generated_module_is_current(case):
     folder = ROOT / case.name
     manifest = json.loads((folder / "manifest.json").read_text())
     entry = manifest["modules"]["effective"]
-    assert manifest["kind"] == "Ode" and entry["signature"] == case.system.signature, f"run `gmsym build derivations/{case.name}`"
+    assert manifest["kind"] == "Ode" and entry["signature"] == signature(case.system), f"run `gmsym build derivations/{case.name}`"
     if manifest["sympy"] == sp.__version__:
-        assert (folder / entry["module"]).read_text() == case.system.source()
+        assert (folder / entry["module"]).read_text() == source(case.system)
 
 
 def test_every_case_has_its_files(case):

@@ -9,6 +9,7 @@ import sympy as sp
 
 import gmsym as gm
 from gmsym import derive, pipeline
+from gmsym.codegen import signature, source
 from gmsym.comparison import kolmogorov, outlier_table
 from gmsym.functions import elementary
 
@@ -65,9 +66,9 @@ def test_the_closed_form_is_that_of_the_source(case):
 def test_the_generated_module_is_current(case):
     manifest = json.loads((ROOT / case.name / "manifest.json").read_text())
     entry = manifest["modules"][case.matrix]
-    assert entry["signature"] == case.system.signature, f"run `gmsym build derivations/{case.name}`"
+    assert entry["signature"] == signature(case.system), f"run `gmsym build derivations/{case.name}`"
     if manifest["sympy"] == sp.__version__:
-        assert (ROOT / case.name / entry["module"]).read_text() == case.system.source()
+        assert (ROOT / case.name / entry["module"]).read_text() == source(case.system)
 
 
 def test_every_case_has_its_files(case):

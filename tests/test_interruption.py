@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -12,8 +13,10 @@ import pytest
 import xarray as xr
 
 import gmsym as gm
+from gmsym.engine import recursion
 from gmsym.errors import InputError
-from gmsym.runtime.interrupt import interruptibly
+from gmsym.runtime import interrupt
+from gmsym.runtime.interrupt import Abandoned, in_pieces, interruptibly, reporting
 from gmsym.simulation import _recording, _replicates, run_chain, run_online, train
 
 PROBLEM = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.heavy_ball())
@@ -94,6 +97,95 @@ def test_waiting_is_interrupted_at_once_and_passes_errors_on():
     finally:
         signal.signal(signal.SIGALRM, before)
     assert time.monotonic() - start < 1.0
+
+
+PIECES = {
+    "surrogate": (gm.surrogate, {"n": 60, "d": 40, "steps": 4, "replicates": 7, "eta": 0.5, "momentum": 0.5}),
+    "spectrum": (gm.simulate_spectrum, {"alpha": 1.5, "d": 40, "replicates": 4, "m": [1.0, -1.0], "Q": 1.5, "eta": 0.5, "momentum": 0.5}),
+}
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_independent_pieces_continue_to_the_same_result(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(recursion, "_WORK", 2 * 4 * 4 * 2 * 100)  # batches of two
+    run, given = PIECES[name]
+    given, path = {**VALUES, **given}, tmp_path / "run.partial"
+    whole, resumed, calls, waiting = run(PROBLEM, **given), None, [], interrupt.interruptibly
+
+    def stopped_after_two(function, *arguments):
+        calls.append(arguments)
+        if len(calls) % 3 == 0:
+            raise KeyboardInterrupt
+        return waiting(function, *arguments)
+
+    monkeypatch.setattr(interrupt, "interruptibly", stopped_after_two)
+    while resumed is None:
+        try:
+            resumed = run(PROBLEM, **given, checkpoint=path)
+        except KeyboardInterrupt as stop:
+            assert path.is_file() and "replicates were done" in stop.__notes__[0] and "the same call continues" in stop.__notes__[0]
+    assert calls == [(0,), (1,), (2,), (2,), (3,)]  # stopped at the third, which came again; nothing was done twice
+    assert set(whole.data_vars) == set(resumed.data_vars)
+    for variable in whole.data_vars:
+        assert np.array_equal(whole[variable], resumed[variable], equal_nan=True), variable
+
+    def computed_again(function, *arguments):
+        raise AssertionError(arguments)
+
+    monkeypatch.setattr(interrupt, "interruptibly", computed_again)
+    assert run(PROBLEM, **given, checkpoint=path).equals(whole)
+    with pytest.raises(AssertionError, match=r"\(0,\)"):
+        run(PROBLEM, **given, seed=1, checkpoint=path)
+
+
+def test_what_nobody_waits_for_ends_where_it_reports_next():
+    ended = threading.Event()
+
+    def long(report):
+        try:
+            for i in range(1000):
+                report(i / 1000)
+                time.sleep(0.01)
+        except Abandoned:
+            ended.set()
+            raise
+
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(KeyboardInterrupt) as stop:
+            reporting(long)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert ended.wait(1.0) and stop.value.__notes__[0].endswith("was done; nothing is kept")
+    assert in_pieces(lambda i: i, [1, 1], "things", report=(seen := []).append) == [0, 1] and seen == [0.5, 1.0]
+
+
+LONG = {
+    "surrogate": lambda: gm.surrogate(PROBLEM, n=4000, d=3000, steps=60, replicates=50, eta=0.5, momentum=0.5, **VALUES),
+    "finite_size": lambda: gm.finite_size(PROBLEM, alpha=1.5, steps=20, population=3000, eta=0.5, momentum=0.5, **VALUES),
+    "refinement": lambda: gm.refinement(PROBLEM, alpha=1.5, steps=4, eta=0.5, momentum=0.5, **VALUES),
+    "solve": lambda: gm.solve(PROBLEM, alpha=1.5, steps=2000, samples=16384, eta=0.5, momentum=0.5, **VALUES),
+    "spectrum": lambda: gm.simulate_spectrum(PROBLEM, alpha=1.5, d=3000, m=[1, -1], Q=1.5, eta=0.5, momentum=0.5, **VALUES),
+    "sweep": lambda: gm.spectrum_sweep(PROBLEM, over="alpha", values=range(1, 200), m=[1, -1], Q=1.5, eta=0.5, momentum=0.5, **VALUES),
+    "effective": lambda: gm.effective(ONLINE, time=1e6, step=0.5, tolerance=1e-10, **VALUES),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LONG)
+def test_every_long_verb_answers_within_two_seconds(name):
+    """Stopped twice: while it compiles, and while it computes."""
+    for delay in (1.0, 8.0):
+        before, sent = signal.signal(signal.SIGALRM, signal.default_int_handler), time.monotonic() + delay
+        try:
+            signal.setitimer(signal.ITIMER_REAL, delay)
+            with pytest.raises(KeyboardInterrupt):
+                LONG[name]()
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        print(name, delay, f"{time.monotonic() - sent:.2f} s")
+        assert time.monotonic() - sent < 2.0
 
 
 PROGRAM = "import sys\nfrom gmsym.cli import main\nprint('started', file=sys.stderr, flush=True)\nmain()"

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import sympy as sp
 
+from gmsym import budget
+
 from .probing import tidy
 
 Polynomial = dict[tuple[int, ...], sp.Expr]
-MAX_MONOMIALS = 2000
 
 
 class TooLargeError(Exception):
@@ -35,8 +36,8 @@ def add(*polynomials: Polynomial) -> Polynomial:
 
 
 def multiply(p: Polynomial, q: Polynomial) -> Polynomial:
-    """Raises TooLargeError beyond MAX_MONOMIALS products."""
-    if len(p) * len(q) > MAX_MONOMIALS:
+    """Raises TooLargeError beyond the budget of an expansion."""
+    if len(p) * len(q) > budget.EXPANSION:
         raise TooLargeError
     return add(*({tuple(map(sum, zip(a, b, strict=True))): c * e} for a, c in p.items() for b, e in q.items()))
 
@@ -60,6 +61,8 @@ def to_expr(p: Polynomial, xs: Sequence[sp.Symbol]) -> sp.Expr:
 
 def as_polynomial(expr: sp.Expr, xs: Sequence[sp.Symbol]) -> Polynomial | None:
     """`expr` as a polynomial in `xs`, or None when it is not one (or is too large to expand)."""
+    if budget.expanded_size(expr, tuple(xs)) > budget.EXPANSION:
+        return None
     try:
         p = _expand(expr, tuple(xs))
     except TooLargeError:
@@ -76,7 +79,7 @@ def _expand(expr: sp.Expr, xs: tuple[sp.Symbol, ...]) -> Polynomial | None:
     if expr in xs:
         return variable(xs.index(expr), len(xs))
     if expr.is_Pow and expr.exp.is_Integer and expr.exp.is_positive:
-        if expr.exp > MAX_MONOMIALS:
+        if expr.exp > budget.EXPANSION:
             raise TooLargeError
         factors = [_expand(expr.base, xs)] * int(expr.exp)
     elif expr.is_Add or expr.is_Mul:

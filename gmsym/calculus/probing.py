@@ -11,9 +11,10 @@ import mpmath
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
+from gmsym import budget
+
 DIGITS = 30
 _DRAWS = 3
-_TIDY_OPS = 120  # `cancel` is instantaneous below this size
 
 
 def sample(symbols: Iterable[sp.Symbol], draw: int) -> dict[sp.Symbol, sp.Rational]:
@@ -74,7 +75,8 @@ def independent(rows: Sequence[Sequence[sp.Expr]]) -> list[int]:
 
 def tidy(expr: sp.Expr) -> sp.Expr:
     """A small polynomial expanded, a small rational function in lowest terms when that is shorter; others as they are."""
-    if expr.is_Atom or expr.count_ops() > _TIDY_OPS:
+    # An operation has at most three nodes of its own; counting those stops early.
+    if expr.is_Atom or budget.larger(expr, 4 * budget.TIDY) or expr.count_ops() > budget.TIDY:
         return expr
     if expr.is_polynomial():
         return sp.expand(expr)

@@ -17,6 +17,7 @@ from .quadrature import KINKS
 
 Row = tuple[sp.Expr, ...]
 _DENOMINATOR = sp.factorial(12)  # of the components of an invariance
+_FLAT = mpmath.mpf(10) ** -10  # a gradient below which its direction is noise
 _FLAT_PIECES = (*KINKS, sp.Heaviside, sp.DiracDelta, sp.floor, sp.ceiling)  # their gradient may vanish where we sample it
 
 
@@ -74,7 +75,8 @@ def _forms(f: sp.Expr, xs: tuple[sp.Symbol, ...]) -> list[Row]:
     args = f.args
     if f.is_Add or f.is_Mul:
         polynomial = [a for a in args if as_polynomial(a, xs) is not None]
-        args = (f.func(*polynomial), *(a for a in args if a not in polynomial))
+        if len(polynomial) < len(args):  # else together they are too large for one
+            args = (f.func(*polynomial), *(a for a in args if a not in polynomial))
     return [row for a in args for row in _forms(a, xs)]
 
 
@@ -106,7 +108,8 @@ def _constant_directions(f: sp.Expr, s: tuple[sp.Symbol, ...]) -> list[Row]:
     except (NameError, TypeError, ValueError, ArithmeticError, AttributeError):
         return []
     with mpmath.workdps(2 * DIGITS):
-        J = mpmath.matrix(gradients)
+        # Each of length one, so that where a high power is large does not hide the rest.
+        J = mpmath.matrix([[c / max(mpmath.norm(g), _FLAT) for c in g] for g in gradients])
         values, vectors = mpmath.eighe(J.H * J)
         null = [vectors[:, k] for k in range(len(s)) if values[k] < mpmath.mpf(10) ** -DIGITS * values[len(s) - 1]]
     if not null or len(null) == len(s):

@@ -23,6 +23,7 @@ from itertools import combinations
 
 import sympy as sp
 
+from gmsym import budget
 from gmsym.functions import stable
 
 from .law import Gaussian
@@ -32,13 +33,11 @@ from .probing import flat, vanishes
 from .rules import strip
 from .span import depends_only_on, right_inverse, span
 from .table import Step, collinear, steps_mean, waves_mean
-from .terms import collect, expanded_size, sort
+from .terms import collect, sort
 
 _MAX_DEPTH = 40  # a safety net: the measures above end every recursion well before
-_MAX_DEGREE = 64  # of P, times the dimension: beyond, the moments themselves are too large to write
 _MAX_STEPS = 4  # more steps in one product are not taken apart
 _MAX_STEIN = 3  # derivatives of a generic factor, which grow; beyond, the polynomial is integrated given S
-_LARGEST_EXPANSION = 2000  # terms; beyond, an integrand is not taken apart
 _THIS, _OTHER = sp.symbols("this other", real=True, cls=sp.Dummy)  # a variable, whatever its name, among the others
 
 
@@ -78,10 +77,10 @@ def _mean(f: sp.Expr, law: Gaussian, depth: int) -> sp.Expr:
     if depth > _MAX_DEPTH:
         return mean_of(f, law)
     try:
-        if expanded_size(f) > _LARGEST_EXPANSION:
+        if budget.expanded_size(f) > budget.EXPANSION:
             raise TooLargeError
         terms = collect(f, law.variables)
-        if any(degree(P) * law.dimension > _MAX_DEGREE for P in terms.values()):
+        if any(degree(P) * law.dimension > budget.STEIN_DEGREE for P in terms.values()):
             raise TooLargeError
     except TooLargeError:
         return _irreducible(f, [], constant(sp.S.One, law.dimension), law, depth)

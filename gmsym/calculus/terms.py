@@ -6,13 +6,13 @@ function is taken out of it, f(H) = H f(1) + (1 - H) f(0), where that closes or 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import comb, prod
 
 import sympy as sp
 
+from gmsym import budget
 from gmsym.functions import LogSumExp, NormalCDF, heaviside_form
 
-from .polynomials import MAX_MONOMIALS, Polynomial, TooLargeError, add, affine, as_polynomial, constant, degree, multiply, scale, variable
+from .polynomials import Polynomial, TooLargeError, add, affine, as_polynomial, constant, degree, multiply, scale, variable
 from .quadrature import KINKS
 from .span import span
 
@@ -26,7 +26,7 @@ def collect(f: sp.Expr, xs: Variables) -> Terms:
     """`f` as {F: P}, f = sum of P F.
 
     Raises:
-        TooLargeError: the expansion exceeds MAX_MONOMIALS terms.
+        TooLargeError: the expansion exceeds its budget.
     """
     if not f.has_free(*xs):
         return {sp.S.One: constant(f, len(xs))}
@@ -37,7 +37,7 @@ def collect(f: sp.Expr, xs: Variables) -> Terms:
     if f.is_Mul:
         return _product([collect(a, xs) for a in f.args], xs)
     if f.is_Pow and f.exp.is_Integer and f.exp.is_positive and not (isinstance(f.base, sp.Heaviside)):
-        if f.exp > MAX_MONOMIALS:
+        if f.exp > budget.EXPANSION:
             raise TooLargeError
         return _product([collect(f.base, xs)] * int(f.exp), xs)
     rewritten = _rewrite(f, xs)
@@ -56,7 +56,7 @@ def _sum(*all_terms: Terms) -> Terms:
 def _product(factors: list[Terms], xs: Variables) -> Terms:
     total = {sp.S.One: constant(sp.S.One, len(xs))}
     for terms in factors:
-        if len(total) * len(terms) > MAX_MONOMIALS:
+        if len(total) * len(terms) > budget.EXPANSION:
             raise TooLargeError
         total = _sum(*(_term(F * G, multiply(P, Q)) for F, P in total.items() for G, Q in terms.items()))
     return total
@@ -68,33 +68,6 @@ def _term(F: sp.Expr, P: Polynomial) -> Terms:
     factors = [f.base if f.is_Pow and isinstance(f.base, sp.Heaviside) else f for f in sp.Mul.make_args(F)]
     steps = {f.args[0] for f in factors if isinstance(f, sp.Heaviside)}
     return {} if any(-u in steps for u in steps) else {sp.Mul(*factors): scale(P, number)}
-
-
-def expanded_size(f: sp.Basic) -> int:
-    """About the number of terms that `f` has once products are expanded and waves and steps are taken apart, without doing so."""
-    known: dict[sp.Basic, int] = {}
-
-    def size(e: sp.Basic) -> int:
-        if e.is_Atom:
-            return 1
-        if e not in known:
-            if e.is_Mul:
-                total = prod(map(size, e.args))
-            elif e.is_Pow and e.exp.is_Integer and e.exp > 0:
-                terms, n = size(e.base), int(e.exp)
-                total = comb(terms + n - 1, n)
-            elif isinstance(e, (sp.sin, sp.cos, sp.sinh, sp.cosh, sp.Abs)):
-                total = 2 * (size(e.args[0]) if isinstance(e, sp.Abs) else 1)
-            elif isinstance(e, (sp.Max, sp.Min)):
-                total = len(e.args) * sum(map(size, e.args))
-            elif e.is_Add or isinstance(e, sp.Piecewise):
-                total = sum(map(size, e.args))
-            else:
-                total = 1
-            known[e] = min(total, 10**9)
-        return known[e]
-
-    return size(f)
 
 
 # --- rewriting a single factor ----------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from gmsym.cli._app import (
 from gmsym.cli._input import check_targets, partial, problem_verb, progress
 from gmsym.cli._output import comparison_record, draw, equation_text, exit_unless, print_comparison, report, write, write_json
 from gmsym.cli.effective import simulate_online, solve_online
+from gmsym.codegen import source
 from gmsym.errors import InputError
 from gmsym.problem._suggest import unknown
 from gmsym.problem.file import ProblemFile
@@ -57,7 +58,7 @@ def codegen(
 ) -> None:
     """Print the generated JAX module of a problem."""
     check_targets(force, output=(output, ".py"))
-    write(_derived(given, theory).source().rstrip("\n"), output)
+    write(source(_derived(given, theory)).rstrip("\n"), output)
 
 
 @problem_verb()

@@ -6,7 +6,7 @@ import typer
 
 from gmsym import writing
 from gmsym.cli._app import DatasetOption, FigureOption, ForceOption, JsonOption, QuietOption
-from gmsym.cli._input import check_targets, problem_verb, progress
+from gmsym.cli._input import check_targets, partial, problem_verb, progress
 from gmsym.cli._output import draw, report, write_json
 from gmsym.errors import InputError
 from gmsym.problem.file import ProblemFile
@@ -42,10 +42,12 @@ def surrogate(
         replicates=given.simulation.replicates if replicates is None else replicates,
         seed=given.run.seed,
         progress=progress(quiet),
+        **partial(output),
         **given.values,
     )
     if output is not None:
         writing.write_datasets({None: result}, output)
+        partial(output)["checkpoint"].unlink(missing_ok=True)
     if json_target is not None:
         write_json(schema.last(result) | {"deviation": schema.last_deviation(result)}, json_target)
     else:

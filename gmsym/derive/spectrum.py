@@ -9,7 +9,7 @@ from itertools import combinations, combinations_with_replacement, product
 import mpmath
 import sympy as sp
 
-from gmsym import symbols
+from gmsym import budget, symbols
 from gmsym.calculus import expectation, span
 from gmsym.calculus.differential import differential
 from gmsym.calculus.probing import independent
@@ -143,7 +143,8 @@ def _tidied(array: sp.Matrix) -> sp.Matrix:
         for step in sorted(expr.atoms(sp.Heaviside), key=sp.default_sort_key):
             below, above = (expr.xreplace({step: value}) for value in (sp.S.Zero, sp.S.One))
             expr = below if _vanishes(above - below) else expr
-        expr = sp.expand(expr) if expr.has(sp.Heaviside) else expr
+        if expr.has(sp.Heaviside) and budget.expanded_size(expr) <= budget.EXPANSION:
+            expr = sp.expand(expr)
         return expr.replace(lambda e: e.is_Pow and isinstance(e.base, sp.Heaviside) and e.exp.is_positive, lambda e: e.base)
 
     return array.applyfunc(tidy)

@@ -93,6 +93,7 @@ def solve_causal_kernels(
         _, coarse = _exact(module, numbers, steps, _COARSER * tolerance, report)
         runs, kernels = [output], _two_time(module, numbers, output) if two_time else {}
         errors = _change(output, coarse)
+        values = {name: output[name] for name in errors}
     else:
         ranks, runs, cheaper, ratio = _sampled(module, numbers, steps, samples, scrambles, seed, tolerance, report)
         names = [name for name in runs[0] if name not in _ROWS]
@@ -101,7 +102,7 @@ def solve_causal_kernels(
         share = shortfall(module, numbers, values["m"], values["Q_k"], *sets, ratio)
         if share.max() > _SHORT:
             logging.getLogger("gmsym").warning(
-                "samples = %d points miss tails of the loss: its gradient's mean or mean square is off by %.2g of theirs; take more samples",
+                "samples = %d points miss tails of the loss: its gradient's mean or mean square is off by %.2g of it; take more samples",
                 samples,
                 share.max(),
             )
@@ -111,7 +112,6 @@ def solve_causal_kernels(
             errors[name] = np.hypot(bar, widened(values[name], share, name == "train_loss"))
         every = [_two_time(module, numbers, run) for run in runs] if two_time else []
         kernels = {name: np.mean([kernel[name] for kernel in every], axis=0) for name in ("Q", "C")} if two_time else {}
-    values = {name: np.mean([run[name] for run in runs], axis=0) for name in errors}
     for name, change in _quadrature_error(module, numbers, values["m"], values["Q_k"]).items():
         errors[name] = np.hypot(errors[name], change)
     return Solution(values, errors, ranks, kernels)
@@ -152,13 +152,13 @@ def _exact(module: CausalKernelsModule, numbers: Numbers, steps: int, tolerance:
         rank = min(full, 2 * rank)
 
 
-def _pilot(module, numbers, steps, seed, tolerance) -> tuple[int, int]:
+def _pilot(module, numbers, steps, seed, tolerance, report) -> tuple[int, int]:
     """The ranks, from a small population."""
     full = _most(module, steps)
     room = min(full, 32)
     while True:
         points = _points(max(_PILOT, 1 << (4 * room - 1).bit_length()), room, seed)
-        ranks, _, overflow = _run(module, numbers, points, room, room, steps, tolerance, lambda fraction: None)
+        ranks, _, overflow = _run(module, numbers, points, room, room, steps, tolerance, lambda fraction: report(0.0))
         if not overflow:
             return ranks
         room = min(full, 2 * room)
@@ -169,7 +169,7 @@ def _sampled(
 ) -> tuple[tuple[int, int], list[dict[str, np.ndarray]], list[dict[str, np.ndarray]], float]:
     """Independent scrambles, with the room for innovations that a small pilot run asks for, and a cheaper solution of each:
     (ranks, runs, cheaper runs, how many times fewer points those have)."""
-    pilot = _pilot(module, numbers, steps, seed, tolerance)
+    pilot = _pilot(module, numbers, steps, seed, tolerance, report)
     seeds = _seeds(seed, scrambles)
     ranks, runs = _scrambled(module, numbers, steps, samples, seeds, tolerance, pilot, lambda part: report(0.8 * part))
     ratio = _FEWER if samples // _FEWER > _rounded(ranks[0] + 1) else 2

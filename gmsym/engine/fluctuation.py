@@ -29,6 +29,7 @@ from gmsym.errors import ComputationError, InputError
 from gmsym.runtime.arguments import named
 from gmsym.runtime.frames import oriented
 from gmsym.runtime.influence import InfluenceModule
+from gmsym.runtime.interrupt import in_pieces
 from gmsym.runtime.recursion import Design, RecursionModule
 
 _CHUNK = 8  # outputs in one reverse sweep
@@ -68,15 +69,17 @@ def double_runs(
         runs = jax.vmap(lambda part: curves(design, draws(design, part)))(parts)
         return Doubling(jax.tree.map(lambda x: x.mean(axis=0), runs), curves(*union(design, tuple(parts))))
 
-    found = []
-    for index, key in enumerate(replicate_keys(seed, replicates)):
-        found.append(jax.tree.map(np.asarray, pair(key)))
-        for runs in found[-1]:
+    keys = replicate_keys(seed, replicates)
+
+    def compute(index: int) -> Doubling:
+        found = jax.tree.map(np.asarray, pair(keys[index]))
+        for runs in found:
             for name, value in runs.items():
                 if not np.isfinite(value).all():
                     raise ComputationError(f"the surrogate diverged: {name} is not finite within {steps} steps")
-        if report is not None:
-            report((index + 1) / replicates)
+        return found
+
+    found = in_pieces(compute, [1] * replicates, "pairs of runs", report=report)
     return jax.tree.map(lambda *x: np.stack(x), *found)
 
 
@@ -123,14 +126,16 @@ def relative_variances(
         found = jax.lax.map(variance, jnp.eye(len(flat)), batch_size=_CHUNK)
         return restore(jnp.where(jnp.isfinite(flat), found, jnp.nan))
 
-    parts = []
-    for index, key in enumerate(replicate_keys(seed, populations)):
-        parts.append(jax.tree.map(np.asarray, variances(key)))
-        for name, value in parts[-1].items():
+    keys = replicate_keys(seed, populations)
+
+    def compute(index: int) -> dict[str, np.ndarray]:
+        found = jax.tree.map(np.asarray, variances(keys[index]))
+        for name, value in found.items():
             if not np.isfinite(value).all():
                 raise ComputationError(f"the fluctuation of {name} is not finite within {steps} steps: training diverges, or nearly so")
-        if report is not None:
-            report((index + 1) / populations)
+        return found
+
+    parts = in_pieces(compute, [1] * populations, "populations", report=report)
     return jax.tree.map(lambda *x: np.stack(x), *parts)
 
 

@@ -21,6 +21,7 @@ from jaxtyping import Array
 from gmsym.engine.draws import draws
 from gmsym.engine.recursion import Scalars, check_steps, no_offsets, replicate_keys, run_program
 from gmsym.errors import ComputationError
+from gmsym.runtime.interrupt import in_pieces
 from gmsym.runtime.recursion import Design, RecursionModule
 
 _ORDERS = {"theta_gram": 0.0, "gradient_gram": 1.0, "m": 0.0, "asum": 0.0}  # powers of n; the other scalars are of order sqrt(n)
@@ -51,8 +52,9 @@ def limit_scalars(module: RecursionModule, design: Design, steps: int, *, replic
     """
     run = eqx.filter_jit(partial(exact_scalars, module, design, steps))
     total = no_offsets(module, steps)
-    for key in replicate_keys(seed, replicates):
-        total = jax.tree.map(jnp.add, total, run(key))
+    keys = replicate_keys(seed, replicates)
+    for scalars in in_pieces(lambda index: jax.block_until_ready(run(keys[index])), [1] * replicates, "runs of the limit"):
+        total = jax.tree.map(jnp.add, total, scalars)
     mean = jax.tree.map(lambda x: x / replicates, total)
     return _scaled(mean, sum(design.counts), -1)._replace(phi=jnp.zeros_like(mean.phi), psi=jnp.zeros_like(mean.psi))
 
@@ -95,17 +97,18 @@ def refinement_errors(
                 scalars = advance(module, design, steps, key, scalars)
         return jnp.stack(found), jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in exact]))
 
-    rows = []
-    for index, key in enumerate(replicate_keys(seed, replicates)):
-        found, finite = errors(key)
-        rows.append(np.asarray(found))
+    keys = replicate_keys(seed, replicates)
+
+    def compute(index: int) -> np.ndarray:
+        found, finite = errors(keys[index])
+        row = np.asarray(found)
         if not finite:
             raise ComputationError(f"training diverges within {steps} steps, or its iterates are collinear to rounding; take steps smaller")
-        if not np.isfinite(rows[-1]).all():
-            raise ComputationError(f"{method} refinement left the domain of the map at replicate {index}: errors {rows[-1]}; take n larger")
-        if report is not None:
-            report((index + 1) / replicates)
-    return np.stack(rows)
+        if not np.isfinite(row).all():
+            raise ComputationError(f"{method} refinement left the domain of the map at replicate {index}: errors {row}; take n larger")
+        return row
+
+    return np.stack(in_pieces(compute, [1] * replicates, "replicates", report=report))
 
 
 def _scaled(scalars: Scalars, n: int, power: int) -> Scalars:

@@ -3,7 +3,7 @@
 Scrambles of few points, and of fewer still, agree on a wrong value where rare fields carry a part of the gradient that none of them
 has. So the points are asked for the mean and the mean square of the gradient over a fresh sample, h ~ N(m_k, Q_k), at some times: those are
 integrals over C variables, which points of a wider law give, tails included. Of what the points miss of them beyond their own error bars,
-relative to what they have, all changes of the order parameters are taken to miss as much.
+relative to what they have, the changes of the order parameters at that time are taken to miss as much.
 
 Cost: 2^16 gradients a cluster and time, at no more than 8 times.
 """
@@ -38,7 +38,7 @@ def shortfall(
     cheaper: Sequence[np.ndarray],
     ratio: float,
 ) -> np.ndarray:
-    """Share of the gradient's mean or mean square that the points miss at some time up to each, beyond their error bars, (T,).
+    """Share of the gradient's mean or mean square that the points miss at each time, beyond their error bars, (T,).
 
     Args:
         m, Q: moments of the fields, (T, K, C) and (T, K, C, C).
@@ -62,14 +62,15 @@ def shortfall(
     units = np.maximum(np.stack([size, size**2], axis=2), _TINY)
     margin = _TRUSTED * (bar + np.abs(exact - other)) + _ROUNDING * units
     missed = np.maximum(np.abs(np.mean(found, axis=0) - exact) - margin, 0) / units
-    return np.interp(times, some, np.maximum.accumulate(missed.reshape(len(some), -1).max(1)))
+    return np.interp(times, some, missed.reshape(len(some), -1).max(1))
 
 
 def widened(values: np.ndarray, share: np.ndarray, sampled: bool) -> np.ndarray:
-    """The share of what a curve (T, ...) has changed by, up and down, up to each time; and of itself if it is a sampled mean."""
-    steps = np.abs(np.diff(values, axis=0, prepend=values[:1]))
-    total = np.cumsum(steps, axis=0) + (np.abs(values) if sampled else 0)
-    return np.expand_dims(share, tuple(range(1, values.ndim))) * total
+    """Sum of the shares of all steps of a curve (T, ...), up and down; and the share of the curve itself if it is a sampled mean."""
+    share = np.expand_dims(share, tuple(range(1, values.ndim)))
+    steps = share[:-1] * np.abs(np.diff(values, axis=0))
+    total = np.concatenate([np.zeros_like(values[:1]), np.cumsum(steps, axis=0)])
+    return total + share * np.abs(values) * sampled
 
 
 def _wide(fields: int, variant: int) -> tuple[np.ndarray, np.ndarray]:

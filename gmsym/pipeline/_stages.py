@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from gmsym import symbols
+from gmsym.codegen import source
 from gmsym.errors import check_positive
 from gmsym.problem import Instance, Problem
 from gmsym.system import AbstractSystem
@@ -45,14 +46,14 @@ def load(system: AbstractSystem) -> ModuleType:
     from gmsym.runtime import check_double
 
     check_double()
-    return _load(system.source())
+    return _load(source(system))
 
 
 @lru_cache(maxsize=64)
-def _load(source: str) -> ModuleType:
+def _load(text: str) -> ModuleType:
     from gmsym.runtime import load as load_text
 
-    return load_text(source, "gmsym_generated")
+    return load_text(text, "gmsym_generated")
 
 
 def say(sentence: str) -> None:

@@ -8,6 +8,7 @@ from types import ModuleType
 import sympy as sp
 
 from gmsym import derive, writing
+from gmsym.codegen import signature, source
 from gmsym.errors import InputError
 from gmsym.problem import Problem
 from gmsym.system import AbstractSystem
@@ -62,9 +63,9 @@ def build(folder: Path, force: bool = False) -> list[Path]:
         ComputationError: a file could not be written.
     """
     systems = derive_case(load_case(folder))
-    modules = {name: {"signature": system.signature, "module": f"generated/{name}.py"} for name, system in systems.items()}
+    modules = {name: {"signature": signature(system), "module": f"generated/{name}.py"} for name, system in systems.items()}
     kind = type(next(iter(systems.values()))).__name__
-    texts = {folder / modules[name]["module"]: system.source() for name, system in systems.items()}
+    texts = {folder / modules[name]["module"]: source(system) for name, system in systems.items()}
     texts[folder / "manifest.json"] = json.dumps({"kind": kind, "sympy": sp.__version__, "modules": modules}, indent=2) + "\n"
     changed = [path for path, text in texts.items() if not path.is_file() or path.read_text() != text]
     if changed:

@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 from gmsym import derive, writing
+from gmsym.codegen import source
 from gmsym.comparison import Comparison, Row, compare
 from gmsym.pipeline.dmf import solve
 from gmsym.pipeline.training import simulate
@@ -32,7 +33,7 @@ def demo(directory: Path, progress: bool | None = None, force: bool = False) -> 
     theory = solve(system, alpha=1.5, steps=60, progress=progress, **values)
     runs = simulate(problem, n=1500, d=1000, steps=60, replicates=8, progress=progress, **values)
     comparison = compare(theory, runs)
-    writing.write_text(system.source(), module)
+    writing.write_text(source(system), module)
     rows = io.StringIO(newline="")
     writer = csv.writer(rows)
     writer.writerow(Row._fields)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmsym import derive, schema
+from gmsym.codegen import signature
 from gmsym.errors import InputError, check_integers
 from gmsym.pipeline._cost import limit
 from gmsym.pipeline._stages import check_alpha, instance_at, load, problem_name
@@ -64,7 +65,7 @@ def solve(
         "parameters": instance.values,
         "response": system.response,
         "rank": list(solution.ranks),
-        "signature": system.signature,
+        "signature": signature(system),
         **({} if system.response == "exact" else {"samples": samples, "scrambles": scrambles, "seed": seed}),
     }
     return schema.to_dataset("theory", solution.values, solution.errors, attributes)
@@ -128,9 +129,11 @@ def _solved(
     cost = limit(samples, steps, scrambles, problem.fields, problem.data.clusters, tangents, sampled, two_time)
     with working("solving DMF", cost, "fewer samples, steps or scrambles", progress) as report:
         from gmsym.engine.causal_kernels import solve_causal_kernels
+        from gmsym.runtime.interrupt import reporting
 
         options = {"steps": steps, "samples": samples, "scrambles": scrambles, "seed": seed, "two_time": two_time}
-        return system, instance, alpha, solve_causal_kernels(load(system), numbers(instance, alpha), report=report, **options)
+        module, given = load(system), numbers(instance, alpha)
+        return system, instance, alpha, reporting(lambda heard: solve_causal_kernels(module, given, report=heard, **options), report)
 
 
 def numbers(instance: Instance, alpha: float) -> Any:

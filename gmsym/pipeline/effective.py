@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmsym import derive, schema
+from gmsym.codegen import signature
 from gmsym.errors import InputError, check_integers, check_positive
 from gmsym.pipeline import _cost
 from gmsym.pipeline._stages import DEVIATION, deviation_labels, load, progress_bar, say
@@ -75,13 +76,14 @@ def effective(
 
     from gmsym.engine.ode import solve_ode
     from gmsym.engine.sde import check_smooth
+    from gmsym.runtime.interrupt import reporting
 
     module, (numbers, start) = load(system), arrays(given)
     if d is not None:
         check_smooth(module)
     cost = _cost.trajectory(len(ts), sum(x.size for x in start))
     with working("solving the effective dynamics", cost, "fewer times", progress) as report:
-        solution = solve_ode(module, numbers, start, ts, tolerance=tolerance, solver=solver, report=report)
+        solution = reporting(lambda heard: solve_ode(module, numbers, start, ts, tolerance=tolerance, solver=solver, report=heard), report)
     accuracy = solution.quadrature_error + solution.solver_error
     if accuracy > tolerance:
         say(f"the order parameters of {problem.loss.name} are known to {accuracy:.1g}, not to the tolerance {tolerance:.1g} asked for")
@@ -91,7 +93,7 @@ def effective(
         "step": given.step,
         "parameters": given.instance.values,
         **shares(given.instance),
-        "signature": system.signature,
+        "signature": signature(system),
         "tolerance": tolerance,
         "solver": solver,
         "accuracy_reached": int(accuracy <= tolerance),
@@ -103,8 +105,10 @@ def effective(
     values, errors, deviations = labelled(solution.values), labelled(solution.errors), {}
     if d is not None:
         law = _cost.fluctuation_law(len(ts), sum(x.size for x in start), 0)
+        fluctuations = load(derive.fluctuations(system))
         with working("the law of fluctuations", law, "fewer times", progress):
-            shift, change, deviations = (labelled(x) for x in _finite(load(derive.fluctuations(system)), numbers, start, ts, d))
+            found = reporting(lambda heard: _finite(fluctuations, numbers, start, ts, d))
+            shift, change, deviations = map(labelled, found)
         values = {name: value + shift[name] for name, value in values.items()}
         errors = {name: error + change[name] for name, error in errors.items()}
         attributes["d"] = d
@@ -239,7 +243,7 @@ def fluctuations(
         variables["paths"] = (("path", *square[:2]), drawn)
     names = labels(module, len(numbers.rho))
     coordinates = {"time": ts, "time_b": ts, "statistic": names, "statistic_b": names}
-    about = {"kind": "fluctuations", "problem": f"{problem.loss.name} / online", "step": given.step, "signature": system.signature}
+    about = {"kind": "fluctuations", "problem": f"{problem.loss.name} / online", "step": given.step, "signature": signature(system)}
     return xr.Dataset(variables, coordinates, about)
 
 

@@ -4,12 +4,14 @@ Source: theory.md 1, Panahi 2026 (arXiv 2603.09310).
 """
 
 from collections.abc import Collection, Sequence
+from itertools import product
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gmsym import derive, schema
+from gmsym.codegen import signature
 from gmsym.errors import InputError, check_integers
 from gmsym.pipeline import _cost
 from gmsym.pipeline._stages import DEVIATION, check_alpha, deviation_labels, instance_at, load, problem_name, progress_bar
@@ -20,6 +22,8 @@ from gmsym.problem.design import design, realised, shares
 from gmsym.system import Recursion
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import xarray as xr
 
 
@@ -36,6 +40,7 @@ def surrogate(
     steps: int,
     replicates: int = 1000,
     seed: int = 0,
+    checkpoint: "Path | str | None" = None,
     progress: bool | None = None,
     **parameters: float,
 ) -> "xr.Dataset":
@@ -47,6 +52,7 @@ def surrogate(
         steps: number of times; at most min(n, d).
         replicates: independent trajectories.
         seed: of all Gaussians.
+        checkpoint: as `simulate`; whole batches of replicates are kept.
         progress: show a progress bar on stderr; by default only on a terminal.
         parameters: a number for each parameter of the problem.
 
@@ -68,8 +74,11 @@ def surrogate(
     cost = _cost.surrogate(n, d, steps, replicates, problem.fields, problem.data.clusters)
     with working("sampling the surrogate", cost, "fewer steps or replicates, or smaller n and d", progress) as report:
         from gmsym.engine.recursion import sample_recursion
+        from gmsym.runtime.checkpoint import Checkpoint
 
-        runs, scalars = sample_recursion(load(system), numbers, steps=steps, replicates=replicates, seed=seed, report=report)
+        asked = {"steps": steps, "replicates": replicates, "seed": seed}
+        kept = Checkpoint(checkpoint, signature=signature(system), values=instance.values, n=n, d=d, **asked)
+        runs, scalars = sample_recursion(load(system), numbers, **asked, checkpoint=kept, report=report)
     attributes = {
         "problem": problem_name(problem),
         "problem_signature": problem.signature,
@@ -81,7 +90,7 @@ def surrogate(
         "replicates": replicates,
         "seed": seed,
         "sampler": "surrogate",
-        "signature": system.signature,
+        "signature": signature(system),
     }
     means = {name: array.mean(0) for name, array in runs.items()}
     errors = {name: array.std(0, ddof=1) / np.sqrt(replicates) for name, array in runs.items()}
@@ -263,14 +272,21 @@ def refinement(
         from gmsym.engine.refinement import limit_scalars, refinement_errors
 
         start = limit_scalars(module, large, steps, replicates=replicates, seed=seed + 1)
-        rows, done = [], 0
-        for method in methods:
-            for numbers in designs:
-                rows.append(
-                    refinement_errors(module, numbers, start, steps=steps, rounds=rounds, method=method, replicates=replicates, seed=seed)
-                )
-                done += 1
-                report(done / (len(methods) * len(designs)))
+        pairs = list(product(methods, designs))
+        rows = [
+            refinement_errors(
+                module,
+                numbers,
+                start,
+                steps=steps,
+                rounds=rounds,
+                method=method,
+                replicates=replicates,
+                seed=seed,
+                report=lambda part, done=done: report((done + part) / len(pairs)),
+            )
+            for done, (method, numbers) in enumerate(pairs)
+        ]
     error = np.stack(rows).reshape(len(methods), len(designs), replicates, rounds + 1)
     coordinates = {"scheme": list(methods), "n": list(sizes), "replicate": np.arange(replicates), "round": np.arange(rounds + 1)}
     about = {"problem": problem_name(problem), "alpha": float(alpha), "steps": steps}

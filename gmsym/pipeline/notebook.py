@@ -27,7 +27,7 @@ _FULL_BATCH = [
     ("code", f"runs = gm.simulate(problem, {_TRAIN}, **values)\ncomparison = gm.compare(theory, runs)\ncomparison"),
     ("code", "axes = gm.overlay(theory, runs)"),
     ("text", "## The generated module"),
-    ("code", "print(dmf.source())"),
+    ("code", "print(gm.source(dmf))"),
 ]
 _ONLINE = [
     ("text", "## The equations\n\nOf the overlaps as $d \\to \\infty$ with step $c/d$, in the time $t = \\text{steps}\\cdot c/d$."),
@@ -38,7 +38,7 @@ _ONLINE = [
     ("code", "comparison = gm.compare(theory, runs)\ncomparison"),
     ("code", "axes = gm.overlay(theory, runs)"),
     ("text", "## The generated module"),
-    ("code", "print(ode.source())"),
+    ("code", "print(gm.source(ode))"),
 ]
 
 

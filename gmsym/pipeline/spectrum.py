@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmsym import derive, symbols
+from gmsym.codegen import signature
 from gmsym.errors import InputError, check_integers
 from gmsym.pipeline import _cost
 from gmsym.pipeline._stages import check_alpha, load, problem_name
@@ -18,6 +19,8 @@ from gmsym.system import Spectral
 from gmsym.system.spectral import MatrixKind
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import xarray as xr
 
 
@@ -93,6 +96,7 @@ def simulate_spectrum(
     extreme: int | None = None,
     vectors: bool = True,
     seed: int = 0,
+    checkpoint: "Path | str | None" = None,
     progress: bool | None = None,
     **parameters: float,
 ) -> "xr.Dataset":
@@ -105,6 +109,7 @@ def simulate_spectrum(
         extreme: that many eigenvalues at each end, by Lanczos' method; default: all, for up to 4000 rows.
         vectors: whether overlaps are wanted; without them they are NaN.
         seed: of samples and orientations.
+        checkpoint: as `simulate`; whole replicates are kept.
         progress: show a progress bar on stderr; by default only on a terminal.
 
     Returns:
@@ -138,6 +143,7 @@ def simulate_spectrum(
             overlaps=vectors,
             seed=seed,
             replicates=replicates,
+            checkpoint=checkpoint,
             report=report,
         )
     import xarray as xr
@@ -254,7 +260,7 @@ def labelled(system: Spectral, found: Any, alpha: float, instance: Instance) -> 
     }
     coordinates = {"z": ("z", found.z, {"long_name": "eigenvalue", "latex": "z"}), "side": ["left", "right"]}
     closed = {} if found.closed_form is None else {"closed_form": found.closed_form}
-    attributes = {**closed, "residual": found.residual, "nodes": found.nodes, "signature": system.signature}
+    attributes = {**closed, "residual": found.residual, "nodes": found.nodes, "signature": signature(system)}
     return xr.Dataset(variables, coordinates, {"kind": "spectrum", **_about(system, alpha, instance), **attributes})
 
 

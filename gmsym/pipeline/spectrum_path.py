@@ -3,7 +3,7 @@
 Source: theory.md 7, verified/effective.md 5.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -57,6 +57,7 @@ def spectra_on(path: Path, system: Spectral, points: int, progress: bool | None)
     from gmsym.engine.bands import branches, find_bulk
     from gmsym.engine.nodes import law
     from gmsym.engine.spectral import solve_spectrum
+    from gmsym.runtime.interrupt import in_pieces, interruptibly
 
     module = load(system)
 
@@ -66,17 +67,17 @@ def spectra_on(path: Path, system: Spectral, points: int, progress: bool | None)
 
     states = [in_numbers(x) for x in path.values]
     least = np.max([law(module, state).sizes for state in states], axis=0).tolist()  # one compilation serves the whole path
-    results, crossings = [], []
+
+    def compute(i: int) -> tuple["xr.Dataset", np.ndarray]:
+        found = solve_spectrum(module, states[i], points=points, least=least)
+        instance, alpha = path.at(path.values[i])
+        return labelled(system, found, alpha, instance), found.edge_eigenvalues
+
     with working(f"spectra along {path.name}", cost, "fewer points or values", progress) as report:
-        for i, (x, state) in enumerate(zip(path.values, states, strict=True)):
-            found = solve_spectrum(module, state, points=points, least=least)
-            instance, alpha = path.at(x)
-            results.append(labelled(system, found, alpha, instance))
-            crossings.append(found.edge_eigenvalues)
-            report((i + 1) / len(states))
+        results, crossings = zip(*in_pieces(compute, [1] * len(states), "spectra", report=report), strict=True)
 
     def at_edges(x: float) -> tuple[np.ndarray, np.ndarray]:
-        bulk = find_bulk(module, in_numbers(x), least=least)
+        bulk = interruptibly(lambda: find_bulk(module, in_numbers(x), least=least))
         return branches(module, bulk), np.array(bulk.bands) * bulk.nodes.scale
 
     transitions, unlocated = [], []
@@ -140,7 +141,7 @@ def _transitions(
 
 
 def _joined(
-    results: list["xr.Dataset"],
+    results: Sequence["xr.Dataset"],
     path: Path,
     transitions: list[tuple[float, float, str, str]],
     unlocated: list[tuple[float, float]],

@@ -10,7 +10,7 @@ import mpmath
 import sympy as sp
 from mpmath.libmp import NoConvergence
 
-from gmsym import functions, symbols
+from gmsym import budget, functions, symbols
 from gmsym.errors import InputError
 
 _RESERVED = {"t", "theta", "g", "alpha", "eta", "ridge"}
@@ -152,11 +152,22 @@ class Loss:
         except ValueError as error:
             raise InputError(f"loss = {self.expr}: {error}") from error
 
+    def _check_size(self, exprs: Sequence[sp.Expr], order: str) -> None:
+        """Raises InputError if the derivatives of `exprs` in the fields would be too long."""
+        size = sum(budget.derivative_size(x, field) for x in exprs for field in self.fields)
+        if size > budget.DERIVATIVES:
+            raise InputError(
+                f"loss = {self.expr}: its {order} derivatives have about {size} operations, more than {budget.DERIVATIVES}; "
+                "fewer factors in a product, fewer kinks or fewer fields are needed"
+            )
+
     @cached_property
     def gradient(self) -> tuple[sp.Expr, ...]:
         """a_c = d l/d h_c, (C,)."""
+        self._check_size([self._stepped], "first")
         parts = [_split_deltas(sp.diff(self._stepped, field)) for field in self.fields]
         regular = tuple(_lowered(part) for part, _ in parts)
+        self._check_size(regular, "second")
         loci = dict.fromkeys(locus for _, deltas in parts for locus in deltas)
         for locus in loci:
             vanishes = all(_vanishes_on(deltas.get(locus, sp.S.Zero), locus, self.fields) for _, deltas in parts)
@@ -203,7 +214,9 @@ class Loss:
     @cached_property
     def is_quadratic(self) -> bool:
         """Whether the loss is a polynomial of degree at most two in the fields, so that its gradient is affine."""
-        return self._stepped.is_polynomial(*self.fields) is True and sp.Poly(self._stepped, *self.fields).total_degree() <= 2
+        if not self._stepped.is_polynomial(*self.fields) or budget.expanded_size(self._stepped) > budget.EXPANSION:
+            return False
+        return sp.Poly(self._stepped, *self.fields).total_degree() <= 2
 
     def at_label(self, expr: sp.Expr, label: Sequence[sp.Expr]) -> sp.Expr:
         """`expr` with the label's components replaced by the numbers `label`, (L,)."""
@@ -274,7 +287,12 @@ def _split_deltas(expr: sp.Expr) -> tuple[sp.Expr, dict[sp.Expr, sp.Expr]]:
     dummies = {delta: sp.Dummy(real=True) for delta in deltas}
     linear = expr.xreplace(dummies)
     off = {d: sp.S.Zero for d in dummies.values()}
-    return linear.xreplace(off), {delta.args[0]: sp.diff(linear, d).xreplace(off) for delta, d in dummies.items()}
+    terms = sp.Add.make_args(linear)
+
+    def coefficient(d: sp.Symbol) -> sp.Expr:
+        return sp.Add(*(sp.diff(term, d) for term in terms if term.has(d))).xreplace(off)
+
+    return linear.xreplace(off), {delta.args[0]: coefficient(d) for delta, d in dummies.items()}
 
 
 def _vanishes_on(coefficient: sp.Expr, locus: sp.Expr, fields: tuple[sp.Symbol, ...]) -> bool:

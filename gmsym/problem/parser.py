@@ -17,17 +17,11 @@ from typing import Any
 
 import sympy as sp
 
-from gmsym import functions, generated, symbols
+from gmsym import budget, functions, generated, symbols
 from gmsym.errors import InputError
 from gmsym.problem._suggest import unknown
 
-_LENGTH = 2000  # characters
-_NODES = 500  # operations, functions, names and numbers
-_NESTING = 30  # parentheses, functions or exponents in one another
-_POWER = 100  # largest numerator and denominator in an exponent
-_SIZE = 10**100  # largest constant, numerator and denominator
-
-_EXPONENTS = f"an exponent's numbers are fractions of integers up to {_POWER}"
+_EXPONENTS = f"an exponent's numbers are fractions of integers up to {budget.POWER}"
 _ANY = 10**6  # no upper limit on the number of arguments
 
 FUNCTIONS: dict[str, tuple[int, int, Callable[..., Any]]] = {  # name: fewest arguments, most arguments, meaning
@@ -159,11 +153,11 @@ class _Reader:
     def read(self) -> sp.Expr:
         self._check_characters()
         tree = self._tree()
-        if sum(isinstance(node, ast.expr) for node in ast.walk(tree)) > _NODES:
-            raise self._error(0, f"too long; at most {_NODES} operations, functions, names and numbers are allowed")
+        if sum(isinstance(node, ast.expr) for node in ast.walk(tree)) > budget.NODES:
+            raise self._error(0, f"too long; at most {budget.NODES} operations, functions, names and numbers are allowed")
         try:
-            if _depth(tree.body) > _NESTING:
-                raise self._error(0, f"too deeply nested; at most {_NESTING} levels are allowed")
+            if _depth(tree.body) > budget.NESTING:
+                raise self._error(0, f"too deeply nested; at most {budget.NESTING} levels are allowed")
             return self._value(tree.body)
         except RecursionError:
             raise self._error(0, "too deeply nested") from None
@@ -174,8 +168,8 @@ class _Reader:
         text = self.text
         if not text.strip():
             raise self._error(0, "the expression is empty")
-        if len(text) > _LENGTH:
-            raise self._error(_LENGTH, f"too long; at most {_LENGTH} characters are allowed")
+        if len(text) > budget.LENGTH:
+            raise self._error(budget.LENGTH, f"too long; at most {budget.LENGTH} characters are allowed")
         for word in _NAME.finditer(text):
             if keyword.iskeyword(word[0]) and word[0] not in ("and", "or", "not"):
                 advice = "; write where(condition, a, b) for a choice" if word[0] in ("if", "else") else ""
@@ -186,8 +180,8 @@ class _Reader:
                 raise self._error(i, f"the character {c!r} is not allowed; {_advice(c)}")
             if c == "(":
                 opened.append(i)
-                if len(opened) > _NESTING:
-                    raise self._error(i, f"more than {_NESTING} parentheses in one another")
+                if len(opened) > budget.NESTING:
+                    raise self._error(i, f"more than {budget.NESTING} parentheses in one another")
             elif c == ")" and not opened:
                 raise self._error(i, "this parenthesis is never opened")
             elif c == ")":
@@ -278,7 +272,7 @@ class _Reader:
         if isinstance(node.op, ast.Pow):
             if left.is_zero and right.is_negative:
                 raise self._error(node, "division by zero")
-            if left is not sp.E and _largest(right) > _POWER:
+            if left is not sp.E and _largest(right) > budget.POWER:
                 raise self._error(node.right, f"this exponent is too large or too fine; {_EXPONENTS}")
         return self._built(node, _OPERATORS[type(node.op)], left, right)
 
@@ -318,15 +312,15 @@ class _Reader:
     def _check_value(self, node: ast.expr, expr: sp.Expr) -> None:
         if expr.has(sp.nan, sp.zoo, sp.oo, -sp.oo):
             raise self._error(node, "this is not finite")
-        if _largest(expr) > _SIZE:
+        if _largest(expr) > budget.NUMBER:
             raise self._error(node, "this number is too long; numerator and denominator of at most 100 digits are allowed")
-        if any(_largest(power.exp) > _POWER for power in expr.atoms(sp.Pow)):
+        if any(_largest(power.exp) > budget.POWER for power in expr.atoms(sp.Pow)):
             raise self._error(node, f"the powers combine to one that is too large or too fine; {_EXPONENTS}")
         # Only of numbers: SymPy may think for minutes about whether an expression of symbols is real.
         number = expr.evalf(15) if expr.is_number else None
         if expr.has(sp.I) or (number is not None and not number.is_extended_real):
             raise self._error(node, "this is not real")
-        if number is not None and not abs(number) <= _SIZE:
+        if number is not None and not abs(number) <= budget.NUMBER:
             raise self._error(node, "this number is too large; constants up to 1e100 are allowed")
 
     # --- conditions ---------------------------------------------------------------------------------------------------

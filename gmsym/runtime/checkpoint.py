@@ -59,6 +59,7 @@ class Checkpoint:
             np.savez(file, **{writing.MARK: np.zeros(0), "key": np.array(self.key), **arrays})
         self._saved = time.monotonic()
 
-    def note(self, done: str) -> str:
-        """What is kept, in words."""
-        return f"{done} were done; " + ("nothing is kept" if self.path is None else f"{self.path} keeps them: the same call continues")
+    def note(self, done: float, of: str) -> str:
+        """What is kept, in words, when so much is done of a number of something."""
+        kept = "nothing is kept" if self.path is None or not done else f"{self.path} keeps them: the same call continues"
+        return f"{done:.3g} of {of} were done; {kept}"

@@ -1,8 +1,16 @@
-"""Ctrl-C that is answered while compiled code runs."""
+"""Ctrl-C that is answered while compiled code runs: the one place where a computation waits, is stopped, and says what is kept."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from gmsym.runtime.checkpoint import Checkpoint
+
+Report = Callable[[float], None]  # takes the completed fraction
+
+
+class Abandoned(BaseException):
+    """Ends a computation that nobody waits for any more."""
 
 
 def interruptibly(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -28,3 +36,77 @@ def interruptibly(function: Callable[..., Any], *arguments: Any) -> Any:
     if error is not None:
         raise error
     return result
+
+
+def reporting(function: Callable[[Report], Any], report: Report | None = None) -> Any:
+    """function(report), beside the main thread; after an interruption it ends itself where it reports next, and nothing is kept."""
+    given_up, last = threading.Event(), [0.0]
+
+    def heard(fraction: float) -> None:
+        if given_up.is_set():
+            raise Abandoned
+        last[0] = fraction
+        if report is not None:
+            report(fraction)
+
+    try:
+        return interruptibly(function, heard)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        stop.add_note(f"{last[0]:.0%} was done; nothing is kept")
+        raise
+    finally:
+        given_up.set()
+
+
+def in_pieces(
+    compute: Callable[[int], Any],
+    sizes: Sequence[int],
+    unit: str,
+    *,
+    checkpoint: Checkpoint | None = None,
+    report: Report | None = None,
+) -> list[Any]:
+    """[compute(0), compute(1), ...], independent of each other, one after the other beside the main thread.
+
+    Args:
+        compute: of a piece's number; where there is a checkpoint, arrays by name.
+        sizes: how many of `unit` each piece holds.
+        unit: what is counted, such as "replicates".
+        checkpoint: where finished pieces are kept, and found again.
+        report: called with the completed fraction.
+
+    Raises:
+        KeyboardInterrupt: at once, with a note of what is kept.
+    """
+    checkpoint = Checkpoint(None) if checkpoint is None else checkpoint
+    found = _pieces(checkpoint.load())
+    total = sum(sizes)
+    try:
+        for index in range(len(found), len(sizes)):
+            found.append(interruptibly(compute, index))
+            if checkpoint.due():
+                checkpoint.save(_named(found))
+            if report is not None:
+                report(sum(sizes[: index + 1]) / total)
+        checkpoint.save(_named(found) if checkpoint.path is not None else {})
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if found and checkpoint.path is not None:
+            checkpoint.save(_named(found))
+        stop.add_note(checkpoint.note(sum(sizes[: len(found)]), f"{total} {unit}"))
+        raise
+    return found
+
+
+def _named(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Arrays under names that `_pieces` understands."""
+    return {f"{index} {name}": value for index, piece in enumerate(found) for name, value in piece.items()}
+
+
+def _pieces(arrays: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for key, value in arrays.items():  # in the order in which they were written
+        index, name = key.split(" ", 1)
+        if int(index) == len(found):
+            found.append({})
+        found[int(index)][name] = value
+    return found

@@ -87,7 +87,7 @@ def run_replicates(
         share = sum(_spans(record) / len(spans) * min(batch, replicates - start) for record, start in zip(records, starts, strict=False))
         if share:
             checkpoint.save(_arrays(records, leaves))
-        stop.add_note(checkpoint.note(f"{share:.3g} of {replicates} replicates"))
+        stop.add_note(checkpoint.note(share, f"{replicates} replicates"))
         raise
     parts = [_joined(record) for record in records]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

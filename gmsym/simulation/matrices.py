@@ -6,6 +6,7 @@ above 4000 rows, only applied), and its eigenvectors are projected on the span o
 
 from collections.abc import Callable, Sequence
 from numbers import Integral
+from pathlib import Path
 from types import ModuleType
 from typing import Literal, NamedTuple
 
@@ -19,7 +20,9 @@ from gmsym import printer, runtime
 from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.problem import Instance, Problem
 from gmsym.problem.design import apportion, design
+from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.frames import placed
+from gmsym.runtime.interrupt import in_pieces
 from gmsym.simulation.online import gram_root
 
 DENSE = 4000  # rows; larger matrices are not formed
@@ -47,6 +50,7 @@ def matrix_eigen(
     overlaps: bool = True,
     seed: int = 0,
     replicates: int = 1,
+    checkpoint: Path | str | None = None,
     report: Callable[[float], None] | None = None,
 ) -> list[Eigen]:
     """Eigenvalues of (1/n) sum_l A_l kron Y_l Y_l^T over n fresh samples in d dimensions, at a state of exact Gram matrix.
@@ -63,6 +67,7 @@ def matrix_eigen(
         overlaps: whether they are wanted; without them they are NaN.
         seed: of samples and orientations; replicate r is the same for every number of replicates.
         replicates: independent repetitions.
+        checkpoint: a file that keeps finished replicates, so that the same call continues after an interruption; it stays.
         report: called with the completed fraction.
 
     Raises:
@@ -76,8 +81,8 @@ def matrix_eigen(
     draw = jax.jit(lambda key: _generate(instance, counts, sizes, roots, key))
     labels = np.repeat(instance.labels, counts, axis=0)[:, : len(problem.loss.labels)]
     C, K = problem.fields, len(counts)
-    found = []
-    for r in range(replicates):
+
+    def compute(r: int) -> dict[str, np.ndarray]:
         samples, vectors = draw(jax.random.fold_in(jax.random.key(seed), r))
         A = np.asarray(second(samples @ vectors[:, :C], samples @ vectors[:, C + K :], labels))
         if not np.isfinite(A).all():
@@ -86,10 +91,14 @@ def matrix_eigen(
             A = A[:, block : block + 1, block : block + 1]
         fields = A.shape[1] - len(trained)
         basis = scipy.linalg.block_diag(*(_span(part) for part in np.split(np.asarray(vectors), np.cumsum(sizes)[:-1])))
-        found.append(_diagonalised(np.asarray(samples), A, fields, basis, extreme, overlaps))
-        if report is not None:
-            report((r + 1) / replicates)
-    return found
+        found = _diagonalised(np.asarray(samples), A, fields, basis, extreme, overlaps)
+        return {name: np.asarray(value) for name, value in found._asdict().items()}
+
+    asked = {"n": n, "d": d, "matrix": matrix, "block": block, "trained": list(trained), "extreme": extreme, "overlaps": overlaps}
+    state = [instance.values, [np.asarray(gram) for gram in instance.block_grams]]
+    kept = Checkpoint(checkpoint, problem=problem.signature, state=state, **asked, seed=seed, replicates=replicates)
+    found = in_pieces(compute, [1] * replicates, "replicates", checkpoint=kept, report=report)
+    return [Eigen(run["values"], run["overlaps"], int(run["zeros"])) for run in found]
 
 
 def _design(instance: Instance, n: int, d: int) -> tuple[tuple[int, ...], tuple[int, ...], list[np.ndarray]]:
@@ -166,9 +175,9 @@ def _diagonalised(samples: np.ndarray, A: np.ndarray, fields: int, basis: np.nda
     if extreme is None:
         M = _dense(samples, A, columns)
         if not vectors:
-            found = scipy.linalg.eigh(M, eigvals_only=True, overwrite_a=True, check_finite=False)
+            found = np.linalg.eigvalsh(M)  # SciPy's holds the interpreter's lock: no signal would be answered
             return Eigen(found, np.full(rows, np.nan), zeros)
-        found, v = scipy.linalg.eigh(M, overwrite_a=True, check_finite=False, driver="evd")
+        found, v = np.linalg.eigh(M)
     else:
         found, v = _lanczos(samples, A, columns, extreme)
     heads = v[: columns * d].reshape(columns, d, -1)

@@ -26,7 +26,7 @@ def problem(fields: int) -> gm.Problem:
 
 def measure(benchmark, group, *, fields=1, steps=100, samples=8192, response=None):
     benchmark.group = group
-    system = derive.dmf(problem(fields))
+    system = derive.dmf(problem(fields), response=response)
     arguments = {"alpha": 1.5, "steps": steps, "samples": samples, "scrambles": 4, **VALUES}
     result = gm.solve(system, **arguments)  # compiles
     benchmark.extra_info["rank"] = result.attrs["rank"]
@@ -58,5 +58,5 @@ def test_response(benchmark, response):
 def test_symbolic(benchmark, what):
     benchmark.group = "symbolic stages"
     given = problem(1)
-    source = benchmark.pedantic(lambda: derive.dmf(given).source() if "generate" in what else derive.dmf(given).latex(), rounds=3)
+    source = benchmark.pedantic(lambda: gm.source(derive.dmf(given)) if "generate" in what else derive.dmf(given).latex(), rounds=3)
     assert source
