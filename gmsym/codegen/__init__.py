@@ -1,3 +1,4 @@
-"""Systems to readable JAX source; one template a kind."""
+"""Systems to readable JAX source: one module a kind. A system's signature is the hash of its text."""
 
-from gmsym.codegen.causal_kernels import source as source
+from gmsym.codegen._dispatch import signature as signature
+from gmsym.codegen._dispatch import source as source

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import sympy as sp
 
 from gmsym.calculus.kernels import Kernel, Transposed
+from gmsym.codegen._einsum import Operand, product, total
 from gmsym.errors import UnprintableError
 from gmsym.system.causal_kernels import Mean, alpha, ridge, s
 from gmsym.system.recursion import samples
@@ -58,7 +59,7 @@ def array_text(expr: sp.Expr, output: str, names: Mapping[sp.Expr, str] | None =
     Raises:
         UnprintableError: a factor that is none of these; a product that is no array with these axes.
     """
-    text = "\n+ ".join(_term(term, output, names or {}) for term in sp.Add.make_args(sp.sympify(expr)))
+    text = total([_term(term, output, names or {}) for term in sp.Add.make_args(sp.sympify(expr))], "\n")
     return text if sp.sympify(expr).has(Kernel) else f"jnp.zeros({(1,) * len(output)}) + {text}"
 
 
@@ -129,20 +130,11 @@ def _term(term: sp.Expr, output: str, names: Mapping[sp.Expr, str]) -> str:
     for part in _parts(term):
         add(part)
     if not operands:
-        return " * ".join(numbers or ["1"]) + "".join(f" / {divisor}" for divisor in divisors)
-    written = _contracted(operands, term)
-    written.sort(key=lambda operand: len(operand[1]))  # small ones first
-    found = _ordered({x for _, axes in written for x in axes} & set(output))
-    if any(x in "cd" and x not in found for x in _free_field_axes(operands)):
+        return product([], output, numbers, divisors)
+    written = sorted(_contracted(operands, term), key=lambda operand: len(operand.axes))  # small ones first
+    if any(x in "cd" and x not in output for x in _free_field_axes(operands)):
         raise UnprintableError(f"cannot write `{term}` as array algebra with the axes {output}: its fields do not fit")
-    if len(written) == 1 and written[0][1] == found:
-        text = written[0][0]
-    else:
-        text = f'jnp.einsum("{",".join(axes for _, axes in written)}->{found}", {", ".join(name for name, _ in written)})'
-    if found != output:
-        index = ", ".join(":" if axis in found else "None" for axis in output)
-        text = f"{text}[{index}]"
-    return " * ".join([*numbers, text]) + "".join(f" / {divisor}" for divisor in divisors)
+    return product(written, output, numbers, divisors)
 
 
 def _operand(part: sp.Expr) -> _Operand:
@@ -180,8 +172,8 @@ def _free_field_axes(operands: list[_Operand]) -> str:
     return ("" if first is None else "c") + ("" if opened is None else "d")
 
 
-def _contracted(operands: list[_Operand], term: sp.Expr) -> list[tuple[str, str]]:
-    """(text, axes) of each factor, field axes renamed so that neighbours share the axis over which they are contracted."""
+def _contracted(operands: list[_Operand], term: sp.Expr) -> list[Operand]:
+    """Each factor, field axes renamed so that neighbours share the axis over which they are contracted."""
     chain, first, opened = _chain(operands)
     between = sorted({x for axes in chain for x in axes.values()} - {first, opened})
     free = [x for x, used in (("d", opened), ("c", first)) if used is None]
@@ -191,7 +183,7 @@ def _contracted(operands: list[_Operand], term: sp.Expr) -> list[tuple[str, str]
     shown = dict(zip(between, pool, strict=False))
     shown |= {x: letter for x, letter in ((first, "c"), (opened, "d")) if x is not None}
     return [
-        (operand.text, "".join(shown[axes[x]] if x in axes else x for x in operand.axes))
+        Operand(operand.text, "".join(shown[axes[x]] if x in axes else x for x in operand.axes))
         for operand, axes in zip(operands, chain, strict=True)
     ]
 

@@ -53,7 +53,7 @@ def array_functions(
     texts = []
     for name, equation in equations:
         axes = free_axes(equation.lhs)
-        summary = generated.quoted(f"{equation.meaning[0].upper()}{equation.meaning[1:]}; axes {axes}.")
+        summary = generated.quoted(f"{equation.meaning[0].upper()}{equation.meaning[1:]}{f'; axes {axes}' if axes else ''}.")
         arrays = arguments(equation.rhs)
         lines, factors = _scalar_factors(equation.rhs, given or {}, arrays)
         body = array_text(equation.rhs, axes, factors).replace("\n", "\n        ")

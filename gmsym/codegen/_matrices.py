@@ -9,6 +9,7 @@ from typing import NamedTuple
 import sympy as sp
 
 from gmsym.calculus.kernels import Transposed
+from gmsym.codegen._einsum import FURTHER, Operand, product, total
 from gmsym.errors import UnprintableError
 from gmsym.system.causal_kernels import Mean
 from gmsym.system.spectral import Form, Trace, unit
@@ -55,9 +56,7 @@ class _Writer:
         self.table = table
 
     def total(self, expr: sp.Expr, index: str, matrix: bool) -> str:
-        parts = [self.term(term, index, matrix) for term in sp.Add.make_args(sp.expand(expr, power_base=False))]
-        head, *rest = parts
-        return head + "".join(f" - {part[1:]}" if part.startswith("-") else f" + {part}" for part in rest)
+        return total([self.term(term, index, matrix) for term in sp.Add.make_args(sp.expand(expr, power_base=False))])
 
     def term(self, term: sp.Expr, index: str, matrix: bool) -> str:
         number, rest = term.as_coeff_Mul()
@@ -69,7 +68,7 @@ class _Writer:
             axes = letter_index
             if is_matrix:
                 axes, at = axes + _CHAIN[at : at + 2], at + 1
-            operands.append((name, axes + ("..." if further else "")))
+            operands.append(Operand(name, axes + (FURTHER if further else "")))
 
         for factor in _flat(rest, index):
             base, power = factor.as_base_exp() if factor.is_Pow else (factor, sp.S.One)
@@ -96,26 +95,14 @@ class _Writer:
             raise UnprintableError(f"`{term}` is a matrix where a number is meant")
         if matrix and not at:  # a number stands for that many times the identity
             add(self.table[unit].name, "", True, False)
-        out = "".join(i for i in index if any(i in axes for _, axes in operands)) + (row + _CHAIN[at] if at else "")
-        body = self.contracted(operands, out)
-        if len(out) - (2 if at else 0) < len(index):
-            missing = ", ".join(":" if i in out else "None" for i in index)
-            body = f"{body}[{missing}]" if operands else body
-        sign, size = ("-" if number < 0 else ""), abs(number)
-        head = [f"{size.p} / {size.q}" if size.q != 1 else str(size.p)] if size != 1 else []
-        product = " * ".join([*head, *multipliers, *([body] if body else [])]) or "1"
-        return sign + product + "".join(f" / {divisor}" for divisor in divisors)
-
-    def contracted(self, operands: list[tuple[str, str]], out: str) -> str:
         if not operands:
-            return ""
-        if any("..." in axes for _, axes in operands):
-            out += "..."
-        if all(axes == out for _, axes in operands) and (len(operands) == 1 or out == "..."):
-            return " * ".join(name for name, _ in operands)
-        return f'jnp.einsum("{",".join(axes for _, axes in operands)}->{out}", {", ".join(name for name, _ in operands)})'
+            index = ""  # a number, for all of them
+        size = abs(number)
+        head = [f"{size.p} / {size.q}" if size.q != 1 else str(size.p)] if size != 1 else []
+        output = index + (row + _CHAIN[at] if at else "")
+        return product(operands, output, [*(["-1"] if number < 0 else []), *head, *multipliers], divisors)
 
-    def mean(self, mean: Mean, operands: list[tuple[str, str]], at: int) -> int:
+    def mean(self, mean: Mean, operands: list[Operand], at: int) -> int:
         """Operands of a mean over a cluster's samples: its factors that differ between samples make one array."""
         names, axes = "", "k"
         for factor in _flat(mean.args[0]):
@@ -126,13 +113,13 @@ class _Writer:
             if letter.sample:
                 names, axes = names + letter.name, axes + own
             else:
-                operands.append((letter.name, letter.index + own + "..."))
-        operands.append((f"mean_{names}", axes + "..."))
+                operands.append(Operand(letter.name, letter.index + own + FURTHER))
+        operands.append(Operand(f"mean_{names}", axes + FURTHER))
         return at
 
-    def form(self, form: Form, operands: list[tuple[str, str]]) -> None:
+    def form(self, form: Form, operands: list[Operand]) -> None:
         matrix, vector = (self.table[x] for x in form.args)
-        operands += [(vector.name, "x..."), (matrix.name, "xy..."), (vector.name, "y...")]
+        operands += [Operand(vector.name, "x..."), Operand(matrix.name, "xy..."), Operand(vector.name, "y...")]
 
 
 def trace(expr: sp.Expr, table: Table) -> str:

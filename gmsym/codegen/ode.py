@@ -10,6 +10,7 @@ from gmsym.calculus import GaussianMean
 from gmsym.calculus.kernels import Kernel, Transposed, distribute
 from gmsym.calculus.polynomials import affine
 from gmsym.codegen._common import Group, Stacked, names
+from gmsym.codegen._einsum import Operand, product, total
 from gmsym.errors import UnprintableError
 from gmsym.functions import BivariateNormalCDF, NormalCDF
 from gmsym.printer._jax import ROUGH
@@ -35,7 +36,7 @@ import jax.numpy as jnp
 
 {imports}
 
-SIGNATURE = "{signature}"
+SIGNATURE = ""
 FIELDS = {columns}
 TEACHERS = {count}
 CLUSTERS = {clusters}
@@ -64,10 +65,10 @@ def source(system: Ode) -> str:
     Raises:
         UnprintableError: the loss, or a mean over a fresh sample, holds a function that the printer does not know.
     """
-    return module_text(system, system.signature)
+    return module_text(system)
 
 
-def module_text(system: Ode, signature: str, more: Sequence[str] = ()) -> str:
+def module_text(system: Ode, more: Sequence[str] = ()) -> str:
     """The source with further functions, of a system that stands on this one."""
     kinds: list[tuple[int, str]] = []
     tested: list[tuple[int, str]] = []
@@ -82,7 +83,7 @@ def module_text(system: Ode, signature: str, more: Sequence[str] = ()) -> str:
         *more,
     ]
     text = "\n\n".join(functions)
-    filled = _TEMPLATE.format(
+    return _TEMPLATE.format(
         imports="\n".join(line for mark, line in _IMPORTS.items() if mark in text),
         name=generated.quoted(system.name.removesuffix("_online")),
         fields=names(system.fields),
@@ -95,14 +96,12 @@ def module_text(system: Ode, signature: str, more: Sequence[str] = ()) -> str:
         columns=len(system.fields),
         count=system.count,
         also=f", b blocks ({system.blocks})" if system.blocks > 1 else "",
-        signature=signature,
         response=system.response,
         nodes=tuple(kinds),
         tested=tuple(tested),
         sample=(len(system.law.mean), _nature(system)),
         functions=text,
     )
-    return generated.checked(filled, system.name)
 
 
 # Functions whose text is long once compiled: all their values in a module's means are taken in one call.
@@ -334,7 +333,7 @@ def array_function(name: str, rhs: sp.Expr, output: str, meaning: str) -> str:
     """
     rhs = distribute(rhs)
     arguments = sorted({type(x).__name__ for x in rhs.atoms(Kernel)} | {x.name for x in rhs.atoms(sp.Symbol) if x.name in _NUMBERS})
-    body = "\n        + ".join(_term(term, output) for term in sp.Add.make_args(rhs))
+    body = total([_term(term, output) for term in sp.Add.make_args(rhs)], "\n        ")
     axes = f"; axes {output}" if output else ""
     summary = generated.quoted(f"{meaning[0].upper()}{meaning[1:]}{axes}.")
     return f'def {name}({", ".join(arguments)}):\n    """{summary}"""\n    return (\n        {body}\n    )\n'
@@ -350,7 +349,7 @@ def _indices(atom: Kernel) -> str:
 def _term(term: sp.Expr, output: str) -> str:
     """One product as einsum text; vectors and matrices of fields are contracted in their order."""
     term = term.function if isinstance(term, sp.Sum) else term
-    operands: list[tuple[str, str]] = []
+    operands: list[Operand] = []
     numbers: list[str] = []
     fresh = iter("efgx")
     current = "c"
@@ -361,18 +360,14 @@ def _term(term: sp.Expr, output: str) -> str:
         if factor.is_Rational or isinstance(base, sp.Symbol):
             numbers.append(str(factor) if factor.is_Rational else base.name if power == 1 else f"{base.name}**{power}")
         elif isinstance(inner, Kernel) and inner.is_commutative:
-            operands += [(type(inner).__name__, _indices(inner) + inner.value)] * int(power)
+            operands += [Operand(type(inner).__name__, _indices(inner) + inner.value)] * int(power)
         elif isinstance(inner, Kernel) and inner.value == "cd":
             after = "d" if factor is ordered[-1] else next(fresh)
             axes = after + current if isinstance(base, Transposed) else current + after
-            operands.append((type(inner).__name__, _indices(inner) + axes))
+            operands.append(Operand(type(inner).__name__, _indices(inner) + axes))
             current = after
         elif isinstance(inner, Kernel) and inner.value == "c":
-            operands.append((type(inner).__name__, _indices(inner) + ("d" if isinstance(base, Transposed) else current)))
+            operands.append(Operand(type(inner).__name__, _indices(inner) + ("d" if isinstance(base, Transposed) else current)))
         else:
             raise UnprintableError(f"cannot write `{factor}` in `{term}` as array algebra: kernels and symbols only")
-    if not operands:
-        return " * ".join(numbers)
-    text = f'jnp.einsum("{",".join(axes for _, axes in operands)}->{output}", {", ".join(name for name, _ in operands)})'
-    sign = "-" if numbers and numbers[0] == "-1" else ""
-    return sign + " * ".join([*(numbers[1:] if sign else numbers), text])
+    return product(operands, output, numbers)

@@ -35,7 +35,7 @@ def source(system: Sde) -> str:
     Raises:
         UnprintableError: as codegen.ode.source; an equation of the fluctuation holds what is neither an array nor a number.
     """
-    return module_text(system.ode, system.signature, [text for e in system.fluctuation for text in _functions(e)])
+    return module_text(system.ode, [text for e in system.fluctuation for text in _functions(e)])
 
 
 def _functions(equation: Equation) -> list[str]:

@@ -1,7 +1,6 @@
 """Source text of a module of kind `Spectral`; its contract is runtime/spectral.py."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import sympy as sp
 
@@ -29,7 +28,7 @@ In those of the equations an array has the indices k of clusters and b of blocks
 
 import jax.numpy as jnp
 {primitives}
-SIGNATURE = "{signature}"
+SIGNATURE = ""
 SIZE = {size}
 TRAINED = {extra}
 PARAMETERS = {parameters!r}
@@ -50,7 +49,6 @@ KINK_FORM = {kink_form!r}  # w, if all of them depend on w . fields only
 _LIKE = {"inverse_transform": "mean_X, 1", "inverse_slope": "S_slope, 1", "secular": "Q, 0"}
 
 
-@lru_cache(maxsize=64)
 def source(system: Spectral) -> str:
     """Readable source of the module of a system; the same text for the same system.
 
@@ -72,7 +70,7 @@ def source(system: Spectral) -> str:
         *_equations(system),
     ]
     body = "\n\n".join(functions)
-    filled = _TEMPLATE.format(
+    return _TEMPLATE.format(
         primitives="\nfrom gmsym.runtime import functions as rt\n" if "rt." in body else "",
         name=generated.quoted(system.name),
         fields=names(system.fields),
@@ -83,7 +81,6 @@ def source(system: Spectral) -> str:
         limit=system.limit,
         size=size,
         extra=extra,
-        signature=system.signature,
         directions=_numbers(system.directions),
         teacher=" and then of the teacher" if teacher else "",
         given="(h, t)" if teacher else "h",
@@ -96,7 +93,6 @@ def source(system: Spectral) -> str:
         degrees=tuple(len(rows) for rows, _ in minors),
         functions=body,
     )
-    return generated.checked(filled, system.name)
 
 
 def _minors(system: Spectral) -> tuple[tuple[Minor, ...], list[str]]:

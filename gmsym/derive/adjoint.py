@@ -9,7 +9,7 @@ import sympy as sp
 
 from gmsym.calculus.kernels import Kernel, distribute
 from gmsym.system import Equation, Equations
-from gmsym.system.influence import bar, over
+from gmsym.system.indexed import bar, over
 
 SOURCE = "own; reverse accumulation"
 

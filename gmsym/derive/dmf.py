@@ -91,7 +91,7 @@ def dmf(problem: Problem, *, response: Response | None = None) -> CausalKernels:
         clusters=problem.data.clusters,
         blocks=problem.data.blocks,
         parameters=problem.local_parameters,
-        loss=loss.value,
+        loss=of_sample(right[S.ell(k, t)], problem)[0] if S.ell(k, t) in right else loss.value,
         gradient=of_sample(right[a(k, t)], problem),
         hessian=sp.ImmutableDenseMatrix(problem.fields, problem.fields, of_sample(hessian, problem)),
         offset=of_sample(right[offset(k)], problem) if offset(k) in right else None,
@@ -125,6 +125,7 @@ def kernel_equations(problem: Problem, response: Response) -> Equations:
         (
             field,
             *local_equations(problem, response, field),
+            Equation(S.train_loss(t), sp.Sum(p(k) * Mean(S.ell(k, t), k), (k, 1, S.K)), "train loss", "theory.md 0", "own"),
             memory,
             gradient,
             *noise,
@@ -177,6 +178,7 @@ def local_equations(problem: Problem, response: Response, field: Equation) -> tu
     local = Equation(a(k, t), column.xreplace(shown), "gradient of the loss in the fields", "theory.md 0", "own")
     if response == "exact":
         return local, *_affine(local, [shown[f] for f in loss.fields]), *closed_kernels(field)
+    loss_of_sample = Equation(S.ell(k, t), loss.value.xreplace(shown), "loss of a sample", "theory.md 0", "own")
     hessian = loss.hessian[0, 0] if problem.fields == 1 else loss.hessian
     # The field is h = m + omega + memory; the chain rule differentiates it in omega(s).
     inner = _delta(t, s) + sp.Sum(R(k, t, r) * Partial(a(k, r), omega(k, s)), (r, s, t - 1))
@@ -187,10 +189,16 @@ def local_equations(problem: Problem, response: Response, field: Equation) -> tu
     if response == "stein":
         left = sp.Sum(Ra(k, t, r) * Qk(k, r, s), (r, 0, t))
         right = Mean(a(k, t) * Transposed(omega(k, s)), k)
-        return local, *means, Equation(left, right, "response of the gradients, by Stein's lemma", f"{SOURCE} (2.5)", "theorem", r"s \le t")
+        return (
+            local,
+            loss_of_sample,
+            *means,
+            Equation(left, right, "response of the gradients, by Stein's lemma", f"{SOURCE} (2.5)", "theorem", r"s \le t"),
+        )
     return (
         local,
         Equation(A(k, t), hessian.xreplace(shown), "Hessian of the loss in the fields, away from kinks", "theory.md 0", "own"),
+        loss_of_sample,
         Equation(
             Partial(a(k, t), omega(k, s)), A(k, t) * inner, "total derivative of the gradient", f"{SOURCE} (2.2)", "theorem", r"s \le t"
         ),

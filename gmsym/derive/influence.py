@@ -13,25 +13,18 @@ from gmsym.derive.adjoint import SOURCE, adjoint
 from gmsym.derive.surrogate import surrogate
 from gmsym.problem import Problem
 from gmsym.system import Equation, Equations, Influence, Recursion
+from gmsym.system import indexed as X
 from gmsym.system import recursion as S
 from gmsym.system.causal_kernels import ridge as ridge_of_program
-from gmsym.system.influence import Stage, array, b, bar, c, d, fixed, i, j, k, n, over, ridge, size, total, x
+from gmsym.system.indexed import array, b, bar, c, d, i, j, k, n, over, total, x
+from gmsym.system.influence import Stage, fixed, ridge, size
 
 _ORDER = "kbcdijxn"  # of indices, as in the arrays of the surrogate's module
 _LETTERS = {"k": k, "b": b, "c": c, "d": d, "i": i, "j": i, "x": x, "n": n}
 OWN = {"source": "own; theory.md 1.3", "status": "own"}
 
-_of_sample, _of_coordinate = array("of_sample", "w", k, n), array("of_coordinate", "w", x)  # weights
 _held, _again = array("held", r"\lambda", k, i), array("again", r"\delta", k, i)
 _opened = array("opened", "o", k)  # 1, or 0 where a vector adds no direction
-_theta, _column, _a, _loss = (
-    array("theta", r"\Theta", c, x),
-    array("column", r"\Theta", x),
-    array("a", "a", k, c, n),
-    array("loss", r"\ell", k, n),
-)
-_deviation, _means, _p = array("deviation", r"\sigma", k, x), array("means", r"\mu", k, x), array("p", "p", k)
-_counts = array("counts", "n", k)
 _h, _A = array("h", "h", k, c, n), array("A", "A", k, c, d, n)
 
 
@@ -43,7 +36,8 @@ def influence(system: Recursion | Problem) -> Influence:
     """
     recursion = surrogate(system) if isinstance(system, Problem) else system
     step = {type(e.lhs): e for e in recursion.step}
-    stages = (_direction_of_parameters(step), _fields(step), _direction_of_gradients(step), _update(step))
+    sums = {e.lhs: e for e in recursion.sums}
+    stages = tuple(f(step, sums) for f in (_direction_of_parameters, _fields, _direction_of_gradients, _update))
     curvature, at_sample = _sample(recursion)
     return Influence(recursion, stages, curvature, at_sample, _optimizer(recursion), _variance())
 
@@ -88,75 +82,38 @@ def _left(rest: Kernel) -> Kernel:
     return array("left", r"\tilde r", *rest.args)
 
 
-def _direction_of_parameters(step: dict) -> Stage:
+def _direction_of_parameters(step: dict, sums: dict) -> Stage:
     product = _written_out(step[S.Zq_new])
-    v, q, z, u = (
-        array("v", "v", k, x),
-        array("q", "q", k, i, x),
-        array("z", S.z.symbol, k, i, x),
-        array("u", S.u.symbol, k, i, n),
-    )
-    names = array("row", "L", k, i), array("rest", "r", k, x), array("square", "s", k), array("diagonal", "L", k), array("q_new", "q", k, x)
-    g_new = array("g_new", "g", k, n)
-    program = [
-        Equation(v, _deviation * _column, "column of the parameters, scaled by the deviations", **OWN),
-        *_direction(v, q, _of_coordinate, x, names),
-        Equation(array("chi", S.chi.symbol, k, i), over(_of_coordinate * z * names[-1], x), "responses", **OWN),
-        Equation(array("phi_new", S.phi_new.symbol, k, i), over(_of_sample * u * g_new, n), "fluctuation parameters", **OWN),
-        product,
-    ]
+    names = array("row", "L", k, i), array("rest", "r", k, x), array("square", "s", k), array("diagonal", "L", k), X.q_new
+    program = [sums[X.scaled], *_direction(X.scaled, X.q, X.of_coordinate, x, names), sums[X.chi], sums[X.phi_new], product]
     outputs = names[0], names[3], names[4], product.lhs
-    inputs = _column, q, u, _of_sample, _of_coordinate
-    return _stage("parameter_direction", program, outputs, inputs, (_deviation, z, g_new, _opened, _held), names[1])
+    inputs = X.column, X.q, X.u, X.of_sample, X.of_coordinate
+    return _stage("parameter_direction", program, outputs, inputs, (X.deviation, X.z, X.g_new, _opened, _held), names[1])
 
 
-def _direction_of_gradients(step: dict) -> Stage:
+def _direction_of_gradients(step: dict, sums: dict) -> Stage:
     product = _written_out(step[S.Zu_new])
-    s, u, g, q = (
-        array("slope", "a", k, n),
-        array("u", S.u.symbol, k, i, n),
-        array("g", "g", k, i, n),
-        array("q", "q", k, i, x),
-    )
-    names = array("row", "M", k, i), array("rest", "r", k, n), array("square", "s", k), array("diagonal", "M", k), array("u_new", "p", k, n)
-    z_new = array("z_new", S.z_new.symbol, k, x)
-    program = [
-        *_direction(s, u, _of_sample, n, names),
-        Equation(array("upsilon", S.upsilon.symbol, k, i), over(_of_sample * g * names[-1], n), "responses", **OWN),
-        Equation(array("psi_new", S.psi_new.symbol, k, i), over(_of_coordinate * q * z_new, x), "fluctuation parameters", **OWN),
-        product,
-    ]
+    slope = array("slope", "a", k, n)
+    names = array("row", "M", k, i), array("rest", "r", k, n), array("square", "s", k), array("diagonal", "M", k), X.u_new
+    program = [*_direction(slope, X.u, X.of_sample, n, names), sums[X.upsilon], sums[X.psi_new], product]
     outputs = names[0], names[3], names[4], product.lhs
-    inputs = s, q, u, _of_sample, _of_coordinate
-    return _stage("gradient_direction", program, outputs, inputs, (g, z_new, _opened, _held), names[1])
+    inputs = slope, X.q, X.u, X.of_sample, X.of_coordinate
+    return _stage("gradient_direction", program, outputs, inputs, (X.g, X.z_new, _opened, _held), names[1])
 
 
-def _fields(step: dict) -> Stage:
+def _fields(step: dict, sums: dict) -> Stage:
     field = _written_out(next(e for kind, e in step.items() if kind.__name__ == "h"))
-    m, Q, Q_k = array("m", "m", k, c), array("Q", "Q", c, d), array("Q_k", "Q", k, c, d)
-    other = _theta.xreplace({c: d})
-    program = [
-        Equation(m, over(_of_coordinate * _means * _theta, x), "overlaps with the means", **OWN),
-        Equation(Q, over(_of_coordinate * _theta * other, x), "Gram matrix of the parameters", **OWN),
-        Equation(Q_k, over(_of_coordinate * _deviation**2 * _theta * other, x), "the same in a cluster's covariance", **OWN),
-        field,
-    ]
     L, Zq = array("L", "L", k, c, i), array("Zq", S.Zq.symbol, k, i, n)
-    return _stage("fields", program, (m, Q, Q_k, field.lhs), (_theta, L, Zq, _of_coordinate), (_means, _deviation))
+    program = [sums[X.m], sums[X.Q], sums[X.Q_k], field]
+    return _stage("fields", program, (X.m, X.Q, X.Q_k, field.lhs), (X.theta, L, Zq, X.of_coordinate), (X.means, X.deviation))
 
 
-def _update(step: dict) -> Stage:
+def _update(step: dict, sums: dict) -> Stage:
     product, risk = (_written_out(step[kind]) for kind in (S.Za, S.gradient))
-    asum, train = array("asum", S.asum.symbol, k, c), array("train_loss", r"\mathcal{L}")
-    program = [
-        Equation(train, over(_of_sample * _loss, k, n) / total, "train loss", **OWN),
-        Equation(asum, over(_of_sample * _a, n) / _counts, "mean gradient of a cluster", **OWN),
-        product,
-        risk,
-    ]
     M, Zu = array("M", "M", k, c, i), array("Zu", S.Zu.symbol, k, i, x)
-    inputs = _theta, _a, M, Zu, _loss, _of_sample
-    return _stage("update", program, (train, risk.lhs), inputs, (_means, _deviation, _p, _counts))
+    inputs = X.theta, X.a, M, Zu, X.loss, X.of_sample
+    program = [sums[X.train_loss], sums[X.asum], product, risk]
+    return _stage("update", program, (X.train_loss, risk.lhs), inputs, (X.means, X.deviation, X.p, X.counts))
 
 
 def _stage(name: str, program: list[Equation], outputs, inputs, constants, rest: Kernel | None = None) -> Stage:
@@ -171,7 +128,7 @@ def _sample(system: Recursion) -> tuple[Equation, Equation]:
     """(derivative of gradient c in field d, adjoint of the fields from those of the gradient and of the loss)."""
     hessian = sp.ImmutableDenseMatrix([[sp.diff(slope, field) for field in system.fields] for slope in system.gradient])
     swapped = {c: d, d: c}
-    rhs = over(_A.xreplace(swapped) * bar(_a).xreplace(swapped), d) + _a * bar(_loss)
+    rhs = over(_A.xreplace(swapped) * bar(X.a).xreplace(swapped), d) + X.a * bar(X.loss)
     return Equation(_A, hessian, "Hessian of the loss in the fields", **OWN), Equation(bar(_h), rhs, "adjoint of h", SOURCE, "own")
 
 
@@ -199,10 +156,10 @@ def _variance() -> Equations:
     rest, of_samples, of_coordinates = array("left", r"\tilde{w}", x), array("of_samples", "V", k), array("of_coordinates", "V")
     return Equations(
         (
-            Equation(mean, over(exists * value, n) / _counts, "mean influence of a cluster's samples", **OWN),
+            Equation(mean, over(exists * value, n) / X.counts, "mean influence of a cluster's samples", **OWN),
             Equation(
                 of_samples,
-                _counts * over(exists * (value - mean) ** 2, n) / (_counts - 1),
+                X.counts * over(exists * (value - mean) ** 2, n) / (X.counts - 1),
                 "variance from a cluster's samples",
                 **OWN,
             ),

@@ -43,6 +43,7 @@ from gmsym.system.causal_kernels import (
     e_P,
     e_U,
     e_Y,
+    ell,
     f,
     fbar,
     g,
@@ -54,13 +55,17 @@ from gmsym.system.causal_kernels import (
     k,
     l,
     m,
+    mean_loss,
     omega,
+    p,
     r,
     rank,
     rank_a,
     s,
     slope,
     t,
+    train_loss,
+    unit,
     xi,
 )
 from gmsym.system.recursion import samples as n
@@ -140,6 +145,7 @@ def _sampled(right: Sides, x: Sides, response: Response) -> tuple[Equation, ...]
         Equation(Rt(k, j, t), _memory(right), "memory: response of the field to the gradients' innovations, with Y = W La", SOURCE, "own"),
         Equation(h(k, t), _remembered(distribute(field), s, j), "local field of a sample of cluster k", SOURCE, "own"),
         Equation(abar(k, t), right[abar(k, t)], "mean gradient", SOURCE, "own"),
+        Equation(train_loss(t), right[train_loss(t)], "train loss", SOURCE, "own"),
     ]
     if response == "stein":
         # Both sides of Stein's lemma hold L_kj(s)^T: its coefficients are equal.
@@ -174,6 +180,7 @@ def _closed(right: Sides, x: Sides) -> tuple[Equation, ...]:
         (Dh(k, j, t), _remembered(coefficient(field, g(j)), s, i), "derivative of the field in its innovations"),
         (Vh(k, t), sp.Sum(Dh(k, j, t) * Transposed(Dh(k, j, t)), (j, 1, rank)), "covariance of the field"),
         (abar(k, t), _remembered(mean, s, i).xreplace(constant), "mean gradient"),
+        (train_loss(t), right[train_loss(t)].xreplace({Mean(ell(k, t), k): mean_loss(k, t)}), "train loss"),
         (Bk(k, j, t), response.xreplace(constant), "response of the gradients to the fields' innovations"),
     )
     return tuple(Equation(lhs, rhs, meaning, SOURCE, "own") for lhs, rhs, meaning in rows)
@@ -199,6 +206,13 @@ def _noise(right: Sides, x: Sides, exact: bool) -> tuple[Equation, ...]:
         correlation = correlation.xreplace({a(k, t): first, a(k, s): second})
     return (
         Equation(Gamma(k, i, j), correlation, "correlation of the gradients' innovations", SOURCE, "own"),
+        Equation(
+            unit(i, j),
+            distribute(sp.Sum(p(k) * correlation, (k, 1, K))),
+            "correlation over the mixture, in which they are orthonormal",
+            SOURCE,
+            "own",
+        ),
         Equation(Phi(b, i, j), _noise_covariance(right), "covariance of the noise innovations times n", SOURCE, "own"),
     )
 

@@ -13,6 +13,7 @@ from gmsym.derive.samples import displayed, fresh_sample, of_sample
 from gmsym.errors import InputError
 from gmsym.problem import Problem
 from gmsym.system import Equation, Equations, Recursion
+from gmsym.system import indexed as X
 from gmsym.system import recursion as S
 from gmsym.system.causal_kernels import G, L, Theta, a, abar, b, g, h, i, j, k, mu, r, s, sigma2, t
 from gmsym.system.recursion import Inner, M, Za, Zq, ZTheta, Zu, asum, phi, psi, q, u, z
@@ -48,6 +49,7 @@ def surrogate(problem: Problem) -> Recursion:
         clock=symbols.t,
         program=program,
         step=step_equations(program),
+        sums=sums(),
         moments=moments,
         test_loss=test_loss,
         test_error=test_error,
@@ -125,3 +127,22 @@ def step_equations(program: Equations) -> Equations:
             Equation(S.gradient(), right[G(b, t)].xreplace(flat), "gradient of the risk", own, "own"),
         )
     )
+
+
+def sums() -> Equations:
+    """The program's sums over samples and coordinates, each with its weight: scalars that the vectors share, and order parameters."""
+    w, v = X.of_sample, X.of_coordinate
+    other = X.theta.xreplace({X.c: X.d})
+    rows = (
+        (X.scaled, X.deviation * X.column, "column of the parameters, scaled by the deviations"),
+        (X.chi, X.over(v * X.z * X.q_new, X.x), "responses to the gradients"),
+        (X.phi_new, X.over(w * X.u * X.g_new, X.n), "fluctuation parameters of a direction of the parameters"),
+        (X.upsilon, X.over(w * X.g * X.u_new, X.n), "responses to the parameters"),
+        (X.psi_new, X.over(v * X.q * X.z_new, X.x), "fluctuation parameters of a direction of the gradients"),
+        (X.m, X.over(v * X.means * X.theta, X.x), "overlaps with the means"),
+        (X.Q, X.over(v * X.theta * other, X.x), "Gram matrix of the parameters"),
+        (X.Q_k, X.over(v * X.deviation**2 * X.theta * other, X.x), "the same in a cluster's covariance"),
+        (X.asum, X.over(w * X.a, X.n) / X.counts, "mean gradient of a cluster"),
+        (X.train_loss, X.over(w * X.loss, X.k, X.n) / X.total, "train loss"),
+    )
+    return Equations(Equation(lhs, rhs, meaning, "own; theory.md 1", "own") for lhs, rhs, meaning in rows)

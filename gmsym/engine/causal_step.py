@@ -152,7 +152,7 @@ def _sampled(module: CausalKernelsModule, numbers: Numbers, g: Array, x: Arrays)
     if module.RESPONSE == "tangent":
         x["Da"] = given(module.tangent, x | {"A": local(module.hessian, h)})
     x["abar"], x["B"] = given(module.mean_gradient, x), given(module.response, x)
-    return x["a"], x.get("Da"), numbers.probabilities @ local(module.loss, h).mean(-1)
+    return x["a"], x.get("Da"), given(module.train_loss, x | {"ell": local(module.loss, h)})
 
 
 def _exact(module: CausalKernelsModule, numbers: Numbers, g: None, x: Arrays) -> tuple[Array, None, Array]:
@@ -164,7 +164,7 @@ def _exact(module: CausalKernelsModule, numbers: Numbers, g: None, x: Arrays) ->
     x["Dh"] = given(module.field_slope, x)
     # The loss is quadratic: its mean follows from the first two moments of the field, as that of a fresh sample does.
     loss = module.test_loss(given(module.mean_field, x), given(module.field_covariance, x), parameters)
-    return jnp.concatenate([x["abar"][..., None], x["B"]], axis=-1), None, numbers.probabilities @ loss
+    return jnp.concatenate([x["abar"][..., None], x["B"]], axis=-1), None, given(module.train_loss, x | {"mean_loss": loss})
 
 
 def _field_innovations(
@@ -205,11 +205,11 @@ def _gradient_innovations(
     La = jnp.zeros((module.FIELDS, rank_a))
     full = jnp.zeros((), dtype=bool)
 
-    def correlation(u: Array, v: Array) -> Float[Array, "k i"]:
-        return given(module.correlation, _population(module, u) | _population(module, v[:, None], "_new"))[..., 0]
+    def product(of: Callable[..., Array], u: Array, v: Array) -> Array:
+        """One of the module's mean products of functions of the samples with another one, v."""
+        return given(of, x | _population(module, u) | _population(module, v[:, None], "_new"))[..., 0]
 
-    def inner(u: Array, v: Array) -> Float[Array, " i"]:
-        return x["p"] @ correlation(u, v)
+    inner = partial(product, module.mixture_correlation)
 
     for c in range(module.FIELDS):
         vector = a[:, c]
@@ -232,7 +232,7 @@ def _gradient_innovations(
                 # The batched form of the contraction is the one that reads Df in order.
                 mixed = jnp.einsum("ki,kijn->kjn", jnp.broadcast_to(past, (f.shape[0], rank_a)), Df)
                 Df = Df.at[:, place].set((Da[:, c] - mixed) / size)
-            row = given(module.noise_covariance, x | {"Gamma": correlation(f, f[:, place])[..., None]})[..., 0]
+            row = given(module.noise_covariance, x | {"Gamma": product(module.correlation, f, f[:, place])[..., None]})[..., 0]
             return f, Df, noise.at[:, place].set(row).at[:, :, place].set(row)
 
         # The large arrays pass through one conditional, so that they are updated in place and copied at no step.

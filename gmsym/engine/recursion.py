@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from gmsym.engine.draws import Draws, draws
 from gmsym.errors import ComputationError, InputError, check_integers
+from gmsym.runtime.arguments import named
 from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.frames import oriented
 from gmsym.runtime.interrupt import in_pieces
@@ -234,11 +235,12 @@ class _Products(NamedTuple):
         """Z_k Sigma_k^{1/2} Theta_c: (coordinates, samples) with the direction that each column adds."""
         for c in range(self.module.FIELDS):
             slot, u = t * self.module.FIELDS + c, samples.direction
-            scaled = self.deviation * theta[c]
+            scaled = named(self.module.scaled, {"column": theta[c], "deviation": self.deviation})
             q, new, coordinates = driver.new_direction("theta_gram", coordinates, scaled, self.weights.coordinates, slot, c)
             g = fresh[c] * new[:, None]
-            chi = driver.record("qz", c, jnp.einsum("kjx,kx->kj", coordinates.fresh, q * self.weights.coordinates))
-            phi = driver.record("phi", c, jnp.einsum("kjn,kn->kj", u, g * self.weights.samples))
+            arrays = self.weighted | {"z": coordinates.fresh, "q_new": q, "u": u, "g_new": g}
+            chi = driver.record("qz", c, named(self.module.responses_to_gradients, arrays))
+            phi = driver.record("phi", c, named(self.module.fluctuations_of_parameters, arrays))
             product = self.module.noise_product(chi=chi, g_new=g, phi_new=self._kept(phi), u=u)
             samples = samples._replace(fresh=samples.fresh.at[:, slot].set(g), product=samples.product.at[:, slot].set(product))
         return coordinates, samples
@@ -249,13 +251,19 @@ class _Products(NamedTuple):
             slot, q = t * self.module.FIELDS + c, coordinates.direction
             u, new, samples = driver.new_direction("gradient_gram", samples, a[:, c], self.weights.samples, slot, c)
             z = fresh[c] * new[:, None]
-            upsilon = driver.record("ug", c, jnp.einsum("kjn,kn->kj", samples.fresh, u * self.weights.samples))
-            psi = driver.record("psi", c, jnp.einsum("kjx,kx->kj", q, z * self.weights.coordinates))
+            arrays = self.weighted | {"g": samples.fresh, "u_new": u, "q": q, "z_new": z}
+            upsilon = driver.record("ug", c, named(self.module.responses_to_parameters, arrays))
+            psi = driver.record("psi", c, named(self.module.fluctuations_of_gradients, arrays))
             product = self.module.transposed_product(psi_new=self._kept(psi), q=q, upsilon=upsilon, z_new=z)
             coordinates = coordinates._replace(
                 fresh=coordinates.fresh.at[:, slot].set(z), product=coordinates.product.at[:, slot].set(product)
             )
         return coordinates, samples
+
+    @property
+    def weighted(self) -> dict[str, Array]:
+        """The weights by their names in generated text."""
+        return {"of_sample": self.weights.samples, "of_coordinate": self.weights.coordinates}
 
     def _kept(self, fluctuation: Array) -> Array:
         return fluctuation if self.fluctuations else jnp.zeros_like(fluctuation)
@@ -288,7 +296,7 @@ def run_program(
     """
     n, fields, clusters = sum(design.counts), module.FIELDS, module.CLUSTERS
     widest, d = max(design.counts), sum(design.sizes)
-    counts = jnp.asarray(design.counts)
+    counts = jnp.asarray(design.counts, float)
     weights = unit_weights(design) if weights is None else weights
     exists = unit_weights(design).samples
     deviation = jnp.sqrt(jnp.repeat(jnp.asarray(design.variance), np.asarray(design.sizes), axis=1, total_repeat_length=d))
@@ -296,6 +304,7 @@ def run_program(
     theta, means = vectors[:fields], vectors[fields:]
     parameters, labels = design.parameters, jnp.asarray(design.labels)
     products = _Products(module, deviation, weights, fluctuations)
+    known = products.weighted | {"deviation": deviation, "means": means, "counts": counts, "total": n}
 
     def local(function, h):
         return jnp.stack([function(h[k], labels[k], parameters) for k in range(clusters)])
@@ -306,13 +315,14 @@ def run_program(
         driver, (fresh_samples, fresh_coordinates) = _Driver(offset, coupled), gaussians.at(t, fields)
         slots = t * fields + jnp.arange(fields)
         coordinates, samples = products.with_theta(driver, theta, fresh_samples, coordinates, samples, t)
-        overlap = (means * weights.coordinates) @ theta.T
+        arrays = known | {"theta": theta}
+        overlap = named(module.overlap, arrays)
         m = driver.drive("m", overlap)
         L = coordinates.factor[:, slots]
         h = module.field(L=L, Zq=samples.product, m=m)
         a = local(module.gradient, h) * exists[:, None]
         coordinates, samples = products.with_gradient(driver, a, fresh_coordinates, coordinates, samples, t)
-        mean_gradient = jnp.sum(a * weights.samples[:, None], axis=-1) / counts[:, None]
+        mean_gradient = named(module.mean_gradient, arrays | {"a": a})
         asum = driver.drive("asum", mean_gradient)
         M = samples.factor[:, slots]
         gradient = module.risk_gradient(
@@ -325,12 +335,11 @@ def run_program(
             p=counts / n,
             theta=theta,
         )
-        weighted = theta * weights.coordinates
         order = {
             "m": overlap,
-            "Q": weighted @ theta.T,
-            "Q_k": jnp.einsum("cx,kx,dx->kcd", weighted, deviation**2, theta),
-            "train_loss": jnp.sum(local(module.loss, h) * weights.samples) / n,
+            "Q": named(module.gram, arrays),
+            "Q_k": named(module.cluster_gram, arrays),
+            "train_loss": named(module.train_loss, arrays | {"loss": local(module.loss, h)}),
         }
         new_theta, new_state = module.optimizer(t, theta, state, gradient, parameters)
         run = Run(order, L, M, *driver.rows((overlap, mean_gradient), (m, asum)))

@@ -8,11 +8,11 @@ from types import ModuleType
 import sympy as sp
 
 from gmsym import derive, writing
+from gmsym.codegen import signature, source
 from gmsym.errors import InputError
+from gmsym.pipeline.theories import THEORIES
 from gmsym.problem import Problem
 from gmsym.system import AbstractSystem
-
-THEORIES = {"dmf": derive.dmf, "surrogate": derive.surrogate, "effective": derive.effective, "spectrum": derive.spectrum}
 
 
 def load_case(folder: Path) -> ModuleType:
@@ -44,7 +44,7 @@ def derive_case(case: ModuleType) -> dict[str, AbstractSystem]:
         raise InputError(f"THEORY = {theory!r}: allowed are {', '.join(THEORIES)}")
     if theory == "spectrum":
         return {matrix: derive.spectrum(case.PROBLEM, matrix) for matrix in case.MATRICES}
-    return {theory: THEORIES[theory](case.PROBLEM)}
+    return {theory: THEORIES[theory].derive(case.PROBLEM)}
 
 
 def build(folder: Path, force: bool = False) -> list[Path]:
@@ -62,9 +62,9 @@ def build(folder: Path, force: bool = False) -> list[Path]:
         ComputationError: a file could not be written.
     """
     systems = derive_case(load_case(folder))
-    modules = {name: {"signature": system.signature, "module": f"generated/{name}.py"} for name, system in systems.items()}
+    modules = {name: {"signature": signature(system), "module": f"generated/{name}.py"} for name, system in systems.items()}
     kind = type(next(iter(systems.values()))).__name__
-    texts = {folder / modules[name]["module"]: system.source() for name, system in systems.items()}
+    texts = {folder / modules[name]["module"]: source(system) for name, system in systems.items()}
     texts[folder / "manifest.json"] = json.dumps({"kind": kind, "sympy": sp.__version__, "modules": modules}, indent=2) + "\n"
     changed = [path for path, text in texts.items() if not path.is_file() or path.read_text() != text]
     if changed:

@@ -108,12 +108,20 @@ class CausalKernelsModule(Protocol):
         """abar; for "exact" from Rt, fbar, m, offset, slope."""
         ...
 
+    def train_loss(self, ell, p) -> Float[Array, ""]:
+        """From the loss of each sample (k n); for "exact" from mean_loss (k)."""
+        ...
+
     def response(self, Da) -> Float[Array, "k c j"]:
         """B: response of the gradients to the fields' innovations; for "stein" from a, g, for "exact" from Df, L, Rt, slope."""
         ...
 
     def correlation(self, f, f_new) -> Float[Array, "k i j"]:
         """Gamma: mean product of functions of the samples; for "exact" of fbar, Df and fbar_new, Df_new."""
+        ...
+
+    def mixture_correlation(self, f, f_new, p) -> Float[Array, "i j"]:
+        """The same over the mixture, in which the innovations are orthonormal."""
         ...
 
     def noise_covariance(self, Gamma, p, sigma2) -> Float[Array, "b i j"]:

@@ -51,6 +51,50 @@ class RecursionModule(Protocol):
         """Product of the transposed noise with the gradients."""
         ...
 
+    # The sums over samples and coordinates, each with its weight, take some of these arrays by name (runtime/arguments.py): weights
+    # of_sample (k n) and of_coordinate (x); deviation, means (k x), theta (c x), column (x); directions q, z (k i x), u, g (k i n), and
+    # new ones q_new, z_new (k x), u_new, g_new (k n); a (k c n), loss (k n), counts (k), total.
+
+    def scaled(self, column, deviation) -> Float[Array, "k x"]:
+        """A column of the parameters in each cluster's metric."""
+        ...
+
+    def responses_to_gradients(self, of_coordinate, q_new, z) -> Float[Array, "k i"]:
+        """chi: of a new direction of the parameters."""
+        ...
+
+    def fluctuations_of_parameters(self, g_new, of_sample, u) -> Float[Array, "k i"]:
+        """phi: likewise."""
+        ...
+
+    def responses_to_parameters(self, g, of_sample, u_new) -> Float[Array, "k i"]:
+        """upsilon: of a new direction of the gradients."""
+        ...
+
+    def fluctuations_of_gradients(self, of_coordinate, q, z_new) -> Float[Array, "k i"]:
+        """psi: likewise."""
+        ...
+
+    def overlap(self, means, of_coordinate, theta) -> Float[Array, "k c"]:
+        """m: with the means."""
+        ...
+
+    def gram(self, of_coordinate, theta) -> Float[Array, "c d"]:
+        """Q: of the parameters."""
+        ...
+
+    def cluster_gram(self, deviation, of_coordinate, theta) -> Float[Array, "k c d"]:
+        """Q_k: in each cluster's covariance."""
+        ...
+
+    def mean_gradient(self, a, counts, of_sample) -> Float[Array, "k c"]:
+        """Of each cluster's samples."""
+        ...
+
+    def train_loss(self, loss, of_sample, total) -> Float[Array, ""]:
+        """Mean over all samples."""
+        ...
+
     def risk_gradient(self, n, ridge, Za, asum, deviation, means, p, theta) -> Float[Array, "c x"]:
         """Gradient of the risk."""
         ...

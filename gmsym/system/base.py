@@ -1,11 +1,8 @@
-"""What every symbolic system shares: equations with their source, LaTeX, a signature, and the way to its source text."""
+"""What every symbolic system shares: a name, and equations with their source, as LaTeX."""
 
-import hashlib
-import pkgutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
-from typing import ClassVar, Literal, final
+from typing import Literal, final
 
 import sympy as sp
 
@@ -49,20 +46,11 @@ class Equations(tuple[Equation, ...]):
 class AbstractSystem(ABC):
     """A derived symbolic system. Frozen; everything in it has a declared order."""
 
-    writer: ClassVar[str]  # "module:function" that turns the system into source text
+    name: str  # "problem_theory"
 
     @abstractmethod
     def equations(self) -> Equations:
         """The system's equations in the order of computation."""
-
-    @abstractmethod
-    def identity(self) -> tuple[sp.Basic, ...]:
-        """Everything that determines the generated code, in a fixed order."""
-
-    @cached_property
-    def signature(self) -> str:
-        """Twelve hexadecimal digits, equal for equal systems whatever the hash seed."""
-        return hashlib.sha256("\n".join(map(sp.srepr, self.identity())).encode()).hexdigest()[:12]
 
     def latex(self) -> str:
         """All equations as one `aligned` environment."""
@@ -70,14 +58,3 @@ class AbstractSystem(ABC):
 
     def _repr_latex_(self) -> str:
         return self.equations()._repr_latex_()
-
-    def source(self) -> str:
-        """The generated JAX module as text.
-
-        The writer is resolved by name, as an entry point is: the symbolic side imports nothing of what is built on it.
-        """
-        return self._source
-
-    @cached_property
-    def _source(self) -> str:
-        return pkgutil.resolve_name(self.writer)(self)

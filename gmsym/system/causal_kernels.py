@@ -1,7 +1,7 @@
 """A causal system of two-time kernels (DMF): row t of every kernel follows from the rows before it. Source: theory.md 2."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, final
+from typing import Literal, final
 
 import sympy as sp
 
@@ -45,6 +45,9 @@ W = kernel("W", "W", subscripts=1, value="cd")
 P = kernel("P", "P", subscripts=1, value="cd")  # coefficient of Theta_0 in Theta
 U = kernel("U", "U", subscripts=2, value="c")  # coefficient of mu_k in Theta
 abar = kernel("abar", r"\bar a", subscripts=1, value="c")
+ell = kernel("ell", r"\ell", subscripts=1, value="n")  # loss of a sample
+mean_loss = kernel("mean_loss", r"\bar\ell", subscripts=1)
+train_loss = kernel("train_loss", r"\mathcal{L}")
 gram = kernel("gram", r"(\mu^{\top}\mu)", subscripts=2)  # mu_k . mu_l
 offset = kernel("offset", r"a^{0}", subscripts=1, value="c")  # gradient of a quadratic loss at zero field
 slope = kernel("slope", "A", subscripts=1, value="cd")  # its Hessian
@@ -59,6 +62,7 @@ Rt = kernel("Rt", r"\tilde R", subscripts=2, value="c")  # memory: cluster, inno
 Bk = kernel("Bk", "B", subscripts=2, value="c")  # response: cluster, innovation
 Phi = kernel("Phi", r"\Phi", subscripts=3)  # covariance of the noise innovations, times n: block, innovation, innovation
 Gamma = kernel("Gamma", r"\Gamma", subscripts=3)  # correlation of the gradients' innovations: cluster, innovation, innovation
+unit = kernel("unit", r"\delta", subscripts=2)  # 1 where two innovations are the same, else 0
 e_P = kernel("e_P", r"e^{\Theta}", subscripts=3, value="d")  # coefficient of Theta(0) in e: cluster, innovation, block
 e_U = kernel("e_U", r"e^{\mu}", subscripts=4)  # of a mean: cluster, innovation, block, mean
 e_Y = kernel("e_Y", r"e^{\zeta}", subscripts=4)  # of an innovation of the noise: cluster, innovation, block, innovation of the noise
@@ -126,26 +130,10 @@ class CausalKernels(AbstractSystem):
     test_error: tuple[sp.Expr, ...] | None  # (K,) misclassification probability, None without a readout
     limit: str = "n, d -> oo at fixed alpha = n/d"
 
-    writer: ClassVar[str] = "gmsym.codegen.causal_kernels:source"
-
     def equations(self) -> Equations:
         """Kernel form: fields, gradients, kernels, responses, updates and order parameters."""
         return self.kernel_form
 
     def __repr__(self) -> str:
         sizes = f"fields={len(self.fields)}, clusters={self.clusters}, blocks={self.blocks}"
-        return f"CausalKernels({self.name!r}, {sizes}, response={self.response!r}, signature={self.signature!r})"
-
-    def identity(self) -> tuple[sp.Basic, ...]:
-        return (
-            sp.Symbol(self.response),
-            sp.Tuple(*self.fields),
-            sp.Tuple(*self.labels),
-            sp.Tuple(*self.parameters),
-            self.loss,
-            sp.Tuple(*self.gradient),
-            self.hessian,
-            *(sp.Tuple(eq.lhs, eq.rhs) for eq in (*self.kernel_form, *self.innovation_form)),
-            *self.test_loss,
-            *(self.test_error or ()),
-        )
+        return f"CausalKernels({self.name!r}, {sizes}, response={self.response!r})"

@@ -1,39 +1,17 @@
 """The weighted surrogate, its adjoint, and the variance that influences add up to. Source: own, theory.md 1.3."""
 
 from dataclasses import dataclass
-from functools import cache
-from typing import ClassVar, NamedTuple, final
+from typing import NamedTuple, final
 
 import sympy as sp
 
-from gmsym.calculus.kernels import Kernel, kernel
+from gmsym.calculus.kernels import Kernel
 from gmsym.system.base import AbstractSystem, Equation, Equations
 from gmsym.system.recursion import Recursion
 
-# Indices, all of them written out: k clusters, b blocks, c and d fields, i directions, x coordinates, n samples of a cluster, j moments of
-# a block that the start fixes.
-k, b, c, d, i, x, n, j = sp.symbols("k b c d i x n j", integer=True)
-_LAST = {k: "K", b: "B", c: "C", d: "C", i: "S", x: "D", n: "n_k", j: "J"}
-total = sp.Symbol("n_tot", positive=True)  # number of samples
 size = sp.Symbol("d_b", positive=True)  # coordinates of a block
 fixed = sp.Symbol("f_b", positive=True)  # moments of a block that the start fixes
 ridge = sp.Symbol("lambda", nonnegative=True)
-
-
-@cache
-def array(name: str, symbol: str, *indices: sp.Symbol) -> Kernel:
-    """An array with its own indices; its class is `type(array(...))`."""
-    return kernel(name, symbol, subscripts=len(indices))(*indices)
-
-
-def over(summand: sp.Expr, *indices: sp.Symbol) -> sp.Expr:
-    """The sum over all values of indices."""
-    return sp.Sum(summand, *((index, 1, sp.Symbol(_LAST[index], integer=True, positive=True)) for index in indices))
-
-
-def bar(value: Kernel) -> Kernel:
-    """The adjoint of an array: the derivative of an output in it."""
-    return array(f"{type(value).__name__}_bar", rf"\hat{{{type(value).symbol}}}", *value.args)
 
 
 class Stage(NamedTuple):
@@ -63,8 +41,6 @@ class Influence(AbstractSystem):
     variance: Equations
     limit: str = "leading order of n -> oo: influences of order 1/n"
 
-    writer: ClassVar[str] = "gmsym.codegen.influence:source"
-
     @property
     def name(self) -> str:
         return f"{self.recursion.name}_influence"
@@ -81,10 +57,4 @@ class Influence(AbstractSystem):
         return Equations([*forward, self.curvature, *self.optimizer, *back, self.sample, *self.variance])
 
     def __repr__(self) -> str:
-        return f"Influence({self.name!r}, signature={self.signature!r})"
-
-    def identity(self) -> tuple[sp.Basic, ...]:
-        return (
-            *self.recursion.identity(),
-            *(sp.Tuple(e.lhs, e.rhs) for e in self.equations()),
-        )
+        return f"Influence({self.name!r})"

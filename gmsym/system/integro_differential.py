@@ -1,12 +1,9 @@
 """A causal system in continuous time: integro-differential equations of two-time kernels. Source: theory.md 4."""
 
 from dataclasses import dataclass
-from typing import ClassVar, final
-
-import sympy as sp
+from typing import final
 
 from gmsym.calculus.kernels import kernel
-from gmsym.errors import InputError
 from gmsym.system.base import AbstractSystem, Equations
 
 # Kernels that exist in continuous time only; the others keep their names, R and W per unit of time.
@@ -26,21 +23,9 @@ class IntegroDifferential(AbstractSystem):
     flow: Equations
     limit: str = "step size -> 0 at fixed time t = steps * step size, after n, d -> oo"
 
-    writer: ClassVar[str] = ""
-
     def equations(self) -> Equations:
         """Field, responses, and the evolution of W, m and Q."""
         return self.flow
 
     def __repr__(self) -> str:
-        return f"IntegroDifferential({self.name!r}, signature={self.signature!r})"
-
-    def identity(self) -> tuple[sp.Basic, ...]:
-        return tuple(sp.Tuple(eq.lhs, eq.rhs) for eq in self.flow)
-
-    def source(self) -> str:
-        """Raises InputError: continuous-time kernels have no generated module of their own."""
-        raise InputError(
-            f"{self.name}: a gradient flow in continuous time has no module of its own; "
-            "solve the DMF of gmsym.optimizers.adams_bashforth(order) with a small step, which integrates it to that order"
-        )
+        return f"IntegroDifferential({self.name!r})"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Any, ClassVar, Literal, NamedTuple, final
+from typing import Any, Literal, NamedTuple, final
 
 import sympy as sp
 
@@ -122,8 +122,6 @@ class Ode(AbstractSystem):
     clock: sp.Symbol
     limit: str = "d -> oo, step c/d, t = steps * c/d"
 
-    writer: ClassVar[str] = "gmsym.codegen.ode:source"
-
     def equations(self) -> Equations:
         """The flow, its reduction by Stein's lemma, and the means that are left."""
         return Equations((*self.flow, *self.reduced, *self.means))
@@ -178,18 +176,7 @@ class Ode(AbstractSystem):
     def __repr__(self) -> str:
         sizes = f"fields={len(self.fields)}, clusters={self.clusters}, teachers={self.count}, trained={len(self.trained)}"
         sizes += f", blocks={self.blocks}" if self.blocks > 1 else ""
-        return f"Ode({self.name!r}, {sizes}, signature={self.signature!r})"
-
-    def identity(self) -> tuple[sp.Basic, ...]:
-        parts: list[sp.Basic] = [sp.Symbol(self.response), self.schedule]
-        parts += [sp.Tuple(*map(sp.Integer, which)) for which in (self.of_cluster, self.tested_of_cluster)]
-        parts += [sp.Tuple(*group) for group in (self.fields, self.teachers, self.labels, self.trained, self.parameters)]
-        parts += [sp.Tuple(*self.gradient), sp.Tuple(*self.trained_gradient)]
-        parts += [sp.Tuple(e.lhs, e.rhs) for e in (*self.drift, *self.increments, *self.second)]
-        for local in self.local:
-            parts += [sp.Tuple(*local.gradient), local.response, local.square, sp.Tuple(*local.trained)]
-        parts += [x for tested in self.tested for x in tested if x is not None]
-        return (*parts, *([sp.Integer(self.blocks)] if self.blocks > 1 else []))
+        return f"Ode({self.name!r}, {sizes})"
 
 
 class ScalarTable:

@@ -1,7 +1,7 @@
 """A finite-size surrogate program: training in law, without its data matrix. Source: theory.md 1, Panahi 2026 (arXiv 2603.09310)."""
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
 import sympy as sp
 
@@ -74,30 +74,16 @@ class Recursion(AbstractSystem):
     clock: sp.Symbol
     program: Equations  # the surrogate, in the order of computation
     step: Equations  # its array algebra at one time
+    sums: Equations  # over samples and coordinates: scalars that the vectors share, order parameters, train loss
     moments: tuple[tuple[sp.Symbol, ...], tuple[tuple[sp.Symbol, ...], ...]]
     test_loss: tuple[sp.Expr, ...]
     test_error: tuple[sp.Expr, ...] | None
     limit: str = "none: exact in law at every n and d"
 
-    writer: ClassVar[str] = "gmsym.codegen.recursion:source"
-
     def __repr__(self) -> str:
         sizes = f"fields={len(self.fields)}, clusters={self.clusters}, blocks={self.blocks}"
-        return f"Recursion({self.name!r}, {sizes}, signature={self.signature!r})"
+        return f"Recursion({self.name!r}, {sizes})"
 
     def equations(self) -> Equations:
-        """The surrogate program."""
-        return self.program
-
-    def identity(self) -> tuple[sp.Basic, ...]:
-        return (
-            sp.Tuple(*self.fields),
-            sp.Tuple(*self.labels),
-            sp.Tuple(*self.parameters),
-            self.loss,
-            sp.Tuple(*self.gradient),
-            sp.Tuple(*self.update),
-            *(sp.Tuple(eq.lhs, eq.rhs) for eq in (*self.program, *self.step)),
-            *self.test_loss,
-            *(self.test_error or ()),
-        )
+        """The surrogate program, and its sums over samples and coordinates."""
+        return Equations((*self.program, *self.sums))

@@ -1,7 +1,7 @@
 """Stochastic differential equations of fluctuations around an `Ode`: online SGD at order 1/sqrt(d). Source: theory.md 6."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import Any, final
 
 import sympy as sp
 
@@ -72,8 +72,6 @@ class Sde(AbstractSystem):
     fluctuation: Equations  # of xi, its law and what it changes in a function of the statistics; each is a function of the module
     limit: str = "d -> oo, order 1/sqrt(d) around the effective dynamics"
 
-    writer: ClassVar[str] = "gmsym.codegen.sde:source"
-
     @property
     def name(self) -> str:
         return f"{self.ode.name}_fluctuations"
@@ -88,7 +86,4 @@ class Sde(AbstractSystem):
         return Equations((*self.fluctuation, *self.ode.increments, *self.ode.second))
 
     def __repr__(self) -> str:
-        return f"Sde({self.name!r}, signature={self.signature!r})"
-
-    def identity(self) -> tuple[sp.Basic, ...]:
-        return (*self.ode.identity(), *(sp.Tuple(e.lhs, e.rhs) for e in self.fluctuation))
+        return f"Sde({self.name!r})"

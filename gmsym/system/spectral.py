@@ -4,7 +4,7 @@ M = (1/n) sum_l A_l kron Y_l Y_l^T for samples Y_l that are independent of the p
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple, final
+from typing import Literal, NamedTuple, final
 
 import sympy as sp
 
@@ -155,11 +155,9 @@ class Spectral(AbstractSystem):
     system: Equations
     limit: str = "n, d -> oo at fixed alpha = n/d; data independent of the parameters"
 
-    writer: ClassVar[str] = "gmsym.codegen.spectral:source"
-
     def __repr__(self) -> str:
         sizes = f"matrix={self.matrix!r}, size={len(self.columns.row(0))}, trained={len(self.trained)}"
-        return f"Spectral({self.name!r}, {sizes}, signature={self.signature!r})"
+        return f"Spectral({self.name!r}, {sizes})"
 
     @property
     def named(self) -> tuple[sp.Symbol, ...]:
@@ -171,19 +169,3 @@ class Spectral(AbstractSystem):
     def equations(self) -> Equations:
         """Fixed point, density, outliers, overlaps and atom."""
         return self.system
-
-    def identity(self) -> tuple[sp.Basic, ...]:
-        return (
-            sp.Tuple(*self.fields),
-            sp.Tuple(*self.labels),
-            sp.Tuple(*self.parameters),
-            sp.Tuple(*self.trained),
-            self.directions,
-            self.columns,
-            self.A,
-            self.mixed,
-            self.corner,
-            sp.Tuple(*self.kinks),
-            sp.sympify(self.minors),
-            *(sp.Tuple(equation.lhs, equation.rhs) for equation in self.system),
-        )

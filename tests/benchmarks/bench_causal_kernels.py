@@ -26,11 +26,11 @@ def problem(fields: int) -> gm.Problem:
 
 def measure(benchmark, group, *, fields=1, steps=100, samples=8192, response=None):
     benchmark.group = group
-    system = derive.dmf(problem(fields))
-    arguments = {"alpha": 1.5, "steps": steps, "samples": samples, "scrambles": 4, **VALUES}
-    result = gm.solve(system, **arguments)  # compiles
+    system = derive.dmf(problem(fields), response=response)
+    values, options = {"alpha": 1.5, **VALUES}, {"steps": steps, "samples": samples, "scrambles": 4}
+    result = gm.solve(system, values, **options)  # compiles
     benchmark.extra_info["rank"] = result.attrs["rank"]
-    benchmark.pedantic(gm.solve, args=(system,), kwargs=arguments, rounds=3)
+    benchmark.pedantic(gm.solve, args=(system, values), kwargs=options, rounds=3)
     assert result.m.notnull().all()
 
 
@@ -58,5 +58,5 @@ def test_response(benchmark, response):
 def test_symbolic(benchmark, what):
     benchmark.group = "symbolic stages"
     given = problem(1)
-    source = benchmark.pedantic(lambda: derive.dmf(given).source() if "generate" in what else derive.dmf(given).latex(), rounds=3)
+    source = benchmark.pedantic(lambda: gm.source(derive.dmf(given)) if "generate" in what else derive.dmf(given).latex(), rounds=3)
     assert source

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "eccf33a2a614"
+SIGNATURE = "44edeb174c8c"
 FIELDS = 1
 CLUSTERS = 2
 BLOCKS = 1
@@ -45,7 +45,7 @@ def optimizer(t, theta, state, gradient, parameters):
 def noise_product(chi, g_new, phi_new, u):
     """Product of the noise with a new direction; axes kn."""
     return (
-        jnp.einsum("ki,kin->kn", (-1 * phi_new + chi), u)
+        jnp.einsum("ki,kin->kn", (-phi_new + chi), u)
         + g_new
     )
 
@@ -61,7 +61,7 @@ def field(L, Zq, m):
 def transposed_product(psi_new, q, upsilon, z_new):
     """Product of the noise with a new gradient direction; axes kx."""
     return (
-        jnp.einsum("ki,kix->kx", (-1 * psi_new + upsilon), q)
+        jnp.einsum("ki,kix->kx", (-psi_new + upsilon), q)
         + z_new
     )
 
@@ -80,6 +80,66 @@ def risk_gradient(n, ridge, Za, asum, deviation, means, p, theta):
         + jnp.einsum("kx,kcx->cx", deviation, Za) / n
         + jnp.einsum("k,kx,kc->cx", p, means, asum)
     )
+
+
+def scaled(column, deviation):
+    """Column of the parameters, scaled by the deviations."""
+    v = jnp.einsum("x,kx->kx", column, deviation)  # kx
+    return v
+
+
+def responses_to_gradients(of_coordinate, q_new, z):
+    """Responses to the gradients."""
+    chi = jnp.einsum("x,kx,kix->ki", of_coordinate, q_new, z)  # ki
+    return chi
+
+
+def fluctuations_of_parameters(g_new, of_sample, u):
+    """Fluctuation parameters of a direction of the parameters."""
+    phi_new = jnp.einsum("kn,kn,kin->ki", g_new, of_sample, u)  # ki
+    return phi_new
+
+
+def responses_to_parameters(g, of_sample, u_new):
+    """Responses to the parameters."""
+    upsilon = jnp.einsum("kin,kn,kn->ki", g, of_sample, u_new)  # ki
+    return upsilon
+
+
+def fluctuations_of_gradients(of_coordinate, q, z_new):
+    """Fluctuation parameters of a direction of the gradients."""
+    psi_new = jnp.einsum("x,kix,kx->ki", of_coordinate, q, z_new)  # ki
+    return psi_new
+
+
+def overlap(means, of_coordinate, theta):
+    """Overlaps with the means."""
+    m = jnp.einsum("kx,x,cx->kc", means, of_coordinate, theta)  # kc
+    return m
+
+
+def gram(of_coordinate, theta):
+    """Gram matrix of the parameters."""
+    Q = jnp.einsum("x,cx,dx->cd", of_coordinate, theta, theta)  # cd
+    return Q
+
+
+def cluster_gram(deviation, of_coordinate, theta):
+    """The same in a cluster's covariance."""
+    Q_k = jnp.einsum("kx,x,cx,dx->kcd", deviation**2, of_coordinate, theta, theta)  # kcd
+    return Q_k
+
+
+def mean_gradient(a, counts, of_sample):
+    """Mean gradient of a cluster."""
+    asum = jnp.einsum("k,kcn,kn->kc", counts**(-1), a, of_sample)  # kc
+    return asum
+
+
+def train_loss(loss, of_sample, total):
+    """Train loss."""
+    train_loss = (1/total) * jnp.einsum("kn,kn->", loss, of_sample)
+    return train_loss
 
 
 def _test_loss_0(m, Q, parameters):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "0390d264fff7"
+SIGNATURE = "e5aa0c35311b"
 FIELDS = 1
 CLUSTERS = 2
 BLOCKS = 1
@@ -110,6 +110,13 @@ def mean_gradient(a):
     )
 
 
+def train_loss(ell, p):
+    """Train loss."""
+    return (
+        jnp.einsum("k,kn->", p, ell) / ell.shape[-1]
+    )
+
+
 def response(a, g):
     """Response of the gradients to the fields' innovations; axes kcj."""
     return (
@@ -121,6 +128,13 @@ def correlation(f, f_new):
     """Correlation of the gradients' innovations; axes kij."""
     return (
         jnp.einsum("kin,kjn->kij", f, f_new) / f_new.shape[-1]
+    )
+
+
+def mixture_correlation(f, f_new, p):
+    """Correlation over the mixture, in which they are orthonormal; axes ij."""
+    return (
+        jnp.einsum("k,kin,kjn->ij", p, f, f_new) / f_new.shape[-1]
     )
 
 
@@ -136,7 +150,7 @@ def next_P(t, parameters, ridge, B, P, P_v, e_P, p, sigma2):
     (eta, momentum,) = parameters
     return (
         momentum * P_v
-        + -1 * eta * (ridge * P + jnp.einsum("l,lb,lcj,lbdj->bcd", p, sigma2, B, e_P))
+        - eta * (ridge * P + jnp.einsum("l,lb,lcj,lbdj->bcd", p, sigma2, B, e_P))
         + P
     )
 
@@ -146,7 +160,7 @@ def next_U(t, parameters, ridge, B, U, U_v, abar, e_U, p, sigma2):
     (eta, momentum,) = parameters
     return (
         momentum * U_v
-        + -1 * eta * (ridge * U + jnp.einsum("k,kc->kc", p, abar)[:, None, :] + jnp.einsum("l,lb,lcj,klbj->kbc", p, sigma2, B, e_U))
+        - eta * (ridge * U + jnp.einsum("k,kc->kc", p, abar)[:, None, :] + jnp.einsum("l,lb,lcj,klbj->kbc", p, sigma2, B, e_U))
         + U
     )
 
@@ -156,7 +170,7 @@ def next_Y(t, parameters, ridge, B, La, Y, Y_v, e_Y, p, sigma2):
     (eta, momentum,) = parameters
     return (
         momentum * Y_v
-        + -1 * eta * (ridge * Y + La[None, :, :] + jnp.einsum("l,lb,lci,lbij->bcj", p, sigma2, B, e_Y))
+        - eta * (ridge * Y + La[None, :, :] + jnp.einsum("l,lb,lci,lbij->bcj", p, sigma2, B, e_Y))
         + Y
     )
 
@@ -166,7 +180,7 @@ def next_P_v(t, parameters, ridge, B, P, P_v, e_P, p, sigma2):
     (eta, momentum,) = parameters
     return (
         momentum * P_v
-        + -1 * eta * (ridge * P + jnp.einsum("l,lb,lcj,lbdj->bcd", p, sigma2, B, e_P))
+        - eta * (ridge * P + jnp.einsum("l,lb,lcj,lbdj->bcd", p, sigma2, B, e_P))
     )
 
 
@@ -175,7 +189,7 @@ def next_U_v(t, parameters, ridge, B, U, U_v, abar, e_U, p, sigma2):
     (eta, momentum,) = parameters
     return (
         momentum * U_v
-        + -1 * eta * (ridge * U + jnp.einsum("k,kc->kc", p, abar)[:, None, :] + jnp.einsum("l,lb,lcj,klbj->kbc", p, sigma2, B, e_U))
+        - eta * (ridge * U + jnp.einsum("k,kc->kc", p, abar)[:, None, :] + jnp.einsum("l,lb,lcj,klbj->kbc", p, sigma2, B, e_U))
     )
 
 
@@ -184,7 +198,7 @@ def next_Y_v(t, parameters, ridge, B, La, Y, Y_v, e_Y, p, sigma2):
     (eta, momentum,) = parameters
     return (
         momentum * Y_v
-        + -1 * eta * (ridge * Y + La[None, :, :] + jnp.einsum("l,lb,lci,lbij->bcj", p, sigma2, B, e_Y))
+        - eta * (ridge * Y + La[None, :, :] + jnp.einsum("l,lb,lci,lbij->bcj", p, sigma2, B, e_Y))
     )
 
 

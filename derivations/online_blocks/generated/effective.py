@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from gmsym.runtime import functions as rt
 from gmsym.runtime.nodes import gaussian_means
 
-SIGNATURE = "a2716975986e"
+SIGNATURE = "eaa4d964d7f4"
 FIELDS = 1
 TEACHERS = 0
 CLUSTERS = 2
@@ -185,11 +185,11 @@ def test(mean, V, label, trained, parameters, nodes):
 def drift_Q(A, Q, S, abar, beta, c, m, p, rho, sigma2):
     """Drift of Q; axes bcd."""
     return (
-        -2 * beta * jnp.einsum("bcd->bcd", Q)
-        + -jnp.einsum("k,kc,bkd->bcd", p, abar, m)
-        + -jnp.einsum("k,bkc,kd->bcd", p, m, abar)
-        + -jnp.einsum("k,kb,kce,bed->bcd", p, sigma2, A, Q)
-        + -jnp.einsum("k,kb,bec,kde->bcd", p, sigma2, Q, A)
+        -2 * beta * Q
+        - jnp.einsum("k,kc,bkd->bcd", p, abar, m)
+        - jnp.einsum("k,bkc,kd->bcd", p, m, abar)
+        - jnp.einsum("k,kb,kce,bed->bcd", p, sigma2, A, Q)
+        - jnp.einsum("k,kb,bec,kde->bcd", p, sigma2, Q, A)
         + c * jnp.einsum("k,b,kb,kcd->bcd", p, rho, sigma2, S)
     )
 
@@ -197,9 +197,9 @@ def drift_Q(A, Q, S, abar, beta, c, m, p, rho, sigma2):
 def drift_m(A, abar, beta, gram, m, p, rho, sigma2):
     """Drift of the overlap with the mean of cluster l; axes blc."""
     return (
-        -beta * jnp.einsum("blc->blc", m)
-        + -jnp.einsum("kl,k,b,kc->blc", gram, p, rho, abar)
-        + -jnp.einsum("k,kb,kce,ble->blc", p, sigma2, A, m)
+        -beta * m
+        - jnp.einsum("kl,k,b,kc->blc", gram, p, rho, abar)
+        - jnp.einsum("k,kb,kce,ble->blc", p, sigma2, A, m)
     )
 
 
@@ -207,8 +207,8 @@ def increment_Q(Q, a, beta, c, h, rho, sigma2):
     """Increment of Q; axes bcd."""
     return (
         -jnp.einsum("c,bd->bcd", a, h)
-        + -jnp.einsum("bc,d->bcd", h, a)
-        + -2 * beta * jnp.einsum("bcd->bcd", Q)
+        - jnp.einsum("bc,d->bcd", h, a)
+        - 2 * beta * Q
         + c * jnp.einsum("b,kb,c,d->bcd", rho, sigma2, a, a)
     )
 
@@ -216,15 +216,15 @@ def increment_Q(Q, a, beta, c, h, rho, sigma2):
 def increment_m(a, beta, m, u):
     """Increment of the overlap with the mean of cluster l; axes blc."""
     return (
-        -beta * jnp.einsum("blc->blc", m)
-        + -jnp.einsum("bl,c->blc", u, a)
+        -beta * m
+        - jnp.einsum("bl,c->blc", u, a)
     )
 
 
 def second_Q(Q, a, beta, h, nu):
     """Increment of Q to second order; axes bcd."""
     return (
-        beta**2 * jnp.einsum("bcd->bcd", Q)
+        beta**2 * Q
         + beta * jnp.einsum("c,bd->bcd", a, h)
         + beta * jnp.einsum("bc,d->bcd", h, a)
         + jnp.einsum("b,c,d->bcd", nu, a, a)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from gmsym.runtime import functions as rt
 from gmsym.runtime.nodes import gaussian_means
 
-SIGNATURE = "809df06c5b81"
+SIGNATURE = "e119aa235b9d"
 FIELDS = 1
 TEACHERS = 0
 CLUSTERS = 2
@@ -185,21 +185,21 @@ def test(mean, V, label, trained, parameters, nodes):
 def drift_Q(A, Q, S, abar, beta, c, m, p, sigma2):
     """Drift of Q; axes cd."""
     return (
-        -2 * beta * jnp.einsum("cd->cd", Q)
-        + -jnp.einsum("k,kc,kd->cd", p, abar, m)
-        + -jnp.einsum("k,kc,kd->cd", p, m, abar)
+        -2 * beta * Q
+        - jnp.einsum("k,kc,kd->cd", p, abar, m)
+        - jnp.einsum("k,kc,kd->cd", p, m, abar)
         + c * jnp.einsum("k,k,kcd->cd", p, sigma2, S)
-        + -jnp.einsum("k,k,kce,ed->cd", p, sigma2, A, Q)
-        + -jnp.einsum("k,k,ec,kde->cd", p, sigma2, Q, A)
+        - jnp.einsum("k,k,kce,ed->cd", p, sigma2, A, Q)
+        - jnp.einsum("k,k,ec,kde->cd", p, sigma2, Q, A)
     )
 
 
 def drift_m(A, abar, beta, gram, m, p, sigma2):
     """Drift of the overlap with the mean of cluster l; axes lc."""
     return (
-        -beta * jnp.einsum("lc->lc", m)
-        + -jnp.einsum("kl,k,kc->lc", gram, p, abar)
-        + -jnp.einsum("k,k,kce,le->lc", p, sigma2, A, m)
+        -beta * m
+        - jnp.einsum("kl,k,kc->lc", gram, p, abar)
+        - jnp.einsum("k,k,kce,le->lc", p, sigma2, A, m)
     )
 
 
@@ -207,8 +207,8 @@ def increment_Q(Q, a, beta, c, h, sigma2):
     """Increment of Q; axes cd."""
     return (
         -jnp.einsum("c,d->cd", a, h)
-        + -jnp.einsum("c,d->cd", h, a)
-        + -2 * beta * jnp.einsum("cd->cd", Q)
+        - jnp.einsum("c,d->cd", h, a)
+        - 2 * beta * Q
         + c * jnp.einsum("k,c,d->cd", sigma2, a, a)
     )
 
@@ -216,15 +216,15 @@ def increment_Q(Q, a, beta, c, h, sigma2):
 def increment_m(a, beta, m, u):
     """Increment of the overlap with the mean of cluster l; axes lc."""
     return (
-        -beta * jnp.einsum("lc->lc", m)
-        + -jnp.einsum("l,c->lc", u, a)
+        -beta * m
+        - jnp.einsum("l,c->lc", u, a)
     )
 
 
 def second_Q(Q, a, beta, h, nu):
     """Increment of Q to second order; axes cd."""
     return (
-        beta**2 * jnp.einsum("cd->cd", Q)
+        beta**2 * Q
         + beta * jnp.einsum("c,d->cd", a, h)
         + beta * jnp.einsum("c,d->cd", h, a)
         + jnp.einsum(",c,d->cd", nu, a, a)

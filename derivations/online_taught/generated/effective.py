@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from gmsym.runtime import functions as rt
 from gmsym.runtime.nodes import gaussian_means
 
-SIGNATURE = "a10106419e23"
+SIGNATURE = "9aaeff39f7fe"
 FIELDS = 1
 TEACHERS = 1
 CLUSTERS = 2
@@ -229,34 +229,34 @@ def test(mean, V, label, trained, parameters, nodes):
 def drift_Q(A, B, M, Q, S, abar, beta, c, m, p, sigma2):
     """Drift of Q; axes cd."""
     return (
-        -2 * beta * jnp.einsum("cd->cd", Q)
-        + -jnp.einsum("k,kc,kd->cd", p, abar, m)
-        + -jnp.einsum("k,kc,kd->cd", p, m, abar)
+        -2 * beta * Q
+        - jnp.einsum("k,kc,kd->cd", p, abar, m)
+        - jnp.einsum("k,kc,kd->cd", p, m, abar)
         + c * jnp.einsum("k,k,kcd->cd", p, sigma2, S)
-        + -jnp.einsum("k,k,kce,ed->cd", p, sigma2, A, Q)
-        + -jnp.einsum("k,k,ec,kde->cd", p, sigma2, Q, A)
-        + -jnp.einsum("k,k,krc,rd->cd", p, sigma2, B, M)
-        + -jnp.einsum("k,k,rc,krd->cd", p, sigma2, M, B)
+        - jnp.einsum("k,k,kce,ed->cd", p, sigma2, A, Q)
+        - jnp.einsum("k,k,ec,kde->cd", p, sigma2, Q, A)
+        - jnp.einsum("k,k,krc,rd->cd", p, sigma2, B, M)
+        - jnp.einsum("k,k,rc,krd->cd", p, sigma2, M, B)
     )
 
 
 def drift_m(A, B, abar, beta, gram, m, p, sigma2, tau_mean):
     """Drift of the overlap with the mean of cluster l; axes lc."""
     return (
-        -beta * jnp.einsum("lc->lc", m)
-        + -jnp.einsum("kl,k,kc->lc", gram, p, abar)
-        + -jnp.einsum("k,k,kce,le->lc", p, sigma2, A, m)
-        + -jnp.einsum("k,k,rl,krc->lc", p, sigma2, tau_mean, B)
+        -beta * m
+        - jnp.einsum("kl,k,kc->lc", gram, p, abar)
+        - jnp.einsum("k,k,kce,le->lc", p, sigma2, A, m)
+        - jnp.einsum("k,k,rl,krc->lc", p, sigma2, tau_mean, B)
     )
 
 
 def drift_M(A, B, M, abar, beta, p, sigma2, tau_gram, tau_mean):
     """Drift of the overlap with teacher direction s; axes sc."""
     return (
-        -beta * jnp.einsum("sc->sc", M)
-        + -jnp.einsum("k,sk,kc->sc", p, tau_mean, abar)
-        + -jnp.einsum("k,k,kce,se->sc", p, sigma2, A, M)
-        + -jnp.einsum("k,k,rs,krc->sc", p, sigma2, tau_gram, B)
+        -beta * M
+        - jnp.einsum("k,sk,kc->sc", p, tau_mean, abar)
+        - jnp.einsum("k,k,kce,se->sc", p, sigma2, A, M)
+        - jnp.einsum("k,k,rs,krc->sc", p, sigma2, tau_gram, B)
     )
 
 
@@ -264,8 +264,8 @@ def increment_Q(Q, a, beta, c, h, sigma2):
     """Increment of Q; axes cd."""
     return (
         -jnp.einsum("c,d->cd", a, h)
-        + -jnp.einsum("c,d->cd", h, a)
-        + -2 * beta * jnp.einsum("cd->cd", Q)
+        - jnp.einsum("c,d->cd", h, a)
+        - 2 * beta * Q
         + c * jnp.einsum("k,c,d->cd", sigma2, a, a)
     )
 
@@ -273,23 +273,23 @@ def increment_Q(Q, a, beta, c, h, sigma2):
 def increment_m(a, beta, m, u):
     """Increment of the overlap with the mean of cluster l; axes lc."""
     return (
-        -beta * jnp.einsum("lc->lc", m)
-        + -jnp.einsum("l,c->lc", u, a)
+        -beta * m
+        - jnp.einsum("l,c->lc", u, a)
     )
 
 
 def increment_M(M, a, beta, tau):
     """Increment of the overlap with teacher direction s; axes sc."""
     return (
-        -beta * jnp.einsum("sc->sc", M)
-        + -jnp.einsum("s,c->sc", tau, a)
+        -beta * M
+        - jnp.einsum("s,c->sc", tau, a)
     )
 
 
 def second_Q(Q, a, beta, h, nu):
     """Increment of Q to second order; axes cd."""
     return (
-        beta**2 * jnp.einsum("cd->cd", Q)
+        beta**2 * Q
         + beta * jnp.einsum("c,d->cd", a, h)
         + beta * jnp.einsum("c,d->cd", h, a)
         + jnp.einsum(",c,d->cd", nu, a, a)

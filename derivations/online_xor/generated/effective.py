@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from gmsym.runtime import functions as rt
 from gmsym.runtime.nodes import gaussian_means
 
-SIGNATURE = "95c014e8de43"
+SIGNATURE = "1077ce3c2318"
 FIELDS = 2
 TEACHERS = 0
 CLUSTERS = 4
@@ -268,29 +268,29 @@ def test(mean, V, label, trained, parameters, nodes):
 def drift_Q(A, Q, S, abar, beta, c, m, p, sigma2):
     """Drift of Q; axes cd."""
     return (
-        -2 * beta * jnp.einsum("cd->cd", Q)
-        + -jnp.einsum("k,kc,kd->cd", p, abar, m)
-        + -jnp.einsum("k,kc,kd->cd", p, m, abar)
+        -2 * beta * Q
+        - jnp.einsum("k,kc,kd->cd", p, abar, m)
+        - jnp.einsum("k,kc,kd->cd", p, m, abar)
         + c * jnp.einsum("k,k,kcd->cd", p, sigma2, S)
-        + -jnp.einsum("k,k,kce,ed->cd", p, sigma2, A, Q)
-        + -jnp.einsum("k,k,ec,kde->cd", p, sigma2, Q, A)
+        - jnp.einsum("k,k,kce,ed->cd", p, sigma2, A, Q)
+        - jnp.einsum("k,k,ec,kde->cd", p, sigma2, Q, A)
     )
 
 
 def drift_m(A, abar, beta, gram, m, p, sigma2):
     """Drift of the overlap with the mean of cluster l; axes lc."""
     return (
-        -beta * jnp.einsum("lc->lc", m)
-        + -jnp.einsum("kl,k,kc->lc", gram, p, abar)
-        + -jnp.einsum("k,k,kce,le->lc", p, sigma2, A, m)
+        -beta * m
+        - jnp.einsum("kl,k,kc->lc", gram, p, abar)
+        - jnp.einsum("k,k,kce,le->lc", p, sigma2, A, m)
     )
 
 
 def drift_v(bbar, beta_v, c, c_v, p, v):
     """Drift of the trained parameters; axes p."""
     return (
-        -beta_v * c_v * c**-1 * jnp.einsum("p->p", v)
-        + -c_v * c**-1 * jnp.einsum("kp,k->p", bbar, p)
+        -beta_v * c_v * c**-1 * v
+        - c_v * c**-1 * jnp.einsum("kp,k->p", bbar, p)
     )
 
 
@@ -298,8 +298,8 @@ def increment_Q(Q, a, beta, c, h, sigma2):
     """Increment of Q; axes cd."""
     return (
         -jnp.einsum("c,d->cd", a, h)
-        + -jnp.einsum("c,d->cd", h, a)
-        + -2 * beta * jnp.einsum("cd->cd", Q)
+        - jnp.einsum("c,d->cd", h, a)
+        - 2 * beta * Q
         + c * jnp.einsum("k,c,d->cd", sigma2, a, a)
     )
 
@@ -307,23 +307,23 @@ def increment_Q(Q, a, beta, c, h, sigma2):
 def increment_m(a, beta, m, u):
     """Increment of the overlap with the mean of cluster l; axes lc."""
     return (
-        -beta * jnp.einsum("lc->lc", m)
-        + -jnp.einsum("l,c->lc", u, a)
+        -beta * m
+        - jnp.einsum("l,c->lc", u, a)
     )
 
 
 def increment_v(b, beta_v, c, c_v, v):
     """Increment of the trained parameters; axes p."""
     return (
-        -c_v * c**-1 * jnp.einsum("p->p", b)
-        + -beta_v * c_v * c**-1 * jnp.einsum("p->p", v)
+        -c_v * c**-1 * b
+        - beta_v * c_v * c**-1 * v
     )
 
 
 def second_Q(Q, a, beta, h, nu):
     """Increment of Q to second order; axes cd."""
     return (
-        beta**2 * jnp.einsum("cd->cd", Q)
+        beta**2 * Q
         + beta * jnp.einsum("c,d->cd", a, h)
         + beta * jnp.einsum("c,d->cd", h, a)
         + jnp.einsum(",c,d->cd", nu, a, a)

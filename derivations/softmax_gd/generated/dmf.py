@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "627058a88d03"
+SIGNATURE = "81be916d3bf3"
 FIELDS = 3
 CLUSTERS = 3
 BLOCKS = 1
@@ -116,6 +116,13 @@ def mean_gradient(a):
     )
 
 
+def train_loss(ell, p):
+    """Train loss."""
+    return (
+        jnp.einsum("k,kn->", p, ell) / ell.shape[-1]
+    )
+
+
 def tangent(A, Df, L, Rt):
     """Derivative of the gradients in the fields' innovations; axes kcjn."""
     return (
@@ -137,6 +144,13 @@ def correlation(f, f_new):
     )
 
 
+def mixture_correlation(f, f_new, p):
+    """Correlation over the mixture, in which they are orthonormal; axes ij."""
+    return (
+        jnp.einsum("k,kin,kjn->ij", p, f, f_new) / f_new.shape[-1]
+    )
+
+
 def noise_covariance(Gamma, p, sigma2):
     """Covariance of the noise innovations times n; axes bij."""
     return (
@@ -148,7 +162,7 @@ def next_P(t, parameters, ridge, B, P, e_P, p, sigma2):
     """Coefficient of Theta(0) in Theta; axes bcd."""
     (eta,) = parameters
     return (
-        -1 * eta * (ridge * P + jnp.einsum("l,lb,lcj,lbdj->bcd", p, sigma2, B, e_P))
+        -eta * (ridge * P + jnp.einsum("l,lb,lcj,lbdj->bcd", p, sigma2, B, e_P))
         + P
     )
 
@@ -157,7 +171,7 @@ def next_U(t, parameters, ridge, B, U, abar, e_U, p, sigma2):
     """Coefficient of the mean of cluster k in Theta; axes kbc."""
     (eta,) = parameters
     return (
-        -1 * eta * (ridge * U + jnp.einsum("k,kc->kc", p, abar)[:, None, :] + jnp.einsum("l,lb,lcj,klbj->kbc", p, sigma2, B, e_U))
+        -eta * (ridge * U + jnp.einsum("k,kc->kc", p, abar)[:, None, :] + jnp.einsum("l,lb,lcj,klbj->kbc", p, sigma2, B, e_U))
         + U
     )
 
@@ -166,7 +180,7 @@ def next_Y(t, parameters, ridge, B, La, Y, e_Y, p, sigma2):
     """Coefficient of the noise in Theta; axes bcj."""
     (eta,) = parameters
     return (
-        -1 * eta * (ridge * Y + La[None, :, :] + jnp.einsum("l,lb,lci,lbij->bcj", p, sigma2, B, e_Y))
+        -eta * (ridge * Y + La[None, :, :] + jnp.einsum("l,lb,lci,lbij->bcj", p, sigma2, B, e_Y))
         + Y
     )
 

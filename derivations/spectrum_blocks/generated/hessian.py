@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "26cb26157643"
+SIGNATURE = "8170b1fed7bc"
 SIZE = 1
 TRAINED = 0
 PARAMETERS = ()

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "7c382ba2c9eb"
+SIGNATURE = "1297baab5f86"
 SIZE = 1
 TRAINED = 0
 PARAMETERS = ()

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "4fac0b66ad1c"
+SIGNATURE = "e63765b4fba8"
 SIZE = 1
 TRAINED = 0
 PARAMETERS = ()

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "e3bf435aa657"
+SIGNATURE = "a214a3315600"
 SIZE = 2
 TRAINED = 0
 PARAMETERS = ()
@@ -93,7 +93,7 @@ def share(form, A):
 
 def inverse_transform(z, p, sigma2, mean_X):
     """The inverse of S, from means of X."""
-    return -jnp.einsum("...,cd...->cd...", z, rt.identity(mean_X, 1))[None] + jnp.einsum("k,kb,kcd...->bcd...", p, sigma2, mean_X)
+    return -jnp.einsum("...,cd...->cd...", z, rt.identity(mean_X, 1))[None, :, :] + jnp.einsum("k,kb,kcd...->bcd...", p, sigma2, mean_X)
 
 
 def compressed(p, mean_outer):
@@ -118,7 +118,7 @@ def share_slope(form_slope, X):
 
 def inverse_slope(alpha, p, sigma2, S_slope, form_slope, mean_XX):
     """V with dS/dz = S V S, from means of X kron X: minus the derivative of the inverse of S in z."""
-    return rt.identity(S_slope, 1)[None] + jnp.einsum("kb,kb,k,bde...,kcdef...->bcf...", sigma2, sigma2, p, S_slope, mean_XX) / alpha
+    return rt.identity(S_slope, 1)[None, :, :] + jnp.einsum("kb,kb,k,bde...,kcdef...->bcf...", sigma2, sigma2, p, S_slope, mean_XX) / alpha
 
 
 def compressed_slope(p, mean_outer):

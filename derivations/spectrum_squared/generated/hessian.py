@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "e9f9d3cfed78"
+SIGNATURE = "9bb0a6f54a15"
 SIZE = 1
 TRAINED = 0
 PARAMETERS = ()

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "70bcd632d7de"
+SIGNATURE = "e2cc0bae91a3"
 SIZE = 1
 TRAINED = 0
 PARAMETERS = ()

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "9e3609a12505"
+SIGNATURE = "bfffdb82a001"
 FIELDS = 1
 CLUSTERS = 1
 BLOCKS = 1
@@ -132,6 +132,13 @@ def mean_gradient(Rt, fbar, m, offset, slope):
     )
 
 
+def train_loss(mean_loss, p):
+    """Train loss."""
+    return (
+        jnp.einsum("k,k->", mean_loss, p)
+    )
+
+
 def response(Df, L, Rt, slope):
     """Response of the gradients to the fields' innovations; axes kcj."""
     return (
@@ -147,6 +154,14 @@ def correlation(Df, Df_new, fbar, fbar_new):
     )
 
 
+def mixture_correlation(Df, Df_new, fbar, fbar_new, p):
+    """Correlation over the mixture, in which they are orthonormal; axes ij."""
+    return (
+        jnp.einsum("k,ki,kj->ij", p, fbar, fbar_new)
+        + jnp.einsum("k,kiq,kjq->ij", p, Df, Df_new)
+    )
+
+
 def noise_covariance(Gamma, p, sigma2):
     """Covariance of the noise innovations times n; axes bij."""
     return (
@@ -158,7 +173,7 @@ def next_P(t, parameters, ridge, B, P, e_P, p, sigma2):
     """Coefficient of Theta(0) in Theta; axes bcd."""
     (eta,) = parameters
     return (
-        -1 * eta * (ridge * P + jnp.einsum("l,lb,lcj,lbdj->bcd", p, sigma2, B, e_P))
+        -eta * (ridge * P + jnp.einsum("l,lb,lcj,lbdj->bcd", p, sigma2, B, e_P))
         + P
     )
 
@@ -167,7 +182,7 @@ def next_U(t, parameters, ridge, B, U, abar, e_U, p, sigma2):
     """Coefficient of the mean of cluster k in Theta; axes kbc."""
     (eta,) = parameters
     return (
-        -1 * eta * (ridge * U + jnp.einsum("k,kc->kc", p, abar)[:, None, :] + jnp.einsum("l,lb,lcj,klbj->kbc", p, sigma2, B, e_U))
+        -eta * (ridge * U + jnp.einsum("k,kc->kc", p, abar)[:, None, :] + jnp.einsum("l,lb,lcj,klbj->kbc", p, sigma2, B, e_U))
         + U
     )
 
@@ -176,7 +191,7 @@ def next_Y(t, parameters, ridge, B, La, Y, e_Y, p, sigma2):
     """Coefficient of the noise in Theta; axes bcj."""
     (eta,) = parameters
     return (
-        -1 * eta * (ridge * Y + La[None, :, :] + jnp.einsum("l,lb,lci,lbij->bcj", p, sigma2, B, e_Y))
+        -eta * (ridge * Y + La[None, :, :] + jnp.einsum("l,lb,lci,lbij->bcj", p, sigma2, B, e_Y))
         + Y
     )
 

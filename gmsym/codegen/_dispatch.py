@@ -1,0 +1,84 @@
+"""Source text and signature of a system of any kind."""
+
+import hashlib
+from functools import lru_cache, singledispatch
+from typing import Any
+
+from gmsym import generated
+from gmsym.codegen import causal_kernels, influence, ode, recursion, sde, spectral
+from gmsym.errors import InputError
+from gmsym.system import (
+    AbstractSystem,
+    CausalKernels,
+    FiniteSize,
+    Influence,
+    IntegroDifferential,
+    Ode,
+    Recursion,
+    Refinement,
+    Sde,
+    Spectral,
+)
+
+
+def source(system: AbstractSystem) -> str:
+    """Readable source of the JAX module of a system: the same text for equal systems, in every process.
+
+    Args:
+        system: what a function of `gmsym.derive` returns.
+
+    Raises:
+        InputError: no system; a system of a kind that has no module.
+        UnprintableError: an expression in it holds a function that the printer does not know.
+    """
+    return _signed(_checked(system))[0]
+
+
+def signature(system: AbstractSystem) -> str:
+    """Twelve hexadecimal digits that systems share if and only if their modules compute the same: the hash of what stands below
+    the module's header and imports. Raises as `source`."""
+    return _signed(_checked(system))[1]
+
+
+def _checked(system: Any) -> AbstractSystem:
+    if not isinstance(system, AbstractSystem):
+        raise InputError(f"source: a system is needed, such as gm.derive.dmf(problem); got {type(system).__name__}")
+    return system
+
+
+@lru_cache(maxsize=64)
+def _signed(system: AbstractSystem) -> tuple[str, str]:
+    text = generated.checked(_text(system), system.name)
+    head, mark, body = text.partition(_UNSIGNED)
+    digest = hashlib.sha256(body.encode()).hexdigest()[:12]
+    return head + mark.replace('""', f'"{digest}"') + body, digest
+
+
+_UNSIGNED = '\nSIGNATURE = ""\n'
+
+
+@singledispatch
+def _text(system: AbstractSystem) -> str:
+    raise TypeError(f"gmsym.codegen writes no {type(system).__name__}; add it to gmsym/codegen/_dispatch.py")
+
+
+_text.register(CausalKernels, causal_kernels.source)
+_text.register(Influence, influence.source)
+_text.register(Ode, ode.source)
+_text.register(Recursion, recursion.source)
+_text.register(Sde, sde.source)
+_text.register(Spectral, spectral.source)
+
+
+@_text.register
+def _(system: IntegroDifferential) -> str:
+    raise InputError(
+        f"{system.name}: a gradient flow in continuous time has no module of its own; "
+        "solve the DMF of gmsym.optimizers.adams_bashforth(order) with a small step, which integrates it to that order"
+    )
+
+
+@_text.register
+def _(system: FiniteSize | Refinement) -> str:
+    parts = ", ".join(f"system.parts[{name!r}]" for name in system.parts)
+    raise InputError(f"{system.name}: its parts have modules, each of its own: {parts}")
