@@ -1,13 +1,12 @@
 """gmsym: derive, generate, solve and validate the training dynamics of machine learning on Gaussian mixtures.
 
-State a problem      GaussianMixture, Loss, Optimizer, Problem, Teacher, Trained; catalogs losses, optimizers;
-                     parse (text to an expression), read (a problem file), from_options
-Derive equations     derive.dmf, derive.gradient_flow, derive.surrogate, derive.gordon, derive.effective, derive.fluctuations,
-                     derive.spectrum, derive.influence; source (the generated module of a system)
-Full-batch training  solve, kernels; simulate; surrogate, finite_size, at_size, refinement at finite n and d
-Online SGD           effective, fluctuations, crossing_time, tune; simulate_online, measured_fluctuations
-Spectra              spectrum, spectrum_along, spectrum_sweep; simulate_spectrum, kolmogorov, outlier_table
-Compare and show     compare, fit_order; learning_curve, overlay, bands, spectral_density, filmstrip, transition_diagram, animate
+State a problem      GaussianMixture, Loss, Optimizer, Problem, Teacher, Trained; catalogs losses, optimizers, sampling;
+                     parse (text to an expression), read (a problem file), from_options, dumps (a problem file's text)
+Derive equations     derive.dmf, derive.gradient_flow, derive.surrogate, derive.gordon, derive.influence, derive.finite_size,
+                     derive.refinement, derive.effective, derive.fluctuations, derive.spectrum
+Generate             source (the JAX module of a system)
+Compute              solve (a system or a problem), simulate (its witness), options (what they take); at_size, crossing_time, tune
+Compare and show     compare, fit_order; plot, animate; problem_of (the problem of a result)
 Errors               InputError (bad input), ComputationError (diverged, not converged), UnprintableError (no code for a function)
 
 The verbs and what they need are loaded when first used, so that `import gmsym` is fast.
@@ -20,6 +19,7 @@ from gmsym import symbols as symbols
 from gmsym.errors import ComputationError as ComputationError
 from gmsym.errors import InputError as InputError
 from gmsym.errors import UnprintableError as UnprintableError
+from gmsym.files.parser import parse as parse
 from gmsym.problem import GaussianMixture as GaussianMixture
 from gmsym.problem import Loss as Loss
 from gmsym.problem import Optimizer as Optimizer
@@ -28,89 +28,51 @@ from gmsym.problem import Teacher as Teacher
 from gmsym.problem import Trained as Trained
 from gmsym.problem import losses as losses
 from gmsym.problem import optimizers as optimizers
-from gmsym.problem.parser import parse as parse
+from gmsym.problem import sampling as sampling
 
 if TYPE_CHECKING:
     from gmsym import derive as derive
     from gmsym.codegen import source as source
     from gmsym.comparison import compare as compare
     from gmsym.comparison import fit_order as fit_order
-    from gmsym.comparison import kolmogorov as kolmogorov
-    from gmsym.comparison import measured_fluctuations as measured_fluctuations
-    from gmsym.comparison import outlier_table as outlier_table
+    from gmsym.files import dumps as dumps
+    from gmsym.files import from_options as from_options
+    from gmsym.files import read as read
     from gmsym.pipeline import at_size as at_size
     from gmsym.pipeline import crossing_time as crossing_time
-    from gmsym.pipeline import effective as effective
-    from gmsym.pipeline import finite_size as finite_size
-    from gmsym.pipeline import fluctuations as fluctuations
-    from gmsym.pipeline import kernels as kernels
-    from gmsym.pipeline import refinement as refinement
+    from gmsym.pipeline import options as options
+    from gmsym.pipeline import problem_of as problem_of
     from gmsym.pipeline import simulate as simulate
-    from gmsym.pipeline import simulate_online as simulate_online
-    from gmsym.pipeline import simulate_spectrum as simulate_spectrum
     from gmsym.pipeline import solve as solve
-    from gmsym.pipeline import spectrum as spectrum
-    from gmsym.pipeline import spectrum_along as spectrum_along
-    from gmsym.pipeline import spectrum_sweep as spectrum_sweep
-    from gmsym.pipeline import surrogate as surrogate
     from gmsym.pipeline import tune as tune
     from gmsym.plotting import animate as animate
-    from gmsym.plotting import bands as bands
-    from gmsym.plotting import filmstrip as filmstrip
-    from gmsym.plotting import learning_curve as learning_curve
-    from gmsym.plotting import overlay as overlay
-    from gmsym.plotting import spectral_density as spectral_density
-    from gmsym.plotting import transition_diagram as transition_diagram
-    from gmsym.problem.file import from_options as from_options
-    from gmsym.problem.file import read as read
+    from gmsym.plotting import plot as plot
 
 __version__ = "0.1.0"
 
 _LAZY = {
     "derive": ("gmsym.derive", None),
-    "solve": ("gmsym.pipeline", "solve"),
-    "kernels": ("gmsym.pipeline", "kernels"),
-    "simulate": ("gmsym.pipeline", "simulate"),
-    "surrogate": ("gmsym.pipeline", "surrogate"),
-    "finite_size": ("gmsym.pipeline", "finite_size"),
-    "at_size": ("gmsym.pipeline", "at_size"),
-    "refinement": ("gmsym.pipeline", "refinement"),
-    "effective": ("gmsym.pipeline", "effective"),
-    "fluctuations": ("gmsym.pipeline", "fluctuations"),
-    "crossing_time": ("gmsym.pipeline", "crossing_time"),
-    "tune": ("gmsym.pipeline", "tune"),
-    "measured_fluctuations": ("gmsym.comparison", "measured_fluctuations"),
-    "simulate_online": ("gmsym.pipeline", "simulate_online"),
+    "source": ("gmsym.codegen", "source"),
     "compare": ("gmsym.comparison", "compare"),
     "fit_order": ("gmsym.comparison", "fit_order"),
-    "source": ("gmsym.codegen", "source"),
-    "bands": ("gmsym.plotting", "bands"),
-    "overlay": ("gmsym.plotting", "overlay"),
-    "learning_curve": ("gmsym.plotting", "learning_curve"),
-    "spectrum": ("gmsym.pipeline", "spectrum"),
-    "spectrum_along": ("gmsym.pipeline", "spectrum_along"),
-    "spectrum_sweep": ("gmsym.pipeline", "spectrum_sweep"),
-    "simulate_spectrum": ("gmsym.pipeline", "simulate_spectrum"),
-    "kolmogorov": ("gmsym.comparison", "kolmogorov"),
-    "outlier_table": ("gmsym.comparison", "outlier_table"),
-    "spectral_density": ("gmsym.plotting", "spectral_density"),
-    "filmstrip": ("gmsym.plotting", "filmstrip"),
-    "transition_diagram": ("gmsym.plotting", "transition_diagram"),
     "animate": ("gmsym.plotting", "animate"),
-    "from_options": ("gmsym.problem.file", "from_options"),
-    "read": ("gmsym.problem.file", "read"),
+    "plot": ("gmsym.plotting", "plot"),
+    **{name: ("gmsym.files", name) for name in ("dumps", "from_options", "read")},
+    **{name: ("gmsym.pipeline", name) for name in ("solve", "simulate", "options", "at_size", "crossing_time", "tune", "problem_of")},
 }
+_INNER = {"pipeline": ("gmsym.pipeline", None)}  # for the command line, which is to be as light as `import gmsym`
 _EAGER = {
-    *("symbols", "losses", "optimizers", "parse", "__version__"),
+    *("symbols", "losses", "optimizers", "sampling", "parse", "__version__"),
     *("GaussianMixture", "Loss", "Optimizer", "Problem", "Teacher", "Trained"),
     *("ComputationError", "InputError", "UnprintableError"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    found = _LAZY.get(name) or _INNER.get(name)
+    if found is None:
         raise AttributeError(f"module 'gmsym' has no attribute {name!r}")
-    module, attribute = _LAZY[name]
+    module, attribute = found
     loaded = import_module(module)
     return loaded if attribute is None else getattr(loaded, attribute)
 

@@ -10,7 +10,7 @@ from math import comb, prod
 
 import sympy as sp
 
-# Of a text (`problem.parser`).
+# Of a text (`files.parser`).
 LENGTH = 2000  # characters
 NODES = 500  # operations, functions, names and numbers
 NESTING = 30  # parentheses, functions or exponents in one another

@@ -48,7 +48,7 @@ FULL_BATCH = tuple(name for name in VARIABLES if name not in ("M", "trained", *B
 ONLINE = tuple(name for name in VARIABLES if name not in ("train_loss", *BY_BLOCK))  # and of online SGD, where several blocks add BY_BLOCK
 ATTRIBUTES = {"theory": ("problem", "alpha", "parameters"), "simulation": ("problem", "alpha", "parameters", "n", "d", "replicates")}
 ONLINE_ATTRIBUTES = {"theory": ("problem", "step", "parameters"), "simulation": ("problem", "step", "parameters", "d", "replicates")}
-RECORD = ("m", "Q", "Q_k", "train_loss", "test_error")  # what `last` reports
+RECORD = ("m", "Q", "Q_k", "train_loss", "test_loss", "test_error")  # what `last` reports
 
 
 def to_dataset(
@@ -138,14 +138,19 @@ def to_dataset(
 def last(dataset: "xr.Dataset") -> dict[str, Any]:
     """The last time of a result as plain numbers and lists, ready for JSON.
 
-    `{"time", "m", "Q", "Q_k", "train_loss", "test_error", "error": {the same variables}}`. With one field the field axes are dropped: m and
+    `{"time", "m", "Q", "Q_k", "train_loss", "test_loss", "test_error", "error": {the same variables}}`, and alpha, parameters and seed as
+    far as the result says them. With one field the field axes are dropped: m and
     Q_k are lists over clusters, Q is a number. What is not known is None: test_error without a readout, errors of a single replicate.
     A result of online SGD also has "M", a list over teachers, and "trained", by name, where there are such; and with several blocks "m_b",
     "Q_b" and "M_b", lists over blocks of the same.
     """
     final = _final(dataset)
     record, errors = ({name: _plain(final, name, suffix) for name in _reported(final)} for suffix in ("", "_error"))
-    return {"time": final["time"].item(), **record, "error": errors}
+    about = dataset.attrs
+    said: dict[str, Any] = {name: about[name] for name in ("alpha", "step", "n", "d", "seed") if name in about}
+    if "parameters" in about:
+        said["parameters"] = json.loads(about["parameters"])
+    return {"time": final["time"].item(), **record, "error": errors, **said}
 
 
 def last_deviation(dataset: "xr.Dataset") -> dict[str, Any]:
@@ -163,7 +168,9 @@ def _final(dataset: "xr.Dataset") -> "xr.Dataset":
 
 
 def _reported(final: "xr.Dataset") -> list[str]:
-    return [*RECORD, *(name for name in ("M", "trained", *BY_BLOCK) if name in final)]
+    """Names in order: online SGD has no training loss; a test error is reported as None where the loss has no readout."""
+    own = [name for name in RECORD if name in final or name != "train_loss"]
+    return [*own, *(name for name in ("M", "trained", *BY_BLOCK) if name in final)]
 
 
 def _plain(final: "xr.Dataset", name: str, suffix: str) -> Any:

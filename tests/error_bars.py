@@ -118,10 +118,10 @@ def dmf_cases(
     for index in range(first, first + count):
         rng = np.random.default_rng([seed, index])
         system, law = chosen[index % len(chosen)]
-        arguments = {"alpha": float(rng.uniform(0.5, 4.0)), "steps": steps, **law(rng)}
+        values = {"alpha": float(rng.uniform(0.5, 4.0)), **law(rng)}
         try:
-            result = gm.solve(system, samples=samples, scrambles=4, seed=index, **arguments)
-            reference = gm.solve(system, samples=8 * samples, scrambles=16, seed=10**6 + index, **arguments)
+            result = gm.solve(system, values, steps=steps, samples=samples, scrambles=4, seed=index)
+            reference = gm.solve(system, values, steps=steps, samples=8 * samples, scrambles=16, seed=10**6 + index)
         except gm.ComputationError:
             yield None
             continue
@@ -133,28 +133,31 @@ def dmf_cases(
 
 @lru_cache
 def online_families() -> tuple[tuple[object, Callable[[np.random.Generator], dict]], ...]:
+    def online(data, loss, **options) -> gm.Problem:
+        return gm.Problem(data, loss, gm.optimizers.gd(), sampling=gm.sampling.online(), **options)
+
     def taught(loss: str) -> gm.Problem:
         data = gm.GaussianMixture(probabilities=[1], labels=[0], means_gram=[[0]], variance=[1])
         teacher = gm.Teacher(gram=[[1]], overlap=[sp.Rational(1, 10)])
-        return gm.Problem(data, gm.Loss("taught", gm.parse(loss), target=gm.parse("t0")), gm.optimizers.gd(), teacher=teacher)
+        return online(data, gm.Loss("taught", gm.parse(loss), target=gm.parse("t0")), teacher=teacher)
 
     def usual(rng):
-        return {"sigma": rng.uniform(0.3, 2), "mu_norm": rng.uniform(0.3, 2), "ridge": rng.choice([0.0, 0.05]), "step": rng.uniform(0.2, 2)}
+        return {"sigma": rng.uniform(0.3, 2), "mu_norm": rng.uniform(0.3, 2), "ridge": rng.choice([0.0, 0.05]), "eta": rng.uniform(0.2, 2)}
 
     def of_step(low, high):
-        return lambda rng: {"step": rng.uniform(low, high), "ridge": 0.0}
+        return lambda rng: {"eta": rng.uniform(low, high), "ridge": 0.0}
 
     def clusters(rng):
         numbers = {"s1": rng.uniform(0.2, 2), "s2": rng.uniform(0.2, 2), "p": rng.uniform(0.15, 0.85)}
-        return numbers | {"step": rng.uniform(0.2, 1.5), "ridge": rng.choice([0.0, 0.05])}
+        return numbers | {"eta": rng.uniform(0.2, 1.5), "ridge": rng.choice([0.0, 0.05])}
 
     families = (
-        (gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd()), usual),
+        (online(gm.GaussianMixture.symmetric(), gm.losses.logistic()), usual),
         (taught("max(0, -sign(t0)*h)**2/2"), of_step(0.5, 1.8)),  # its student and teacher become one: arccos near 1
         (taught("max(0, -sign(t0)*h)"), of_step(0.2, 3.0)),
         (taught("log(1 + exp(-sign(t0)*h))"), of_step(0.2, 2.0)),
-        (gm.Problem(_unequal(), gm.Loss("two_scales", gm.parse(_TWO_SCALES)), gm.optimizers.gd()), clusters),
-        (gm.Problem(_unequal(), gm.losses.hinge(), gm.optimizers.gd()), clusters),
+        (online(_unequal(), gm.Loss("two_scales", gm.parse(_TWO_SCALES))), clusters),
+        (online(_unequal(), gm.losses.hinge()), clusters),
     )
     return tuple((derive.effective(problem), law) for problem, law in families)
 
@@ -165,10 +168,10 @@ def online_cases(count: int, seed: int, first: int = 0, longest: float = 1000.0)
         rng = np.random.default_rng([seed, index])
         system, law = families[index % len(families)]
         time = float(10 ** rng.uniform(0, np.log10(longest)))
-        arguments = {"time": [0.0, time / 2, time], **law(rng)}
+        values, times = law(rng), [0.0, time / 2, time]
         try:
-            result = gm.effective(system, tolerance=float(10.0 ** -rng.integers(5, 10)), **arguments)
-            reference = gm.effective(system, tolerance=1e-12, **arguments)
+            result = gm.solve(system, values, time=times, tolerance=float(10.0 ** -rng.integers(5, 10)))
+            reference = gm.solve(system, values, time=times, tolerance=1e-12)
         except gm.ComputationError:
             yield None
             continue
@@ -185,12 +188,12 @@ def simulation_cases(count: int, seed: int, first: int = 0, steps: int = 4) -> I
     for index in range(first, first + count):
         rng = np.random.default_rng([seed, index])
         system, law = families[index % len(families)]
-        arguments = law(rng)
+        values = law(rng)
         try:
             size = {"n": 80, "d": 50, "steps": steps}
-            result = gm.simulate(system.problem, replicates=8, seed=index, **size, **arguments)
-            reference = gm.simulate(system.problem, replicates=240, seed=10**6 + index, **size, **arguments)
-            start = gm.solve(system, alpha=1.6, steps=1, samples=256, scrambles=2, **arguments)
+            result = gm.simulate(system.problem, values, **size, replicates=8, seed=index)
+            reference = gm.simulate(system.problem, values, **size, replicates=240, seed=10**6 + index)
+            start = gm.solve(system, {"alpha": 1.6, **values}, steps=1, samples=256, scrambles=2)
         except gm.ComputationError:
             yield None
             continue
@@ -203,13 +206,14 @@ def simulation_cases(count: int, seed: int, first: int = 0, steps: int = 4) -> I
 
 def finite_cases(count: int, seed: int, first: int = 0, steps: int = 4) -> Iterator[Case | None]:
     """Deviations and biases of logistic regression from 4 populations and 20 pairs of runs, against 120 and 600."""
-    system, law = dmf_families()[0]
+    problem, law = dmf_families()[0][0].problem, dmf_families()[0][1]
+    system = derive.finite_size(problem)
     for index in range(first, first + count):
         rng = np.random.default_rng([seed, index])
-        arguments = {"alpha": 2.0, "steps": steps, "times": [steps - 1], "samples": 1024, **law(rng)}
+        values, options = {"alpha": 2.0, **law(rng)}, {"steps": steps, "times": [steps - 1], "samples": 1024}
         try:
-            result = gm.finite_size(system.problem, populations=4, replicates=20, seed=index, **arguments)
-            reference = gm.finite_size(system.problem, populations=120, replicates=600, seed=10**6 + index, **arguments)
+            result = gm.solve(system, values, **options, populations=4, replicates=20, seed=index)
+            reference = gm.solve(system, values, **options, populations=120, replicates=600, seed=10**6 + index)
         except gm.ComputationError:
             yield None
             continue
@@ -265,11 +269,11 @@ def spectrum_cases(count: int, seed: int, first: int = 0) -> Iterator[Case | Non
         along, beside = rng.normal(size=2), 10 ** rng.uniform(-0.5, 0.7)  # Theta in the span of the means, and orthogonal to it
         state = {"m": gram @ along, "Q": float(along @ gram @ along + beside**2)}
         try:
-            result = gm.spectrum(system, alpha=alpha, points=200, **state)
+            result = gm.solve(system, {"alpha": alpha}, **state, points=200)
         except gm.ComputationError:
             yield None
             continue
-        numbers = numbers_of(system, state_instance(system.problem, alpha, {}, *state.values()), alpha)
+        numbers = numbers_of(system, state_instance(system.problem, {"alpha": alpha}, *state.values()))
         yield _spectrum_case(result, load(system), numbers, rng)
 
 

@@ -20,8 +20,8 @@ class SameLaw(NamedTuple):
 
 def same_law(problem: gm.Problem, *, n: int, d: int, steps: int, replicates: int, **values: float) -> SameLaw:
     """Runs `replicates` of both."""
-    first = gm.surrogate(problem, n=n, d=d, steps=steps, replicates=replicates, seed=1, **values)
-    second = gm.simulate(problem, n=n, d=d, steps=steps, replicates=replicates, seed=2, **values)
+    first = gm.solve(gm.derive.surrogate(problem), values, n=n, d=d, steps=steps, replicates=replicates, seed=1)
+    second = gm.simulate(problem, values, n=n, d=d, steps=steps, replicates=replicates, seed=2)
     scores, ratios = [], []
     for name in ("m", "Q", "train_loss"):
         a, b = (x[f"{name}_runs"].values.reshape(replicates, steps, -1)[:, 1:] for x in (first, second))

@@ -9,8 +9,8 @@ import gmsym as gm
 from gmsym import budget
 from gmsym.calculus.polynomials import as_polynomial
 from gmsym.calculus.span import span
+from gmsym.files.parser import parse_loss
 from gmsym.problem.losses import CATALOG
-from gmsym.problem.parser import parse_loss
 
 h, y, h0, h1 = sp.symbols("h y h0 h1", real=True)
 

@@ -11,10 +11,14 @@ from nbclient import NotebookClient
 
 from gmsym import pipeline
 from gmsym.errors import ComputationError, UnprintableError
+from gmsym.pipeline import tasks
 
 LOGISTIC = ["--loss", "log(1 + exp(-y*h))", "--set", "eta=1"]
-ONLINE = ["--loss", "log(1 + exp(-y*h))", "--set", "time=2", "--set", "step=1.5"]
+ONLINE = ["--loss", "log(1 + exp(-y*h))", "--set", "kind=online", "--set", "time=2", "--set", "eta=1.5"]
 SMALL = ["--loss", "squared", "--set", "eta=0.1", "--set", "steps=4", "--set", "d=40", "--set", "alpha=1.5"]
+
+
+VERBS = ("derive", "codegen", "solve", "simulate", "compare", "plot", "notebook", "build", "demo")
 
 
 @pytest.fixture
@@ -28,8 +32,8 @@ def results(monkeypatch, made_up):
         if shift is not None:
             theory, runs = made_up(times=12, shift=shift)
 
-    monkeypatch.setattr(pipeline, "solve", lambda problem, **options: calls.update(solve=options) or theory)
-    monkeypatch.setattr(pipeline, "simulate", lambda problem, **options: calls.update(simulate=options) or runs)
+    monkeypatch.setattr(tasks, "solve", lambda system, values, **options: calls.update(solve=(values, options)) or theory)
+    monkeypatch.setattr(tasks, "simulate", lambda problem, values, **options: calls.update(simulate=(values, options)) or runs)
     calls["put"] = put
     return calls
 
@@ -50,24 +54,28 @@ overlap = [0.1]
 [trained]
 initial = { v = 0.8 }
 step = 0.5
+[optimizer]
+eta = 0.5
+[sampling]
+kind = "online"
 [run]
 time = 1.0
-step = 0.5
 [simulation]
 d = 60
 replicates = 4
 """
 
 
-def test_effective_writes_the_order_parameters_of_online_sgd(gmsym, tmp_path):
+def test_solve_writes_the_order_parameters_of_online_sgd(gmsym, tmp_path):
     file, kept = tmp_path / "online.toml", tmp_path / "result.nc"
     file.write_text(ONLINE_FILE)
-    status, out, err = gmsym("effective", file, "--json", "-", "--output", kept)
+    status, out, err = gmsym("solve", file, "--json", "-", "--output", kept)
     assert (status, err) == (0, "")
     record = json.loads(out)
-    assert record["time"] == 1.0 and record["train_loss"] is None
+    assert record["time"] == 1.0 and "train_loss" not in record
     assert list(record["trained"]) == ["v"] and len(record["M"]) == 1
-    assert record.keys() - {"time", "error"} == record["error"].keys()
+    assert record["error"].keys() == {"m", "Q", "Q_k", "test_loss", "test_error", "M", "trained"}
+    assert record["parameters"]["eta"] == record["step"] == 0.5
     assert abs(record["error"]["M"][0]) < 1e-8
     with xr.open_dataset(kept) as result:
         assert result.sizes["time"] == 101 and float(result["time"][-1]) == 1.0
@@ -87,11 +95,10 @@ def test_derive_and_codegen_follow_the_kind_of_training(gmsym, tmp_path):
 def test_help_lists_the_verbs(gmsym):
     status, out, err = gmsym("--help")
     assert (status, err) == (0, "")
-    for verb in ("demo", "derive", "codegen", "solve", "simulate", "compare", "surrogate", "finite-size", "build"):
-        assert verb in out
+    assert all(verb in out for verb in VERBS) and out.count("\n") <= 24  # a screen
 
 
-@pytest.mark.parametrize("verb", ["demo", "derive", "codegen", "solve", "simulate", "compare", "surrogate", "finite-size", "build"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help(gmsym, verb):
     status, out, _ = gmsym(verb, "--help")
     assert status == 0 and "Usage: gmsym " + verb in out
@@ -125,11 +132,17 @@ def test_light_until_the_input_is_checked(arguments):
         (["solve", "--loss", "logitic"], "did you mean 'logistic'"),
         (["derive", "--loss", "logistic", "--optimizer", "heavyball"], "did you mean 'heavy_ball'"),
         (["solve", *LOGISTIC, "--set", "stepps=3"], "unknown setting 'stepps'; did you mean 'steps'"),
-        (["solve", *LOGISTIC, "--set", "step=3"], "online SGD needs both time"),
-        (["solve", *ONLINE], "which `gmsym effective` solves"),
-        (["effective", *LOGISTIC], "[run] time and step are missing"),
-        (["effective", *ONLINE, "--optimizer", "heavy_ball", "--set", "momentum=0.5"], "online SGD is available for gradient descent"),
-        (["effective", *ONLINE, "--set", "eta=3"], "in online SGD eta is the step c"),
+        (["solve", *LOGISTIC, "--set", "step=3"], "step belongs to [trained] of a problem file"),
+        (["solve", *LOGISTIC, "--set", "time=3"], 'which [sampling] kind = "online" asks for'),
+        (["solve", *ONLINE, "--theory", "dmf"], "its theory is gmsym.derive.effective"),
+        (["solve", *LOGISTIC, "--theory", "effective"], "this problem trains on full batches"),
+        (["solve", *LOGISTIC, "--theory", "gordon"], "unknown theory 'gordon'"),
+        (["solve", *ONLINE, "--optimizer", "heavy_ball", "--set", "momentum=0.5"], "online SGD is available for gradient descent"),
+        (["solve", "--loss", "logistic", "--set", "kind=online", "--set", "eta=3"], "[run] time is missing"),
+        (["solve", "--loss", "logistic", "--set", "kind=onlin"], "did you mean 'online'"),
+        (["solve", *LOGISTIC, "--set", "paths=3"], "[run] paths"),
+        (["solve", *LOGISTIC, "--set", "gram=1"], "gram belongs to [teacher] of a problem file"),
+        (["solve", "--loss", "log(1 + exp(-points*y*h))", "--set", "points=2"], "write loss.points or run.points"),
         (["solve", *LOGISTIC, "--set", "steps"], "key=value"),
         (["solve", *LOGISTIC, "--set", "samples=1000"], "a power of two"),
         (["solve", *LOGISTIC, "--output", "result.txt"], "ends in .nc"),
@@ -170,7 +183,7 @@ def test_failures_are_one_line(gmsym, monkeypatch, error, status):
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(pipeline, "solve", fail)
+    monkeypatch.setattr(tasks, "solve", fail)
     found, out, err = gmsym("solve", *LOGISTIC)
     assert (found, out, err) == (status, "", f"gmsym: {' '.join(str(error).split())}\n")
 
@@ -226,12 +239,16 @@ def test_the_numbers_of_the_file_reach_the_solver(gmsym, results, tmp_path):
         "[run]\nalpha = 0.5\nsteps = 30\nsamples = 512\nscrambles = 3\nseed = 7\n[simulation]\nd = 101\nreplicates = 5\n"
     )
     assert gmsym("compare", path, "--set", "steps=20", "--quiet")[0] == 0
-    numbers = {"eta": 4.0, "momentum": 0.6, "mu_norm": 1.0, "sigma": 1.0}
+    numbers = {"eta": 4.0, "momentum": 0.6, "mu_norm": 1.0, "sigma": 1.0, "alpha": 0.5}
     n = 50  # alpha d = 50.5 is not a whole number, so that the theory is solved at n/d
-    assert results["simulate"] == {"n": n, "d": 101, "steps": 20, "replicates": 5, "seed": 7, "progress": False, **numbers}
-    assert results["solve"] == {"n": n, "d": 101, "steps": 20, "samples": 512, "scrambles": 3, "seed": 7, "progress": False, **numbers}
+    values, options = results["simulate"]
+    assert (values, options) == (numbers, {"n": n, "d": 101, "steps": 20, "replicates": 5, "seed": 7, "progress": False})
+    values, options = results["solve"]
+    assert values == {**numbers, "alpha": n / 101}
+    assert options == {"n": n, "d": 101, "steps": 20, "samples": 512, "scrambles": 3, "seed": 7, "progress": False}
     gmsym("solve", path)
-    assert (results["solve"]["alpha"], results["solve"]["progress"]) == (0.5, None)
+    values, options = results["solve"]
+    assert (values["alpha"], options["progress"], options.get("n")) == (0.5, None, None)
 
 
 @pytest.mark.parametrize("verb", ["solve", "simulate"])
@@ -239,10 +256,11 @@ def test_the_last_step_as_json(gmsym, results, verb, tmp_path):
     status, out, err = gmsym(verb, *LOGISTIC, "--json", "-")
     assert (status, err, out.count("\n")) == (0, "", 1)
     record = json.loads(out)
-    assert list(record) == ["time", "m", "Q", "Q_k", "train_loss", "test_error", "error"]
+    assert list(record)[:8] == ["time", "m", "Q", "Q_k", "train_loss", "test_loss", "test_error", "error"]
+    assert {"alpha", "parameters"} <= record.keys()
     assert record["time"] == 11
     assert [len(record["m"]), len(record["Q_k"])] == [2, 2] and isinstance(record["Q"], float)
-    assert record["error"].keys() == record.keys() - {"time", "error"}
+    assert list(record["error"]) == ["m", "Q", "Q_k", "train_loss", "test_loss", "test_error"]
     assert gmsym(verb, *LOGISTIC, "--json", tmp_path / "last.json")[:2] == (0, "")
     assert json.loads((tmp_path / "last.json").read_text()) == {"written_by": "Written by gmsym", **record}
 
@@ -297,8 +315,8 @@ def test_a_disagreement_is_status_1(gmsym, results):
 
 def test_an_infinite_score_is_still_json(gmsym, results, monkeypatch, made_up):
     theory, runs = made_up(times=12, noise=0.0)
-    monkeypatch.setattr(pipeline, "simulate", lambda *_, **__: runs.assign(m=runs["m"] + 1))
-    monkeypatch.setattr(pipeline, "solve", lambda *_, **__: theory)
+    monkeypatch.setattr(tasks, "simulate", lambda *_, **__: runs.assign(m=runs["m"] + 1))
+    monkeypatch.setattr(tasks, "solve", lambda *_, **__: theory)
     status, out, _ = gmsym("compare", *LOGISTIC, "--json", "-")
     record = json.loads(out)
     assert status == 1 and record["max_abs_z"] is None and None in {row["z"] for row in record["rows"]}
@@ -343,12 +361,13 @@ def test_the_surrogate_is_printed(gmsym):
 
 def test_surrogate_and_finite_size_report_mean_error_and_deviation(gmsym):
     problem = ("--loss", "logistic", "--set", "eta=1.0", "--set", "alpha=1.5", "--set", "steps=3", "--set", "samples=256", "--quiet")
-    status, out, _ = gmsym("surrogate", *problem, "--n", 60, "--d", 40, "--replicates", 50, "--json", "-")
+    sizes = ("--set", "n=60", "--set", "d=40", "--set", "replicates=50")
+    status, out, _ = gmsym("solve", "--theory", "surrogate", *problem, *sizes, "--json", "-")
     sampled = json.loads(out)
     assert status == 0 and sampled["time"] == 2
-    status, out, _ = gmsym("finite-size", *problem, "--n", 60, "--json", "-")
+    status, out, _ = gmsym("solve", "--theory", "finite-size", *problem, "--set", "n=60", "--set", "d=40", "--json", "-")
     predicted = json.loads(out)
-    assert status == 0 and sampled.keys() == predicted.keys()
+    assert status == 0 and {"Q", "deviation", "error"} <= sampled.keys() & predicted.keys()
     for name in ("Q", "train_loss", "test_error"):
         spread = sampled["deviation"][name]
         assert predicted["deviation"][name] == pytest.approx(spread, rel=0.4)
@@ -358,31 +377,32 @@ def test_surrogate_and_finite_size_report_mean_error_and_deviation(gmsym):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("finite-size", "--n", "0"), "--n 0"),
+        (("finite-size", "--set", "n=0"), "n = 0"),
         (("finite-size", "--set", "steps=0"), "steps"),
-        (("surrogate", "--n", "0"), "--n 0"),
-        (("surrogate", "--d", "0"), "--d 0"),
-        (("surrogate", "--replicates", "0"), "--replicates 0"),
-        (("surrogate", "--n", "20", "--d", "10", "--set", "steps=11"), "exceeds"),
+        (("surrogate", "--set", "n=0"), "n = 0"),
+        (("surrogate", "--set", "d=0"), "d = 0"),
+        (("surrogate", "--set", "replicates=0"), "replicates = 0"),
+        (("surrogate", "--set", "n=20", "--set", "d=10", "--set", "steps=11"), "exceeds"),
         (("finite-size", "--json", "missing/folder.json"), "existing folder"),
     ],
 )
 def test_bad_finite_size_input(gmsym, arguments, message):
-    verb, *rest = arguments
-    status, out, err = gmsym(verb, "--loss", "logistic", "--set", "eta=1.0", *rest)
+    theory, *rest = arguments
+    status, out, err = gmsym("solve", "--theory", theory, "--loss", "logistic", "--set", "eta=1.0", *rest)
     assert (status, out) == (2, "") and message in err and err.count("\n") == 1
 
 
 @pytest.mark.slow
 def test_online_sgd_at_a_dimension(gmsym):
     """The mean moves by order 1/d, and the deviation of a run is there, in JSON and in the table."""
-    limit, one, other = (json.loads(gmsym("effective", *ONLINE, *size, "--json", "-")[1]) for size in ((), ("--d", 200), ("--d", 800)))
-    assert "deviation" not in limit and limit.keys() == one.keys() - {"deviation"}
+    sizes = ((), ("--set", "run.d=200"), ("--set", "run.d=800"))
+    limit, one, other = (json.loads(gmsym("solve", *ONLINE, *size, "--json", "-")[1]) for size in sizes)
+    assert "deviation" not in limit and limit.keys() == one.keys() - {"deviation", "d"}
     assert (one["Q"] - limit["Q"]) == pytest.approx(4 * (other["Q"] - limit["Q"]), rel=1e-6)
     assert one["deviation"]["Q"] == pytest.approx(2 * other["deviation"]["Q"], rel=1e-6)
-    assert "deviation" in gmsym("effective", *ONLINE, "--d", 200)[1]
-    status, out, err = gmsym("effective", *ONLINE, "--d", 0)
-    assert (status, out) == (2, "") and "--d 0" in err
+    assert "deviation" in gmsym("solve", *ONLINE, "--set", "run.d=200")[1]
+    status, out, err = gmsym("solve", *ONLINE, "--set", "run.d=0")
+    assert (status, out) == (2, "") and "d = 0" in err
 
 
 @pytest.mark.parametrize("problem", [LOGISTIC, ONLINE])
@@ -395,7 +415,7 @@ def test_a_notebook_of_a_problem(gmsym, tmp_path, problem):
     nbformat.validate(written)
     code = [cell.source for cell in written.cells if cell.cell_type == "code"]
     assert 'gm.from_options(loss="' in code[0].replace("'", '"') and "gm.compare(theory, runs)" in "".join(code)
-    assert ("gm.effective(" in "".join(code)) == (problem is ONLINE)
+    assert ("gm.derive.effective(" in "".join(code)) == (problem is ONLINE)
     assert gmsym("notebook", *problem, "--output", target)[0] == 0 and target.read_text() == text
     status, out, err = gmsym("notebook", *problem, "--output", tmp_path / "study.txt")
     assert (status, out) == (2, "") and ".ipynb" in err

@@ -1,4 +1,4 @@
-"""`gmsym spectrum`: what goes to stdout, exit statuses, refusals before anything long."""
+"""`gmsym solve --theory spectrum`: what goes to stdout, exit statuses, refusals before anything long."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ def gmsym(monkeypatch, capsys):
     """Runs the command line in this process; returns (status, stdout, stderr)."""
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["gmsym", "spectrum", *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", ["gmsym", "solve", "--theory", "spectrum", *map(str, arguments)])
         with pytest.raises(SystemExit) as exit:
             cli.main()
         captured = capsys.readouterr()
@@ -27,7 +27,7 @@ def gmsym(monkeypatch, capsys):
 
 
 def test_json_holds_edges_outliers_and_the_density(gmsym, tmp_path):
-    status, out, err = gmsym(*PROBLEM, "--points", 50, "--json", "-", "--figure", tmp_path / "figure.png")
+    status, out, err = gmsym(*PROBLEM, "--set", "points=50", "--json", "-", "--figure", tmp_path / "figure.png")
     assert (status, err) == (0, "")
     record = json.loads(out)
     assert record["edges"] == [pytest.approx([0.25, 2.25])]
@@ -39,23 +39,23 @@ def test_json_holds_edges_outliers_and_the_density(gmsym, tmp_path):
 
 
 def test_a_table_is_printed(gmsym):
-    status, out, _ = gmsym("--loss", "squared", "--set", "alpha=0.5", "--points", 50)
+    status, out, _ = gmsym("--loss", "squared", "--set", "alpha=0.5", "--set", "points=50")
     assert status == 0 and "atom" in out and "mass 0.5" in out and "right edge" in out
-    assert gmsym(*PROBLEM, "--points", 50, "--quiet")[1] == ""
+    assert gmsym(*PROBLEM, "--set", "points=50", "--quiet")[1] == ""
 
 
 def test_an_information_matrix_of_a_file(gmsym, tmp_path):
     file = tmp_path / "problem.toml"
     file.write_text('[loss]\nexpression = "max(0, 1 - y*h)"\n[initial]\noverlap = [0.5, -0.5]\n[run]\nalpha = 3\n')
-    status, out, _ = gmsym(file, "--matrix", "information", "--points", 20, "--json", "-")
+    status, out, _ = gmsym(file, "--set", "matrix=information", "--set", "points=20", "--json", "-")
     problem = gm.read(file)
-    expected = gm.spectrum(problem.problem, "information", alpha=3.0, points=20, **problem.values)
+    expected = gm.solve(gm.derive.spectrum(problem.problem, "information"), {"alpha": 3.0, **problem.values}, points=20)
     assert status == 0 and json.loads(out)["edges"] == expected["edge"].values.tolist()
 
 
 def test_a_sweep_locates_the_static_transition(gmsym, tmp_path):
     """Squared loss: the outlier detaches at alpha = |mu|^{-4}."""
-    sweep = ("--loss", "squared", "--set", "mu_norm=0.8", "--sweep", "alpha=[1.5,3,4]")
+    sweep = ("--loss", "squared", "--set", "mu_norm=0.8", "--set", "alpha=[1.5,3,4]")
     status, out, err = gmsym(*sweep, "--json", "-", "--figure", tmp_path / "figure.png")
     assert (status, err) == (0, "") and (tmp_path / "figure.png").stat().st_size > 1000
     record = json.loads(out)
@@ -67,12 +67,13 @@ def test_a_sweep_locates_the_static_transition(gmsym, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--matrix", "hesian"], "did you mean 'hessian'"),
-        (["--sweep", "alpha=3"], "a list of values is needed"),
-        (["--sweep", "speed=[1,2]"], "over = 'speed'"),
-        (["--block", "2"], "block = 2"),
-        (["--trained", "w"], "trained = 'w'"),
-        (["--points", "1"], "points = 1"),
+        (["--set", "matrix=hesian"], "did you mean 'hessian'"),
+        (["--set", "sigma=[1]"], "at least two increasing numbers"),
+        (["--set", "sigma=[3,2]"], "increasing numbers"),
+        (["--set", "speed=[1,2]"], "unknown setting 'speed'"),
+        (["--set", "block=2"], "block = 2"),
+        (["--set", "trained=w"], "trained = 'w'"),
+        (["--set", "points=1"], "points = 1"),
         (["--figure", "f.txt"], "--figure"),
         (["--set", "alpha=-1"], "alpha"),
         (["--loss", "max(0, 1 - y*h)"], "vanishes"),
@@ -85,43 +86,46 @@ def test_bad_input_is_status_2(gmsym, arguments, message):
 
 def test_at_a_time_of_full_batch_training(gmsym):
     status, out, _ = gmsym(
-        "--loss", "squared", "--set", "alpha=4", "--set", "eta=0.5", "--time", 3, "--points", 20, "--quiet", "--json", "-"
+        "--loss", "squared", "--set", "alpha=4", "--set", "eta=0.5", "--set", "at=3", "--set", "points=20", "--quiet", "--json", "-"
     )
     problem = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.squared(), gm.optimizers.gd())
     values = {"eta": 0.5, "mu_norm": 1.0, "sigma": 1.0}
-    state = gm.solve(problem, alpha=4.0, steps=4, progress=False, **values).isel(time=-1)
-    expected = gm.spectrum(problem, alpha=4.0, m=state["m"].values, Q=state["Q"].values, points=20, **values)
+    state = gm.solve(problem, {"alpha": 4.0, **values}, steps=4, progress=False).isel(time=-1)
+    expected = gm.solve(gm.derive.spectrum(problem), {"alpha": 4.0, **values}, m=state["m"].values, Q=state["Q"].values, points=20)
     (outlier,) = json.loads(out)["outliers"]
     assert status == 0 and outlier["overlap"] == pytest.approx(float(expected["overlap"][0]))
-    status, out, err = gmsym("--loss", "squared", "--set", "eta=0.5", "--time", "1.5")
-    assert status == 2 and "--time 1.5" in err
+    status, out, err = gmsym("--loss", "squared", "--set", "eta=0.5", "--set", "at=1.5")
+    assert status == 2 and "at = 1.5" in err
 
 
 def test_at_a_time_of_online_sgd(gmsym, tmp_path):
     file = tmp_path / "online.toml"
-    file.write_text('[loss]\nname = "logistic"\n[run]\ntime = 5.0\nstep = 1.0\n')
-    status, out, _ = gmsym(file, "--alpha", 4, "--time", 2, "--points", 20, "--quiet", "--json", "-")
+    file.write_text('[loss]\nname = "logistic"\n[optimizer]\neta = 1.0\n[sampling]\nkind = "online"\n[run]\ntime = 5.0\n')
+    status, out, _ = gmsym(file, "--set", "alpha=4", "--set", "at=2", "--set", "points=20", "--quiet", "--json", "-")
     given = gm.read(file)
-    state = gm.effective(given.problem, time=[0.0, 2.0], step=1.0, progress=False, **given.values).isel(time=-1)
-    expected = gm.spectrum(given.problem, alpha=4.0, m=state["m"].values, Q=state["Q"].values, points=20, **given.values)
+    state = gm.solve(given.problem, given.values, time=[0.0, 2.0], progress=False).isel(time=-1)
+    expected = gm.solve(
+        gm.derive.spectrum(given.problem), {"alpha": 4.0, **given.values}, m=state["m"].values, Q=state["Q"].values, points=20
+    )
     record = json.loads(out)
     assert status == 0 and record["edges"] == [pytest.approx(edges) for edges in expected["edge"].values.tolist()]
-    assert record["edges"] != json.loads(gmsym(file, "--alpha", 4, "--points", 20, "--quiet", "--json", "-")[1])["edges"]
-    status, _, err = gmsym(file, "--time", 2)
-    assert status == 2 and "--alpha is missing" in err
+    assert record["edges"] != json.loads(gmsym(file, "--set", "alpha=4", "--set", "points=20", "--quiet", "--json", "-")[1])["edges"]
+    status, _, err = gmsym(file, "--set", "at=2")
+    assert status == 2 and "alpha is missing" in err
 
 
 def test_a_state_with_trained_parameters_follows_the_dynamics():
-    """gm.spectrum_along reads what gm.effective returns, second-layer weights included."""
+    """A path of states may be a result of the effective dynamics, second-layer weights included."""
     problem = gm.Problem(
         gm.GaussianMixture.symmetric(),
         gm.Loss("scaled", gm.parse("(v*h - y)**2/2")),
         gm.optimizers.gd(),
+        sampling=gm.sampling.online(),
         trained=gm.Trained({"v": 0.5}),
     )
     values = {"mu_norm": 1.0, "sigma": 1.0}
-    trajectory = gm.effective(problem, time=[0.0, 1.0, 2.0, 3.0], step=0.5, progress=False, **values)
-    along = gm.spectrum_along(trajectory, problem, alpha=4.0, points=20, progress=False, **values)
+    trajectory = gm.solve(problem, {"eta": 0.5, **values}, time=[0.0, 1.0, 2.0, 3.0], progress=False)
+    along = gm.solve(gm.derive.spectrum(problem), {"alpha": 4.0, **values}, along=trajectory, points=20, progress=False)
     squared = trajectory["trained"].values[:, 0] ** 2  # the Hessian is v^2 times that of the squared loss
     np.testing.assert_allclose(along["edge"].values[:, 0, :], squared[:, None] * [[0.25, 2.25]], rtol=1e-7)
 
@@ -129,8 +133,8 @@ def test_a_state_with_trained_parameters_follows_the_dynamics():
 def test_ordinary_defaults_are_solved(gmsym):
     """n/d = 1, where the bulk reaches 0."""
     for loss in ("logistic", "squared"):
-        status, out, err = gmsym("--loss", loss, "--points", 50, "--json", "-")
+        status, out, err = gmsym("--loss", loss, "--set", "points=50", "--json", "-")
         record = json.loads(out)
         assert (status, err) == (0, "") and record["edges"][0][0] == 0 and record["masses"] == [pytest.approx(1)]
         assert record["undecided"] == []
-    assert "mass 1.000000" in gmsym("--loss", "squared", "--points", 50)[1]
+    assert "mass 1.000000" in gmsym("--loss", "squared", "--set", "points=50")[1]

@@ -116,8 +116,8 @@ def test_every_case_has_its_files(case):
 def test_theory_agrees_with_training(name):
     """n = 3000, d = 2000: every curve within the verdict's threshold, and the scores are of order one."""
     case = pipeline.load_case(ROOT / name)
-    theory = gm.solve(case.PROBLEM, alpha=case.ALPHA, steps=case.STEPS, **case.VALUES)
-    runs = gm.simulate(case.PROBLEM, steps=case.STEPS, **case.SIMULATION, **case.VALUES)
+    theory = gm.solve(case.PROBLEM, case.VALUES, steps=case.STEPS)
+    runs = gm.simulate(case.PROBLEM, case.VALUES, steps=case.STEPS, **case.SIMULATION)
     comparison = gm.compare(theory, runs)
     assert comparison.agrees(), str(comparison)
     assert comparison.rms_z < 2, str(comparison)

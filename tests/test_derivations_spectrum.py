@@ -84,8 +84,8 @@ def test_theory_agrees_with_generated_data(case):
     Fluctuations of order d^{-1/2} push neighbouring outliers apart: by 0.027(11) of 1.26 at d = 250 for the information matrix of
     softmax, 0.022(12) at d = 500.
     """
-    theory = gm.spectrum(case.system, alpha=case.ALPHA, **case.VALUES)
-    runs = gm.simulate_spectrum(case.system, alpha=case.ALPHA, **case.SIMULATION, **case.VALUES)
+    theory = gm.solve(case.system, case.VALUES)
+    runs = gm.simulate(case.system, case.VALUES, **case.SIMULATION)
     d = case.SIMULATION["d"]
     assert kolmogorov(theory, runs).mean() < 12 / d
     rows = [row for row in outlier_table(theory, runs) if row.overlap > 0.15]  # weaker ones are not told from the edge at these sizes

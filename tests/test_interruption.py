@@ -20,11 +20,16 @@ from gmsym.runtime.interrupt import Abandoned, in_pieces, interruptibly, reporti
 from gmsym.simulation import _recording, _replicates, run_chain, run_online, train
 
 PROBLEM = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.heavy_ball())
-ONLINE = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd())
-VALUES = {"sigma": 1.0, "mu_norm": 1.2, "ridge": 0.05}
-FULL = {**VALUES, "eta": 0.5, "momentum": 0.5, "n": 60, "d": 40, "steps": 11, "replicates": 4}
-SGD = {**VALUES, "step": 0.5, "d": 40, "time": 2.0, "points": 5, "replicates": 4}
-RUNS = {"train": (train, PROBLEM, FULL), "online": (run_online, ONLINE, SGD), "chain": (run_chain, ONLINE, SGD)}
+ONLINE = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd(), sampling=gm.sampling.online())
+ONCE = {"sigma": 1.0, "mu_norm": 1.2, "ridge": 0.05, "eta": 0.5}
+VALUES = {**ONCE, "momentum": 0.5}
+FULL = {"n": 60, "d": 40, "steps": 11, "replicates": 4}
+SGD = {"d": 40, "time": 2.0, "points": 5, "replicates": 4}
+RUNS = {
+    "train": (train, PROBLEM, VALUES, FULL),
+    "online": (run_online, ONLINE, ONCE, SGD),
+    "chain": (run_chain, ONLINE, ONCE, SGD),
+}
 
 
 @pytest.fixture
@@ -45,8 +50,8 @@ def chunks_of_three(monkeypatch):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_an_interrupted_run_continues_to_the_same_result(name, chunks_of_three, tmp_path):
-    run, problem, given = RUNS[name]
-    whole, path = run(problem, **given), tmp_path / "run.partial"
+    run, problem, values, given = RUNS[name]
+    whole, path = run(problem, values, **given), tmp_path / "run.partial"
     calls, resumed, stops = [], None, 0
 
     def report(fraction):
@@ -56,7 +61,7 @@ def test_an_interrupted_run_continues_to_the_same_result(name, chunks_of_three, 
 
     while resumed is None:
         try:
-            resumed = run(problem, **given, checkpoint=path, report=report)
+            resumed = run(problem, values, **given, checkpoint=path, report=report)
         except KeyboardInterrupt as stop:
             stops += 1
             assert path.is_file() and "replicates were done" in stop.__notes__[0] and "the same call continues" in stop.__notes__[0]
@@ -67,21 +72,21 @@ def test_an_interrupted_run_continues_to_the_same_result(name, chunks_of_three, 
 
 def test_what_is_done_is_not_done_again_and_another_computation_is_not_continued(chunks_of_three, tmp_path):
     path, given = tmp_path / "run.partial", {**FULL, "steps": 3}
-    whole = train(PROBLEM, **given, checkpoint=path)
-    assert np.array_equal(whole["Q_runs"], train(PROBLEM, **given, checkpoint=path, report=pytest.fail)["Q_runs"])
-    other = train(PROBLEM, **given, seed=1, checkpoint=path)
+    whole = train(PROBLEM, VALUES, **given, checkpoint=path)
+    assert np.array_equal(whole["Q_runs"], train(PROBLEM, VALUES, **given, checkpoint=path, report=pytest.fail)["Q_runs"])
+    other = train(PROBLEM, VALUES, **given, seed=1, checkpoint=path)
     assert not np.array_equal(other["test_loss_runs"], whole["test_loss_runs"])
 
 
 def test_a_checkpoint_that_is_damaged_or_foreign(tmp_path):
     path = tmp_path / "run.partial"
     given = {**FULL, "steps": 3}
-    whole = gm.simulate(PROBLEM, **given, checkpoint=path)
+    whole = gm.simulate(PROBLEM, VALUES, **given, checkpoint=path)
     path.write_bytes(path.read_bytes()[:-400])
-    assert np.array_equal(whole["Q_runs"], gm.simulate(PROBLEM, **given, checkpoint=path)["Q_runs"])
+    assert np.array_equal(whole["Q_runs"], gm.simulate(PROBLEM, VALUES, **given, checkpoint=path)["Q_runs"])
     path.write_text("mine")
     with pytest.raises(InputError, match="a file that gmsym did not write"):
-        gm.simulate(PROBLEM, **FULL, checkpoint=path)
+        gm.simulate(PROBLEM, VALUES, **FULL, checkpoint=path)
 
 
 def test_waiting_is_interrupted_at_once_and_passes_errors_on():
@@ -162,13 +167,21 @@ def test_what_nobody_waits_for_ends_where_it_reports_next():
 
 
 LONG = {
-    "surrogate": lambda: gm.surrogate(PROBLEM, n=4000, d=3000, steps=60, replicates=50, eta=0.5, momentum=0.5, **VALUES),
-    "finite_size": lambda: gm.finite_size(PROBLEM, alpha=1.5, steps=20, population=3000, eta=0.5, momentum=0.5, **VALUES),
-    "refinement": lambda: gm.refinement(PROBLEM, alpha=1.5, steps=4, eta=0.5, momentum=0.5, **VALUES),
-    "solve": lambda: gm.solve(PROBLEM, alpha=1.5, steps=2000, samples=16384, eta=0.5, momentum=0.5, **VALUES),
-    "spectrum": lambda: gm.simulate_spectrum(PROBLEM, alpha=1.5, d=3000, m=[1, -1], Q=1.5, eta=0.5, momentum=0.5, **VALUES),
-    "sweep": lambda: gm.spectrum_sweep(PROBLEM, over="alpha", values=range(1, 200), m=[1, -1], Q=1.5, eta=0.5, momentum=0.5, **VALUES),
-    "effective": lambda: gm.effective(ONLINE, time=1e6, step=0.5, tolerance=1e-10, **VALUES),
+    "surrogate": lambda: gm.solve(
+        gm.derive.surrogate(PROBLEM), {"eta": 0.5, "momentum": 0.5, **VALUES}, n=4000, d=3000, steps=60, replicates=50
+    ),
+    "finite_size": lambda: gm.solve(
+        gm.derive.finite_size(PROBLEM), {"alpha": 1.5, "eta": 0.5, "momentum": 0.5, **VALUES}, steps=20, population=3000
+    ),
+    "refinement": lambda: gm.solve(gm.derive.refinement(PROBLEM), {"alpha": 1.5, "eta": 0.5, "momentum": 0.5, **VALUES}, steps=4),
+    "solve": lambda: gm.solve(PROBLEM, {"alpha": 1.5, "eta": 0.5, "momentum": 0.5, **VALUES}, steps=2000, samples=16384),
+    "spectrum": lambda: gm.simulate(
+        gm.derive.spectrum(PROBLEM), {"alpha": 1.5, "eta": 0.5, "momentum": 0.5, **VALUES}, d=3000, m=[1, -1], Q=1.5
+    ),
+    "sweep": lambda: gm.solve(
+        gm.derive.spectrum(PROBLEM), {"eta": 0.5, "momentum": 0.5, **VALUES, "alpha": range(1, 200)}, m=[1, -1], Q=1.5
+    ),
+    "effective": lambda: gm.solve(ONLINE, {"eta": 0.5, **VALUES}, time=1e6, tolerance=1e-10),
 }
 
 

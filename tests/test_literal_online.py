@@ -11,7 +11,6 @@ import gmsym as gm
 from gmsym import derive, pipeline
 from gmsym.engine import sde as engine
 from gmsym.pipeline.effective import arrays
-from gmsym.problem.online import online
 from gmsym.runtime import nodes
 from tests.literal import Reading
 
@@ -20,6 +19,7 @@ COLUMNS = gm.Problem(
     gm.GaussianMixture(probabilities=[0.4, 0.6], labels=[1, -1], means_gram=MEANS, variance=[0.7, 1.3]),
     gm.Loss("columns", gm.parse("(h0 - y)**2/2 + (h0 + h1/2 - y)**2/4")),
     gm.optimizers.gd(),
+    sampling=gm.sampling.online(),
     norm2=[[1.1, 0.2], [0.2, 0.9]],
     overlap=[[0.3, 0.1], [-0.2, 0.4]],
 )
@@ -29,6 +29,7 @@ BLOCKS = gm.Problem(
     ),
     gm.Loss("taught", gm.parse("(h - t0 - y/2)**2/2")),
     gm.optimizers.gd(),
+    sampling=gm.sampling.online(),
     overlap=[0.3, -0.2],
     teacher=gm.Teacher([[1]], overlap=[0.3], means_overlap=[[0.4, -0.2]]),
 )
@@ -48,7 +49,7 @@ def differences(f, x):
 def test_the_law_of_the_fluctuation_is_the_one_displayed(problem):
     """Two fields, two clusters; one field, two blocks and a teacher: drift, volatility and all rates, to 1e-11."""
     system, step = derive.fluctuations(problem), 0.8
-    module, (numbers, start) = pipeline.load(system), arrays(online(problem, step, {"ridge": 0.1}))
+    module, (numbers, start) = pipeline.load(system), arrays(problem.at({"eta": step, "ridge": 0.1}))
     given = {
         "p": numbers.probabilities,
         "sigma2": np.asarray(numbers.sigma2).reshape(2, -1),

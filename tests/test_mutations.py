@@ -26,7 +26,7 @@ PROBIT_LIKE = gm.Loss("odd", sp.log(1 + (1 - y * h) ** 2))
 def _surrogate(problem, **values):
     def numbers(system):
         with eagerly():
-            found = gm.surrogate(system, n=20, d=10, steps=4, replicates=2, progress=False, **values)
+            found = gm.solve(system, values, n=20, d=10, steps=4, replicates=2, progress=False)
         return {name: found[name].values for name in ("m", "Q", "Q_k", "train_loss")}
 
     return Enrolled(f"surrogate, {problem.optimizer.name}", lambda: derive.surrogate(problem), numbers)
@@ -37,7 +37,7 @@ def _dmf(problem, response, **values):
 
     def numbers(system):
         module = pipeline.load(system)
-        given = jax.tree.map(jnp.asarray, pipeline.numbers(system.problem.at(**values), 1.5))
+        given = jax.tree.map(jnp.asarray, pipeline.numbers(system.problem.at({**values, "alpha": 1.5})))
         rank, g = 4 * module.FIELDS, None
         if system.response != "exact":
             g = jnp.asarray(whiten(sobol(64, rank, 1)))

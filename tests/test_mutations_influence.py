@@ -30,7 +30,7 @@ DATA = gm.GaussianMixture(
 )
 PROBLEM = gm.Problem(DATA, gm.losses.logistic(), gm.optimizers.heavy_ball(), overlap=[0.3, -0.2])
 RECURSION = derive.surrogate(PROBLEM)
-DESIGN = design_numbers(PROBLEM.at(eta=0.7, momentum=0.5, ridge=0.1), 20, 16)
+DESIGN = design_numbers(PROBLEM.at({"eta": 0.7, "momentum": 0.5, "ridge": 0.1}), 20, 16)
 STEPS = 4  # with fewer no state of the optimizer acts through the one after it
 SHAPES = {"m": (STEPS, 2, 1), "Q": (STEPS, 1, 1), "Q_k": (STEPS, 2, 1, 1), "train_loss": (STEPS,)}
 

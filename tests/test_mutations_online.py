@@ -9,7 +9,6 @@ from gmsym import derive, pipeline
 from gmsym.engine import sde
 from gmsym.engine.finite_dimension import at_dimension
 from gmsym.pipeline.effective import arrays
-from gmsym.problem.online import online
 from gmsym.runtime import nodes
 from gmsym.runtime.arguments import named
 from gmsym.runtime.ode import drift
@@ -22,11 +21,12 @@ TAUGHT = gm.Problem(  # two blocks, a teacher, a trained parameter, a schedule
     gm.GaussianMixture(variance=[[0.5, 1.5], [0.8, 1.2]], fractions=[0.25, 0.75], **DATA),
     gm.Loss("taught", gm.parse("(v0*h - t0 - y)**2/2")),
     gm.optimizers.gd(step=ETA / (1 + T)),
+    sampling=gm.sampling.online(),
     overlap=[0.3, -0.2],
     teacher=gm.Teacher([[1]], overlap=[0.3], means_overlap=[[0.4, -0.2]]),
     trained=gm.Trained({"v0": 0.8}, ridge=0.2),
 )
-STATE = arrays(online(TAUGHT, 0.8, {"ridge": 0.1}))
+STATE = arrays(TAUGHT.at({"eta": 0.8, "ridge": 0.1}))
 TIME = jnp.asarray(0.3)
 RNG = np.random.default_rng(0)
 SIZE = len(sde.flat(STATE[1]))

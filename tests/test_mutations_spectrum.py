@@ -29,7 +29,7 @@ def solved() -> Enrolled:
 
     def found(system):
         module = pipeline.load(system)
-        given = numbers(system, state_instance(problem, alpha, {}, None, None), alpha)
+        given = numbers(system, state_instance(problem, {"alpha": alpha}, None, None))
         nodes = law(module, given)
         s = transform(stieltjes(module), nodes, LINE, 0.5)
         far = np.array([-8.0, 25.0])

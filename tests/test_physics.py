@@ -11,15 +11,15 @@ import sympy as sp
 import gmsym as gm
 from gmsym import derive
 from gmsym.comparison import fit_order
-from gmsym.problem.parser import parse_loss
+from gmsym.files.parser import parse_loss
 from gmsym.symbols import fields, labels
 
 pytestmark = pytest.mark.slow
 
 
 def agreement(problem, *, n=3000, d=2000, steps=40, replicates=16, seed=0, **values):
-    theory = gm.solve(problem, alpha=n / d, steps=steps, **values)
-    runs = gm.simulate(problem, n=n, d=d, steps=steps, replicates=replicates, seed=seed, **values)
+    theory = gm.solve(problem, {"alpha": n / d, **values}, steps=steps)
+    runs = gm.simulate(problem, values, n=n, d=d, steps=steps, replicates=replicates, seed=seed)
     return gm.compare(theory, runs)
 
 
@@ -37,10 +37,8 @@ def test_block_covariances_that_differ_between_clusters():
     assert comparison.agrees(), str(comparison)
     # The same training against isotropic averages of the covariances, which the data must exclude.
     averaged = gm.GaussianMixture(probabilities=[0.5, 0.5], labels=[1, -1], means_gram=[[1.44, -0.8], [-0.8, 1.0]], variance=[1.05, 1.19])
-    wrong = gm.solve(
-        gm.Problem(averaged, gm.losses.logistic(), gm.optimizers.heavy_ball(), overlap=[0.1, -0.1]),
-        alpha=1.5, steps=40, eta=0.7, momentum=0.6, ridge=0.05,
-    )  # fmt: skip
+    problem = gm.Problem(averaged, gm.losses.logistic(), gm.optimizers.heavy_ball(), overlap=[0.1, -0.1])
+    wrong = gm.solve(problem, {"alpha": 1.5, "eta": 0.7, "momentum": 0.6, "ridge": 0.05}, steps=40)
     wrong.attrs["problem_signature"] = comparison.runs.attrs["problem_signature"]  # compared on purpose
     assert not gm.compare(wrong, comparison.runs).agrees()
 
@@ -91,7 +89,7 @@ def test_index_order_with_an_asymmetric_jacobian():
     m, Q = asymmetric_training(problem, np.array(mixing, dtype=float), n, d, steps, replicates, values)
     scores = {}
     for name, given in (("derived", system), ("transposed", transposed)):
-        theory = gm.solve(given, alpha=n / d, steps=steps, samples=2**14, **values)
+        theory = gm.solve(given, {"alpha": n / d, **values}, steps=steps, samples=2**14)
         z = []
         for runs, variable in ((m, "m"), (Q, "Q")):
             error = np.hypot(runs.std(0, ddof=1) / np.sqrt(replicates), theory[f"{variable}_error"].values)[1:]
@@ -106,7 +104,7 @@ def asymmetric_training(problem, mixing, n, d, steps, replicates, values):
     from gmsym.problem.design import design
     from gmsym.simulation.data import generate
 
-    plan = design(problem.at(**values), n, d)
+    plan = design(problem.at(values), n, d)
 
     def run(key):
         data = generate(plan, key)
@@ -129,11 +127,11 @@ def test_the_gap_shrinks_with_size():
     """Exact Gram matrices at d = 125, 500, 2000: single runs scatter around the theory like d^-1/2."""
     problem = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd())
     values = {"sigma": 1.0, "mu_norm": 1.2, "eta": 1.0, "ridge": 0.05}
-    theory = gm.solve(problem, alpha=1.5, steps=12, **values)
+    theory = gm.solve(problem, {"alpha": 1.5, **values}, steps=12)
     sizes = [125, 500, 2000]
     spread, bias = [], []
     for d in sizes:
-        runs = gm.simulate(problem, n=3 * d // 2, d=d, steps=12, replicates=24, seed=9, **values)
+        runs = gm.simulate(problem, values, n=3 * d // 2, d=d, steps=12, replicates=24, seed=9)
         spread.append(float(np.sqrt(((runs.m_runs - theory.m) ** 2).isel(time=-1).mean())))
         bias.append(float(abs(((runs.m - theory.m) / np.hypot(runs.m_error, theory.m_error)).isel(time=-1)).max()))
     slope = fit_order(sizes, spread).exponent

@@ -6,7 +6,7 @@ import sympy as sp
 
 import gmsym as gm
 from gmsym import derive
-from gmsym.comparison import fit_order
+from gmsym.comparison import fit_order, kolmogorov, outlier_table
 from tests.effective_logistic import trajectory
 
 pytestmark = pytest.mark.slow
@@ -34,14 +34,14 @@ def test_the_distance_of_distributions_falls_like_one_over_d():
     A single matrix is a few 1/d away, slightly more as d grows, because the mean of A over n samples fluctuates by n^{-1/2}.
     """
     system = derive.spectrum(binary())
-    theory = gm.spectrum(system, alpha=4.0, **UNIT)
+    theory = gm.solve(system, {"alpha": 4.0, **UNIT})
     sizes = {64: 160, 128: 80, 256: 40, 512: 16}
     together = []
     for d, replicates in sizes.items():
-        runs = gm.simulate_spectrum(system, alpha=4.0, d=d, replicates=replicates, vectors=False, **UNIT)
-        assert gm.kolmogorov(theory, runs).mean() * d < 6
+        runs = gm.simulate(system, {"alpha": 4.0, **UNIT}, d=d, replicates=replicates, vectors=False)
+        assert kolmogorov(theory, runs).mean() * d < 6
         flat = runs.stack(every=("replicate", "index")).drop_vars(("every", "replicate", "index"))
-        together.append(gm.kolmogorov(theory, flat.expand_dims("replicate").rename(every="index")).item())
+        together.append(kolmogorov(theory, flat.expand_dims("replicate").rename(every="index")).item())
     assert -1.15 < fit_order(list(sizes), together).exponent < -0.75
 
 
@@ -50,10 +50,10 @@ def test_outliers_of_a_two_layer_network_are_left_right_and_in_a_gap(matrix):
     """Indefinite Hessian at 60 samples a dimension: two bands; at d = 100, 200 and 400 all outliers within 4 standard errors."""
     system, alpha = derive.spectrum(xor(), matrix), 60.0
     values = {"v0": 1.0, "v1": -0.8, "b": 0.1}
-    theory = gm.spectrum(system, alpha=alpha, **values)
+    theory = gm.solve(system, {"alpha": alpha, **values})
     for d, replicates in ((100, 24), (200, 12), (400, 6)):
-        runs = gm.simulate_spectrum(system, alpha=alpha, d=d, replicates=replicates, seed=d, **values)
-        rows = gm.outlier_table(theory, runs)
+        runs = gm.simulate(system, {"alpha": alpha, **values}, d=d, replicates=replicates, seed=d)
+        rows = outlier_table(theory, runs)
         assert {row.side for row in rows} >= ({"left", "gap", "right"} if matrix == "hessian" else {"right"})
         strong = [row for row in rows if row.overlap > 0.3]
         assert all(abs(row.simulated - row.z) < 4.5 * row.standard_error + 2 / d * abs(row.z) for row in strong), rows
@@ -66,9 +66,9 @@ def test_the_overlap_along_one_pass_sgd_shows_the_transition():
     system = derive.spectrum(binary())
     for time, side in ((4.0, "right"), (16.0, "left")):
         state = {"m": states["m"].sel(time=time).values, "Q": states["Q"].sel(time=time).values}
-        theory = gm.spectrum(system, alpha=20.0, **state, **UNIT)
-        runs = gm.simulate_spectrum(system, alpha=20.0, d=400, replicates=8, **state, **UNIT)
-        (row,) = gm.outlier_table(theory, runs)
+        theory = gm.solve(system, {"alpha": 20.0, **UNIT}, **state)
+        runs = gm.simulate(system, {"alpha": 20.0, **UNIT}, d=400, replicates=8, **state)
+        (row,) = outlier_table(theory, runs)
         assert row.side == side and abs(row.scores[1]) < 4
         other = runs["overlap"].values[:, 0 if side == "right" else -1]
         assert other.mean() < 0.1  # no outlier on the other side

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 import gmsym as gm
 from gmsym import cli, derive, pipeline
 from gmsym.errors import InputError, UnprintableError
-from gmsym.problem import file as problem_file
+from gmsym.files import reader as problem_file
+from gmsym.pipeline import THEORIES
 from gmsym.problem import losses
 from gmsym.symbols import eta, g, h, symbol, theta, y
 
@@ -200,15 +201,12 @@ ENTRIES = {
     "teacher": lambda text: gm.Teacher([[text]]),
     "trained": lambda text: gm.Trained({text: 1.0}),
     "catalog": lambda text: losses.huber(text),
-    "value": lambda text: gm.Problem(gm.GaussianMixture.symmetric(), losses.squared(), gm.optimizers.gd()).at(**{text: 1.0}),
+    "value": lambda text: gm.Problem(gm.GaussianMixture.symmetric(), losses.squared(), gm.optimizers.gd()).at({text: 1.0}),
     "alphabet": lambda text: symbol(text),
     "sweep": lambda text: (
-        pipeline.spectrum_sweep(
-            gm.Problem(gm.GaussianMixture.symmetric(), losses.squared(), gm.optimizers.gd()),
-            over=text,
-            values=[1.0],
-            sigma=1.0,
-            mu_norm=1.0,
+        pipeline.solve(
+            derive.spectrum(gm.Problem(gm.GaussianMixture.symmetric(), losses.squared(), gm.optimizers.gd())),
+            {"sigma": 1.0, "mu_norm": 1.0, text: [1.0]},
         )
         if text not in ("alpha", "sigma", "mu_norm", "ridge", "eta")
         else None
@@ -221,9 +219,11 @@ ENTRIES = {
     "option --set": lambda text: _cli("codegen", "--theory", "surrogate", *_VALID, "--set", text),
     "option --theory": lambda text: _cli("derive", *_VALID, "--theory", text),
     "option --format": lambda text: _cli("derive", *_VALID, "--format", text),
-    "option --matrix": lambda text: None if text in ("hessian", "information") else _cli("spectrum", *_VALID, "--matrix", text),
-    "option --trained": lambda text: _cli("spectrum", *_VALID, "--trained", text),
-    "option --sweep": lambda text: _cli("spectrum", *_VALID, "--sweep", text),
+    "setting of a table": lambda text: problem_file.from_options("squared", "gd", {f"loss.{text}": 1.0, f"{text}.eta": 1.0}),
+    "option --theory to solve": lambda text: None if text in THEORIES else _cli("solve", *_VALID, "--theory", text),
+    "title": lambda text: problem_file.loads(f'[loss]\nexpression = "h**2"\ntitle = {_q(text)}\n'),
+    "declared": lambda text: problem_file.loads(f'[loss]\nexpression = "h**2"\n[values]\ndeclared = [{_q(text)}]\n'),
+    "positive": lambda text: problem_file.loads(f'[loss]\nexpression = "h**2"\npositive = {{ {_q(text)} = {_q(text)} }}\n'),
     "verb": lambda text: _cli(text),
     "option": lambda text: _cli("derive", text),
 }
@@ -235,11 +235,14 @@ for _table, _key in (
     *(("teacher", key) for key in ("gram", "overlap")),
     *(("trained", key) for key in ("initial", "step")),
     *(("run", key) for key in ("alpha", "steps", "samples", "time")),
+    *(("sampling", key) for key in ("kind",)),
+    *(("values", key) for key in ("eta",)),
+    *(("spectrum", key) for key in ("matrix", "block", "trained", "at")),
     *(("simulation", key) for key in ("d", "replicates")),
 ):
     ENTRIES[f"[{_table}] {_key}"] = lambda text, table=_table, key=_key: _toml(table, f"{key} = {_q(text)}")
     ENTRIES[f"[{_table}] {_key}, list"] = lambda text, table=_table, key=_key: _toml(table, f"{key} = [{_q(text)}]")
-for _table in ("loss", "optimizer", "mixture", "initial", "teacher", "trained", "run", "simulation"):
+for _table in ("loss", "optimizer", "mixture", "sampling", "initial", "teacher", "trained", "values", "run", "simulation", "spectrum"):
     ENTRIES[f"[{_table}] key"] = lambda text, table=_table: _toml(table, f"{_q(text)} = 1")
     ENTRIES[f"[{_table}] raw"] = lambda text, table=_table: _toml(table, text)
 ENTRIES["table"] = lambda text: problem_file.loads(f"[{_q(text)}]\na = 1\n")

@@ -10,8 +10,8 @@ import sympy as sp
 import gmsym as gm
 from gmsym import generated, printer, runtime
 from gmsym.errors import InputError
+from gmsym.files import reader as problem_file
 from gmsym.printer._table import FUNCTIONS
-from gmsym.problem import file as problem_file
 from gmsym.problem import losses
 from gmsym.symbols import eta, g, h, theta, y
 

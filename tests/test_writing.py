@@ -17,7 +17,7 @@ import xarray as xr
 
 from gmsym import pipeline, writing
 from gmsym.errors import ComputationError, InputError
-from gmsym.problem.file import from_options
+from gmsym.files.reader import from_options
 
 
 def dataset(value, size=20_000):

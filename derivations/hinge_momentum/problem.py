@@ -7,7 +7,6 @@ PROBLEM = Problem(
     loss=losses.hinge(),
     optimizer=optimizers.heavy_ball(),
 )
-VALUES = {"sigma": 1.0, "mu_norm": 1.2, "eta": 0.4, "momentum": 0.5, "ridge": 0.05}
-ALPHA = 1.5
+VALUES = {"alpha": 1.5, "sigma": 1.0, "mu_norm": 1.2, "eta": 0.4, "momentum": 0.5, "ridge": 0.05}
 STEPS = 40
 SIMULATION = {"n": 3000, "d": 2000, "replicates": 16, "seed": 4}

@@ -17,7 +17,6 @@ PROBLEM = Problem(
     optimizer=optimizers.gd(),
     overlap=[sp.Rational(1, 10), -sp.Rational(1, 10)],
 )
-VALUES = {"mu_norm": 1.2, "eta": 1.0, "ridge": 0.05}
-ALPHA = 1.5
+VALUES = {"alpha": 1.5, "mu_norm": 1.2, "eta": 1.0, "ridge": 0.05}
 STEPS = 80
 SIMULATION = {"n": 3000, "d": 2000, "replicates": 16, "seed": 1}

@@ -2,7 +2,7 @@
 
 import sympy as sp
 
-from gmsym import GaussianMixture, Problem, losses, optimizers, symbols
+from gmsym import GaussianMixture, Problem, losses, optimizers, sampling, symbols
 
 _rho = symbols.mu_norm**2
 
@@ -15,10 +15,10 @@ PROBLEM = Problem(
     ),
     loss=losses.logistic(),
     optimizer=optimizers.gd(),
+    sampling=sampling.online(),
     overlap=[sp.Rational(1, 10), -sp.Rational(1, 10)],
 )
-VALUES = {"mu_norm": 1.2, "ridge": 0.05}
+VALUES = {"eta": 1.5, "mu_norm": 1.2, "ridge": 0.05}
 THEORY = "effective"
 TIME = 8.0
-STEP = 1.5
 SIMULATION = {"d": 1000, "replicates": 32, "seed": 1}

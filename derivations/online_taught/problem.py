@@ -2,7 +2,7 @@
 
 import sympy as sp
 
-from gmsym import GaussianMixture, Loss, Problem, Teacher, optimizers, parse
+from gmsym import GaussianMixture, Loss, Problem, Teacher, optimizers, parse, sampling
 
 _half, _tenth = sp.Rational(1, 2), sp.Rational(1, 10)
 
@@ -15,11 +15,11 @@ PROBLEM = Problem(
     ),
     loss=Loss("taught", parse("log(1 + exp(-sign(t0)*h))"), target=parse("t0")),
     optimizer=optimizers.gd(),
+    sampling=sampling.online(),
     overlap=[0, _tenth],
     teacher=Teacher(gram=[[1]], overlap=[_tenth], means_overlap=[[0, _half]]),
 )
-VALUES = {"ridge": 0.02}
+VALUES = {"eta": 1.0, "ridge": 0.02}
 THEORY = "effective"
 TIME = 6.0
-STEP = 1.0
 SIMULATION = {"d": 1000, "replicates": 32, "seed": 1}

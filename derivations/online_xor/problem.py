@@ -2,7 +2,7 @@
 
 import sympy as sp
 
-from gmsym import GaussianMixture, Loss, Problem, Trained, optimizers, parse
+from gmsym import GaussianMixture, Loss, Problem, Trained, optimizers, parse, sampling
 
 _half = sp.Rational(1, 2)
 _network = parse("v0*erf(h0/sqrt(2)) + v1*erf(h1/sqrt(2)) + bias")
@@ -16,12 +16,12 @@ PROBLEM = Problem(
     ),
     loss=Loss("xor", (_network - parse("y")) ** 2 / 2, readout=_network),
     optimizer=optimizers.gd(),
+    sampling=sampling.online(),
     norm2=[[_half, 0], [0, sp.Rational(2, 5)]],
     overlap=[[0.3, -0.3, 0.05, -0.05], [-0.1, 0.1, 0.35, -0.35]],
     trained=Trained({"v0": 0.5, "v1": -0.4, "bias": 0.1}),
 )
-VALUES = {}
+VALUES = {"eta": 0.5}
 THEORY = "effective"
 TIME = 8.0
-STEP = 0.5
 SIMULATION = {"d": 1000, "replicates": 32, "seed": 1}

@@ -15,7 +15,6 @@ PROBLEM = Problem(
     optimizer=optimizers.gd(),
     norm2=sp.Rational(1, 2),
 )
-VALUES = {"eta": 1.0, "ridge": 0.02}
-ALPHA = 1.5
+VALUES = {"alpha": 1.5, "eta": 1.0, "ridge": 0.02}
 STEPS = 40
 SIMULATION = {"n": 3000, "d": 2000, "replicates": 16, "seed": 3}

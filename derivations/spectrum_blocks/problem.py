@@ -17,6 +17,5 @@ PROBLEM = Problem(
 )
 THEORY = "spectrum"
 MATRICES = ("hessian", "information")
-VALUES = {}
-ALPHA = 4.0
+VALUES = {"alpha": 4.0}
 SIMULATION = {"d": 400, "replicates": 12, "seed": 4}

@@ -11,6 +11,5 @@ PROBLEM = Problem(
 )
 THEORY = "spectrum"
 MATRICES = ("hessian", "information")
-VALUES = {"sigma": 1.0, "mu_norm": 1.0}
-ALPHA = 4.0
+VALUES = {"alpha": 4.0, "sigma": 1.0, "mu_norm": 1.0}
 SIMULATION = {"d": 500, "replicates": 10, "seed": 4}

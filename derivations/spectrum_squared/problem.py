@@ -9,6 +9,5 @@ PROBLEM = Problem(
 )
 THEORY = "spectrum"
 MATRICES = ("hessian",)
-VALUES = {"sigma": 0.8, "mu_norm": 1.2}
-ALPHA = 2.5
+VALUES = {"alpha": 2.5, "sigma": 0.8, "mu_norm": 1.2}
 SIMULATION = {"d": 500, "replicates": 10, "seed": 4}

@@ -11,6 +11,5 @@ PROBLEM = Problem(
 )
 THEORY = "spectrum"
 MATRICES = ("hessian", "information")
-VALUES = {}
-ALPHA = 10.0
+VALUES = {"alpha": 10.0}
 SIMULATION = {"d": 400, "replicates": 12, "seed": 4}

@@ -8,7 +8,6 @@ PROBLEM = Problem(
     optimizer=optimizers.gd(),
     norm2=0,
 )
-VALUES = {"eta": 0.4, "ridge": 0.0}
-ALPHA = 1.5
+VALUES = {"alpha": 1.5, "eta": 0.4, "ridge": 0.0}
 STEPS = 60
 SIMULATION = {"n": 3000, "d": 2000, "replicates": 16, "seed": 2}

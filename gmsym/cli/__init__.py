@@ -8,16 +8,13 @@ to stderr, so that `--json -` can be piped. What needs JAX, xarray or matplotlib
 import sys
 from typing import NoReturn
 
-from gmsym.cli import cases as cases
-from gmsym.cli import dmf as dmf
-from gmsym.cli import effective as effective
-from gmsym.cli import finite_size as finite_size
-from gmsym.cli import notebook as notebook
-from gmsym.cli import spectrum as spectrum
+from gmsym.cli import theory as theory  # isort: skip  in the order of --help
+from gmsym.cli import notebook as notebook  # isort: skip
+from gmsym.cli import cases as cases  # isort: skip
 from gmsym.cli._app import app
 from gmsym.cli._signals import Stopped, leave, stopping
 from gmsym.errors import ComputationError, InputError, UnprintableError
-from gmsym.problem.parser import ParseError
+from gmsym.files.parser import ParseError
 
 _LONGEST = 2000  # characters of a message
 

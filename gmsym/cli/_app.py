@@ -17,7 +17,15 @@ SetOption = Annotated[
 JsonOption = Annotated[str | None, typer.Option("--json", metavar="PATH", help="Write JSON to a file, or to stdout with -.")]
 DatasetOption = Annotated[Path | None, typer.Option("--output", metavar="FILE.nc", help="Keep the whole trajectory, as netCDF.")]
 TextOption = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write to a file instead of stdout.")]
-FigureOption = Annotated[Path | None, typer.Option("--figure", metavar="FILE", help="Draw theory and simulation: .png, .svg or .pdf.")]
+FigureOption = Annotated[Path | None, typer.Option("--figure", metavar="FILE", help="Draw the result: .png, .svg or .pdf.")]
+TheoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--theory",
+        metavar="NAME",
+        help="dmf, surrogate, finite-size, refinement, effective, fluctuations, spectrum; to read: gradient-flow, gordon, influence.",
+    ),
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite files that gmsym did not write.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No table and no progress bar.")]
 

@@ -9,8 +9,8 @@ from typing import Any, get_type_hints
 from gmsym import writing
 from gmsym.cli._app import FileArgument, LossOption, OptimizerOption, SetOption, app
 from gmsym.errors import InputError
-from gmsym.problem import file as problem_file
-from gmsym.problem.file import ProblemFile
+from gmsym.files import reader as problem_file
+from gmsym.files.reader import ProblemFile
 
 
 def read(file: Path | None, loss: str | None, optimizer: str | None, settings: list[str] | None) -> ProblemFile:

@@ -7,7 +7,18 @@ from typing import Any
 from gmsym import generated
 from gmsym.codegen import causal_kernels, influence, ode, recursion, sde, spectral
 from gmsym.errors import InputError
-from gmsym.system import AbstractSystem, CausalKernels, Influence, IntegroDifferential, Ode, Recursion, Sde, Spectral
+from gmsym.system import (
+    AbstractSystem,
+    CausalKernels,
+    FiniteSize,
+    Influence,
+    IntegroDifferential,
+    Ode,
+    Recursion,
+    Refinement,
+    Sde,
+    Spectral,
+)
 
 
 def source(system: AbstractSystem) -> str:
@@ -65,3 +76,9 @@ def _(system: IntegroDifferential) -> str:
         f"{system.name}: a gradient flow in continuous time has no module of its own; "
         "solve the DMF of gmsym.optimizers.adams_bashforth(order) with a small step, which integrates it to that order"
     )
+
+
+@_text.register
+def _(system: FiniteSize | Refinement) -> str:
+    parts = ", ".join(f"system.parts[{name!r}]" for name in system.parts)
+    raise InputError(f"{system.name}: its parts have modules, each of its own: {parts}")

@@ -1,17 +1,17 @@
 """A theory against a simulation of the same problem: the gap, its standard error, how many of them it is, and the verdict."""
 
-import html
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pkgutil import resolve_name
-from typing import Any, NamedTuple, final
+from typing import Any, NamedTuple, NoReturn, final
 
 import numpy as np
 import xarray as xr
 from scipy.special import ndtri, stdtr
 
+from gmsym.comparison._tables import as_html, as_text
 from gmsym.comparison.entries import entries
 from gmsym.errors import InputError
 from gmsym.schema import VARIABLES
@@ -130,22 +130,14 @@ class Comparison:
         )
 
     def __repr__(self) -> str:
-        cells = self._cells()
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells]
-        return "\n".join([self._title(), *lines, self._summary()])
+        return as_text(self._title(), self._cells(), self._summary())
 
     def _repr_html_(self) -> str:
-        head, *body = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in self._cells())
-        rows = "".join(f"<tr>{row}</tr>" for row in body)
-        return (
-            f"<p>{html.escape(self._title())}</p><table><thead><tr>{head.replace('td>', 'th>')}</tr></thead><tbody>{rows}</tbody></table>"
-            f"<p>{html.escape(self._summary())}</p>"
-        )
+        return as_html(self._title(), self._cells(), self._summary())
 
 
-def compare(theory: xr.Dataset, runs: xr.Dataset, *, times: Sequence[float] | None = None) -> Comparison:
-    """Compare a theory with a simulation of the same problem.
+def compare_trajectories(theory: xr.Dataset, runs: xr.Dataset, *, times: Sequence[float] | None = None) -> Comparison:
+    """Order parameters of a theory against those of a simulation of the same problem.
 
     Args:
         theory: a result of kind "theory".
@@ -157,11 +149,8 @@ def compare(theory: xr.Dataset, runs: xr.Dataset, *, times: Sequence[float] | No
         InputError: the two are not about the same problem, parameters and n/d (n is a rounded number: within 1/n), share no time, or
             have no standard errors.
     """
-    for name, dataset, kind in (("theory", theory, "theory"), ("runs", runs, "simulation")):
-        found = dataset.attrs.get("kind") if isinstance(dataset, xr.Dataset) else type(dataset).__name__
-        if found != kind:
-            raise InputError(f"{name} is of kind {found!r}; a result of kind {kind!r} is needed: compare(theory, runs)")
-    _check_same_problem(theory, runs)
+    check_same_problem(theory, runs)
+    _check_same_axes(theory, runs)
     theory, runs = xr.align(
         theory, runs, join="inner", exclude=("cluster", "block", "field", "field_b", "teacher", "parameter", "replicate")
     )
@@ -178,14 +167,14 @@ def compare(theory: xr.Dataset, runs: xr.Dataset, *, times: Sequence[float] | No
             error[name] = np.hypot(*errors)
             scale = max(1.0, float(abs(theory[name]).max()), float(abs(runs[name]).max()))
             z[name] = xr.apply_ufunc(
-                _score, gap[name], *errors, kwargs={"freedom": freedom, "rounding": ROUNDING * scale, "allowed": rounding * scale}
+                score, gap[name], *errors, kwargs={"freedom": freedom, "rounding": ROUNDING * scale, "allowed": rounding * scale}
             )
     result = xr.Dataset(gap)
-    checked = _default_times(result["time"].values) if times is None else _checked_times(times, result)
+    checked = default_times(result["time"].values) if times is None else _checked_times(times, result)
     return Comparison(theory, runs, result, xr.Dataset(error), xr.Dataset(z), checked)
 
 
-def _score(
+def score(
     gap: np.ndarray, theory_error: np.ndarray, runs_error: np.ndarray, *, freedom: tuple[float, float], rounding: float, allowed: float
 ) -> np.ndarray:
     """gap / standard error on the normal scale, of the shape of `gap`; see `Comparison`."""
@@ -225,33 +214,42 @@ def _freedom(argument: str, dataset: xr.Dataset, count: str) -> float:
     return float(repetitions) - 1
 
 
-def _check_same_problem(theory: xr.Dataset, runs: xr.Dataset) -> None:
-    def refuse(what: str, ours: Any, theirs: Any) -> None:
-        raise InputError(f"theory and runs differ in {what}: {ours!r} and {theirs!r}; compare results of the same problem")
-
+def check_same_problem(theory: xr.Dataset, runs: xr.Dataset) -> None:
+    """Raises InputError unless two results are about one problem, in the same numbers."""
     about, of = theory.attrs, runs.attrs
+    if "over" in about:
+        raise InputError(f"theory is over values of {about['over']}; solve at the one that the runs have")
     for name in ("problem", "problem_signature"):
         if about.get(name) != of.get(name):
-            refuse(name, about.get(name), of.get(name))
+            _refuse(name, about.get(name), of.get(name))
     ours, theirs = json.loads(about["parameters"]), json.loads(of["parameters"])
     for name in sorted(ours.keys() | theirs.keys()):
         if not _same_number(ours.get(name), theirs.get(name)):
-            refuse(f"the parameter {name!r}", ours.get(name), theirs.get(name))
+            _refuse(f"the parameter {name!r}", ours.get(name), theirs.get(name))
     if "step" in about or "step" in of:
         if not _same_number(about.get("step"), of.get("step")):
-            refuse("the step of online SGD", about.get("step"), of.get("step"))
+            _refuse("the step of online SGD", about.get("step"), of.get("step"))
     elif abs(about["alpha"] - of["alpha"]) > about["alpha"] / of["n"]:
-        refuse("alpha", about["alpha"], of["alpha"])
+        _refuse("alpha", about["alpha"], of["alpha"])
+
+
+def _check_same_axes(theory: xr.Dataset, runs: xr.Dataset) -> None:
     for dimension in ("cluster", "block", "field", "teacher", "parameter"):
-        if theory.sizes.get(dimension) != runs.sizes.get(dimension):
-            refuse(f"the size of {dimension!r}", theory.sizes.get(dimension), runs.sizes.get(dimension))
+        ours, theirs = theory.sizes.get(dimension), runs.sizes.get(dimension)
+        if ours != theirs:
+            _refuse(f"the size of {dimension!r}", ours, theirs)
+
+
+def _refuse(what: str, ours: Any, theirs: Any) -> NoReturn:
+    raise InputError(f"theory and runs differ in {what}: {ours!r} and {theirs!r}; compare results of the same problem")
 
 
 def _same_number(a: float | None, b: float | None) -> bool:
     return a is not None and b is not None and math.isclose(a, b, rel_tol=1e-12)
 
 
-def _default_times(common: np.ndarray) -> tuple[float, ...]:
+def default_times(common: np.ndarray) -> tuple[float, ...]:
+    """The first of common times and five up to the last, equally spaced on a logarithmic scale."""
     positions = np.geomspace(1, max(1, len(common) - 1), 5).round().astype(int)
     return tuple(common[p].item() for p in sorted({0, *positions.tolist()}) if p < len(common))
 

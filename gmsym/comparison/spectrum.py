@@ -1,13 +1,19 @@
 """A spectrum of the limit against eigenvalues at finite size: distance of distributions, outliers matched by rank on each side."""
 
+import json
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, final
 
 import numpy as np
 import xarray as xr
 
+from gmsym.comparison._tables import as_html, as_text
+from gmsym.comparison.compare import check_same_problem
 from gmsym.errors import InputError
 
+_ALLOWED = 4.0  # standard errors by which an outlier may be off
+_RIGID = 30.0  # distance times d that is allowed; of the catalog it is 2 to 10 whatever d is, of a wrong law it grows like d
 _ZERO = 1e-9  # eigenvalues that small, relative to the largest, are those of the atom at 0
 
 
@@ -33,12 +39,92 @@ def _score(gap: float, error: float) -> float:
     return gap / error if error else math.copysign(math.inf, gap) if gap else 0.0
 
 
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class SpectrumComparison:
+    """A spectrum of the limit beside eigenvalues of generated matrices.
+
+    Attributes:
+        distances: largest difference of the distribution functions, one a replicate; None for extreme eigenvalues only.
+        outliers: each outlier with its counterpart; the theory is a limit, so that a shift of order 1/d of its own size, `1/d` of the
+            value, counts as a standard error.
+        d: dimension of the matrices.
+    """
+
+    distances: np.ndarray | None
+    outliers: list[OutlierRow]
+    d: int
+    title: str
+
+    def table(self) -> list[OutlierRow]:
+        """The outliers."""
+        return self.outliers
+
+    @property
+    def scores(self) -> list[float]:
+        """Score of the location and of the overlap of each outlier, with the shift of order 1/d allowed for."""
+        found = []
+        for row in self.outliers:
+            found.append(_score(row.simulated - row.z, math.hypot(row.standard_error, row.z / self.d)))
+            if not math.isnan(row.simulated_overlap):
+                found.append(_score(row.simulated_overlap - row.overlap, math.hypot(row.overlap_standard_error, 1 / self.d)))
+        return found
+
+    @property
+    def max_abs_z(self) -> float:
+        """The largest score, 0 without outliers."""
+        return max((abs(z) for z in self.scores), default=0.0)
+
+    def agrees(self) -> bool:
+        """Whether every outlier is within four standard errors, and the mean distance times d within 30."""
+        near = self.distances is None or float(self.distances.mean()) * self.d <= _RIGID
+        return near and bool(self.max_abs_z <= _ALLOWED)  # False where an outlier has no counterpart
+
+    def cells(self) -> list[list[str]]:
+        """The table as text, its head first."""
+        lines = [["outlier", "z", "simulated", "error", "overlap", "simulated", "error", "score", "score of overlap"]]
+        for row in self.outliers:
+            numbers = (row.z, row.simulated, row.standard_error, row.overlap, row.simulated_overlap, row.overlap_standard_error)
+            lines.append([row.side, *(f"{x:.5f}" for x in numbers), *(f"{x:.1f}" for x in row.scores)])
+        return lines
+
+    def summary(self) -> str:
+        """The verdict in words."""
+        apart = "" if self.distances is None else f"distance times d = {float(self.distances.mean()) * self.d:.2f}, allowed {_RIGID:g}; "
+        return f"{apart}max |z| = {self.max_abs_z:.2f}, allowed {_ALLOWED:g}: they {'agree' if self.agrees() else 'DISAGREE'}"
+
+    def __repr__(self) -> str:
+        return as_text(self.title, self.cells(), self.summary())
+
+    def _repr_html_(self) -> str:
+        return as_html(self.title, self.cells(), self.summary())
+
+
+def compare_spectra(theory: xr.Dataset, runs: xr.Dataset) -> SpectrumComparison:
+    """A spectrum against the eigenvalues of generated matrices of the same problem, at the same state.
+
+    Raises:
+        InputError: results of different problems, states or matrices; fewer than two replicates; a spectrum on a given grid.
+    """
+    check_same_problem(theory, runs)
+    for name in ("matrix", "block"):
+        if theory.attrs.get(name) != runs.attrs.get(name):
+            raise InputError(f"theory and runs differ in {name}: {theory.attrs.get(name)!r} and {runs.attrs.get(name)!r}")
+    ours, theirs = (json.loads(x.attrs["state"]) for x in (theory, runs))
+    if ours.keys() != theirs.keys() or not all(np.allclose(ours[name], theirs[name], rtol=1e-9, atol=1e-12) for name in ours):
+        raise InputError("theory and runs are at different states; give both the same m and Q")
+    distances = None if "extreme" in runs.attrs else kolmogorov(theory, runs)
+    about = runs.attrs
+    title = f"{about['problem']}, {about['matrix']}, n = {about['n']}, d = {about['d']}, {about['replicates']} replicates"
+    return SpectrumComparison(distances, outlier_table(theory, runs), int(about["d"]), title)
+
+
 def kolmogorov(theory: xr.Dataset, runs: xr.Dataset) -> np.ndarray:
     """Largest difference of the distribution functions of eigenvalues, one a replicate; it falls like 1/d.
 
     Args:
-        theory: a result of `gmsym.spectrum` on its own points.
-        runs: all eigenvalues, of `gmsym.simulate_spectrum`.
+        theory: a result of `gmsym.solve` for a spectrum on its own points.
+        runs: all eigenvalues, of `gmsym.simulate` for the spectrum.
 
     Raises:
         InputError: a spectrum on a given grid, or extreme eigenvalues only.

@@ -66,7 +66,7 @@ def effective(problem: Problem) -> Ode:
     The optimizer is gradient descent, with a schedule if its step is an expression of t, here the time steps * c/d.
 
     Raises:
-        InputError: `problem` is not a Problem; its optimizer is not gradient descent.
+        InputError: `problem` is not a Problem that samples online; its optimizer is not gradient descent.
     """
     if not isinstance(problem, Problem):
         raise InputError(f"problem = {problem!r}: a gmsym Problem is needed")
@@ -129,16 +129,10 @@ def rate_of(problem: Problem) -> sp.Expr:
     """rho(t) of an optimizer theta - c rho(t) g, where eta stands for c.
 
     Raises:
-        InputError: another optimizer.
+        InputError: another optimizer, or full batches.
     """
-    optimizer = problem.optimizer
-    row = optimizer.jacobian
-    if optimizer.state or not optimizer.is_linear or sp.simplify(row[0, 0] - 1) != 0:
-        raise InputError(
-            f"optimizer {optimizer.name!r}: online SGD is available for gradient descent, theta - step*g, where step may be a "
-            "schedule; ridge is a parameter of the problem"
-        )
-    return sp.simplify(-row[0, 1] / symbols.eta)
+    problem.check_online("derive.effective")
+    return sp.simplify(-problem.optimizer.jacobian[0, 1] / symbols.eta)
 
 
 def increment_equations(problem: Problem, schedule: sp.Expr) -> tuple[Equations, Equations]:

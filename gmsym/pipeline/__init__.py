@@ -3,35 +3,38 @@
     problem -> derive.dmf -> system -> source -> load -> engine -> Dataset
     problem ------------------------> simulation ------> Dataset
 
-Every intermediate object is kept: a system knows its problem and writes its source, a result knows how it was made. One file a theory:
-`dmf`, `finite` (size), `effective` (online SGD), `spectrum`, with `spectrum_along` a trajectory and `spectrum_sweep` over a parameter;
-`training` for the simulation, `cases` for the folders of derivations/, `notebook` for a notebook of a problem.
+Every intermediate object is kept: a system knows its problem, a result says how it was made. `theories` has a row a theory, `_verbs` finds
+what solves or simulates by kind; one file a theory: `dmf`, `finite` (size), `effective` (online SGD), `spectrum`, with `spectrum_along` a
+trajectory and `spectrum_sweep` over a parameter; `training` for the simulations, `cases` for the folders of derivations/, `notebook` for a
+notebook of a problem.
 """
 
 from gmsym.comparison import compare as compare
+from gmsym.pipeline import spectrum_along as _spectrum_along  # noqa: F401  registers what solves a spectrum
+from gmsym.pipeline import spectrum_sweep as _spectrum_sweep  # noqa: F401  and over values
+from gmsym.pipeline._provenance import problem_of as problem_of
 from gmsym.pipeline._stages import load as load
-from gmsym.pipeline.cases import THEORIES as THEORIES
+from gmsym.pipeline._verbs import option_names as option_names
+from gmsym.pipeline._verbs import options as options
+from gmsym.pipeline._verbs import simulate as simulate
+from gmsym.pipeline._verbs import solve as solve
 from gmsym.pipeline.cases import build as build
 from gmsym.pipeline.cases import derive_case as derive_case
 from gmsym.pipeline.cases import load_case as load_case
 from gmsym.pipeline.demo import demo as demo
-from gmsym.pipeline.dmf import kernels as kernels
 from gmsym.pipeline.dmf import numbers as numbers
-from gmsym.pipeline.dmf import solve as solve
 from gmsym.pipeline.effective import crossing_time as crossing_time
-from gmsym.pipeline.effective import effective as effective
-from gmsym.pipeline.effective import fluctuations as fluctuations
-from gmsym.pipeline.effective import simulate_online as simulate_online
 from gmsym.pipeline.effective import tune as tune
 from gmsym.pipeline.finite import at_size as at_size
-from gmsym.pipeline.finite import finite_size as finite_size
-from gmsym.pipeline.finite import refinement as refinement
-from gmsym.pipeline.finite import surrogate as surrogate
 from gmsym.pipeline.notebook import notebook as notebook
-from gmsym.pipeline.spectrum import simulate_spectrum as simulate_spectrum
-from gmsym.pipeline.spectrum import spectrum as spectrum
-from gmsym.pipeline.spectrum import spectrum_record as spectrum_record
-from gmsym.pipeline.spectrum_along import spectrum_along as spectrum_along
-from gmsym.pipeline.spectrum_path import path_record as path_record
-from gmsym.pipeline.spectrum_sweep import spectrum_sweep as spectrum_sweep
-from gmsym.pipeline.training import simulate as simulate
+from gmsym.pipeline.records import comparison_record as comparison_record
+from gmsym.pipeline.records import record as record
+from gmsym.pipeline.tables import comparison_table as comparison_table
+from gmsym.pipeline.tables import table as table
+from gmsym.pipeline.tasks import compare_file as compare_file
+from gmsym.pipeline.tasks import derive_file as derive_file
+from gmsym.pipeline.tasks import simulate_file as simulate_file
+from gmsym.pipeline.tasks import solve_file as solve_file
+from gmsym.pipeline.theories import THEORIES as THEORIES
+from gmsym.pipeline.theories import Theory as Theory
+from gmsym.pipeline.training import counted as counted

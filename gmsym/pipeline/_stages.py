@@ -1,4 +1,4 @@
-"""What every pipeline shares: the problem in numbers, loading of generated text, names, progress."""
+"""What every pipeline shares: loading of generated text, names, words and progress."""
 
 import logging
 import sys
@@ -6,12 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from types import ModuleType
-from typing import Any
 
-from gmsym import symbols
 from gmsym.codegen import source
-from gmsym.errors import check_positive
-from gmsym.problem import Instance, Problem
+from gmsym.runtime import check_double
+from gmsym.runtime import load as load_text
 from gmsym.system import AbstractSystem
 
 DEVIATION = "_deviation"  # suffix of the standard deviation of one run
@@ -22,28 +20,12 @@ def deviation_labels(about: dict[str, str]) -> dict[str, str]:
     return {"long_name": f"standard deviation of the {about['long_name']}", "latex": rf"\mathrm{{sd}}({about['latex']})"}
 
 
-def check_alpha(alpha: Any) -> float:
-    """n/d as a positive number, or InputError."""
-    return check_positive("alpha", alpha, "samples per dimension, a positive number, are needed")
-
-
-def instance_at(problem: Problem, alpha: float, parameters: dict[str, float]) -> Instance:
-    """The problem in numbers; where its expressions hold `alpha`, that is samples per dimension."""
-    return problem.at(**parameters, **({"alpha": alpha} if symbols.alpha in problem.parameters else {}))
-
-
-def problem_name(problem: Problem) -> str:
-    """Loss and optimizer, as results and titles name a problem."""
-    return f"{problem.loss.name} / {problem.optimizer.name}"
-
-
 def load(system: AbstractSystem) -> ModuleType:
     """The generated module of a system; the same object for the same source, so that compiled functions are reused.
 
     Raises:
         InputError: JAX computes in single precision.
     """
-    from gmsym.runtime import check_double
 
     check_double()
     return _load(source(system))
@@ -51,7 +33,6 @@ def load(system: AbstractSystem) -> ModuleType:
 
 @lru_cache(maxsize=64)
 def _load(text: str) -> ModuleType:
-    from gmsym.runtime import load as load_text
 
     return load_text(text, "gmsym_generated")
 

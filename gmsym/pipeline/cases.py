@@ -10,10 +10,9 @@ import sympy as sp
 from gmsym import derive, writing
 from gmsym.codegen import signature, source
 from gmsym.errors import InputError
+from gmsym.pipeline.theories import THEORIES
 from gmsym.problem import Problem
 from gmsym.system import AbstractSystem
-
-THEORIES = {"dmf": derive.dmf, "surrogate": derive.surrogate, "effective": derive.effective, "spectrum": derive.spectrum}
 
 
 def load_case(folder: Path) -> ModuleType:
@@ -45,7 +44,7 @@ def derive_case(case: ModuleType) -> dict[str, AbstractSystem]:
         raise InputError(f"THEORY = {theory!r}: allowed are {', '.join(THEORIES)}")
     if theory == "spectrum":
         return {matrix: derive.spectrum(case.PROBLEM, matrix) for matrix in case.MATRICES}
-    return {theory: THEORIES[theory](case.PROBLEM)}
+    return {theory: THEORIES[theory].derive(case.PROBLEM)}
 
 
 def build(folder: Path, force: bool = False) -> list[Path]:

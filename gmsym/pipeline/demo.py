@@ -7,8 +7,8 @@ from pathlib import Path
 from gmsym import derive, writing
 from gmsym.codegen import source
 from gmsym.comparison import Comparison, Row, compare
-from gmsym.pipeline.dmf import solve
-from gmsym.pipeline.training import simulate
+from gmsym.pipeline._verbs import simulate, solve
+from gmsym.plotting import overlay
 from gmsym.problem import GaussianMixture, Problem, losses, optimizers
 
 
@@ -25,13 +25,12 @@ def demo(directory: Path, progress: bool | None = None, force: bool = False) -> 
     module, table, picture = (directory / f"gmsym_demo{end}" for end in ("_logistic.py", ".csv", ".png"))
     for path in (module, table, picture):
         writing.check("--output", path, force=force)
-    from gmsym.plotting import overlay
 
     problem = Problem(GaussianMixture.symmetric(), losses.logistic(), optimizers.gd())
-    values = {"sigma": 1.0, "mu_norm": 1.2, "eta": 1.0, "ridge": 0.05}
+    values = {"alpha": 1.5, "sigma": 1.0, "mu_norm": 1.2, "eta": 1.0, "ridge": 0.05}
     system = derive.dmf(problem)
-    theory = solve(system, alpha=1.5, steps=60, progress=progress, **values)
-    runs = simulate(problem, n=1500, d=1000, steps=60, replicates=8, progress=progress, **values)
+    theory = solve(system, values, steps=60, progress=progress)
+    runs = simulate(problem, values, d=1000, steps=60, replicates=8, progress=progress)
     comparison = compare(theory, runs)
     writing.write_text(source(system), module)
     rows = io.StringIO(newline="")

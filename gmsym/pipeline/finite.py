@@ -3,23 +3,32 @@
 Source: theory.md 1, Panahi 2026 (arXiv 2603.09310).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gmsym import derive, schema
+from gmsym import schema
 from gmsym.codegen import signature
+from gmsym.engine.bars import standard_error, student
+from gmsym.engine.fluctuation import double_runs, relative_variances
+from gmsym.engine.recursion import sample_recursion
+from gmsym.engine.refinement import limit_scalars, refinement_errors
 from gmsym.errors import InputError, check_integers
 from gmsym.pipeline import _cost
-from gmsym.pipeline._stages import DEVIATION, check_alpha, deviation_labels, instance_at, load, problem_name, progress_bar
+from gmsym.pipeline._stages import DEVIATION, deviation_labels, load, progress_bar
+from gmsym.pipeline._verbs import solving
 from gmsym.pipeline._work import check, memory_named, working
-from gmsym.pipeline.dmf import solve
+from gmsym.pipeline.dmf import solve_dmf
+from gmsym.pipeline.training import counted
 from gmsym.problem import Instance, Problem
-from gmsym.problem.design import design, realised, shares
-from gmsym.system import Recursion
+from gmsym.problem.design import design, instance_of_size, realised, shares
+from gmsym.runtime.arguments import named
+from gmsym.runtime.checkpoint import Checkpoint
+from gmsym.runtime.recursion import Design
+from gmsym.system import FiniteSize, Recursion, Refinement
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,60 +36,58 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-BIAS = "_bias"  # suffix of variables of `finite_size`
+BIAS = "_bias"  # suffix of the 1/n correction
 _POPULATION = 1024
 _SMALLEST = 200  # min(n, d) of the smaller size at which the bias is measured
 
 
-def surrogate(
-    system: Recursion | Problem,
+@solving(Recursion)
+def solve_surrogate(
+    system: Recursion,
+    values: Mapping[str, float],
     *,
-    n: int,
     d: int,
     steps: int,
+    n: int | None = None,
     replicates: int = 1000,
     seed: int = 0,
     checkpoint: "Path | str | None" = None,
     progress: bool | None = None,
-    **parameters: float,
 ) -> "xr.Dataset":
     """Trajectories of the exact finite-size surrogate, equal in law to `simulate`: the same variables, averaged over replicates.
 
     Args:
-        system: the surrogate from `derive.surrogate`, or a problem, which is derived first.
-        n, d: size of the data that the surrogate stands for.
+        system: the surrogate from `derive.surrogate`.
+        values: a number for each parameter of the problem; alpha, where it is given, is n/d.
+        d: dimension of the data that the surrogate stands for.
+        n: its samples. Default: alpha d to the nearest integer.
         steps: number of times; at most min(n, d).
         replicates: independent trajectories.
         seed: of all Gaussians.
         checkpoint: as `simulate`; whole batches of replicates are kept.
         progress: show a progress bar on stderr; by default only on a terminal.
-        parameters: a number for each parameter of the problem.
 
     Returns:
         as `simulate`, with X_runs for each X, and the program's own scalars `surrogate_X`: Cholesky factors L and M, responses qz and ug,
         fluctuation parameters phi and psi, overlaps m and mean gradients asum (replicate, time, cluster, field, ...).
 
     Raises:
-        InputError, ComputationError: as `solve`.
+        InputError, ComputationError: as `gmsym.solve`.
     """
-    if isinstance(system, Problem):
-        system = derive.surrogate(system)
-    if not isinstance(system, Recursion):
-        raise InputError(f"system = {system!r}: a surrogate (derive.surrogate) or a Problem is needed")
     problem: Problem = system.problem
-    check_integers(n=(n, 1), d=(d, 1), steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
-    instance = instance_at(problem, n / d, parameters)
+    check_integers(d=(d, 1), steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
+    if n is None:
+        n = counted(problem.at(values).ratio, d)
+    check_integers(n=(n, 1))
+    instance = instance_of_size(problem, values, n, d)
     numbers = design_numbers(instance, n, d)
     cost = _cost.surrogate(n, d, steps, replicates, problem.fields, problem.data.clusters)
     with working("sampling the surrogate", cost, "fewer steps or replicates, or smaller n and d", progress) as report:
-        from gmsym.engine.recursion import sample_recursion
-        from gmsym.runtime.checkpoint import Checkpoint
-
         asked = {"steps": steps, "replicates": replicates, "seed": seed}
         kept = Checkpoint(checkpoint, signature=signature(system), values=instance.values, n=n, d=d, **asked)
         runs, scalars = sample_recursion(load(system), numbers, **asked, checkpoint=kept, report=report)
     attributes = {
-        "problem": problem_name(problem),
+        "problem": problem.name,
         "problem_signature": problem.signature,
         "alpha": n / d,
         "parameters": instance.values,
@@ -90,7 +97,6 @@ def surrogate(
         "replicates": replicates,
         "seed": seed,
         "sampler": "surrogate",
-        "signature": signature(system),
     }
     means = {name: array.mean(0) for name, array in runs.items()}
     errors = {name: array.std(0, ddof=1) / np.sqrt(replicates) for name, array in runs.items()}
@@ -99,11 +105,13 @@ def surrogate(
     return result.assign({f"surrogate_{name}": (dims[name], scalars[name]) for name in scalars})
 
 
-def finite_size(
-    problem: Problem,
+@solving(FiniteSize)
+def solve_finite_size(
+    system: FiniteSize,
+    values: Mapping[str, float],
     *,
-    alpha: float,
     steps: int,
+    n: int | None = None,
     times: Sequence[int] | None = None,
     population: int | None = None,
     populations: int = 4,
@@ -112,7 +120,6 @@ def finite_size(
     scrambles: int = 4,
     seed: int = 0,
     progress: bool | None = None,
-    **parameters: float,
 ) -> "xr.Dataset":
     """Mean and standard deviation of learning curves for every n, d of one ratio: y(n) = y + bias/n + O(1/n^2), sd = deviation/sqrt(n).
 
@@ -122,9 +129,10 @@ def finite_size(
     understood to be exact: where n/d, p_k n or rho_b d is rounded, a curve moves by another O(1/n).
 
     Args:
-        problem: with an optimizer that is linear and a loss whose gradient does not jump.
-        alpha: n/d.
+        system: from `derive.finite_size`.
+        values: a number for each parameter of the problem, and alpha, n/d.
         steps: times 0..steps-1.
+        n: a size; the result is then what `gmsym.at_size` makes of it.
         times: where the curves are taken. Default: 0 and up to nine more up to the last, spaced on a logarithmic scale.
         population: samples of a population on which influences are evaluated; the relative error falls as its inverse root. Default:
             1024, or more where clusters or blocks would be too small.
@@ -133,55 +141,50 @@ def finite_size(
         samples, scrambles: of the DMF solver.
         seed: of everything random.
         progress: show progress bars on stderr; by default only on a terminal.
-        parameters: a number for each parameter of the problem.
 
     Returns:
         Dataset of kind "theory" at `times`: each X of `solve` with X_error, X_deviation and X_bias with X_deviation_error and
         X_bias_error. `at_size` turns it into curves for one n.
 
     Raises:
-        InputError: an argument out of range; an optimizer that is not linear; a loss with kinks; more steps than directions.
+        InputError: an argument out of range; more steps than directions.
         ComputationError: training diverged.
     """
-    _check_smooth(problem, "finite_size")
-    alpha = check_alpha(alpha)
+    problem: Problem = system.problem
+    instance = problem.at(values)
+    alpha = instance.ratio
+    if n is not None:
+        check_integers(n=(n, 1))
     check_integers(steps=(steps, 1), populations=(populations, 2), replicates=(replicates, 2), seed=(seed, 0))
     C, K = problem.fields, problem.data.clusters
     most = _POPULATION if population is None else _count("population", population)
     check("finite_size", _cost.influences(max(most, steps), 1, steps, 1, populations, C, K), "fewer steps, or a smaller population")
     chosen = _times(steps, times)
-    limit_system, system = derive.dmf(problem), derive.surrogate(problem)
-    instance = instance_at(problem, alpha, parameters)
-    module, adjoint = load(system), load(derive.influence(system))
+    module, adjoint = load(system.surrogate), load(system.influence)
 
-    from gmsym.engine.bars import standard_error, student
-    from gmsym.engine.fluctuation import double_runs, relative_variances
-    from gmsym.runtime.arguments import named
-
-    n, d = _matching_size(instance, alpha, max(_SMALLEST, 2 * steps))
+    first, d = _matching_size(instance, alpha, max(_SMALLEST, 2 * steps))
     if population is None:
-        population = max(_POPULATION, 2 * _enough(instance, alpha), n)
+        population = max(_POPULATION, 2 * _enough(instance, alpha), first)
     check_integers(population=(population, 2))
     if min(_size(alpha, population)) < steps:
         raise InputError(f"population = {population}: {steps} steps need at least as many samples, and dimensions at alpha = {alpha:.6g}")
     less = "fewer steps, times or populations, or a smaller population"
     outputs = len(chosen) * (K * C + (1 + K) * C**2 + 3)
     check("influence functions", _cost.influences(*_size(alpha, population), steps, outputs, populations, C, K), less)
-    check("the 1/n correction", _cost.surrogate(2 * n, 2 * d, steps, replicates, C, K), "fewer steps or replicates")
-    small, large = design_numbers(instance, n, d), design_numbers(instance, *_size(alpha, population))
-    limit = solve(
-        limit_system, alpha=alpha, steps=steps, samples=samples, scrambles=scrambles, seed=seed, progress=progress, **parameters
-    ).sel(time=list(chosen))
+    check("the 1/n correction", _cost.surrogate(2 * first, 2 * d, steps, replicates, C, K), "fewer steps or replicates")
+    small, large = design_numbers(instance, first, d), design_numbers(instance, *_size(alpha, population))
+    limit = solve_dmf(system.dmf, values, steps=steps, samples=samples, scrambles=scrambles, seed=seed, progress=progress)
+    limit = limit.sel(time=list(chosen))
 
     with memory_named("influence functions", less), progress_bar("influence functions", progress) as report:
         variances = relative_variances(module, adjoint, large, times=chosen, populations=populations, seed=seed, report=report)
-    with progress_bar(f"surrogate at n = {n} and {2 * n}", progress) as report:
+    with progress_bar(f"surrogate at n = {first} and {2 * first}", progress) as report:
         runs = double_runs(module, small, times=chosen, replicates=replicates, seed=seed + 1, report=report)
     added = {}
     for name, variance in variances.items():
         values = np.sqrt(variance)
         spread = student(populations) * standard_error(values)
-        change = named(adjoint.bias, {"total": n, "single": runs.single[name], "double": runs.double[name]})
+        change = named(adjoint.bias, {"total": first, "single": runs.single[name], "double": runs.double[name]})
         bias, bias_error = change.mean(0), student(replicates) * standard_error(change)
         columns = {
             DEVIATION: ("standard deviation times root n of", r"\sqrt{n}\,\mathrm{sd}", values.mean(0), spread),
@@ -191,21 +194,22 @@ def finite_size(
         for suffix, (words, symbol, value, error) in columns.items():
             labels = {"long_name": f"{words} the {about['long_name']}", "latex": f"{symbol}({about['latex']})"}
             added |= {f"{name}{suffix}": (limit[name].dims, value, labels), f"{name}{suffix}_error": (limit[name].dims, error)}
-    about = {"bias_size": n, "bias_replicates": replicates, "population": population, "populations": populations}
-    return limit.assign(added).assign_attrs(about)
+    about = {"bias_size": first, "bias_replicates": replicates, "population": population, "populations": populations}
+    found = limit.assign(added).assign_attrs(about)
+    return found if n is None else at_size(found, n)
 
 
 def at_size(finite: "xr.Dataset", n: int) -> "xr.Dataset":
-    """Curves of training with n samples, from a result of `finite_size`: X with the bias added, X_error, and X_deviation of one run.
+    """Curves of training with n samples, from a result of `derive.finite_size`: X with the bias added, X_error, and X_deviation of one run.
 
-    d is n/alpha to the nearest integer; a ratio or counts that are not whole move curves by another O(1/n), see `finite_size`.
+    d is n/alpha to the nearest integer; a ratio or counts that are not whole move curves by another O(1/n), see there.
 
     Raises:
         InputError: `finite` is of another kind, or n is not an integer that leaves a sample for each cluster and a dimension.
     """
     names = [name for name in schema.VARIABLES if f"{name}{BIAS}" in getattr(finite, "data_vars", ())]
     if not names:
-        raise InputError("finite holds no finite-size curves; a result of gmsym.finite_size is needed")
+        raise InputError("finite holds no finite-size curves; a result of gmsym.derive.finite_size is needed")
     check_integers(n=(n, max(finite.sizes["cluster"], int(np.ceil(finite.attrs["alpha"])))))
     curves = finite.drop_vars([f"{name}{BIAS}{suffix}" for name in names for suffix in ("", "_error")])
     for name in names:
@@ -221,56 +225,55 @@ def at_size(finite: "xr.Dataset", n: int) -> "xr.Dataset":
     return curves.assign_attrs({"n": int(n), "d": round(n / finite.attrs["alpha"])})
 
 
-def refinement(
-    problem: Problem,
+@solving(Refinement)
+def solve_refinement(
+    system: Refinement,
+    values: Mapping[str, float],
     *,
-    alpha: float,
     steps: int,
     sizes: Sequence[int] = (600, 2400, 9600),
     rounds: int = 3,
     replicates: int = 20,
     seed: int = 0,
     progress: bool | None = None,
-    **parameters: float,
 ) -> "xr.Dataset":
     """How fast rounds of Picard's and Newton's iteration lead from the limit to the exact surrogate. Source: theory.md 1.3.
 
     The limit's scalars are means over `replicates` surrogates of four times the largest size.
 
     Args:
-        problem: a loss whose gradient does not jump; any optimizer.
-        alpha: n/d.
+        system: from `derive.refinement`.
+        values: a number for each parameter of the problem, and alpha, n/d.
         steps: T, a few: Cholesky factors of Gram matrices of T nearly collinear iterates lose their digits.
         sizes: n at which the rounds are made.
         rounds: rounds of each method.
         replicates: draws of all Gaussians, at each n.
-        seed, progress, parameters: as `surrogate`.
+        seed: of all Gaussians.
+        progress: show a progress bar on stderr; by default only on a terminal.
 
     Returns:
         Dataset with `error` (scheme, n, replicate, round), scheme "picard" or "newton":
         distance of Q_k(t, s), s <= t, and m to the exact ones, the square root of the sum of their mean squares.
 
     Raises:
-        InputError: an argument out of range; a loss with kinks.
+        InputError: an argument out of range.
         ComputationError: training diverged, or a round left the domain of the map.
     """
     import xarray as xr
 
-    _check_smooth(problem, "refinement")
-    alpha = check_alpha(alpha)
+    problem: Problem = system.problem
+    instance = problem.at(values)
+    alpha = instance.ratio
     check_integers(steps=(steps, 1), rounds=(rounds, 1), replicates=(replicates, 1), seed=(seed, 0))
     if not isinstance(sizes, Collection) or not len(sizes) or len(set(sizes)) < len(sizes):
         raise InputError(f"sizes = {sizes!r}: different integers are needed, at least one")
     largest = _size(alpha, max(_count("sizes", n) for n in sizes))
     cost = _cost.rounds(*largest, len(sizes), steps, replicates, rounds, problem.fields, problem.data.clusters)
-    instance = instance_at(problem, alpha, parameters)
     designs = [design_numbers(instance, *_size(alpha, n)) for n in sizes]
     large = design_numbers(instance, *_size(alpha, 4 * max(sizes)))
-    module = load(derive.surrogate(problem))
+    module = load(system.recursion)
     methods = ("picard", "newton")
     with working("refinement", cost, "fewer steps, rounds or replicates, or smaller sizes", progress) as report:
-        from gmsym.engine.refinement import limit_scalars, refinement_errors
-
         start = limit_scalars(module, large, steps, replicates=replicates, seed=seed + 1)
         pairs = list(product(methods, designs))
         rows = [
@@ -289,13 +292,12 @@ def refinement(
         ]
     error = np.stack(rows).reshape(len(methods), len(designs), replicates, rounds + 1)
     coordinates = {"scheme": list(methods), "n": list(sizes), "replicate": np.arange(replicates), "round": np.arange(rounds + 1)}
-    about = {"problem": problem_name(problem), "alpha": float(alpha), "steps": steps}
+    about = {"kind": "refinement", "problem": problem.name, "alpha": float(alpha), "steps": steps}
     return xr.Dataset({"error": (("scheme", "n", "replicate", "round"), error)}, coordinates, about)
 
 
 def design_numbers(instance: Instance, n: int, d: int) -> Any:
     """The numbers of an instance at size n, d, as the engine takes them."""
-    from gmsym.runtime.recursion import Design
 
     plan = design(instance, n, d)
     return Design(
@@ -307,17 +309,6 @@ def design_numbers(instance: Instance, n: int, d: int) -> Any:
         ridge=instance.ridge,
         parameters=tuple(instance.parameters.values()),
     )
-
-
-def _check_smooth(problem: Problem, verb: str) -> None:
-    if not isinstance(problem, Problem):
-        raise InputError(f"problem = {problem!r}: a Problem is needed")
-    if problem.loss.kinks:
-        where = ", ".join(f"{kink.locus} = 0" for kink in problem.loss.kinks)
-        raise InputError(f"loss {problem.loss.name}: its gradient jumps where {where}; {verb} needs a continuous one (use surrogate)")
-    if problem.loss.cusps:
-        where = ", ".join(f"{locus} = 0" for locus in problem.loss.cusps)
-        raise InputError(f"loss {problem.loss.name}: its Hessian is infinite where {where}; {verb} needs a finite one (use surrogate)")
 
 
 def _enough(instance: Instance, alpha: float) -> int:

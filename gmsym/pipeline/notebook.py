@@ -3,16 +3,14 @@
 from typing import TYPE_CHECKING
 
 from gmsym.errors import InputError
-from gmsym.problem.file import ProblemFile
+from gmsym.files import ProblemFile
 from gmsym.writing import marked_notebook
 
 if TYPE_CHECKING:
     import nbformat
 
 _LIMIT = r"$n, d \to \infty$ at fixed $n/d$"
-_SOLVE = "n=given.n, d=given.simulation.d, steps=run.steps, samples=run.samples, scrambles=run.scrambles, seed=run.seed"
-_TRAIN = "n=given.n, d=given.simulation.d, steps=run.steps, replicates=given.simulation.replicates, seed=run.seed"
-_TRAIN_ONLINE = "d=given.simulation.d, time=run.time, step=run.step, replicates=given.simulation.replicates, seed=run.seed"
+_SIZE = "n=given.n, d=given.simulation.d, steps=run.steps, seed=run.seed"
 _READ = """%matplotlib inline
 import gmsym as gm
 
@@ -22,10 +20,11 @@ _FULL_BATCH = [
     ("text", f"## The equations\n\nDerived from the loss and the optimizer, in the limit {_LIMIT}."),
     ("code", "dmf = gm.derive.dmf(problem)\ndmf"),
     ("text", "## The solution\n\nOrder parameters at every step, each with its standard error."),
-    ("code", f"theory = gm.solve(dmf, {_SOLVE}, **values)\ntheory"),
+    ("code", f"theory = gm.solve(dmf, values, {_SIZE}, samples=run.samples, scrambles=run.scrambles)\ntheory"),
     ("text", "## Training on generated data"),
-    ("code", f"runs = gm.simulate(problem, {_TRAIN}, **values)\ncomparison = gm.compare(theory, runs)\ncomparison"),
-    ("code", "axes = gm.overlay(theory, runs)"),
+    ("code", f"runs = gm.simulate(problem, values, {_SIZE}, replicates=given.simulation.replicates)"),
+    ("code", "comparison = gm.compare(theory, runs)\ncomparison"),
+    ("code", "axes = gm.plot(comparison)"),
     ("text", "## The generated module"),
     ("code", "print(gm.source(dmf))"),
 ]
@@ -33,10 +32,15 @@ _ONLINE = [
     ("text", "## The equations\n\nOf the overlaps as $d \\to \\infty$ with step $c/d$, in the time $t = \\text{steps}\\cdot c/d$."),
     ("code", "ode = gm.derive.effective(problem)\node"),
     ("text", "## Online SGD on generated samples, and the solution at the same times"),
-    ("code", f"runs = gm.simulate_online(problem, {_TRAIN_ONLINE}, **values)"),
-    ("code", 'theory = gm.effective(ode, time=runs["time"].values, step=run.step, blocks_at=given.simulation.d, **values)\ntheory'),
+    (
+        "code",
+        "runs = gm.simulate(\n"
+        "    problem, values, d=given.simulation.d, time=run.time, replicates=given.simulation.replicates, seed=run.seed\n"
+        ")",
+    ),
+    ("code", 'theory = gm.solve(ode, values, time=runs["time"].values, blocks_at=given.simulation.d)\ntheory'),
     ("code", "comparison = gm.compare(theory, runs)\ncomparison"),
-    ("code", "axes = gm.overlay(theory, runs)"),
+    ("code", "axes = gm.plot(comparison)"),
     ("text", "## The generated module"),
     ("code", "print(gm.source(ode))"),
 ]

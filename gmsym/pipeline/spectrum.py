@@ -1,22 +1,24 @@
 """Spectra of Hessian and information matrices of fresh data, in the limit and at finite size. Source: theory.md 7."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gmsym import derive, symbols
-from gmsym.codegen import signature
-from gmsym.errors import InputError, check_integers
+from gmsym.engine.spectral import solve_spectrum
+from gmsym.errors import InputError, check_integers, check_positive
 from gmsym.pipeline import _cost
-from gmsym.pipeline._stages import check_alpha, load, problem_name
+from gmsym.pipeline._stages import load
+from gmsym.pipeline._verbs import simulating
 from gmsym.pipeline._work import working
+from gmsym.pipeline.training import counted
 from gmsym.problem import Instance, Problem
 from gmsym.problem.mixture import check_positive_semidefinite
+from gmsym.runtime.spectral import Numbers
+from gmsym.simulation.matrices import matrix_eigen
 from gmsym.system import Spectral
-from gmsym.system.spectral import MatrixKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,70 +27,31 @@ if TYPE_CHECKING:
 
 
 def spectrum(
-    system: Spectral | Problem,
-    matrix: MatrixKind = "hessian",
+    system: Spectral,
+    values: Mapping[str, float],
     *,
-    alpha: float,
-    block: int | None = None,
-    trained: Sequence[str] = (),
     m: Any = None,
     Q: Any = None,
     M: Any = None,
     points: int = 400,
     grid: Any = None,
-    **parameters: float,
 ) -> "xr.Dataset":
-    """Spectrum of the matrix (1/n) sum_l A_l kron Y_l Y_l^T of n = alpha d fresh samples, as d -> infinity, at one state.
-
-    Args:
-        system: a problem, or what `derive.spectrum` made of it, which fixes matrix, block and trained.
-        matrix: "hessian", or "information" for products of gradients. The ridge is left out.
-        alpha: samples per dimension, n/d.
-        block: the column of Theta whose diagonal block is wanted; default: all.
-        trained: parameters of the loss that count as weights.
-        m, Q, M: the state, Theta^T mu_k (K, C), Theta^T Theta (C, C) and, with a teacher, Theta^T theta* (T, C); for one field also
-            (K,), a number and (T,). With several blocks of coordinates all of them may have a leading axis of blocks; totals are spread
-            in proportion to the blocks. Default: the initial state.
-        points: points of the density, spread over the bands.
-        grid: other points instead, increasing.
-        parameters: a number for each parameter of the problem; those of the optimizer may be left out, and trained parameters of the
-            loss then have their initial values.
-
-    Returns:
-        Dataset with density (z), edge (band, side), atom, outlier_z and overlap (outlier), and X_error, the change under other
-        quadrature nodes; `weight` (z) integrates over the bands. `band_mass` (band) is counted, not integrated, and makes 1 with the
-        atom; `band_mass_error` is by how much the integral of the density misses it. `undecided` (interval, side) are intervals that one
-        set of nodes takes for a gap and another one does not: the bands beside are given as one. Where nodes do not resolve a thin
-        density of one column, it is the mean over the cell of its point. Density and atom count all eigenvalues of the matrix, zeros in
-        directions that the loss does not see included. `gap` numbers the gap of an outlier from below;
-        `edge_eigenvalue` (band, side, branch) changes sign where an outlier detaches. Outermost edges may be infinite. An overlap is with
-        the span of parameters, means and teacher directions, with several blocks of coordinates that of each one's part in each block.
-        Attributes: `residual` of the fixed point, number of `nodes`; with a closed form, `closed_form`, how far S is from it, relatively.
-
-    Raises:
-        InputError: an argument outside what is allowed; before anything is computed.
-        ComputationError: the fixed point did not converge, or a part of the spectrum was not found.
-    """
-    system = derived(system, matrix, block, trained)
-    instance = state_instance(system.problem, alpha, parameters, m, Q, M)
+    """Spectrum of the matrix (1/n) sum_l A_l kron Y_l Y_l^T of n = alpha d fresh samples, as d -> infinity, at one state."""
+    instance = state_instance(system.problem, values, m, Q, M)
     x = _grid(grid)
     check_integers(points=(points, 8))
     cost = _cost.densities(points if x is None else len(x), 1, system.A.rows)
     with working("the spectrum", cost, "fewer points", False):
-        from gmsym.engine.spectral import solve_spectrum
-
-        found = solve_spectrum(load(system), numbers(system, instance, alpha), points=points, grid=x)
-    return labelled(system, found, alpha, instance)
+        found = solve_spectrum(load(system), numbers(system, instance), points=points, grid=x)
+    return labelled(system, found, instance)
 
 
+@simulating(Spectral)
 def simulate_spectrum(
-    system: Spectral | Problem,
-    matrix: MatrixKind = "hessian",
+    system: Spectral,
+    values: Mapping[str, float],
     *,
-    alpha: float,
     d: int,
-    block: int | None = None,
-    trained: Sequence[str] = (),
     m: Any = None,
     Q: Any = None,
     M: Any = None,
@@ -98,13 +61,14 @@ def simulate_spectrum(
     seed: int = 0,
     checkpoint: "Path | str | None" = None,
     progress: bool | None = None,
-    **parameters: float,
 ) -> "xr.Dataset":
     """Eigenvalues of the matrix of alpha*d generated samples in d dimensions, at a state of exactly the same Gram matrix.
 
     Args:
-        system, matrix, alpha, block, trained, m, Q, M, parameters: as `spectrum`.
+        system: from `derive.spectrum`, which fixes matrix, block and trained.
+        values: a number for each parameter of the problem, and alpha, samples per dimension.
         d: dimension.
+        m, Q, M: the state, as for `gmsym.solve`.
         replicates: independent repetitions.
         extreme: that many eigenvalues at each end, by Lanczos' method; default: all, for up to 4000 rows.
         vectors: whether overlaps are wanted; without them they are NaN.
@@ -119,22 +83,18 @@ def simulate_spectrum(
     Raises:
         InputError, ComputationError: as `simulation.matrices.matrix_eigen`.
     """
-    system = derived(system, matrix, block, trained)
     problem: Problem = system.problem
-    instance = state_instance(problem, alpha, parameters, m, Q, M)
+    instance = state_instance(problem, values, m, Q, M)
     check_integers(d=(d, 1), replicates=(replicates, 1), seed=(seed, 0), **({} if extreme is None else {"extreme": (extreme, 1)}))
-    if not alpha * d < 2**63:
-        raise InputError(f"alpha = {alpha!r} with d = {d} asks for {alpha * d:.3g} samples: less than 2^63 are needed")
+    n = counted(instance.ratio, d)
     names = [s.name for s in system.trained]
     columns = problem.fields if system.block is None else 1
-    cost = _cost.eigenvalues(alpha * d, d, replicates, columns, len(names), extreme, vectors)
+    cost = _cost.eigenvalues(n, d, replicates, columns, len(names), extreme, vectors)
     with working("diagonalising", cost, "smaller d or alpha, or fewer replicates", progress) as report:
-        from gmsym.simulation.matrices import matrix_eigen
-
         runs = matrix_eigen(
             problem,
             instance,
-            n=max(1, round(alpha * d)),
+            n=n,
             d=d,
             matrix=system.matrix,
             block=system.block,
@@ -152,14 +112,13 @@ def simulate_spectrum(
         "eigenvalue": (("replicate", "index"), np.stack([run.values for run in runs]), {"long_name": "eigenvalue", "latex": r"\lambda"}),
         "overlap": (("replicate", "index"), np.stack([run.overlaps for run in runs]), {"long_name": "overlap of the eigenvector"}),
     }
-    size = {"n": max(1, round(alpha * d)), "d": d, "replicates": replicates, "seed": seed, "zeros": runs[0].zeros}
+    size = {"n": n, "d": d, "replicates": replicates, "seed": seed, "zeros": runs[0].zeros}
     extremes = {} if extreme is None else {"extreme": extreme}
-    return xr.Dataset(variables, attrs={"kind": "spectrum simulation", **_about(system, alpha, instance), **size, **extremes})
+    return xr.Dataset(variables, attrs={"kind": "spectrum simulation", **_about(system, instance), **size, **extremes})
 
 
-def numbers(system: Spectral, instance: Instance, alpha: float) -> Any:
+def numbers(system: Spectral, instance: Instance) -> Any:
     """The arrays of a state as the engine takes them."""
-    from gmsym.runtime.spectral import Numbers
 
     return Numbers(
         probabilities=instance.probabilities,
@@ -167,29 +126,32 @@ def numbers(system: Spectral, instance: Instance, alpha: float) -> Any:
         fractions=instance.fractions,
         variance=instance.variance,
         grams=instance.block_grams,
-        alpha=float(alpha),
+        alpha=instance.ratio,
         parameters=tuple(instance.parameters[s.name] for s in system.parameters),
         named=tuple(instance.values[s.name] for s in system.named),
     )
 
 
-def state_instance(problem: Problem, alpha: float, parameters: dict[str, float], m: Any, Q: Any, M: Any = None) -> Instance:
+def state_instance(problem: Problem, values: Mapping[str, float], m: Any, Q: Any, M: Any = None) -> Instance:
     """The problem in numbers at a state; parameters of the optimizer alone play no role, and any number does.
 
-    Trained parameters of the loss have the values in `parameters`, or else their initial ones.
+    Trained parameters of the loss have the numbers in `values`, or else their initial ones.
     """
-    alpha = check_alpha(alpha)
+    if "alpha" not in values:
+        raise InputError("alpha is missing in the values: the matrix has n = alpha d samples, a positive number")
+    alpha = check_positive("alpha", values["alpha"], "samples per dimension, a positive number, are needed")
     elsewhere = {*problem.data.parameters, *problem.loss.parameters, *problem.norm2.free_symbols, *problem.overlap.free_symbols}
     if problem.teacher is not None:
         overlaps = problem.teacher.overlap_with(problem.fields), problem.teacher.overlap_with_means(problem.data.clusters)
         elsewhere |= set().union(*(array.free_symbols for array in (problem.teacher.gram, *overlaps)))
     unused = {s.name: 1.0 for s in problem.optimizer.parameters - elsewhere}
-    given = {"alpha": alpha} if symbols.alpha in problem.parameters else {}
     names = [v.name for v in problem.trained_parameters]
-    values = {**unused, **{k: v for k, v in parameters.items() if k not in names}, **given}
-    instance = (_at if all(isinstance(value, Hashable) for value in values.values()) else Problem.at)(problem, **values)
-    trained = dict(zip(names, map(float, instance.trained), strict=True)) | {k: float(parameters[k]) for k in names if k in parameters}
-    instance = replace(instance, parameters={**instance.parameters, **trained}, values={**instance.values, **trained})
+    given = {**unused, **{k: v for k, v in values.items() if k not in names}}
+    hashable = all(isinstance(value, Hashable) for value in given.values())
+    instance = _at(problem, tuple(given.items())) if hashable else problem.at(given)
+    trained = dict(zip(names, map(float, instance.trained), strict=True)) | {k: float(values[k]) for k in names if k in values}
+    own = {"parameters": {**instance.parameters, **trained}, "values": {**instance.values, **trained}}
+    instance = replace(instance, **own, alpha=alpha)
     state = {"m": m, "Q": Q} | ({} if problem.teacher is None else {"M": M})
     if problem.teacher is None and M is not None:
         raise InputError(f"M = {M!r}: the problem has no teacher; allowed are m and Q")
@@ -202,7 +164,9 @@ def state_instance(problem: Problem, alpha: float, parameters: dict[str, float],
     return _at_state(problem, instance, state)
 
 
-_at = lru_cache(maxsize=32, typed=True)(Problem.at)  # SymPy's substitutions take as long as a spectrum's bulk
+@lru_cache(maxsize=32, typed=True)  # SymPy's substitutions take as long as a spectrum's bulk
+def _at(problem: Problem, items: tuple[tuple[str, float], ...]) -> Instance:
+    return problem.at(dict(items))
 
 
 def _at_state(problem: Problem, instance: Instance, state: dict[str, Any]) -> Instance:
@@ -234,7 +198,7 @@ def _at_state(problem: Problem, instance: Instance, state: dict[str, Any]) -> In
     )
 
 
-def labelled(system: Spectral, found: Any, alpha: float, instance: Instance) -> "xr.Dataset":
+def labelled(system: Spectral, found: Any, instance: Instance) -> "xr.Dataset":
     """The engine's result as a Dataset, counting all eigenvalues of the matrix."""
     import xarray as xr
 
@@ -260,8 +224,8 @@ def labelled(system: Spectral, found: Any, alpha: float, instance: Instance) -> 
     }
     coordinates = {"z": ("z", found.z, {"long_name": "eigenvalue", "latex": "z"}), "side": ["left", "right"]}
     closed = {} if found.closed_form is None else {"closed_form": found.closed_form}
-    attributes = {**closed, "residual": found.residual, "nodes": found.nodes, "signature": signature(system)}
-    return xr.Dataset(variables, coordinates, {"kind": "spectrum", **_about(system, alpha, instance), **attributes})
+    attributes = {**closed, "residual": found.residual, "nodes": found.nodes}
+    return xr.Dataset(variables, coordinates, {"kind": "spectrum", **_about(system, instance), **attributes})
 
 
 def spectrum_record(result: "xr.Dataset") -> dict[str, Any]:
@@ -294,18 +258,10 @@ def spectrum_record(result: "xr.Dataset") -> dict[str, Any]:
     }
 
 
-def derived(system: Spectral | Problem, matrix: str, block: int | None, trained: Sequence[str]) -> Spectral:
-    if isinstance(system, Problem):
-        return derive.spectrum(system, matrix, block, tuple(trained))
-    if not isinstance(system, Spectral):
-        raise InputError(f"system = {system!r}: a Problem or its spectrum (derive.spectrum) is needed")
-    return system
-
-
-def _about(system: Spectral, alpha: float, instance: Instance) -> dict[str, Any]:
+def _about(system: Spectral, instance: Instance) -> dict[str, Any]:
     import json
 
-    about = {"problem": problem_name(system.problem), "matrix": system.matrix, "alpha": float(alpha)}
+    about = {"problem": system.problem.name, "matrix": system.matrix, "alpha": instance.ratio}
     block = {} if system.block is None else {"block": system.block}
     state = {"m": instance.initial_overlap.T.tolist(), "Q": instance.initial_gram.tolist()}
     if len(instance.teacher_gram):

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
+from gmsym.engine.bands import branches, find_bulk
+from gmsym.engine.nodes import law
+from gmsym.engine.spectral import solve_spectrum
 from gmsym.errors import check_integers
 from gmsym.pipeline import _cost
 from gmsym.pipeline._stages import load
 from gmsym.pipeline._work import working
 from gmsym.pipeline.spectrum import labelled, numbers
 from gmsym.problem import Instance
+from gmsym.runtime.interrupt import in_pieces, interruptibly
 from gmsym.system import Spectral
 
 if TYPE_CHECKING:
@@ -43,35 +47,29 @@ class Path(NamedTuple):
     name: str  # of the coordinate
     latex: str
     values: np.ndarray  # increasing
-    at: Callable[[float], tuple[Instance, float]]  # coordinate -> (problem in numbers at a state, alpha)
+    at: Callable[[float], Instance]  # coordinate -> problem in numbers at a state
 
 
 def spectra_on(path: Path, system: Spectral, points: int, progress: bool | None) -> "xr.Dataset":
     """The spectrum at each value of the path, and its transitions: zeros of an eigenvalue of D(z) at an edge, located by root finding.
 
     Raises:
-        ComputationError: as `gmsym.spectrum`.
+        ComputationError: as `gmsym.solve` for a spectrum.
     """
     check_integers(points=(points, 8))
     cost = _cost.densities(points, len(path.values), system.A.rows)
-    from gmsym.engine.bands import branches, find_bulk
-    from gmsym.engine.nodes import law
-    from gmsym.engine.spectral import solve_spectrum
-    from gmsym.runtime.interrupt import in_pieces, interruptibly
 
     module = load(system)
 
     def in_numbers(x: float):
-        instance, alpha = path.at(x)
-        return numbers(system, instance, alpha)
+        return numbers(system, path.at(x))
 
     states = [in_numbers(x) for x in path.values]
     least = np.max([law(module, state).sizes for state in states], axis=0).tolist()  # one compilation serves the whole path
 
     def compute(i: int) -> tuple["xr.Dataset", np.ndarray]:
         found = solve_spectrum(module, states[i], points=points, least=least)
-        instance, alpha = path.at(path.values[i])
-        return labelled(system, found, alpha, instance), found.edge_eigenvalues
+        return labelled(system, found, path.at(path.values[i])), found.edge_eigenvalues
 
     with working(f"spectra along {path.name}", cost, "fewer points or values", progress) as report:
         results, crossings = zip(*in_pieces(compute, [1] * len(states), "spectra", report=report), strict=True)

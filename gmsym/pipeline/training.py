@@ -1,12 +1,15 @@
-"""Training on generated data, the witness beside every theory."""
+"""Training on generated data, the witness beside every theory: full batches, and online SGD."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
 
-from gmsym.errors import InputError, check_integers
-from gmsym.pipeline._cost import training
+from gmsym.errors import InputError, check_integers, check_positive
+from gmsym.pipeline._cost import online_sgd, training
+from gmsym.pipeline._verbs import simulating
 from gmsym.pipeline._work import working
 from gmsym.problem import Problem
-from gmsym.system import AbstractSystem
+from gmsym.problem.sampling import Full, Online
+from gmsym.simulation import run_chain, run_online, train
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,40 +17,104 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def simulate(
-    problem: Problem | AbstractSystem,
+@simulating(Full)
+def simulate_full(
+    problem: Problem,
+    values: Mapping[str, float],
     *,
-    n: int,
     d: int,
     steps: int,
+    n: int | None = None,
     replicates: int = 8,
     seed: int = 0,
     checkpoint: "Path | str | None" = None,
     progress: bool | None = None,
-    **parameters: float,
 ) -> "xr.Dataset":
-    """Training on generated data of n samples in d dimensions: the same variables as `solve`, averaged over replicates.
+    """Training on generated data of n samples in d dimensions: the variables of the limit, averaged over replicates.
 
     Args:
-        problem: the problem (or a system derived from it).
-        n, d: size of the data.
+        problem: the problem.
+        values: a number for each parameter of the problem; alpha, where it is given, is n/d.
+        d: dimension.
         steps: number of times; time 0 is the initial state.
+        n: samples. Default: alpha d to the nearest integer.
         replicates: independent data sets and initial states; the standard errors come from their spread.
         seed: of the data.
         checkpoint: a file that keeps what is done every ten seconds and on Ctrl-C: the same call continues from it, to the same result to
             the last bit. It stays when all is done.
         progress: show a progress bar on stderr; by default only on a terminal.
-        parameters: a number for each parameter of the problem.
+
+    Returns:
+        As `gmsym.solve` for DMF, with X_runs for each X, one value a replicate.
 
     Raises:
-        InputError, ComputationError: as `solve`.
+        InputError: a number is unknown, missing or out of range; before anything is computed.
+        ComputationError: training diverged; names the step and the quantity.
     """
-    problem = problem.problem if isinstance(problem, AbstractSystem) else problem
-    if not isinstance(problem, Problem):
-        raise InputError(f"problem = {problem!r}: a Problem is needed")
-    check_integers(n=(n, 1), d=(d, 1), steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
+    problem.check_full_batch("simulate (full-batch training)")
+    check_integers(d=(d, 1), steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
+    if n is None:
+        n = counted(problem.at(values).ratio, d)
+    check_integers(n=(n, 1))
     cost = training(n, d, steps, replicates, problem.fields, problem.data.clusters)
     with working("training", cost, "fewer steps or replicates, or smaller n and d", progress) as report:
-        from gmsym.simulation import train
+        return train(problem, values, n=n, d=d, steps=steps, replicates=replicates, seed=seed, checkpoint=checkpoint, report=report)
 
-        return train(problem, n=n, d=d, steps=steps, replicates=replicates, seed=seed, checkpoint=checkpoint, report=report, **parameters)
+
+@simulating(Online)
+def simulate_online(
+    problem: Problem,
+    values: Mapping[str, float],
+    *,
+    d: int,
+    time: float,
+    replicates: int = 8,
+    points: int = 21,
+    seed: int = 0,
+    sampler: Literal["online", "chain"] = "online",
+    checkpoint: "Path | str | None" = None,
+    progress: bool | None = None,
+) -> "xr.Dataset":
+    """Online SGD at dimension d: the variables of the effective dynamics, averaged over replicates.
+
+    Args:
+        problem: the problem.
+        values: a number for each parameter of the problem; that of eta is c, and each step of online SGD is c/d.
+        d: dimension.
+        time: final time t = steps * c/d.
+        replicates: independent samples and initial orientations; the standard errors come from their spread.
+        points: number of recorded times.
+        seed: of everything random.
+        sampler: "online", d-dimensional vectors; or "chain", the exact Markov chain of the Gram matrix, whose cost does not grow with d.
+        checkpoint: a file that keeps what is done every ten seconds and on Ctrl-C: the same call continues from it, to the same result to
+            the last bit. It stays when all is done.
+        progress: show a progress bar on stderr; by default only on a terminal.
+
+    Raises:
+        InputError: a number is unknown, missing or out of range; before anything is computed.
+        ComputationError: a run diverged; names the time.
+    """
+    if sampler not in ("online", "chain"):
+        raise InputError(f"sampler = {sampler!r}; allowed are online, chain")
+    check_integers(d=(d, 1), points=(points, 2), replicates=(replicates, 2), seed=(seed, 0))
+    instance = problem.at(values)
+    sizes = problem.fields, problem.data.clusters, problem.data.blocks, len(instance.teacher_gram) + len(instance.trained)
+    steps = check_positive("time", time, "a positive number is needed, t = steps * c/d") * d / instance.online_step
+    cost = online_sgd(d, steps, points, replicates, *sizes, chain=sampler == "chain")
+    with working("online SGD", cost, "a shorter time, a larger step, fewer replicates or points", progress) as report:
+        run = run_online if sampler == "online" else run_chain
+        options = {"replicates": replicates, "points": points, "seed": seed, "checkpoint": checkpoint, "report": report}
+        return run(problem, values, d=d, time=time, **options)
+
+
+def counted(alpha: float, d: int) -> int:
+    """n = alpha d to the nearest integer, at least 1.
+
+    Raises:
+        InputError: so many that they cannot be counted, or less than one half.
+    """
+    if not alpha * d < 2**63:
+        raise InputError(f"alpha = {alpha!r} with d = {d} asks for {alpha * d:.3g} samples: less than 2^63 are needed")
+    if round(alpha * d) < 1:
+        raise InputError(f"alpha = {alpha!r} with d = {d} leaves no sample; alpha*d of at least 1 is needed")
+    return round(alpha * d)

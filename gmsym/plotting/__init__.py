@@ -7,3 +7,4 @@ from gmsym.plotting.spectrum import animate as animate
 from gmsym.plotting.spectrum import filmstrip as filmstrip
 from gmsym.plotting.spectrum import spectral_density as spectral_density
 from gmsym.plotting.spectrum import transition_diagram as transition_diagram
+from gmsym.plotting.verb import plot as plot

@@ -28,8 +28,8 @@ def bands(
     Runs are markers at their mean, with bars of one standard deviation: bars and bands should have the same length.
 
     Args:
-        limit: a result of `gmsym.finite_size` or `gmsym.solve`; of online SGD, of `gmsym.effective`.
-        curves: `gmsym.at_size` of a result of `gmsym.finite_size`; of online SGD, `gmsym.effective` at a dimension d.
+        limit: a result of `gmsym.solve`, for `derive.finite_size` or the limit alone, or for `derive.effective`.
+        curves: `gmsym.at_size` of a result for `derive.finite_size`; of online SGD, a result at a dimension d.
         runs: a simulation of the same size.
         quantities: variables of the schema. Default: m, Q, the training loss (online SGD: the test loss) and, if there is one, test_error.
         log_time: whether time is logarithmic. Default: if there are more than 200 times.
@@ -51,7 +51,7 @@ def bands(
     for name in quantities:
         entries(curves, [name])
         if "d" not in curves.attrs or f"{name}_deviation" not in curves:
-            raise InputError("curves has no standard deviations; a result of gmsym.at_size, or of gmsym.effective with d, is needed")
+            raise InputError("curves has no standard deviations; a result of gmsym.at_size, or of online SGD at a dimension d, is needed")
     for name in (*size, "problem_signature", "parameters") if runs is not None else ():
         if runs.attrs.get(name) != curves.attrs[name]:
             raise InputError(

@@ -21,8 +21,8 @@ def spectral_density(theory: xr.Dataset, runs: xr.Dataset | None = None, ax: Axe
     The outliers' markers have the height of their overlap, on the axis at the right. Zeros are left out, the atom is named in the legend.
 
     Args:
-        theory: a result of `gmsym.spectrum`, or one time of `gmsym.spectrum_along`.
-        runs: eigenvalues of `gmsym.simulate_spectrum` of the same problem.
+        theory: a result of `gmsym.solve` for `derive.spectrum`, or one time of one along a trajectory.
+        runs: eigenvalues, of `gmsym.simulate` for the same system.
         ax: where to draw; default, a new figure.
 
     Raises:
@@ -61,7 +61,7 @@ def filmstrip(along: xr.Dataset, times: Sequence[float] | None = None, axes: Seq
     """Draw the spectrum at several times, one below another, on one axis of eigenvalues.
 
     Args:
-        along: a result of `gmsym.spectrum_along`, or of `gmsym.spectrum_sweep`, whose values then are the times here.
+        along: a result of `gmsym.solve` for `derive.spectrum` along a trajectory, or over values, which then are the times here.
         times: which of its times; default: five of them.
         axes: one Axes for each time; default: a new figure.
 
@@ -90,7 +90,7 @@ def filmstrip(along: xr.Dataset, times: Sequence[float] | None = None, axes: Seq
 
 
 def transition_diagram(along: xr.Dataset, ax: Axes | None = None) -> Axes:
-    """Draw edges (bands), outliers (lines) and located transitions (dashed) over time, or over what `gmsym.spectrum_sweep` changed.
+    """Draw edges (bands), outliers (lines) and located transitions (dashed) over time, or over the parameter that changes.
 
     Raises:
         InputError: another dataset.
@@ -119,7 +119,7 @@ def animate(along: xr.Dataset, interval: int = 80) -> FuncAnimation:
     """The spectrum as a film, one frame a time; `.save("film.gif")` or `.to_jshtml()` show it.
 
     Args:
-        along: a result of `gmsym.spectrum_along` or `gmsym.spectrum_sweep`.
+        along: a result of `gmsym.solve` for `derive.spectrum` along a trajectory, or over values.
         interval: milliseconds a frame.
 
     Raises:
@@ -150,7 +150,7 @@ def animate(along: xr.Dataset, interval: int = 80) -> FuncAnimation:
 def _path(along: xr.Dataset) -> tuple[str, str]:
     """(name, LaTeX) of the coordinate along which spectra were taken."""
     if "over" not in along.attrs:
-        raise InputError("along: a result of gmsym.spectrum_along or gmsym.spectrum_sweep is needed, with a spectrum at each value")
+        raise InputError("along: a result of gmsym.solve for a spectrum along a trajectory, or over values, is needed")
     return along.attrs["over"], along[along.attrs["over"]].attrs["latex"]
 
 

@@ -4,14 +4,16 @@ The law of large numbers is not left to act where a design can be exact: p_k is 
 of the fixed vectors is the given one. What fluctuates from replicate to replicate is the noise and the orientation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import final
 
 import numpy as np
 
 from gmsym.errors import InputError
-from gmsym.problem.problem import Instance
+from gmsym.problem.instance import Instance
+from gmsym.problem.problem import Problem
 
 
 @final
@@ -27,6 +29,20 @@ class Design:
     def block_rows(self) -> list[slice]:
         """Coordinates of each block."""
         return rows_of(self.sizes)
+
+
+def instance_of_size(problem: Problem, values: Mapping[str, float], n: int, d: int) -> Instance:
+    """The problem in numbers where alpha is n/d.
+
+    Raises:
+        InputError: as `Problem.at`; an alpha among the values that is another ratio than whole numbers n and d near it give.
+    """
+    if not isinstance(values, Mapping):
+        return problem.at(values)  # which says what is needed
+    alpha, stated = n / d, values.get("alpha")
+    if isinstance(stated, Real) and not abs(stated - alpha) <= 1 / d:
+        raise InputError(f"alpha = {stated!r}, but n = {n} and d = {d} make n/d = {alpha:.6g}; leave alpha out, or change n or d")
+    return problem.at({**values, "alpha": alpha})
 
 
 def realised(instance: Instance, d: int, n: int | None = None) -> Instance:

@@ -1,8 +1,8 @@
-"""A complete problem: data, loss, optimizer, initial state and regularization; and its instance in numbers."""
+"""A complete problem: data, loss, optimizer, sampling, initial state and regularization."""
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Real
@@ -12,64 +12,31 @@ import numpy as np
 import sympy as sp
 
 from gmsym import symbols
-from gmsym.errors import InputError
+from gmsym.errors import InputError, check_positive
 from gmsym.problem import _numbers as numbers
+from gmsym.problem.base import AbstractProblem
+from gmsym.problem.instance import Instance
 from gmsym.problem.loss import Loss
 from gmsym.problem.mixture import GaussianMixture, check_positive_semidefinite
 from gmsym.problem.optimizer import Optimizer
+from gmsym.problem.sampling import AbstractSampling, Online, full
 from gmsym.problem.teacher import Teacher
 from gmsym.problem.trained import Trained
 
 DEFAULTS = {"ridge": 0.0}
-_SETTINGS = {"n", "d", "steps", "samples", "scrambles", "seed", "replicates", "progress"}  # arguments of the verbs
 _MOMENT = re.compile(r"[mQ](_\d+)+")  # moments of the fields in derived means
 
 
 @final
-@dataclass(frozen=True)
-class Instance:
-    """The numbers of a problem, all float64 and checked. C fields, K clusters, B blocks, L label components."""
-
-    probabilities: np.ndarray  # p_k, (K,)
-    labels: np.ndarray  # y_k, (K, L)
-    means_gram: np.ndarray  # mu_k . mu_l, (K, K)
-    fractions: np.ndarray  # rho_b, (B,)
-    variance: np.ndarray  # sigma2_kb, (K, B)
-    initial_gram: np.ndarray  # Theta_0^T Theta_0, (C, C)
-    initial_overlap: np.ndarray  # Theta_0^T mu_k, (C, K)
-    ridge: float
-    parameters: dict[str, float]  # of loss and optimizer, by name
-    values: dict[str, float]  # of the whole problem, by name, defaults included
-    teacher_gram: np.ndarray  # theta*_s . theta*_r, (T, T); T = 0 without a teacher
-    teacher_overlap: np.ndarray  # Theta_0 . theta*_s, (C, T)
-    teacher_means: np.ndarray  # theta*_s . mu_k, (T, K)
-    trained: np.ndarray  # initial values of the trained parameters of the loss, (P,)
-    trained_step: float | None  # None: that of Theta
-    trained_ridge: float
-    placed: np.ndarray | None = None  # Gram matrix of (Theta_0, means, teacher directions) within each block; None: rho_b of the whole
-
-    @property
-    def block_grams(self) -> np.ndarray:
-        """Gram matrix of (Theta_0, means, teacher directions) within each block, (B, C + K + T, C + K + T)."""
-        return self.fractions[:, None, None] * self.gram if self.placed is None else self.placed
-
-    @property
-    def gram(self) -> np.ndarray:
-        """Gram matrix of (Theta_0, means, teacher directions), (C + K + T, C + K + T)."""
-        first = [self.initial_gram, self.initial_overlap, self.teacher_overlap]
-        second = [self.initial_overlap.T, self.means_gram, self.teacher_means.T]
-        return np.block([first, second, [self.teacher_overlap.T, self.teacher_means, self.teacher_gram]])
-
-
-@final
 @dataclass(frozen=True, init=False)
-class Problem:
+class Problem(AbstractProblem):
     """R(Theta) = (1/n) sum_i l(Theta^T x_i, y_i) + (ridge/2) |Theta|^2 on Gaussian-mixture data, and how it is minimised.
 
     Args:
         data: the mixture.
         loss: the loss of C fields.
         optimizer: the update rule.
+        sampling: which samples a step sees, such as `gmsym.sampling.online()`. Default: all of them.
         norm2: |Theta_0|^2; for C > 1 the Gram matrix (C, C) of the columns, or one number for orthogonal columns.
         overlap: Theta_0^T mu_k, (K,), or (C, K) for C > 1. Default: orthogonal to all means.
         ridge: lambda; default the parameter `ridge`, which is 0 unless given.
@@ -83,6 +50,7 @@ class Problem:
     data: GaussianMixture
     loss: Loss
     optimizer: Optimizer
+    sampling: AbstractSampling = field()
     norm2: sp.ImmutableDenseMatrix = field()
     overlap: sp.ImmutableDenseMatrix = field()
     ridge: sp.Expr = field()
@@ -95,6 +63,7 @@ class Problem:
         loss: Loss,
         optimizer: Optimizer,
         *,
+        sampling: AbstractSampling | None = None,
         norm2: Any = 1,
         overlap: Any = None,
         ridge: Any = symbols.ridge,
@@ -113,6 +82,8 @@ class Problem:
         for name, value, kind in (("teacher", teacher, Teacher), ("trained", trained, Trained)):
             if value is not None and not isinstance(value, kind):
                 raise InputError(f"{name} = {value!r}: a {kind.__name__} is needed")
+        if sampling is not None and not isinstance(sampling, AbstractSampling):
+            raise InputError(f"sampling = {sampling!r}: one of gmsym.sampling is needed, such as gmsym.sampling.online()")
         if len(loss.teachers) != (0 if teacher is None else teacher.count):
             raise InputError(
                 f"the loss uses {len(loss.teachers)} teacher field(s) ({', '.join(map(str, loss.teachers)) or 'none'}) but there are "
@@ -125,6 +96,7 @@ class Problem:
         object.__setattr__(self, "data", data)
         object.__setattr__(self, "loss", loss)
         object.__setattr__(self, "optimizer", optimizer)
+        object.__setattr__(self, "sampling", full() if sampling is None else sampling)
         object.__setattr__(self, "norm2", _gram(norm2, columns))
         object.__setattr__(self, "overlap", _overlap(overlap, columns, clusters))
         object.__setattr__(self, "ridge", numbers.scalar(ridge, "ridge"))
@@ -136,9 +108,26 @@ class Problem:
         clash = sorted(names & {s.name for s in optimizer.state})
         if clash:
             raise InputError(f"the parameter {clash[0]!r} has the name of a state variable of the optimizer {optimizer.name}; rename it")
-        clash = sorted(name for name in names if name in _SETTINGS or _MOMENT.fullmatch(name))
+        clash = sorted(filter(_MOMENT.fullmatch, names))
         if clash:
-            raise InputError(f"{clash[0]} is the name of a setting or of a moment and cannot be a parameter; allowed is any other name")
+            raise InputError(f"{clash[0]} is the name of a moment of the fields and cannot be a parameter; allowed is any other name")
+        if self.is_online and symbols.alpha in self.parameters:
+            raise InputError("the problem depends on alpha, samples per dimension, which has no meaning for online SGD")
+
+    @property
+    def is_online(self) -> bool:
+        """Whether every step sees one fresh sample."""
+        return isinstance(self.sampling, Online)
+
+    @property
+    def natural(self) -> str:
+        """The theory that answers it: "dmf", or "effective" online."""
+        return "effective" if self.is_online else "dmf"
+
+    @property
+    def name(self) -> str:
+        """Loss and optimizer, or that it is online."""
+        return f"{self.loss.name} / {'online' if self.is_online else self.optimizer.name}"
 
     @property
     def fields(self) -> int:
@@ -152,9 +141,25 @@ class Problem:
 
     def check_full_batch(self, what: str) -> None:
         """Raises InputError if the problem has parts that `what`, which is about Theta and full batches only, cannot treat."""
+        if self.is_online:
+            raise InputError(
+                f"{what}: this problem samples online: its theory is gmsym.derive.effective; sampling=gmsym.sampling.full()"
+                " asks for full batches"
+            )
         for part, present in (("teacher fields", self.teacher is not None), ("trained parameters of the loss", self.trained is not None)):
             if present:
-                raise InputError(f"{what} does not treat {part}; they are part of online SGD: gm.effective, gm.simulate_online")
+                raise InputError(f"{what} does not treat {part}; they are part of online SGD: sampling=gmsym.sampling.online()")
+
+    def check_online(self, what: str) -> None:
+        """Raises InputError unless the problem samples online by gradient descent whose step is a multiple of eta."""
+        if not self.is_online:
+            raise InputError(f"{what}: this problem trains on full batches; sampling=gmsym.sampling.online() asks for online SGD")
+        optimizer = self.optimizer
+        if optimizer.state or not optimizer.is_linear or sp.expand(optimizer.jacobian[0, 0] - 1) != 0:
+            raise InputError(
+                f"optimizer {optimizer.name!r}: online SGD is available for gradient descent, theta - step*g, where step may be a "
+                "schedule; ridge is a parameter of the problem"
+            )
 
     @cached_property
     def target(self) -> sp.Expr | None:
@@ -199,7 +204,10 @@ class Problem:
             parts += [sp.Tuple(*self.trained.names), sp.Tuple(*self.trained.expressions)]
         if self.loss.target is not None:
             parts.append(self.loss.target)
-        return hashlib.sha256("\n".join(map(sp.srepr, parts)).encode()).hexdigest()[:12]
+        if self.is_online:
+            parts.append(sp.Symbol(self.sampling.kind))
+        plain = [part.xreplace({x: sp.Rational(repr(float(x))) for x in part.atoms(sp.Float)}) for part in map(sp.sympify, parts)]
+        return hashlib.sha256("\n".join(map(sp.srepr, plain)).encode()).hexdigest()[:12]  # 0.1 is 1/10, as in a file
 
     @cached_property
     def local_parameters(self) -> tuple[sp.Symbol, ...]:
@@ -218,18 +226,26 @@ class Problem:
             everything |= numbers.parameters(*self.trained.expressions)
         return tuple(sorted(everything, key=lambda s: s.name))
 
-    def at(self, /, **values: float) -> Instance:
+    def at(self, values: Mapping[str, float]) -> Instance:
         """The problem in numbers.
 
         Args:
-            values: one finite number for each of `parameters`, by name; `ridge` may be left out (0).
+            values: one finite number for each of `parameters`, by name; `ridge` may be left out (0). `alpha`, samples per dimension, is
+                allowed whether or not the problem's expressions hold it.
 
         Raises:
             InputError: an unknown or missing parameter, or a number out of range.
         """
+        if not isinstance(values, Mapping):
+            raise InputError(f"values = {repr(values)[:60]}: numbers by name are needed, such as {{'alpha': 2.0, 'eta': 0.5}}")
         known = {s.name: s for s in self.parameters}
         values = {**{k: v for k, v in DEFAULTS.items() if k in known}, **values}
-        unknown = sorted(set(values) - set(known))
+        alpha = None
+        if values.get("alpha") is not None and not self.is_online:
+            alpha = check_positive("alpha", values["alpha"], "samples per dimension, a positive number, are needed")
+        if symbols.alpha.name not in known:
+            values.pop("alpha", None)
+        unknown = sorted(set(values) - set(known), key=str)
         if unknown:
             raise InputError(f"unknown parameter {unknown[0]!r}; this problem has {', '.join(known) or 'none'}")
         missing = sorted(set(known) - set(values))
@@ -237,7 +253,7 @@ class Problem:
             raise InputError(f"no value for the parameter {missing[0]!r}; this problem needs {', '.join(known)}")
         for name, value in values.items():
             if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) < 1e300:
-                raise InputError(f"{name} = {value!r}: a finite number is needed")
+                raise InputError(f"{name} = {repr(value)[:60]}: a finite number is needed")
             if (known[name].is_positive and value <= 0) or (known[name].is_nonnegative and value < 0):
                 raise InputError(f"{name} = {value!r}: a {'positive' if known[name].is_positive else 'non-negative'} number is needed")
         bound = {known[name]: sp.Float(value, 17) for name, value in values.items()}
@@ -255,6 +271,8 @@ class Problem:
             ridge=float(self.ridge.subs(bound)),
             parameters={s.name: float(values[s.name]) for s in self.local_parameters},
             values={name: float(values[name]) for name in known},
+            alpha=alpha,
+            step=self._online_step(bound) if self.is_online else None,
             **self._teacher_at(bound),
             **self._trained_at(bound),
         )
@@ -262,6 +280,15 @@ class Problem:
             check_positive_semidefinite(instance.teacher_gram, "teacher gram")
             check_positive_semidefinite(instance.gram, "the Gram matrix of (Theta_0, means, teacher)")
         return instance
+
+    def _online_step(self, bound: dict[sp.Symbol, sp.Float]) -> float:
+        """c: the number of eta, or of a rule without eta its step at time 0."""
+        self.check_online("online SGD")
+        step = symbols.eta if symbols.eta in self.optimizer.parameters else -self.optimizer.jacobian[0, 1].subs(symbols.t, 0)
+        value = float(step.subs(bound))
+        if not value > 0:
+            raise InputError(f"optimizer {self.optimizer.name!r}: its step at time 0 is {value:g}; online needs eta, or a positive step")
+        return value
 
     def _initial_trained(self, bound: dict[sp.Symbol, sp.Float]) -> dict[sp.Symbol, sp.Expr]:
         return {} if self.trained is None else {v: x.subs(bound) for v, x in zip(self.trained.names, self.trained.initial, strict=True)}

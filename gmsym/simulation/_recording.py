@@ -12,9 +12,8 @@ import xarray as xr
 
 from gmsym import printer, runtime, schema, symbols
 from gmsym.errors import ComputationError, InputError, check_integers, check_positive
-from gmsym.problem import Problem
+from gmsym.problem import Instance, Problem
 from gmsym.problem.design import realised, shares
-from gmsym.problem.online import OnlineInstance
 from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.quadrature import square_root
 from gmsym.simulation._replicates import Program, run_replicates
@@ -29,13 +28,11 @@ def load(problem: Problem) -> ModuleType:
     """The printed loss of a sample, the schedule's step of a coordinate, and the classifier's score if any."""
     runtime.check_double()
     loss, trained, parameters = problem.loss, problem.trained_parameters, problem.local_parameters
-    optimizer = problem.optimizer
-    if optimizer.state or not optimizer.is_linear or optimizer.jacobian[0, 0] != 1:
-        raise InputError(f"optimizer {optimizer.name!r}: online SGD is available for gradient descent, theta - step*g, with any schedule")
+    problem.check_online("online SGD")
     given = {"fields": loss.fields, "teacher": loss.teachers, "label": loss.labels, "trained": trained, "parameters": parameters}
     definitions = [
         printer.function("loss", given, "Loss of a sample.", loss.value),
-        printer.function("step", {"t": symbols.t, "parameters": parameters}, "Step c(t).", -optimizer.jacobian[0, 1]),
+        printer.function("step", {"t": symbols.t, "parameters": parameters}, "Step c(t).", -problem.optimizer.jacobian[0, 1]),
     ]
     if problem.decision == "sign":
         given = {"fields": loss.fields, "trained": trained, "parameters": parameters}
@@ -63,11 +60,11 @@ def recorded_steps(time: float, step: float, d: int, points: int) -> np.ndarray:
 
 
 def observables(
-    problem: Problem, code: ModuleType, online: OnlineInstance, sizes: Sequence[int], standard: jax.Array
+    problem: Problem, code: ModuleType, instance: Instance, sizes: Sequence[int], standard: jax.Array
 ) -> Callable[..., dict[str, jax.Array]]:
     """The function (Q (B, C, C), m (B, K, C), M (B, T, C), v) -> what a run records, from the overlaps of each block of d_b coordinates:
     the variables of the schema, test_loss and perhaps test_error on points (C + T, N) of N(0, I)."""
-    instance, size = online.instance, problem.fields
+    size = problem.fields
     shares = jnp.asarray(sizes, float)[:, None, None] / sum(sizes)
     parameters = tuple(instance.parameters.values())
     loss_labels = instance.labels[:, : len(problem.loss.labels)]
@@ -99,7 +96,7 @@ def observables(
 def replicated(
     program: Program,
     problem: Problem,
-    online: OnlineInstance,
+    instance: Instance,
     steps: np.ndarray,
     d: int,
     replicates: int,
@@ -119,7 +116,7 @@ def replicated(
     """
     check_integers(replicates=(replicates, 2), seed=(seed, 0))
     batch = max(1, min(replicates, _MEMORY // (8 * vectors)))
-    times = steps * (online.step / d)
+    times = steps * (instance.online_step / d)
     step = _STEP + batch * _SECONDS * (vectors if sampler == "online" else 100)
     most = max(1, int(_LONGEST / step))
     ends = np.unique(np.concatenate([steps, np.arange(0, steps[-1], most)]))
@@ -131,12 +128,12 @@ def replicated(
         spans=spans,
         seconds=step * ends[-1] / len(ends),
         batch=batch,
-        check=lambda observed, first, start: _check_finite(observed, ends[start:] * (online.step / d), first),
+        check=lambda observed, first, start: _check_finite(observed, ends[start:] * (instance.online_step / d), first),
         checkpoint=Checkpoint(
             checkpoint,
             problem=problem.signature,
-            values=online.instance.values,
-            step=online.step,
+            values=instance.values,
+            step=instance.online_step,
             d=d,
             steps=steps,
             replicates=replicates,
@@ -150,21 +147,21 @@ def replicated(
         "simulation",
         {name: run.mean(axis=0) for name, run in runs.items()},
         {name: run.std(axis=0, ddof=1) / np.sqrt(replicates) for name, run in runs.items()},
-        attributes(problem, online, d) | {"d": d, "replicates": replicates, "seed": seed, "sampler": sampler},
+        attributes(problem, instance, d) | {"d": d, "replicates": replicates, "seed": seed, "sampler": sampler},
         runs,
         times=times,
         parameters=[x.name for x in problem.trained_parameters],
     )
 
 
-def attributes(problem: Problem, online: OnlineInstance, d: int) -> dict[str, Any]:
+def attributes(problem: Problem, instance: Instance, d: int) -> dict[str, Any]:
     """What a result of online SGD says about its problem."""
     return {
-        "problem": f"{problem.loss.name} / online",
+        "problem": problem.name,
         "problem_signature": problem.signature,
-        "step": online.step,
-        "parameters": online.instance.values,
-        **shares(realised(online.instance, d)),
+        "step": instance.online_step,
+        "parameters": instance.values,
+        **shares(realised(instance, d)),
     }
 
 

@@ -4,7 +4,7 @@ A sample enters an update of the Gram matrix through its coordinates in the span
 the part of Theta orthogonal to that span, and its norm: r + C normal numbers and one chi-square for each block, instead of d.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import jax
@@ -15,7 +15,6 @@ import xarray as xr
 from gmsym.errors import InputError
 from gmsym.problem import Problem
 from gmsym.problem.design import apportion, gram_root
-from gmsym.problem.online import online as in_numbers
 from gmsym.runtime.quadrature import square_root
 from gmsym.simulation._recording import load, observables, recorded_steps, replicated
 from gmsym.simulation._replicates import Program
@@ -24,24 +23,22 @@ from gmsym.simulation.fresh import fresh_fields
 
 def run_chain(
     problem: Problem,
+    values: Mapping[str, float],
     *,
     d: int,
     time: float,
-    step: float,
     replicates: int = 100,
     points: int = 21,
     seed: int = 0,
     checkpoint: Path | str | None = None,
     report: Callable[[float], None] | None = None,
-    **parameters: float,
 ) -> xr.Dataset:
     """Trajectories of the summary statistics, equal in law to those of `run_online`. Arguments, returns and errors as there.
 
     Cost: O(B ((C + K + T)^2 + C^3)) time a step and replicate, whatever d is.
     """
-    online = in_numbers(problem, step, parameters)
-    instance, code = online.instance, load(problem)
-    steps = recorded_steps(time, online.step, d, points)
+    instance, code = problem.at(values), load(problem)
+    steps = recorded_steps(time, instance.online_step, d, points)
     C, K = instance.initial_overlap.shape
     T = len(instance.teacher_gram)
     fixed = gram_root(instance.gram[C:, C:])  # coordinates of means and teachers in an orthonormal basis of their span
@@ -70,7 +67,7 @@ def run_chain(
 
     def advance(fixed, state, span):
         samples, fresh = fixed
-        observed = observables(problem, code, online, sizes, fresh)
+        observed = observables(problem, code, instance, sizes, fresh)
 
         def update(i, state):
             along, across, v = state
@@ -86,8 +83,8 @@ def run_chain(
                 return code.loss(h, jnp.einsum("brt,br->t", teachers, inside), labels[k], v, numbers)
 
             a, b = jax.grad(loss, argnums=(0, 1))(jnp.einsum("brc,br->c", along, inside) + outside.sum(axis=0), v)
-            c = code.step(i * (online.step / d), numbers)
-            delta, delta_v = c / d, c * (online.trained_step / online.step) / d
+            c = code.step(i * (instance.online_step / d), numbers)
+            delta, delta_v = c / d, c * (instance.online_trained_step / instance.online_step) / d
             keep = 1 - delta * instance.ridge
             cross = outside[:, :, None] * a
             new = keep**2 * across - delta * keep * (cross + cross.swapaxes(1, 2)) + delta**2 * norm2[:, None, None] * jnp.outer(a, a)
@@ -98,4 +95,4 @@ def run_chain(
         return state, observed(across + of_block, m, M, v)
 
     vectors = 512 * 16 * (C + T) * 4  # fields of the test points, and copies
-    return replicated(Program(begin, advance), problem, online, steps, d, replicates, seed, vectors, "chain", checkpoint, report)
+    return replicated(Program(begin, advance), problem, instance, steps, d, replicates, seed, vectors, "chain", checkpoint, report)

@@ -1,6 +1,6 @@
 """Online SGD in d dimensions, one fresh sample a step, by jax.grad of the printed loss. Source: theory.md 6."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import jax
@@ -10,7 +10,6 @@ import xarray as xr
 
 from gmsym.problem import Problem
 from gmsym.problem.design import block_sizes, gram_root, rows_of
-from gmsym.problem.online import online as in_numbers
 from gmsym.runtime.frames import oriented
 from gmsym.simulation._recording import load, observables, recorded_steps, replicated
 from gmsym.simulation._replicates import Program
@@ -19,16 +18,15 @@ from gmsym.simulation.fresh import fresh_fields
 
 def run_online(
     problem: Problem,
+    values: Mapping[str, float],
     *,
     d: int,
     time: float,
-    step: float,
     replicates: int = 8,
     points: int = 21,
     seed: int = 0,
     checkpoint: Path | str | None = None,
     report: Callable[[float], None] | None = None,
-    **parameters: float,
 ) -> xr.Dataset:
     """Online SGD from a freshly oriented initial state: Theta' = Theta - (c/d) (dl + ridge Theta), v' = v - (c_v/d) (dl + ridge_v v).
 
@@ -36,15 +34,14 @@ def run_online(
 
     Args:
         problem: what is trained; its optimizer is gradient descent, with a schedule in the time t = steps * c/d if it has one.
+        values: a number for each of `problem.parameters`; that of eta is c.
         d: dimension; d_b = rho_b d by largest remainders.
         time: final time.
-        step: c.
         replicates: independent repetitions, at least 2, for the standard errors.
         points: number of recorded times, evenly spaced.
         seed: of samples and orientations.
         checkpoint: a file that keeps records and states, so that the same call continues after an interruption; it stays.
         report: called with the completed fraction, about every second.
-        parameters: a number for each of `problem.parameters` but `eta`, which is c.
 
     Returns:
         Means over replicates m, Q, Q_k, M, trained, test_loss and perhaps test_error at float times, with several blocks also m_b, Q_b
@@ -54,9 +51,8 @@ def run_online(
         InputError: a number out of range; fewer coordinates than vectors in a block.
         ComputationError: a run diverged.
     """
-    online = in_numbers(problem, step, parameters)
-    instance, code = online.instance, load(problem)
-    steps = recorded_steps(time, online.step, d, points)
+    instance, code = problem.at(values), load(problem)
+    steps = recorded_steps(time, instance.online_step, d, points)
     root = gram_root(instance.gram)
     sizes = block_sizes(instance.fractions, d, len(root), "(Theta_0, means, teacher)")
     rows = rows_of(sizes)
@@ -75,7 +71,7 @@ def run_online(
 
     def advance(fixed, state, span):
         samples, fresh, means, teachers = fixed
-        observed = observables(problem, code, online, sizes, fresh)
+        observed = observables(problem, code, instance, sizes, fresh)
 
         def update(i, state):
             theta, v = state
@@ -87,8 +83,8 @@ def run_online(
                 return code.loss(theta.T @ sample, teachers.T @ sample, labels[k], v, numbers)
 
             slope, slope_v = jax.grad(loss, argnums=(0, 1))(theta, v)
-            c = code.step(i * (online.step / d), numbers)
-            c_v = c * (online.trained_step / online.step)
+            c = code.step(i * (instance.online_step / d), numbers)
+            c_v = c * (instance.online_trained_step / instance.online_step)
             new = theta - c / d * (slope + instance.ridge * theta)
             return new, v - c_v / d * (slope_v + instance.trained_ridge * v)
 
@@ -96,4 +92,4 @@ def run_online(
         Q, m, M = (jnp.stack([x[block].T @ theta[block] for block in rows]) for x in (theta, means, teachers))
         return state, observed(Q, m, M, v)
 
-    return replicated(Program(begin, advance), problem, online, steps, d, replicates, seed, d * (C + K + 4), "online", checkpoint, report)
+    return replicated(Program(begin, advance), problem, instance, steps, d, replicates, seed, d * (C + K + 4), "online", checkpoint, report)

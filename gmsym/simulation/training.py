@@ -1,6 +1,6 @@
 """Full-batch training on generated data, by jax.grad of the printed loss. Source: theory.md 0."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -10,9 +10,9 @@ import numpy as np
 import xarray as xr
 
 from gmsym import printer, runtime, schema, symbols
-from gmsym.errors import ComputationError, InputError, check_integers
+from gmsym.errors import ComputationError, check_integers
 from gmsym.problem import Instance, Problem
-from gmsym.problem.design import Design, design, shares
+from gmsym.problem.design import Design, design, instance_of_size, shares
 from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.quadrature import square_root
 from gmsym.simulation._replicates import Program, run_replicates
@@ -26,6 +26,7 @@ _LARGEST_NORM2 = 1e12  # |Theta|^2 beyond this counts as divergence
 
 def train(
     problem: Problem,
+    values: Mapping[str, float],
     *,
     n: int,
     d: int,
@@ -34,7 +35,6 @@ def train(
     seed: int = 0,
     checkpoint: Path | str | None = None,
     report: Callable[[float], None] | None = None,
-    **parameters: float,
 ) -> xr.Dataset:
     """Trains `replicates` times on fresh data and a freshly oriented initial state.
 
@@ -48,13 +48,13 @@ def train(
 
     Args:
         problem: what is trained.
+        values: a number for each of `problem.parameters`; alpha is n/d.
         n, d: samples and dimensions; n_k = p_k n and d_b = rho_b d by largest remainders, and then p_k is n_k/n.
         steps: times 0..steps-1.
         replicates: independent repetitions, at least 2, for the standard errors.
         seed: of data and orientations; replicate r is the same for every number of replicates.
         checkpoint: a file that keeps records and states, so that the same call continues after an interruption; it stays.
         report: called with the completed fraction, about every second.
-        parameters: a number for each of `problem.parameters`; `alpha`, where the problem uses it, is n/d.
 
     Returns:
         Means over replicates m, Q, Q_k, train_loss, test_loss and, if the loss has a prediction, test_error; their standard
@@ -66,11 +66,7 @@ def train(
     """
     problem.check_full_batch("simulate (full-batch training)")
     check_integers(n=(n, 1), d=(d, 1), steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
-    if symbols.alpha in problem.parameters:
-        if "alpha" in parameters:
-            raise InputError(f"alpha = {parameters['alpha']!r}: in a simulation alpha is n/d = {n / d:.6g}; leave it out")
-        parameters = {**parameters, "alpha": n / d}
-    instance = problem.at(**parameters)
+    instance = instance_of_size(problem, values, n, d)
     plan = design(instance, n, d)
     runtime.check_double()
     code = runtime.load(source(problem), f"gmsym_training_{problem.loss.name}_{problem.optimizer.name}")
@@ -95,7 +91,7 @@ def train(
         {name: run.mean(axis=0) for name, run in runs.items()},
         {name: run.std(axis=0, ddof=1) / np.sqrt(replicates) for name, run in runs.items()},
         {
-            "problem": f"{problem.loss.name} / {problem.optimizer.name}",
+            "problem": problem.name,
             "problem_signature": problem.signature,
             "alpha": n / d,
             "parameters": instance.values,

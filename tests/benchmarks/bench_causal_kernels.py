@@ -27,10 +27,10 @@ def problem(fields: int) -> gm.Problem:
 def measure(benchmark, group, *, fields=1, steps=100, samples=8192, response=None):
     benchmark.group = group
     system = derive.dmf(problem(fields), response=response)
-    arguments = {"alpha": 1.5, "steps": steps, "samples": samples, "scrambles": 4, **VALUES}
-    result = gm.solve(system, **arguments)  # compiles
+    values, options = {"alpha": 1.5, **VALUES}, {"steps": steps, "samples": samples, "scrambles": 4}
+    result = gm.solve(system, values, **options)  # compiles
     benchmark.extra_info["rank"] = result.attrs["rank"]
-    benchmark.pedantic(gm.solve, args=(system,), kwargs=arguments, rounds=3)
+    benchmark.pedantic(gm.solve, args=(system, values), kwargs=options, rounds=3)
     assert result.m.notnull().all()
 
 

@@ -20,6 +20,7 @@ import sympy as sp
 
 import gmsym as gm
 from gmsym import derive
+from gmsym.comparison import kolmogorov, outlier_table
 from gmsym.problem.losses import CATALOG
 
 RATIOS = (0.2, 0.5, 0.9, 1.0, 1.2, 2.0, 10.0)
@@ -44,9 +45,9 @@ def problem(name: str, state: tuple[float, float]) -> gm.Problem:
 
 def row(system, alpha: float, d: int, replicates: int) -> str:
     start = time.process_time()
-    theory = gm.spectrum(system, alpha=alpha, points=200)
+    theory = gm.solve(system, {"alpha": alpha}, points=200)
     spent = time.process_time() - start
-    runs = gm.simulate_spectrum(system, alpha=alpha, d=d, replicates=replicates, seed=1, progress=False)
+    runs = gm.simulate(system, {"alpha": alpha}, d=d, replicates=replicates, seed=1, progress=False)
     values = runs["eigenvalue"].values
     zeros = np.abs(values) < 1e-9 * np.abs(values).max()
     atom = (zeros.sum(1) + runs.attrs["zeros"]).mean() / (values.shape[1] + runs.attrs["zeros"])
@@ -63,9 +64,9 @@ def row(system, alpha: float, d: int, replicates: int) -> str:
         )
         inner = sum(counted[1:-1])
         beyond = max(beyond, float(np.sort(distances)[: len(distances) - inner].max(initial=0)) / span)
-    found = [r for r in gm.outlier_table(theory, runs) if r.overlap > 0.3]
+    found = [r for r in outlier_table(theory, runs) if r.overlap > 0.3]
     scores = [abs(r.simulated / r.z - 1) * np.sqrt(alpha * d * replicates) for r in found]
-    distance = gm.kolmogorov(theory, runs).mean() * d
+    distance = kolmogorov(theory, runs).mean() * d
     return (
         f"{float(theory['atom']):.4f} {atom:.4f}  {len(edges)} {int(np.isinf(edges).sum())}  "
         f"{float(theory['band_mass_error'].sum()):.0e}  {beyond:.3f}  {theory.sizes['outlier']} "

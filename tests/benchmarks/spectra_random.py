@@ -15,6 +15,7 @@ import numpy as np
 
 import gmsym as gm
 from gmsym import derive
+from gmsym.comparison import kolmogorov
 from gmsym.problem.losses import CATALOG
 
 ONE = ("logistic", "squared", "hinge", "smoothed_hinge", "perceptron", "exponential", "huber", "probit", "phase_retrieval")
@@ -69,12 +70,12 @@ def main() -> int:
             print(f"{seed}: no problem: {error}", flush=True)
             continue
         try:
-            found = gm.spectrum(system, alpha=alpha, points=200)
+            found = gm.solve(system, {"alpha": alpha}, points=200)
             missed.append(float(found["band_mass_error"].sum()))
             undecided += found.sizes["interval"] > 0
             if given.d:
-                runs = gm.simulate_spectrum(system, alpha=alpha, d=given.d, replicates=1, seed=seed, vectors=False, progress=False)
-                distances.append(float(gm.kolmogorov(found, runs)[0]) * given.d)
+                runs = gm.simulate(system, {"alpha": alpha}, d=given.d, replicates=1, seed=seed, vectors=False, progress=False)
+                distances.append(float(kolmogorov(found, runs)[0]) * given.d)
                 if distances[-1] > 15:
                     print(f"{seed}: {words}: d KS = {distances[-1]:.1f}, edges {found['edge'].values.tolist()}", flush=True)
             if missed[-1] > 1e-2 or found.sizes["interval"]:

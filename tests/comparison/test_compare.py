@@ -154,7 +154,7 @@ def test_refuses_times(made_up, times, message):
         compare(theory, runs).table(times)
 
 
-def blocks(fraction: float) -> gm.Problem:
+def blocks(fraction: float, sampling: str = "full") -> gm.Problem:
     data = gm.GaussianMixture(
         probabilities=[0.37, 0.63],
         labels=[1, -1],
@@ -162,14 +162,14 @@ def blocks(fraction: float) -> gm.Problem:
         variance=[[0.1, 0.5], [0.1, 0.5]],
         fractions=[fraction, 1 - fraction],
     )
-    return gm.Problem(data, gm.losses.squared(), gm.optimizers.gd(), ridge=0)
+    return gm.Problem(data, gm.losses.squared(), gm.optimizers.gd(), sampling=getattr(gm.sampling, sampling)(), ridge=0)
 
 
 def test_a_theory_beside_a_simulation_has_its_whole_numbers():
     """d_b = 11 of 30 for rho_b = 0.36667: Q_k at time 0 is that of 11/30, exactly, and so is the theory's at n and d."""
     problem = blocks(0.367)
-    runs = gm.simulate(problem, n=41, d=30, steps=2, replicates=4, eta=0.1)
-    beside, limit = gm.solve(problem, n=41, d=30, steps=2, eta=0.1), gm.solve(problem, alpha=41 / 30, steps=2, eta=0.1)
+    runs = gm.simulate(problem, {"eta": 0.1}, n=41, d=30, steps=2, replicates=4)
+    beside, limit = gm.solve(problem, {"eta": 0.1}, n=41, d=30, steps=2), gm.solve(problem, {"alpha": 41 / 30, "eta": 0.1}, steps=2)
     share = 11 / 30
     assert np.isclose(beside.Q_k[0, 0, 0, 0], 0.1 * share + 0.5 * (1 - share), rtol=1e-14)
     assert np.isclose(limit.Q_k[0, 0, 0, 0], 0.1 * 0.367 + 0.5 * 0.633, rtol=1e-14)
@@ -182,9 +182,9 @@ def test_a_theory_beside_a_simulation_has_its_whole_numbers():
 
 
 def test_online_theory_beside_a_simulation_has_its_whole_numbers():
-    problem = blocks(0.367)
-    runs = gm.simulate_online(problem, d=30, time=0.1, step=0.5, points=2, replicates=4)
-    theory = gm.effective(problem, time=runs["time"].values, step=0.5, blocks_at=30)
+    problem = blocks(0.367, "online")
+    runs = gm.simulate(problem, {"eta": 0.5}, d=30, time=0.1, points=2, replicates=4)
+    theory = gm.solve(problem, {"eta": 0.5}, time=runs["time"].values, blocks_at=30)
     assert np.allclose(theory.Q_k[0], runs.Q_k[0], rtol=1e-13)
     assert compare(theory, runs, times=[0.0]).max_abs_z < 4
 

@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 import gmsym as gm
+from gmsym.comparison import kolmogorov, outlier_table
 
 
 def semicircle(atom=0.0, outliers=(), gaps=(), grid=False):
@@ -44,20 +45,20 @@ def runs(values, overlaps=None, zeros=0, **attributes):
 
 
 def test_quantiles_are_at_half_a_step():
-    assert gm.kolmogorov(semicircle(), runs(quantiles(400))) == pytest.approx([1 / 800], rel=0.02)
+    assert kolmogorov(semicircle(), runs(quantiles(400))) == pytest.approx([1 / 800], rel=0.02)
 
 
 def test_a_shift_is_seen():
     """Moving the semicircle by e changes its distribution function by e times the largest density."""
-    assert gm.kolmogorov(semicircle(), runs(quantiles(4000) + 0.05)) == pytest.approx([0.05 * 2 / np.pi], rel=0.02)
+    assert kolmogorov(semicircle(), runs(quantiles(4000) + 0.05)) == pytest.approx([0.05 * 2 / np.pi], rel=0.02)
 
 
 def test_zeros_are_the_atom():
     """Half of the eigenvalues are zero: to rounding, or counted apart."""
     half = np.concatenate([1e-14 * np.arange(400), quantiles(400)])
-    assert gm.kolmogorov(semicircle(atom=0.5), runs(half)) == pytest.approx([1 / 1600], rel=0.05)
-    assert gm.kolmogorov(semicircle(atom=0.5), runs(quantiles(400), zeros=400)) == pytest.approx([1 / 1600], rel=0.05)
-    assert gm.kolmogorov(semicircle(atom=0.4), runs(quantiles(400), zeros=400)) == pytest.approx([0.1], rel=0.05)
+    assert kolmogorov(semicircle(atom=0.5), runs(half)) == pytest.approx([1 / 1600], rel=0.05)
+    assert kolmogorov(semicircle(atom=0.5), runs(quantiles(400), zeros=400)) == pytest.approx([1 / 1600], rel=0.05)
+    assert kolmogorov(semicircle(atom=0.4), runs(quantiles(400), zeros=400)) == pytest.approx([0.1], rel=0.05)
 
 
 def test_outliers_are_matched_by_rank_on_each_side():
@@ -65,7 +66,7 @@ def test_outliers_are_matched_by_rank_on_each_side():
     theory = semicircle(outliers=(0.5, 3.5, 3.6), gaps=(0, 1, 1))
     bulk = quantiles(50)
     values = np.stack([np.concatenate([[0.5 + e], bulk, [3.5 + e, 3.54 + e]]) for e in (-0.01, 0.01)])
-    rows = gm.outlier_table(theory, runs(values, 0.4 * np.ones_like(values)))
+    rows = outlier_table(theory, runs(values, 0.4 * np.ones_like(values)))
     assert [row.side for row in rows] == ["left", "right", "right"]
     assert [row.simulated for row in rows] == pytest.approx([0.5, 3.5, 3.54])
     assert rows[2].scores == pytest.approx((-0.06 / 0.01, -np.inf))
@@ -74,9 +75,9 @@ def test_outliers_are_matched_by_rank_on_each_side():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: gm.kolmogorov(semicircle(grid=True), runs(quantiles(10))), "given grid"),
-        (lambda: gm.kolmogorov(semicircle(), runs(quantiles(10), extreme=2)), "extreme"),
-        (lambda: gm.outlier_table(semicircle(), runs(quantiles(10))), "1 replicate"),
+        (lambda: kolmogorov(semicircle(grid=True), runs(quantiles(10))), "given grid"),
+        (lambda: kolmogorov(semicircle(), runs(quantiles(10), extreme=2)), "extreme"),
+        (lambda: outlier_table(semicircle(), runs(quantiles(10))), "1 replicate"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(call, message):

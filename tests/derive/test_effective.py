@@ -31,7 +31,12 @@ def test_the_second_order_in_the_step_is_the_corrector():
 
 
 def test_a_schedule_scales_the_drift_once_and_the_corrector_twice():
-    problem = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd(step=gm.symbols.eta / (1 + gm.symbols.t)))
+    problem = gm.Problem(
+        gm.GaussianMixture.symmetric(),
+        gm.losses.logistic(),
+        gm.optimizers.gd(step=gm.symbols.eta / (1 + gm.symbols.t)),
+        sampling=gm.sampling.online(),
+    )
     system = derive.effective(problem)
     assert system.schedule == 1 / (1 + gm.symbols.t)
     increment = next(e.rhs for e in system.increments if isinstance(e.lhs, phi_Q))
@@ -46,7 +51,7 @@ def test_a_schedule_scales_the_drift_once_and_the_corrector_twice():
         (binary(gm.losses.squared()), 0),
         (binary(gm.losses.hinge()), 0),
         (binary(gm.losses.perceptron()), 0),
-        (gm.Problem(ONE, gm.losses.relu_committee((1, -1)), gm.optimizers.gd()), 0),
+        (gm.Problem(ONE, gm.losses.relu_committee((1, -1)), gm.optimizers.gd(), sampling=gm.sampling.online()), 0),
         (xor(), 0),
         (taught(), 1),  # the sign of the teacher's field is conditioned away
         (typed(), 1),
@@ -61,7 +66,7 @@ def test_softmax_reduces_to_the_differences_of_its_fields():
     data = gm.GaussianMixture(
         probabilities=[sp.Rational(1, 3)] * 3, labels=sp.eye(3).tolist(), means_gram=np.eye(3).tolist(), variance=[1, 1, 1]
     )
-    system = derive.effective(gm.Problem(data, gm.losses.softmax(3), gm.optimizers.gd()))
+    system = derive.effective(gm.Problem(data, gm.losses.softmax(3), gm.optimizers.gd(), sampling=gm.sampling.online()))
     assert largest(system) == 2
     assert len(system.local) == 1 and [s.name for s in system.labels] == ["y0", "y1", "y2"]  # the loss is linear in the label
     assert len(system.tested) == 3  # which prediction is wrong depends on the class
@@ -69,7 +74,7 @@ def test_softmax_reduces_to_the_differences_of_its_fields():
 
 def test_clusters_of_mean_zero_have_centred_fields():
     data = gm.GaussianMixture(probabilities=[0.5, 0.5], labels=[1, 1], means_gram=[[0, 0], [0, 1]], variance=[1, 1])
-    system = derive.effective(gm.Problem(data, gm.losses.hinge(), gm.optimizers.gd()))
+    system = derive.effective(gm.Problem(data, gm.losses.hinge(), gm.optimizers.gd(), sampling=gm.sampling.online()))
     assert system.of_cluster == (0, 1)
     assert not system.local[0].gradient[0].has(*system.law.mean)
     assert system.local[1].gradient[0].has(*system.law.mean)
@@ -84,7 +89,9 @@ def test_clusters_of_mean_zero_have_centred_fields():
 )
 def test_the_response_to_a_jump_of_the_teacher_is_the_difference_of_its_sides(text, jump):
     """At t = 0, where h has the variance v: no chain rule through sign(t), by hand."""
-    problem = gm.Problem(ONE, gm.Loss("jump", gm.parse(text)), gm.optimizers.gd(), teacher=gm.Teacher([[1]], overlap=[0.1]))
+    problem = gm.Problem(
+        ONE, gm.Loss("jump", gm.parse(text)), gm.optimizers.gd(), sampling=gm.sampling.online(), teacher=gm.Teacher([[1]], overlap=[0.1])
+    )
     system = derive.effective(problem)
     V = system.law.covariance
     at = {V[0, 0]: sp.Rational(13, 10), V[0, 1]: sp.Rational(2, 5), V[1, 1]: sp.Rational(9, 10)}
@@ -95,7 +102,9 @@ def test_the_response_to_a_jump_of_the_teacher_is_the_difference_of_its_sides(te
 
 def error_of(target, loss="log(1 + exp(-sign(t0)*h))", teachers=1, data=ONE):
     teacher = gm.Teacher(np.eye(teachers)) if teachers else None
-    problem = gm.Problem(data, gm.Loss("mine", gm.parse(loss), target=gm.parse(target)), gm.optimizers.gd(), teacher=teacher)
+    problem = gm.Problem(
+        data, gm.Loss("mine", gm.parse(loss), target=gm.parse(target)), gm.optimizers.gd(), sampling=gm.sampling.online(), teacher=teacher
+    )
     return [tested.error for tested in derive.effective(problem).tested]
 
 
@@ -124,7 +133,9 @@ def test_the_error_of_a_taught_classifier_is_an_angle(error, expected):
 
 def test_a_teacher_without_a_target_leaves_no_error():
     assert error_of("t0") != [None]
-    problem = gm.Problem(ONE, gm.Loss("mine", gm.parse("(h - t0)**2/2")), gm.optimizers.gd(), teacher=gm.Teacher([[1]]))
+    problem = gm.Problem(
+        ONE, gm.Loss("mine", gm.parse("(h - t0)**2/2")), gm.optimizers.gd(), sampling=gm.sampling.online(), teacher=gm.Teacher([[1]])
+    )
     assert [tested.error for tested in derive.effective(problem).tested] == [None]
 
 

@@ -35,7 +35,7 @@ def binary(loss):
 def prepared(problem, alpha, matrix="hessian", **values):
     system = derive.spectrum(problem, matrix)
     module = pipeline.load(system)
-    return module, numbers(system, state_instance(problem, alpha, values, None, None), alpha)
+    return module, numbers(system, state_instance(problem, {"alpha": alpha, **values}, None, None))
 
 
 def exact_edges(ratio, alpha):
@@ -81,7 +81,7 @@ def test_mass_closes_in_every_band_and_a_lost_gap_shows():
 @pytest.mark.parametrize(("ratio", "alpha", "mean"), [(8.0, 3.0, 2.0), (5.0, 2.0, 3.0)])
 def test_an_outlier_in_a_gap_is_returned(ratio, alpha, mean):
     """1 + v sum_b rho_b |mu|^2/(1 + r_b v) = 0 between the edges of the gap, one of them .018 wide."""
-    found = gm.spectrum(two_blocks(ratio, mean), alpha=alpha)
+    found = gm.solve(gm.derive.spectrum(two_blocks(ratio, mean)), {"alpha": alpha})
     variances = np.array([1.0, ratio])
     inverse = lambda v: -1 / v + 0.5 * (variances / (1 + variances * v)).sum() / alpha  # noqa: E731
     v = brentq(lambda v: 1 + 0.5 * v * (mean / (1 + variances * v)).sum(), -1 + 1e-9, -1 / ratio - 1e-9)
@@ -206,7 +206,7 @@ def test_losses_of_one_field_are_solved_near_and_below_n_equal_to_d(name):
     """The atom by rank, masses that make 1, a density that has them, no gap beside an atom that the bulk reaches."""
     system = derive.spectrum(binary(getattr(gm.losses, name)()))
     for alpha in (0.5, 1.0, 1.2):
-        found = gm.spectrum(system, alpha=alpha, points=200, **UNIT)
+        found = gm.solve(system, {"alpha": alpha, **UNIT}, points=200)
         assert float(found["atom"]) == pytest.approx(max(0, 1 - alpha), abs=1e-7)
         assert float(found["band_mass"].sum() + found["atom"]) == pytest.approx(1, abs=1e-12)
         assert float(found["band_mass_error"].sum()) < 5e-3 and found.sizes["interval"] == 0 and found.sizes["band"] == 1
@@ -218,7 +218,7 @@ def test_losses_of_one_field_are_solved_near_and_below_n_equal_to_d(name):
 
 def test_the_hard_edge_of_marchenko_and_pastur():
     """n = d: density sqrt((4 - z)/z)/(2 pi), singular at 0; mass to 1e-9 on Chebyshev points."""
-    found = gm.spectrum(binary(gm.losses.squared()), alpha=1.0, **UNIT)
+    found = gm.solve(gm.derive.spectrum(binary(gm.losses.squared())), {"alpha": 1.0, **UNIT})
     z = found["z"].values
     assert found["edge"].values.tolist() == [[0.0, pytest.approx(4.0, abs=1e-12)]]
     assert found["density"].values == pytest.approx(np.sqrt((4 - z) / z) / (2 * np.pi), rel=1e-8)
@@ -229,8 +229,8 @@ def test_the_density_has_no_bias_of_the_imaginary_part():
     """Near an edge Im z = 1e-10 moves a density by about sqrt(1e-10 / distance): it is solved on the axis."""
     low, high = 0.25, 2.25
     grid = np.concatenate([low + np.geomspace(1e-7, 1e-3, 20), high - np.geomspace(1e-3, 1e-7, 20)])
-    found = gm.spectrum(binary(gm.losses.squared()), alpha=4.0, grid=grid, **UNIT)
+    found = gm.solve(gm.derive.spectrum(binary(gm.losses.squared())), {"alpha": 4.0, **UNIT}, grid=grid)
     exact = np.sqrt((high - grid) * (grid - low)) / (0.5 * np.pi * grid)
     assert found["density"].values == pytest.approx(exact, rel=1e-7)
-    outside = gm.spectrum(binary(gm.losses.squared()), alpha=4.0, grid=[0.1, 0.2, 2.4], **UNIT)
+    outside = gm.solve(gm.derive.spectrum(binary(gm.losses.squared())), {"alpha": 4.0, **UNIT}, grid=[0.1, 0.2, 2.4])
     assert (outside["density"] == 0).all() and (outside["density_error"] == 0).all()

@@ -34,21 +34,23 @@ def test_a_bar_holds_what_points_and_scrambles_do(rng):
 def taught(loss: str) -> gm.Problem:
     data = gm.GaussianMixture(probabilities=[1], labels=[0], means_gram=[[0]], variance=[1])
     teacher = gm.Teacher(gram=[[1]], overlap=[sp.Rational(1, 10)])
-    return gm.Problem(data, gm.Loss("taught", gm.parse(loss), target=gm.parse("t0")), gm.optimizers.gd(), teacher=teacher)
+    return gm.Problem(
+        data, gm.Loss("taught", gm.parse(loss), target=gm.parse("t0")), gm.optimizers.gd(), sampling=gm.sampling.online(), teacher=teacher
+    )
 
 
 def test_the_online_test_error_near_a_correlation_of_one(caplog):
     """AdaTron: the error is arccos of a correlation that tends to 1, where the state's errors count many times."""
     problem = taught("max(0, -sign(t0)*h)**2/2")
-    arguments = {"time": [0.0, 50.0, 204.37], "step": 0.6455}
-    result, reference = (gm.effective(problem, tolerance=tolerance, **arguments) for tolerance in (1e-6, 1e-12))
+    times = [0.0, 50.0, 204.37]
+    result, reference = (gm.solve(problem, {"eta": 0.6455}, time=times, tolerance=tolerance) for tolerance in (1e-6, 1e-12))
     gap = np.abs(result.test_error - reference.test_error).values
     assert (gap <= 3 * result.test_error_error.values + 1e-14).all()
     assert result.test_error_error[-1] > result.attrs["solver_error"]
     assert result.attrs["accuracy_reached"] == 1 and not caplog.records
     # Many steps end without an answer; the dynamics has not diverged.
     with pytest.raises(gm.ComputationError, match="used up its 16384 steps after time .* solver = 'kvaerno5'"):
-        gm.effective(problem, time=1e9, step=0.6455)
+        gm.solve(problem, {"eta": 0.6455}, time=1e9)
 
 
 def test_an_accuracy_that_is_not_reached_is_said(caplog, monkeypatch):
@@ -57,7 +59,7 @@ def test_an_accuracy_that_is_not_reached_is_said(caplog, monkeypatch):
     monkeypatch.setattr(ode, "_TIGHTENED", 0)
     monkeypatch.setattr(ode, "_SAFETY", 100.0)
     with caplog.at_level(logging.WARNING, logger="gmsym"):
-        result = gm.effective(taught("max(0, -sign(t0)*h)**2/2"), time=[0.0, 50.0, 204.37], step=0.6455, tolerance=1e-6)
+        result = gm.solve(taught("max(0, -sign(t0)*h)**2/2"), {"eta": 0.6455}, time=[0.0, 50.0, 204.37], tolerance=1e-6)
     assert result.attrs["accuracy_reached"] == 0
     assert "not to the tolerance 1e-06 asked for" in caplog.text
 
@@ -66,17 +68,22 @@ def test_single_precision_is_refused():
     jax.config.update("jax_enable_x64", False)
     try:
         with pytest.raises(gm.InputError, match="jax_enable_x64 = False"):
-            gm.effective(taught("max(0, -sign(t0)*h)"), time=1.0, step=0.5)
+            gm.solve(taught("max(0, -sign(t0)*h)"), {"eta": 0.5}, time=1.0)
         with pytest.raises(gm.InputError, match="jax_enable_x64 = False"):
-            gm.simulate_online(taught("max(0, -sign(t0)*h)"), d=10, time=1.0, step=0.5)
+            gm.simulate(taught("max(0, -sign(t0)*h)"), {"eta": 0.5}, d=10, time=1.0)
     finally:
         jax.config.update("jax_enable_x64", True)
 
 
 def test_a_loss_without_a_value_is_a_failure_of_the_run():
-    problem = gm.Problem(gm.GaussianMixture.symmetric(sigma=1, mu_norm=1), gm.Loss("root", gm.parse("sqrt(h - 9) + h")), gm.optimizers.gd())
+    problem = gm.Problem(
+        gm.GaussianMixture.symmetric(sigma=1, mu_norm=1),
+        gm.Loss("root", gm.parse("sqrt(h - 9) + h")),
+        gm.optimizers.gd(),
+        sampling=gm.sampling.online(),
+    )
     with pytest.raises(gm.ComputationError, match="nan|no value"):
-        gm.simulate_online(problem, d=10, time=0.2, step=0.1, replicates=2, points=2)
+        gm.simulate(problem, {"eta": 0.1}, d=10, time=0.2, replicates=2, points=2)
 
 
 @pytest.mark.slow

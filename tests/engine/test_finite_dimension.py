@@ -13,7 +13,6 @@ import gmsym as gm
 from gmsym import derive, pipeline
 from gmsym.engine.sde import Drift, slopes
 from gmsym.pipeline.effective import arrays
-from gmsym.problem.online import online
 from gmsym.runtime import nodes
 from gmsym.system import Equations
 from gmsym.system import sde as N
@@ -24,8 +23,8 @@ from tests.engine.test_ode import CASES, ONE, binary
 def test_least_squares_on_noise_has_its_exact_mean():
     """x' = x - (c/d) (Y Y^T + beta) x: E |x'|^2 = |x|^2 (1 - A/d + B/d^2), so that Q = exp(-A t/c) (1 + (t/c) (B - A^2/2)/d + ...)."""
     c, beta, d, t = 0.8, 0.3, 50, np.linspace(0, 3, 4)
-    problem = gm.Problem(ONE, gm.Loss("noise", gm.parse("h**2/2")), gm.optimizers.gd())
-    limit, finite = (gm.effective(problem, time=t, step=c, d=size, ridge=beta) for size in (None, d))
+    problem = gm.Problem(ONE, gm.Loss("noise", gm.parse("h**2/2")), gm.optimizers.gd(), sampling=gm.sampling.online())
+    limit, finite = (gm.solve(problem, {"eta": c, "ridge": beta}, time=t, d=size) for size in (None, d))
     A, B = 2 * c * (1 + beta) - c**2, c**2 * (beta**2 + 2 * beta + 2)
     Q = np.exp(-A * t / c)
     assert np.allclose(limit["Q"][:, 0, 0], Q, atol=1e-8)
@@ -41,11 +40,11 @@ def test_the_displayed_bias_is_the_one_computed():
     """Least squares on noise: |x'|^2 = Q - 2 delta h^2 + delta^2 |Y|^2 h^2 has F = (c - 2) Q, E chi = 2 Q and dF/dt = (c - 2)^2 Q. With
     the sign of the displayed equation turned round the rate of the bias turns its own."""
     c, Q, zeta = 0.8, 1.3, 0.4
-    problem = gm.Problem(ONE, gm.Loss("noise", gm.parse("h**2/2")), gm.optimizers.gd())
+    problem = gm.Problem(ONE, gm.Loss("noise", gm.parse("h**2/2")), gm.optimizers.gd(), sampling=gm.sampling.online())
     system = derive.fluctuations(problem)
     turned = [replace(e, rhs=-e.rhs) if e.lhs == sp.Derivative(N.zeta(clock), clock) else e for e in system.fluctuation]
     exact = (c - 2) * zeta + c * (2 * Q - (c - 2) ** 2 * Q / 2)
-    numbers, start = arrays(online(problem, c, {}))
+    numbers, start = arrays(problem.at({"eta": c}))
     for equations, sign in ((system.fluctuation, 1), (turned, -1)):
         module = pipeline.load(replace(system, fluctuation=Equations(equations)))
         field, rule = Drift(module, numbers, start, ()), nodes.rule(*module.SAMPLE_NODES, 1)
@@ -78,9 +77,9 @@ def test_the_chain_at_small_d_agrees_and_rejects_the_limit(case):
     """d = 40 for logistic and taught, 160 for XOR, whose test loss hardly fluctuates: 8000 runs."""
     build, setting = CASES[case]
     d = 160 if case == "xor" else 40
-    setting = setting | {"step": 0.5 if case == "xor" else 1.0}  # recorded times are then whole numbers of steps
-    runs = gm.simulate_online(build(), d=d, time=3.0, replicates=8000, points=4, seed=8, sampler="chain", **setting)
-    limit, finite = (gm.effective(build(), time=runs["time"].values, d=size, tolerance=1e-7, **setting) for size in (None, d))
+    setting = setting | {"eta": 0.5 if case == "xor" else 1.0}  # recorded times are then whole numbers of steps
+    runs = gm.simulate(build(), setting, d=d, time=3.0, replicates=8000, points=4, seed=8, sampler="chain")
+    limit, finite = (gm.solve(build(), setting, time=runs["time"].values, d=size, tolerance=1e-7) for size in (None, d))
     z, ratios = gaps(finite, runs)
     assert np.sqrt(np.mean(z**2)) < 1.6 and np.abs(z).max() < 4.5
     assert abs(np.mean(ratios) - 1) < 0.03 and np.abs(ratios - 1).max() < 0.1
@@ -97,11 +96,11 @@ def test_the_chain_at_small_d_agrees_and_rejects_the_limit(case):
 )
 def test_bad_dimensions_are_named(arguments, message):
     with pytest.raises(gm.InputError, match=message):
-        gm.effective(binary(), time=1.0, step=1.0, sigma=1.0, mu_norm=1.0, **arguments)
+        gm.solve(binary(), {"eta": 1.0, "sigma": 1.0, "mu_norm": 1.0}, time=1.0, **arguments)
 
 
 def test_losses_with_kinks_in_several_fields_have_no_bias():
     """|h|^2 = 1 is no line: the drift stays on fixed nodes."""
     loss = gm.Loss("rough", gm.parse("abs(h0**2 + h1**2 - 1)"))
     with pytest.raises(gm.InputError, match="kinks in several dimensions"):
-        gm.effective(binary(loss), time=1.0, step=1.0, d=100, sigma=1.0, mu_norm=1.0)
+        gm.solve(binary(loss), {"eta": 1.0, "sigma": 1.0, "mu_norm": 1.0}, time=1.0, d=100)

@@ -22,7 +22,7 @@ ETA, ALPHA = 0.5, 2.0
 
 
 def prepared(problem, n, d, **values) -> tuple:
-    return pipeline.load(derive.surrogate(problem)), design_numbers(problem.at(**values), n, d)
+    return pipeline.load(derive.surrogate(problem)), design_numbers(problem.at(values), n, d)
 
 
 def variances(problem, n, d, times, populations, **values) -> dict:
@@ -64,7 +64,9 @@ def test_deviations_do_not_depend_on_the_population():
 def test_influences_predict_the_spread_of_the_surrogate():
     times = (1, 3, 7)
     predicted = variances(LOGISTIC, 1200, 800, eta=1.0, ridge=0.1, times=times, populations=3)
-    runs = gm.surrogate(LOGISTIC, n=300, d=200, steps=8, replicates=3000, seed=2, eta=1.0, ridge=0.1, progress=False)
+    runs = gm.solve(
+        gm.derive.surrogate(LOGISTIC), {"eta": 1.0, "ridge": 0.1}, n=300, d=200, steps=8, replicates=3000, seed=2, progress=False
+    )
     for name in ("m", "Q", "train_loss", "test_loss", "test_error"):
         measured = np.sqrt(300) * runs[f"{name}_runs"].std("replicate", ddof=1).values[list(times)]
         np.testing.assert_allclose(np.sqrt(predicted[name].mean(axis=0)), measured, rtol=0.1, err_msg=name)
@@ -82,7 +84,9 @@ def test_influences_of_several_fields_blocks_and_an_argmax():
     )
     problem = gm.Problem(data, gm.losses.softmax(3), gm.optimizers.gd())
     predicted = variances(problem, 480, 320, eta=1.0, ridge=0.1, times=(2,), populations=4)
-    runs = gm.surrogate(problem, n=240, d=160, steps=3, replicates=1500, seed=2, eta=1.0, ridge=0.1, progress=False)
+    runs = gm.solve(
+        gm.derive.surrogate(problem), {"eta": 1.0, "ridge": 0.1}, n=240, d=160, steps=3, replicates=1500, seed=2, progress=False
+    )
     for name in ("m", "Q", "train_loss", "test_loss", "test_error"):
         measured = np.sqrt(240) * runs[f"{name}_runs"].std("replicate", ddof=1).values[2]
         np.testing.assert_allclose(np.sqrt(predicted[name].mean(axis=0))[0], measured, rtol=0.13, err_msg=name)
@@ -133,10 +137,12 @@ def test_divergence_is_reported():
 def test_bands_of_training_at_two_sizes():
     """Predicted standard deviations within 10% of 8000 and 1200 training runs, and the corrected mean where the limit is not."""
     values, times = {"eta": 1.0, "ridge": 0.1}, [1, 4, 8, 15]
-    finite = gm.finite_size(LOGISTIC, alpha=2.0, steps=16, replicates=1000, population=2048, times=times, progress=False, **values)
+    finite = gm.solve(
+        gm.derive.finite_size(LOGISTIC), {"alpha": 2.0, **values}, steps=16, replicates=1000, population=2048, times=times, progress=False
+    )
     resolved = 0
     for n, replicates in ((200, 8000), (1000, 1200)):
-        runs = gm.simulate(LOGISTIC, n=n, d=n // 2, steps=16, replicates=replicates, seed=11, progress=False, **values).sel(time=times)
+        runs = gm.simulate(LOGISTIC, values, n=n, d=n // 2, steps=16, replicates=replicates, seed=11, progress=False).sel(time=times)
         curves = gm.at_size(finite, n)
         for name in ("m", "Q", "train_loss", "test_loss", "test_error"):
             measured = runs[f"{name}_error"] * np.sqrt(replicates)

@@ -40,7 +40,7 @@ def test_the_adjoint_is_the_derivative_of_the_weighted_program(problem, n, d, st
     since its gradients sum to zero."""
     system = derive.influence(problem)
     module, adjoint = pipeline.load(system.recursion), pipeline.load(system)
-    design, key = design_numbers(problem.at(**values), n, d), jax.random.key(1)
+    design, key = design_numbers(problem.at(values), n, d), jax.random.key(1)
     rng = np.random.default_rng(0)
 
     @jax.jit

@@ -4,6 +4,8 @@ Order parameters are met to the tolerance by closed forms and by finer nodes; th
 shrinks with d; without the corrector it is not.
 """
 
+from dataclasses import replace
+
 import diffrax
 import jax
 import jax.numpy as jnp
@@ -17,11 +19,10 @@ from gmsym import derive, pipeline
 from gmsym.engine import ode as engine
 from gmsym.engine.ode import solve_ode
 from gmsym.pipeline.effective import arrays
-from gmsym.problem.online import online
 from gmsym.runtime import nodes
 from gmsym.runtime.ode import State, drift
 
-LOGISTIC = {"step": 1.5, "sigma": 1.0, "mu_norm": 1.0, "ridge": 0.05}
+LOGISTIC = {"eta": 1.5, "sigma": 1.0, "mu_norm": 1.0, "ridge": 0.05}
 ONE = gm.GaussianMixture(probabilities=[1], labels=[0], means_gram=[[0]], variance=[1])
 XOR = gm.GaussianMixture(
     probabilities=[sp.Rational(1, 4)] * 4,
@@ -32,7 +33,9 @@ XOR = gm.GaussianMixture(
 
 
 def binary(loss=None, **options):
-    return gm.Problem(gm.GaussianMixture.symmetric(), loss or gm.losses.logistic(), gm.optimizers.gd(), **options)
+    return gm.Problem(
+        gm.GaussianMixture.symmetric(), loss or gm.losses.logistic(), gm.optimizers.gd(), sampling=gm.sampling.online(), **options
+    )
 
 
 def softmax():
@@ -42,7 +45,7 @@ def softmax():
         means_gram=[[1.0, -0.3, -0.2], [-0.3, 1.2, -0.4], [-0.2, -0.4, 0.9]],
         variance=[1, 0.7, 0.5],
     )
-    return gm.Problem(data, gm.losses.softmax(3), gm.optimizers.gd(), norm2=0.3)
+    return gm.Problem(data, gm.losses.softmax(3), gm.optimizers.gd(), sampling=gm.sampling.online(), norm2=0.3)
 
 
 def xor():
@@ -50,13 +53,15 @@ def xor():
     overlap = [[0.3, -0.3, 0.05, -0.05], [-0.1, 0.1, 0.35, -0.35]]
     trained = gm.Trained({"v0": 0.5, "v1": -0.4, "bias": 0.1}, step=1.0)
     loss = gm.Loss("xor", (network - gm.parse("y")) ** 2 / 2, readout=network)
-    return gm.Problem(XOR, loss, gm.optimizers.gd(), norm2=[[0.5, 0], [0, 0.4]], overlap=overlap, trained=trained)
+    return gm.Problem(
+        XOR, loss, gm.optimizers.gd(), sampling=gm.sampling.online(), norm2=[[0.5, 0], [0, 0.4]], overlap=overlap, trained=trained
+    )
 
 
 def taught():
     """Labels by a perceptron: the sign of a teacher's field."""
     loss = gm.Loss("taught", gm.parse("log(1 + exp(-sign(t0)*h))"), target=gm.parse("t0"))
-    return gm.Problem(ONE, loss, gm.optimizers.gd(), teacher=gm.Teacher([[1]], overlap=[0.1]))
+    return gm.Problem(ONE, loss, gm.optimizers.gd(), sampling=gm.sampling.online(), teacher=gm.Teacher([[1]], overlap=[0.1]))
 
 
 def typed():
@@ -66,16 +71,16 @@ def typed():
 
 CASES = {
     "logistic": (binary, LOGISTIC),
-    "softmax": (softmax, {"step": 2.0, "ridge": 0.02}),
-    "xor": (xor, {"step": 0.5}),
-    "hinge": (lambda: binary(gm.losses.hinge()), {"step": 1.0, "sigma": 0.8, "mu_norm": 1.0, "ridge": 0.05}),
-    "taught": (taught, {"step": 1.0, "ridge": 0.02}),
-    "typed": (typed, {"step": 1.0, "sigma": 0.8, "mu_norm": 1.2, "ridge": 0.05}),
+    "softmax": (softmax, {"eta": 2.0, "ridge": 0.02}),
+    "xor": (xor, {"eta": 0.5}),
+    "hinge": (lambda: binary(gm.losses.hinge()), {"eta": 1.0, "sigma": 0.8, "mu_norm": 1.0, "ridge": 0.05}),
+    "taught": (taught, {"eta": 1.0, "ridge": 0.02}),
+    "typed": (typed, {"eta": 1.0, "sigma": 0.8, "mu_norm": 1.2, "ridge": 0.05}),
 }
 
 
-def loaded(problem, step, **parameters):
-    return pipeline.load(derive.effective(problem)), *arrays(online(problem, step, parameters))
+def loaded(problem, **values):
+    return pipeline.load(derive.effective(problem)), *arrays(problem.at(values))
 
 
 # --- accuracy ---------------------------------------------------------------------------------------------------------
@@ -85,7 +90,7 @@ def test_squared_loss_has_the_solution_of_a_linear_equation():
     """m and Q of online least squares, integrated by hand: dm/dt = -(sigma^2 + ridge) m - ..., solved with SciPy at 1e-12."""
     rho, s2, c, ridge = 1.44, 0.64, 0.8, 0.1
     problem = binary(gm.losses.squared())
-    theory = gm.effective(problem, time=6.0, step=c, sigma=0.8, mu_norm=1.2, ridge=ridge)
+    theory = gm.solve(problem, {"eta": c, "sigma": 0.8, "mu_norm": 1.2, "ridge": ridge}, time=6.0)
 
     def slope(t, u):  # means +mu and -mu labelled +1 and -1: both clusters give the same with h -> y h
         m, q = u
@@ -120,8 +125,10 @@ def test_kinks_of_a_relu_network_cost_no_accuracy():
     loss = gm.Loss("relu", sp.log(1 + sp.exp(network)) - (1 + gm.symbols.y) / 2 * network, readout=network)
     trained = gm.Trained({"v0": 0.5, "v1": -0.4, "bias": 0.1})
     overlap = [[0.3, -0.3, 0.05, -0.05], [-0.1, 0.1, 0.35, -0.35]]
-    problem = gm.Problem(XOR, loss, gm.optimizers.gd(), norm2=[[0.5, 0.1], [0.1, 0.4]], overlap=overlap, trained=trained)
-    module, numbers, start = loaded(problem, 0.5)
+    problem = gm.Problem(
+        XOR, loss, gm.optimizers.gd(), sampling=gm.sampling.online(), norm2=[[0.5, 0.1], [0.1, 0.4]], overlap=overlap, trained=trained
+    )
+    module, numbers, start = loaded(problem, eta=0.5)
     assert {nature for _, nature in (*module.NODES, *module.TEST_NODES)} == {"kinked"}
     solution = solve_ode(module, numbers, start, [0.0, 2.0])
     assert solution.quadrature_error < 1e-9 and solution.errors["test_error"].max() < 1e-8
@@ -165,7 +172,7 @@ def test_steep_losses_get_more_nodes():
 
 def test_hinge_needs_no_nodes_and_has_its_closed_form():
     """E[a] = -y Phi((1 - y m)/sqrt V) and the density of the margin as mean Hessian: the drift at a state, by hand."""
-    module, numbers, start = loaded(binary(gm.losses.hinge(), norm2=2.0, overlap=[0.3, -0.3]), 1.0, sigma=0.8, mu_norm=1.0, ridge=0.0)
+    module, numbers, start = loaded(binary(gm.losses.hinge(), norm2=2.0, overlap=[0.3, -0.3]), eta=1.0, sigma=0.8, mu_norm=1.0, ridge=0.0)
     assert module.NODES == ()
     found = drift(module, jnp.asarray(0.0), start, numbers, ())
     m, q, s2 = 0.3, 2.0, 0.64
@@ -177,10 +184,12 @@ def test_hinge_needs_no_nodes_and_has_its_closed_form():
 
 def test_kinks_without_a_derivative_go_by_regression():
     """|h^2 - y| has a kink that no delta of an affine form stands for; Monte Carlo over (h, u) gives the same drift."""
-    problem = gm.Problem(ONE, gm.Loss("distance", gm.parse("abs(h**2 - 1 + 0.2*sin(h))")), gm.optimizers.gd(), norm2=1.3)
+    problem = gm.Problem(
+        ONE, gm.Loss("distance", gm.parse("abs(h**2 - 1 + 0.2*sin(h))")), gm.optimizers.gd(), sampling=gm.sampling.online(), norm2=1.3
+    )
     system = derive.effective(problem)
     assert system.response == "regression"
-    module, numbers, start = loaded(problem, 1.0)
+    module, numbers, start = loaded(problem, eta=1.0)
     sets = tuple(nodes.rule(*kind, 3) for kind in module.NODES)
     found = float(drift(module, jnp.asarray(0.0), start, numbers, sets).Q[0, 0])
     h = np.sqrt(1.3) * np.random.default_rng(0).standard_normal(10**6)
@@ -193,12 +202,14 @@ def test_kinks_without_a_derivative_go_by_regression():
 def test_clusters_with_their_own_variance_and_zero_start():
     """Theta = 0 and unequal clusters: nothing is NaN, and Stein's lemma holds with each cluster's variance."""
     data = gm.GaussianMixture(probabilities=[0.3, 0.7], labels=[1, -1], means_gram=[[1, 0.2], [0.2, 0.5]], variance=[0.25, 1.0])
-    theory = gm.effective(gm.Problem(data, gm.losses.logistic(), gm.optimizers.gd(), norm2=0.0), time=3.0, step=1.0)
-    runs = gm.simulate_online(
-        gm.Problem(data, gm.losses.logistic(), gm.optimizers.gd(), norm2=0.0),
+    theory = gm.solve(
+        gm.Problem(data, gm.losses.logistic(), gm.optimizers.gd(), sampling=gm.sampling.online(), norm2=0.0), {"eta": 1.0}, time=3.0
+    )
+    runs = gm.simulate(
+        gm.Problem(data, gm.losses.logistic(), gm.optimizers.gd(), sampling=gm.sampling.online(), norm2=0.0),
+        {"eta": 1.0},
         d=2000,
         time=3.0,
-        step=1.0,
         replicates=200,
         points=2,
         sampler="chain",
@@ -212,7 +223,7 @@ def test_clusters_with_their_own_variance_and_zero_start():
 @pytest.mark.slow
 def test_the_implicit_solver_agrees():
     times = np.linspace(0, 4, 5)
-    explicit, implicit = (gm.effective(binary(), time=times, solver=solver, tolerance=1e-8, **LOGISTIC) for solver in ("tsit5", "kvaerno5"))
+    explicit, implicit = (gm.solve(binary(), LOGISTIC, time=times, solver=solver, tolerance=1e-8) for solver in ("tsit5", "kvaerno5"))
     assert float(abs(explicit["Q"] - implicit["Q"]).max()) < 1e-7
 
 
@@ -220,11 +231,15 @@ def test_the_implicit_solver_agrees():
 def test_a_schedule_is_a_step_that_depends_on_time():
     """rho(t) = 1/(1 + t): the chain of d = 4000 follows it, and not the constant step."""
     problem = gm.Problem(
-        gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd(step=gm.symbols.eta / (1 + gm.symbols.t)), norm2=1.0
+        gm.GaussianMixture.symmetric(),
+        gm.losses.logistic(),
+        gm.optimizers.gd(step=gm.symbols.eta / (1 + gm.symbols.t)),
+        sampling=gm.sampling.online(),
+        norm2=1.0,
     )
-    runs = gm.simulate_online(problem, d=4000, time=4.0, step=1.5, replicates=64, points=3, sampler="chain", sigma=1.0, mu_norm=1.0)
-    theory = gm.effective(problem, time=runs["time"].values, step=1.5, sigma=1.0, mu_norm=1.0)
-    constant = gm.effective(binary(), time=runs["time"].values, step=1.5, sigma=1.0, mu_norm=1.0)
+    runs = gm.simulate(problem, {"eta": 1.5, "sigma": 1.0, "mu_norm": 1.0}, d=4000, time=4.0, replicates=64, points=3, sampler="chain")
+    theory = gm.solve(problem, {"eta": 1.5, "sigma": 1.0, "mu_norm": 1.0}, time=runs["time"].values)
+    constant = gm.solve(binary(), {"eta": 1.5, "sigma": 1.0, "mu_norm": 1.0}, time=runs["time"].values)
     z = (runs["m"] - theory["m"]).isel(time=-1) / runs["m_error"].isel(time=-1)
     assert float(abs(z).max()) < 3.5
     assert float(abs(constant["m"] - theory["m"]).isel(time=-1).max()) > 0.1
@@ -234,10 +249,10 @@ def test_a_schedule_is_a_step_that_depends_on_time():
 
 
 def test_a_crossing_is_located_to_the_tolerance():
-    time = gm.crossing_time(binary(), "m", (0, 0), 0.8, time=10.0, **LOGISTIC)
-    at = gm.effective(binary(), time=[0.0, time], **LOGISTIC)
+    time = gm.crossing_time(binary(), LOGISTIC, "m", (0, 0), 0.8, time=10.0)
+    at = gm.solve(binary(), LOGISTIC, time=[0.0, time])
     assert abs(float(at["m"][-1, 0, 0]) - 0.8) < 1e-8
-    assert gm.crossing_time(binary(), "m", (0, 0), 50.0, time=2.0, **LOGISTIC) is None
+    assert gm.crossing_time(binary(), LOGISTIC, "m", (0, 0), 50.0, time=2.0) is None
 
 
 @pytest.mark.slow
@@ -257,35 +272,35 @@ def test_tuning_finds_the_best_step_of_least_squares():
     """The step that minimises the test loss after a given number of samples, against a scan."""
     problem = binary(gm.losses.squared())
     setting = {"sigma": 1.0, "mu_norm": 1.0}
-    best, history = gm.tune(problem, ["step"], samples=3.0, step=0.3, **setting)
+    best, history = gm.tune(problem, {"eta": 0.3, **setting}, ["eta"], samples=3.0)
     losses = {
-        c: float(gm.effective(problem, time=3.0 * c, step=c, **setting)["test_loss"][-1])
-        for c in (0.9 * best["step"], best["step"], 1.1 * best["step"])
+        c: float(gm.solve(problem, {"eta": c, **setting}, time=3.0 * c)["test_loss"][-1])
+        for c in (0.9 * best["eta"], best["eta"], 1.1 * best["eta"])
     }
-    assert min(losses, key=losses.get) == best["step"]
-    assert history[-1] < history[0] and np.isclose(history[-1], losses[best["step"]], atol=1e-6)
+    assert min(losses, key=losses.get) == best["eta"]
+    assert history[-1] < history[0] and np.isclose(history[-1], losses[best["eta"]], atol=1e-6)
 
 
 @pytest.mark.slow
 def test_tuning_the_error_of_a_taught_classifier():
     """The step of least test error, against a scan of arccos(M/sqrt(Q T))/pi."""
-    best, history = gm.tune(taught(), ["step"], samples=2.0, step=0.5, objective="test_error", ridge=0.0)
-    module, numbers, start = loaded(taught(), 1.0, ridge=0.0)
+    best, history = gm.tune(taught(), {"eta": 0.5, "ridge": 0.0}, ["eta"], samples=2.0, objective="test_error")
+    module, numbers, start = loaded(taught(), eta=1.0, ridge=0.0)
     errors = {}
-    for c in (0.9 * best["step"], best["step"], 1.1 * best["step"]):
+    for c in (0.9 * best["eta"], best["eta"], 1.1 * best["eta"]):
         found = solve_ode(module, numbers._replace(step=jnp.asarray(c)), start, [0.0, 2.0 * c]).values
         errors[c] = np.arccos(found["M"][-1, 0, 0] / np.sqrt(found["Q"][-1, 0, 0])) / np.pi
-    assert min(errors, key=errors.get) == best["step"]
-    assert history[-1] < history[0] and np.isclose(history[-1], errors[best["step"]], atol=1e-6)
+    assert min(errors, key=errors.get) == best["eta"]
+    assert history[-1] < history[0] and np.isclose(history[-1], errors[best["eta"]], atol=1e-6)
 
 
 # --- against online SGD -----------------------------------------------------------------------------------------------
 
 
-def gap(problem, d, *, corrector=1.0, replicates=48, time=4.0, sampler="chain", step, **parameters):
+def gap(problem, d, *, corrector=1.0, replicates=48, time=4.0, sampler="chain", **values):
     """(root mean square of z, largest |z|, root mean square gap) over the state at the recorded times after 0."""
-    runs = gm.simulate_online(problem, d=d, time=time, step=step, replicates=replicates, points=5, seed=3, sampler=sampler, **parameters)
-    module, numbers, start = loaded(problem, step, **parameters)
+    runs = gm.simulate(problem, values, d=d, time=time, replicates=replicates, points=5, seed=3, sampler=sampler)
+    module, numbers, start = loaded(problem, **values)
     numbers = numbers._replace(corrector=jnp.asarray(corrector))
     found = solve_ode(module, numbers, start, runs["time"].values, tolerance=1e-7).values
     gaps, scores = [], []
@@ -337,8 +352,8 @@ def test_single_runs_come_closer_like_the_root_of_d(case):
     build, setting = CASES[case]
     distance = []
     for d in (200, 3200):
-        runs = gm.simulate_online(build(), d=d, time=2.0, replicates=150, points=3, seed=11, sampler="chain", **setting)
-        theory = gm.effective(build(), time=runs["time"].values, tolerance=1e-7, **setting)
+        runs = gm.simulate(build(), setting, d=d, time=2.0, replicates=150, points=3, seed=11, sampler="chain")
+        theory = gm.solve(build(), setting, time=runs["time"].values, tolerance=1e-7)
         names = [name for name in ("Q", "m", "M", "trained") if name in runs]
         off = np.concatenate([(runs[f"{name}_runs"] - theory[name]).isel(time=slice(1, None)).values.ravel() for name in names])
         distance.append(np.sqrt(np.mean(off**2)))
@@ -349,42 +364,46 @@ def test_single_runs_come_closer_like_the_root_of_d(case):
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("values", "options", "message"),
     [
-        ({"step": 0}, "step = 0: a positive number c"),
-        ({"step": None}, "step = None"),
-        ({"time": -1.0}, "time = -1.0: a positive final time"),
-        ({"time": [1.0, 2.0]}, "increasing times that start at 0"),
-        ({"eta": 2.0}, "in online SGD eta is the step c"),
-        ({"sigma": None}, "sigma = None"),
-        ({"tolerance": 0.0}, "tolerance = 0.0"),
-        ({"solver": "euler"}, "solver = 'euler'; allowed are tsit5, kvaerno5"),
-        ({"momentum": 0.5}, "unknown parameter 'momentum'"),
+        ({"eta": 0}, {}, "eta = 0: a positive number"),
+        ({"eta": None}, {}, "eta = None"),
+        ({}, {"time": -1.0}, "time = -1.0: a positive final time"),
+        ({}, {"time": [1.0, 2.0]}, "increasing times that start at 0"),
+        ({"step": 2.0}, {}, "unknown parameter 'step'"),
+        ({"sigma": None}, {}, "sigma = None"),
+        ({}, {"tolerance": 0.0}, "tolerance = 0.0"),
+        ({}, {"solver": "euler"}, "solver = 'euler'; allowed are tsit5, kvaerno5"),
+        ({"momentum": 0.5}, {}, "unknown parameter 'momentum'"),
     ],
 )
-def test_bad_arguments_are_named(change, message):
+def test_bad_arguments_are_named(values, options, message):
     with pytest.raises(gm.InputError, match=message):
-        gm.effective(binary(), **{"time": 1.0, **LOGISTIC, **change})
+        gm.solve(binary(), {**LOGISTIC, **values}, **{"time": 1.0, **options})
 
 
 def test_problems_that_are_not_for_online_sgd_are_refused():
     with pytest.raises(gm.InputError, match="optimizer 'heavy_ball'"):
-        derive.effective(gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.heavy_ball()))
+        derive.effective(
+            gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.heavy_ball(), sampling=gm.sampling.online())
+        )
+    with pytest.raises(gm.InputError, match=r"this problem trains on full batches; sampling=gmsym.sampling.online\(\)"):
+        derive.effective(replace(binary(), sampling=gm.sampling.full()))
     for verb in (derive.dmf, derive.surrogate):
         with pytest.raises(gm.InputError, match="does not treat trained parameters"):
-            verb(xor())
+            verb(replace(xor(), sampling=gm.sampling.full()))
     with pytest.raises(gm.InputError, match="does not treat teacher fields"):
-        gm.simulate(taught(), n=100, d=50, steps=3, ridge=0.0, eta=1.0)
+        gm.simulate(replace(taught(), sampling=gm.sampling.full()), {"ridge": 0.0, "eta": 1.0}, n=100, d=50, steps=3)
 
 
 def test_an_error_without_a_gradient_is_not_tuned():
     with pytest.raises(gm.InputError, match="test_error holds jumps in several dimensions"):
-        gm.tune(xor(), ["step"], samples=2.0, step=0.5, objective="test_error")
+        gm.tune(xor(), {"eta": 0.5}, ["eta"], samples=2.0, objective="test_error")
 
 
 def test_divergence_is_reported_with_its_time():
     with pytest.raises(gm.ComputationError, match=r"time .* of 60 was reached"):
-        gm.effective(binary(gm.losses.squared()), time=60.0, step=50.0, sigma=1.0, mu_norm=1.0)
+        gm.solve(binary(gm.losses.squared()), {"eta": 50.0, "sigma": 1.0, "mu_norm": 1.0}, time=60.0)
 
 
 def test_the_engine_knows_its_solvers():

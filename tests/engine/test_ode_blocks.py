@@ -10,12 +10,14 @@ import gmsym as gm
 from tests.engine.test_ode import LOGISTIC, binary
 
 MEANS = {"probabilities": [0.4, 0.6], "labels": [1, -1], "means_gram": [[1.44, -0.5], [-0.5, 1.0]]}
-SETTING = {"step": 1.5, "ridge": 0.05}
+SETTING = {"eta": 1.5, "ridge": 0.05}
 
 
 def mixed(variance, fractions, loss=None, **options):
     data = gm.GaussianMixture(**MEANS, variance=variance, fractions=fractions)
-    return gm.Problem(data, loss or gm.losses.logistic(), gm.optimizers.gd(), **{"overlap": [0.1, -0.1], **options})
+    return gm.Problem(
+        data, loss or gm.losses.logistic(), gm.optimizers.gd(), sampling=gm.sampling.online(), **{"overlap": [0.1, -0.1], **options}
+    )
 
 
 def apart():
@@ -38,7 +40,7 @@ THIRDS = [0.1, 0.15, 0.75]
 def hinge(variance, fractions=None):
     """Closed means; the same setting throughout, so that problems of as many blocks share a compiled function."""
     problem = mixed(variance, fractions, gm.losses.hinge())
-    return problem, gm.effective(problem, time=4.0, tolerance=1e-11, **SETTING)
+    return problem, gm.solve(problem, SETTING, time=4.0, tolerance=1e-11)
 
 
 def test_blocks_of_equal_variance_are_one_block():
@@ -66,8 +68,8 @@ def test_least_squares_has_the_solution_of_a_linear_equation():
     rho, s, c, T = np.array([0.2, 0.3, 0.5]), np.array([2.0, 0.1, 0.7]), 0.6, 1.5
     data = gm.GaussianMixture(probabilities=[1], labels=[0], means_gram=[[0]], variance=[s.tolist()], fractions=rho.tolist())
     loss, teacher = gm.Loss("linear", gm.parse("(h - t0)**2/2")), gm.Teacher([[T]], overlap=[0.4])
-    problem = gm.Problem(data, loss, gm.optimizers.gd(), norm2=0.8, teacher=teacher)
-    theory = gm.effective(problem, time=3.0, step=c)
+    problem = gm.Problem(data, loss, gm.optimizers.gd(), sampling=gm.sampling.online(), norm2=0.8, teacher=teacher)
+    theory = gm.solve(problem, {"eta": c}, time=3.0)
     noise = c * np.outer(rho * s, s)
     matrix = np.block([[-np.diag(s), np.zeros((3, 3))], [2 * np.diag(s) - 2 * noise, noise - 2 * np.diag(s)]])
     constant = np.concatenate([s * rho * T, noise @ rho * T])
@@ -92,7 +94,7 @@ def test_hinge_follows_equations_integrated_by_scipy():
             margin = (1 - y[k] * m[:, k].sum()) / deviation
             below, density = scipy.stats.norm.cdf(margin), scipy.stats.norm.pdf(margin) / deviation
             a = -y[k] * below
-            change = change - 2 * p[k] * (a * m[:, k] + density * variance[k] * Q) + SETTING["step"] * rho * p[k] * variance[k] * below
+            change = change - 2 * p[k] * (a * m[:, k] + density * variance[k] * Q) + SETTING["eta"] * rho * p[k] * variance[k] * below
             drift = drift - p[k] * (a * np.outer(rho, gram[k]) + density * variance[k][:, None] * m)
         return np.concatenate([change, drift.ravel()])
 
@@ -106,19 +108,19 @@ def test_hinge_follows_equations_integrated_by_scipy():
 def test_overlaps_cross_by_block():
     problem, theory = hinge([[3.0, 0.2, 0.6], [0.1, 1.0, 0.4]], THIRDS)
     value = theory["m_b"].isel(time=25, block=1, cluster=0).item()
-    assert abs(gm.crossing_time(problem, "m_b", (1, 0, 0), value, time=3.0, **SETTING) - 1.0) < 1e-7
+    assert abs(gm.crossing_time(problem, SETTING, "m_b", (1, 0, 0), value, time=3.0) - 1.0) < 1e-7
     with pytest.raises(gm.InputError, match=r"m_b\[3, 0, 0\] is no order parameter here; .* m_b \(3, 2, 1\)"):
-        gm.crossing_time(problem, "m_b", (3, 0, 0), 0.5, time=1.0, **SETTING)
+        gm.crossing_time(problem, SETTING, "m_b", (3, 0, 0), 0.5, time=1.0)
     with pytest.raises(gm.InputError, match=r"Q_b\[0, 0, 0\] is no order parameter here"):
-        gm.crossing_time(binary(), "Q_b", (0, 0, 0), 0.5, time=1.0, **LOGISTIC)
+        gm.crossing_time(binary(), LOGISTIC, "Q_b", (0, 0, 0), 0.5, time=1.0)
 
 
 @pytest.mark.slow
 def test_sums_over_blocks_cross_and_tuning_lowers_the_loss():
-    value = gm.effective(apart(), time=[0.0, 1.0], **SETTING)["m"].isel(time=-1, cluster=0).item()
-    assert abs(gm.crossing_time(apart(), "m", (0, 0), value, time=3.0, **SETTING) - 1.0) < 1e-7
-    best, history = gm.tune(apart(), ["step"], samples=3.0, step=0.3, ridge=0.05)
-    assert best["step"] != 0.3 and history[-1] < history[0]
+    value = gm.solve(apart(), SETTING, time=[0.0, 1.0])["m"].isel(time=-1, cluster=0).item()
+    assert abs(gm.crossing_time(apart(), SETTING, "m", (0, 0), value, time=3.0) - 1.0) < 1e-7
+    best, history = gm.tune(apart(), {"eta": 0.3, "ridge": 0.05}, ["eta"], samples=3.0)
+    assert best["eta"] != 0.3 and history[-1] < history[0]
 
 
 # --- against online SGD -----------------------------------------------------------------------------------------------
@@ -129,13 +131,15 @@ def test_sums_over_blocks_cross_and_tuning_lowers_the_loss():
 def test_theory_agrees_with_online_sgd_and_isotropic_averages_do_not(build):
     """d = 1000, 32 runs, overlaps of every block too; the same runs reject clusters of the average variance."""
     problem = build()
-    runs = gm.simulate_online(problem, d=1000, time=4.0, replicates=32, points=9, seed=4, **SETTING)
-    comparison = gm.compare(gm.effective(problem, time=runs["time"].values, **SETTING), runs)
+    runs = gm.simulate(problem, SETTING, d=1000, time=4.0, replicates=32, points=9, seed=4)
+    comparison = gm.compare(gm.solve(problem, SETTING, time=runs["time"].values), runs)
     assert {"m_b", "Q_b"} <= set(comparison.z) and comparison.agrees(), str(comparison)
     assert comparison.rms_z < 2, str(comparison)
     average = (problem.data.variance * sp.Matrix(problem.data.fractions)).T.tolist()[0]
     data = gm.GaussianMixture(**MEANS, variance=average)
-    isotropic = gm.Problem(data, problem.loss, problem.optimizer, overlap=problem.overlap, teacher=problem.teacher)
-    wrong = gm.effective(isotropic, time=runs["time"].values, **SETTING)
+    isotropic = gm.Problem(
+        data, problem.loss, problem.optimizer, sampling=gm.sampling.online(), overlap=problem.overlap, teacher=problem.teacher
+    )
+    wrong = gm.solve(isotropic, SETTING, time=runs["time"].values)
     wrong.attrs["problem_signature"] = runs.attrs["problem_signature"]  # compared on purpose
     assert not gm.compare(wrong, runs.drop_dims("block")).agrees()

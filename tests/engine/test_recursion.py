@@ -34,19 +34,19 @@ def test_equality_in_law_with_twenty_thousand_replicates_and_momentum():
 def test_without_fluctuation_parameters_the_law_is_another():
     """The power of the tests above: at n = 30 the same Kolmogorov-Smirnov test rejects the surrogate without phi and psi."""
     problem, n, d, steps = logistic(), 30, 20, 6
-    instance = problem.at(eta=1.0, ridge=0.1)
+    instance = problem.at({"eta": 1.0, "ridge": 0.1})
     plan = design(instance, n, d)
     numbers = Design(
         instance.labels, instance.variance, plan.counts, plan.sizes, plan.root, instance.ridge, tuple(instance.parameters.values())
     )
     module = pipeline.load(derive.surrogate(problem))
     runs, _ = sample_recursion(module, numbers, steps=steps, replicates=6000, seed=3, fluctuations=False)
-    training = gm.simulate(problem, n=n, d=d, steps=steps, replicates=6000, seed=4, eta=1.0, ridge=0.1)
+    training = gm.simulate(problem, {"eta": 1.0, "ridge": 0.1}, n=n, d=d, steps=steps, replicates=6000, seed=4)
     assert scipy.stats.ks_2samp(runs["train_loss"][:, -1], training["train_loss_runs"].values[:, -1]).pvalue < 1e-3
 
 
 def test_fluctuation_parameters_are_standard_normal():
-    sample = gm.surrogate(logistic(), n=60, d=40, steps=5, replicates=4000, eta=1.0, ridge=0.1)
+    sample = gm.solve(gm.derive.surrogate(logistic()), {"eta": 1.0, "ridge": 0.1}, n=60, d=40, steps=5, replicates=4000)
     for name, direction in (("phi", 2), ("psi", 3)):
         values = sample[f"surrogate_{name}"].isel(time=4, field=0, cluster=0, direction=direction).values
         assert scipy.stats.kstest(values, "norm").pvalue > 1e-3, name
@@ -54,26 +54,34 @@ def test_fluctuation_parameters_are_standard_normal():
 
 def test_the_cholesky_factor_is_that_of_the_gram_matrix():
     """sum_j L_kj(t)^2 = Theta_t^T Sigma_k Theta_t on every path, so the parameters are the program's own."""
-    sample = gm.surrogate(logistic(), n=60, d=40, steps=5, replicates=20, eta=1.0, ridge=0.1)
+    sample = gm.solve(gm.derive.surrogate(logistic()), {"eta": 1.0, "ridge": 0.1}, n=60, d=40, steps=5, replicates=20)
     squared = (sample["surrogate_L"] ** 2).sum("direction").isel(field=0)
     assert np.allclose(squared, sample["Q_k_runs"].isel(field=0, field_b=0))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("values", "options", "message"),
     [
-        ({"steps": 41}, r"steps = 41 exceeds min\(n, d\) = 40"),
-        ({"n": 1}, "leave cluster"),
-        ({"n": 0}, "n = 0"),
-        ({"replicates": 1}, "replicates = 1"),
-        ({"eta": None}, "eta = None"),
+        ({}, {"steps": 41}, r"steps = 41 exceeds min\(n, d\) = 40"),
+        ({}, {"n": 1}, "leave cluster"),
+        ({}, {"n": 0}, "n = 0"),
+        ({}, {"replicates": 1}, "replicates = 1"),
+        ({"eta": None}, {}, "eta = None"),
     ],
 )
-def test_bad_arguments_are_named(arguments, message):
+def test_bad_arguments_are_named(values, options, message):
     with pytest.raises(gm.InputError, match=message):
-        gm.surrogate(logistic(), **{"n": 60, "d": 40, "steps": 4, "replicates": 10, "eta": 1.0, "ridge": 0.1, **arguments})
+        options = {"n": 60, "d": 40, "steps": 4, "replicates": 10, **options}
+        gm.solve(gm.derive.surrogate(logistic()), {"eta": 1.0, "ridge": 0.1, **values}, **options)
 
 
 def test_divergence_is_reported():
     with pytest.raises(gm.ComputationError, match="at step"):
-        gm.surrogate(gm.Problem(logistic().data, gm.losses.squared(), gm.optimizers.gd()), n=60, d=40, steps=30, replicates=4, eta=30.0)
+        gm.solve(
+            gm.derive.surrogate(gm.Problem(logistic().data, gm.losses.squared(), gm.optimizers.gd())),
+            {"eta": 30.0},
+            n=60,
+            d=40,
+            steps=30,
+            replicates=4,
+        )

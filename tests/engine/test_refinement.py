@@ -27,7 +27,7 @@ SOFTMAX = gm.Problem(
 
 
 def prepared(problem, n, d, **values):
-    return pipeline.load(derive.surrogate(problem)), design_numbers(problem.at(**values), n, d)
+    return pipeline.load(derive.surrogate(problem)), design_numbers(problem.at(values), n, d)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,15 @@ def test_picard_settles_one_time_after_another():
 def test_newton_squares_the_error_each_round():
     """Orders -1/2, -1, -2 in n for rounds 0, 1, 2 (medians of 20 draws); Picard gains no order."""
     sizes = (600, 2400, 9600)
-    found = gm.refinement(LOGISTIC, alpha=1.5, steps=6, sizes=sizes, rounds=2, replicates=20, eta=1.0, ridge=0.1, progress=False)
+    found = gm.solve(
+        gm.derive.refinement(LOGISTIC),
+        {"alpha": 1.5, "eta": 1.0, "ridge": 0.1},
+        steps=6,
+        sizes=sizes,
+        rounds=2,
+        replicates=20,
+        progress=False,
+    )
     median = found["error"].median("replicate")
     orders = [fit_order(sizes, median.sel(scheme="newton", round=r).values).exponent for r in range(3)]
     assert orders == pytest.approx([-0.5, -1.0, -2.0], abs=0.25)
@@ -86,31 +94,53 @@ def test_newton_squares_the_error_each_round():
 def test_leaving_the_domain_is_reported():
     """Twelve iterates at n = 30 are collinear to the rounding of their Gram matrix; and Newton from far away is not positive definite."""
     with pytest.raises(gm.ComputationError, match="collinear to rounding|left the domain"):
-        gm.refinement(LOGISTIC, alpha=1.5, steps=12, sizes=(30,), rounds=2, replicates=5, eta=1.0, ridge=0.1, progress=False)
+        gm.solve(
+            gm.derive.refinement(LOGISTIC),
+            {"alpha": 1.5, "eta": 1.0, "ridge": 0.1},
+            steps=12,
+            sizes=(30,),
+            rounds=2,
+            replicates=5,
+            progress=False,
+        )
 
 
 def test_divergence_is_not_blamed_on_the_rounds():
     problem = gm.Problem(DATA, gm.losses.squared(), gm.optimizers.gd())
     with pytest.raises(gm.ComputationError, match="training diverges"):
-        gm.refinement(problem, alpha=1.5, steps=9, sizes=(60,), rounds=1, replicates=2, eta=1e60, ridge=0.1, progress=False)
+        gm.solve(
+            gm.derive.refinement(problem),
+            {"alpha": 1.5, "eta": 1e60, "ridge": 0.1},
+            steps=9,
+            sizes=(60,),
+            rounds=1,
+            replicates=2,
+            progress=False,
+        )
 
 
 def test_a_jumping_gradient_is_refused():
     with pytest.raises(gm.InputError, match="jumps where"):
-        gm.refinement(gm.Problem(DATA, gm.losses.hinge(), gm.optimizers.gd()), alpha=1.5, steps=2, eta=1.0, progress=False)
+        gm.solve(
+            gm.derive.refinement(gm.Problem(DATA, gm.losses.hinge(), gm.optimizers.gd())),
+            {"alpha": 1.5, "eta": 1.0},
+            steps=2,
+            progress=False,
+        )
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("values", "options", "message"),
     [
-        ({"sizes": ()}, r"sizes = \(\)"),
-        ({"sizes": 600}, "sizes = 600"),
-        ({"sizes": (60, 60)}, "different integers"),
-        ({"rounds": 0}, "rounds = 0"),
-        ({"alpha": 0.0}, "alpha = 0.0"),
-        ({"steps": 50, "sizes": (40,)}, "exceeds min"),
+        ({}, {"sizes": ()}, r"sizes = \(\)"),
+        ({}, {"sizes": 600}, "sizes = 600"),
+        ({}, {"sizes": (60, 60)}, "different integers"),
+        ({}, {"rounds": 0}, "rounds = 0"),
+        ({"alpha": 0.0}, {}, "alpha = 0.0"),
+        ({}, {"steps": 50, "sizes": (40,)}, "exceeds min"),
     ],
 )
-def test_bad_arguments_are_named(arguments, message):
+def test_bad_arguments_are_named(values, options, message):
     with pytest.raises(gm.InputError, match=message):
-        gm.refinement(LOGISTIC, **{"alpha": 1.5, "steps": 4, "eta": 1.0, "ridge": 0.1, "progress": False, **arguments})
+        given = {"alpha": 1.5, "eta": 1.0, "ridge": 0.1, **values}
+        gm.solve(gm.derive.refinement(LOGISTIC), given, **{"steps": 4, "progress": False, **options})

@@ -9,9 +9,9 @@ import gmsym as gm
 from gmsym import derive, pipeline
 from gmsym.calculus.kernels import Transposed
 from gmsym.codegen import signature, source
+from gmsym.comparison import measured_fluctuations
 from gmsym.engine import sde as engine
 from gmsym.pipeline.effective import arrays
-from gmsym.problem.online import online
 from gmsym.runtime import nodes
 from gmsym.system import sde as F
 from gmsym.system.ode import a, c, h, phi_Q, sigma2, t
@@ -19,8 +19,8 @@ from tests.engine.test_ode import LOGISTIC, XOR, binary, xor
 
 
 def measured(problem, d, replicates, time, points, **setting):
-    runs = gm.simulate_online(problem, d=d, time=time, replicates=replicates, points=points, seed=5, sampler="chain", **setting)
-    return gm.measured_fluctuations(runs)
+    runs = gm.simulate(problem, setting, d=d, time=time, replicates=replicates, points=points, seed=5, sampler="chain")
+    return measured_fluctuations(runs)
 
 
 def scores(theory, found):
@@ -46,7 +46,7 @@ def test_the_volatility_holds_the_noise_of_the_corrector():
 def test_variance_and_autocorrelation_are_those_measured():
     """d = 1000, 1500 runs of the exact chain: variances within three standard errors and 5% on average, correlations within 5%."""
     found = measured(binary(), 1000, 1500, 6.0, 4, **LOGISTIC)
-    theory = gm.fluctuations(binary(), time=found["time"].values, **LOGISTIC)
+    theory = gm.solve(gm.derive.fluctuations(binary()), LOGISTIC, time=found["time"].values)
     assert theory["statistic"].values.tolist() == found["statistic"].values.tolist() == ["Q", "m[0]", "m[1]"]
     z, ratio = scores(theory, found)
     assert np.abs(z).max() < 3.5 and abs(ratio.mean() - 1) < 0.05
@@ -61,7 +61,10 @@ def test_variance_and_autocorrelation_are_those_measured():
 
 def test_without_the_noise_of_the_corrector_the_volatility_of_q_is_too_large():
     """c sigma^2 a a^T goes against h a^T + a h^T: left out of the increment of Q it nearly doubles its variance, and no other's."""
-    module, (numbers, start) = pipeline.load(derive.fluctuations(binary())), arrays(online(binary(), 1.5, {"sigma": 1.0, "mu_norm": 1.0}))
+    module, (numbers, start) = (
+        pipeline.load(derive.fluctuations(binary())),
+        arrays(binary().at({"eta": 1.5, "sigma": 1.0, "mu_norm": 1.0})),
+    )
     start = start._replace(Q=jnp.array([[2.3]]), m=jnp.array([[1.3], [-1.3]]))
     rule = nodes.rule(1, "smooth", 0)
     full, partial = (
@@ -74,7 +77,7 @@ def test_without_the_noise_of_the_corrector_the_volatility_of_q_is_too_large():
 def test_the_volatility_is_the_covariance_of_sampled_increments():
     """XOR network: c Sigma from 2000000 samples of (h, u), no Gaussian conditioning; each entry within five standard errors."""
     problem, step = xor(), 0.5
-    module, (numbers, start) = pipeline.load(derive.fluctuations(problem)), arrays(online(problem, step, {}))
+    module, (numbers, start) = pipeline.load(derive.fluctuations(problem)), arrays(problem.at({"eta": step}))
     found = step * np.asarray(engine.moments(module, jnp.asarray(0.0), start, numbers, nodes.rule(2, "smooth", 1)).volatility)
     rng = np.random.default_rng(2)
     count = 250_000
@@ -108,13 +111,13 @@ def taught_blocks():
     )
     loss = gm.Loss("weighed", gm.parse("log(1 + exp(-y*h)) + (h - t0)**2/4"))
     teacher = gm.Teacher([[1]], overlap=[0.3], means_overlap=[[0.4, -0.2]])
-    return gm.Problem(data, loss, gm.optimizers.gd(), overlap=[0.3, -0.2], teacher=teacher)
+    return gm.Problem(data, loss, gm.optimizers.gd(), sampling=gm.sampling.online(), overlap=[0.3, -0.2], teacher=teacher)
 
 
 def test_the_volatility_by_block_is_the_covariance_of_sampled_increments():
     """The fields of both blocks sampled, no Gaussian conditioning; each entry within 1% of the largest."""
     problem, step, rho, count = taught_blocks(), 0.8, np.array([0.25, 0.75]), 500_000
-    module, (numbers, start) = pipeline.load(derive.fluctuations(problem)), arrays(online(problem, step, {"ridge": 0.1}))
+    module, (numbers, start) = pipeline.load(derive.fluctuations(problem)), arrays(problem.at({"eta": step, "ridge": 0.1}))
     start = start._replace(Q=start.Q * jnp.array([0.5, 1.5])[:, None, None], m=start.m * jnp.array([1.3, 0.8])[:, None, None])
     found = step * np.asarray(engine.moments(module, jnp.asarray(0.0), start, numbers, nodes.rule(*module.SAMPLE_NODES, 1)).volatility)
     names = "Q_b[0] Q_b[1] m_b[0;0] m_b[0;1] m_b[1;0] m_b[1;1] M_b[0;0] M_b[1;0]"
@@ -140,9 +143,9 @@ def test_the_volatility_by_block_is_the_covariance_of_sampled_increments():
 @pytest.mark.slow
 def test_variances_by_block_are_those_measured():
     """d = 800, 2000 runs of the chain: variances of all overlaps of both blocks, 5% on average and each within its error."""
-    problem, setting = taught_blocks(), {"step": 0.8, "ridge": 0.1}
+    problem, setting = taught_blocks(), {"eta": 0.8, "ridge": 0.1}
     found = measured(problem, 800, 2000, 3.0, 4, **setting)
-    theory = gm.fluctuations(problem, time=found["time"].values, **setting)
+    theory = gm.solve(gm.derive.fluctuations(problem), setting, time=found["time"].values)
     assert theory["statistic"].values.tolist() == found["statistic"].values.tolist()
     z, ratio = scores(theory, found)
     assert len(ratio) == 3 * 8 and np.abs(z).max() < 3.5 and abs(ratio.mean() - 1) < 0.05
@@ -154,9 +157,9 @@ def test_the_critical_diffusion_of_xor():
     network = gm.parse("v0*tanh(h0) + v1*tanh(h1) + bias")
     loss = gm.Loss("xor_bce", gm.parse(f"log(1 + exp({network})) - (1 + y)/2*({network})"), readout=network)
     trained = gm.Trained({"v0": 0.5, "v1": -0.4, "bias": 0.1})
-    problem = gm.Problem(XOR, loss, gm.optimizers.gd(), norm2=[[0.6, 0.1], [0.1, 0.5]], trained=trained)
-    found = measured(problem, 2000, 3000, 4.0, 5, step=1.5)
-    theory = gm.fluctuations(problem, time=found["time"].values, step=1.5, paths=3000)
+    problem = gm.Problem(XOR, loss, gm.optimizers.gd(), sampling=gm.sampling.online(), norm2=[[0.6, 0.1], [0.1, 0.5]], trained=trained)
+    found = measured(problem, 2000, 3000, 4.0, 5, eta=1.5)
+    theory = gm.solve(gm.derive.fluctuations(problem), {"eta": 1.5}, time=found["time"].values, paths=3000)
     overlaps = [name for name in theory["statistic"].values if name.startswith("m")]
     assert float(abs(theory["mean"].sel(statistic=overlaps)).max()) < 1e-12
     predicted, value = (np.stack([x["covariance"].sel(statistic=n, statistic_b=n).values[1:] for n in overlaps]) for x in (theory, found))
@@ -169,11 +172,11 @@ def test_the_critical_diffusion_of_xor():
 def test_a_stable_fixed_point_has_its_stationary_covariance():
     """DF P + P DF^T + c Sigma = 0 at the end of a long run."""
     setting = LOGISTIC | {"ridge": 0.3}
-    theory = gm.fluctuations(binary(), time=[0.0, 30.0, 60.0], **setting)
+    theory = gm.solve(gm.derive.fluctuations(binary()), setting, time=[0.0, 30.0, 60.0])
     assert np.allclose(theory["covariance"].values[1], theory["covariance"].values[2], rtol=1e-4)
     module, (numbers, start) = (
         pipeline.load(derive.fluctuations(binary())),
-        arrays(online(binary(), 1.5, {k: v for k, v in setting.items() if k != "step"})),
+        arrays(binary().at(setting)),
     )
     at = engine.solve_fluctuations(module, numbers, start, [0.0, 60.0])
     residual = at.jacobian[-1] @ at.covariance[-1] + at.covariance[-1] @ at.jacobian[-1].T + at.volatility[-1]
@@ -182,9 +185,9 @@ def test_a_stable_fixed_point_has_its_stationary_covariance():
 
 def test_bad_arguments_are_named():
     with pytest.raises(gm.InputError, match=r"initial has shape \(2, 2\); \(3, 3\) is needed: Q, m\[0\], m\[1\]"):
-        gm.fluctuations(binary(), time=1.0, initial=np.eye(2), **LOGISTIC)
+        gm.solve(gm.derive.fluctuations(binary()), LOGISTIC, time=1.0, initial=np.eye(2))
     with pytest.raises(gm.InputError, match="a simulation of online SGD with the values of its replicates"):
-        gm.measured_fluctuations(gm.effective(binary(), time=1.0, **LOGISTIC))
+        measured_fluctuations(gm.solve(binary(), LOGISTIC, time=1.0))
 
 
 F_k = next(iter(sigma2(sp.Symbol("k", integer=True, positive=True)).args))

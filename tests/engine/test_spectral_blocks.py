@@ -10,6 +10,7 @@ from scipy.optimize import brentq, root
 
 import gmsym as gm
 from gmsym import derive, pipeline
+from gmsym.comparison import kolmogorov, outlier_table
 from gmsym.engine.nodes import law
 from gmsym.engine.outliers import compressed, transform
 from gmsym.engine.stieltjes import stieltjes
@@ -43,7 +44,7 @@ def softmax(count, variance, fractions):
 def prepared(problem, alpha, resolution=1.0, matrix="hessian"):
     system = derive.spectrum(problem, matrix)
     module = pipeline.load(system)
-    given = numbers(system, state_instance(problem, alpha, {}, None, None), alpha)
+    given = numbers(system, state_instance(problem, {"alpha": alpha}, None, None))
     return module, law(module, given, resolution), given
 
 
@@ -79,7 +80,7 @@ def test_its_edges_are_the_extrema_of_the_functional_inverse():
     turns = [(a, b) for a, b in zip(between, between[1:], strict=False) if slope(a) * slope(b) < 0]
     inner = [brentq(slope, *turn, xtol=1e-15) for turn in turns]
     outer = brentq(slope, -50.0, poles[0] - near, xtol=1e-14), brentq(slope, poles[1] + near, -1e-3, xtol=1e-14)
-    result = gm.spectrum(separable(), alpha=alpha, points=64)
+    result = gm.solve(gm.derive.spectrum(separable()), {"alpha": alpha}, points=64)
     expected = np.sort([inverse(v) for v in (outer[0], *inner, outer[1])])
     assert result.sizes["band"] == 2 and np.abs(result["edge"].values.ravel() - expected).max() < 1e-8
     assert float((result["weight"] * result["density"]).sum()) == pytest.approx(1, abs=1e-8)
@@ -91,7 +92,7 @@ def test_blocks_of_equal_variances_are_one_block():
         gm.Problem(mixture(variance, fractions), gm.losses.squared(), gm.optimizers.gd(), norm2=1.5, overlap=[0.8, -0.4])
         for variance, fractions in (([[0.4], [1.1]], None), ([[0.4, 0.4], [1.1, 1.1]], [0.25, 0.75]))
     )
-    one, two = (gm.spectrum(problem, alpha=4.0, points=64) for problem in (whole, halves))
+    one, two = (gm.solve(gm.derive.spectrum(problem), {"alpha": 4.0}, points=64) for problem in (whole, halves))
     assert np.abs(one["edge"] - two["edge"]).max() < 1e-12
     assert np.abs(one["density"] - two["density"]).max() < 1e-12 * one["density"].max()
     assert one.sizes["outlier"] == two.sizes["outlier"] > 0
@@ -173,10 +174,10 @@ def test_a_state_by_block_is_placed_exactly():
 def test_spectra_of_a_state_by_block_are_those_of_generated_data(matrix):
     """Theta leans on block 0: distance of distributions, outliers and overlaps."""
     system = derive.spectrum(logistic([[0.3, 1.5], [1.2, 0.5]]), matrix)
-    theory = gm.spectrum(system, alpha=4.0, points=200, **by_block(0.6))
-    runs = gm.simulate_spectrum(system, alpha=4.0, d=400, replicates=12, seed=1, **by_block(0.6))
-    assert gm.kolmogorov(theory, runs).mean() < 12 / 400
-    strong = [row for row in gm.outlier_table(theory, runs) if row.overlap > 0.2]
+    theory = gm.solve(system, {"alpha": 4.0}, points=200, **by_block(0.6))
+    runs = gm.simulate(system, {"alpha": 4.0}, d=400, replicates=12, seed=1, **by_block(0.6))
+    assert kolmogorov(theory, runs).mean() < 12 / 400
+    strong = [row for row in outlier_table(theory, runs) if row.overlap > 0.2]
     assert strong
     for row in strong:
         assert abs(row.simulated - row.z) < 3.5 * row.standard_error + 6 * row.z / 400, row
@@ -195,7 +196,7 @@ def test_spectra_of_a_state_by_block_are_those_of_generated_data(matrix):
 )
 def test_states_that_do_not_fit_are_refused(state, message):
     with pytest.raises(gm.InputError, match=message):
-        gm.spectrum(logistic([[0.3, 1.5], [1.2, 0.5]]), alpha=4.0, **state)
+        gm.solve(gm.derive.spectrum(logistic([[0.3, 1.5], [1.2, 0.5]])), {"alpha": 4.0}, **state)
 
 
 def test_a_trajectory_without_blocks_is_refused_and_one_with_them_read():
@@ -204,7 +205,7 @@ def test_a_trajectory_without_blocks_is_refused_and_one_with_them_read():
     problem, time = separable(), np.arange(4.0)
     totals = {"m": (("time", "cluster", "field"), np.zeros((4, 1, 1))), "Q": (("time", "field", "field_b"), np.ones((4, 1, 1)))}
     with pytest.raises(gm.InputError, match="lacks the variable 'm_b'"):
-        gm.spectrum_along(xr.Dataset(totals, {"time": time}), problem, alpha=3.0)
+        gm.solve(gm.derive.spectrum(problem), {"alpha": 3.0}, along=xr.Dataset(totals, {"time": time}))
     parts = {f"{name}_b": ((dims[0], "block", *dims[1:]), np.repeat(x[:, None] / 2, 2, axis=1)) for name, (dims, x) in totals.items()}
-    along = gm.spectrum_along(xr.Dataset(parts, {"time": time}), problem, alpha=3.0, times=[0.0, 3.0], points=16)
+    along = gm.solve(gm.derive.spectrum(problem), {"alpha": 3.0}, along=xr.Dataset(parts, {"time": time}), times=[0.0, 3.0], points=16)
     assert np.allclose(along["edge"][0], along["edge"][1], rtol=1e-9)

@@ -1,4 +1,4 @@
-"""The displayed equations of a spectrum, interpreted literally with NumPy, against what `gm.spectrum` solves.
+"""The displayed equations of a spectrum, interpreted literally with NumPy, against what `gm.solve` solves.
 
 Nothing of the generated code is used: letters are matrices, sums are written out, and Means are those of a constant A, whose samples
 differ in Y alone. Clusters, blocks and the two columns of Theta are all unequal.
@@ -46,7 +46,7 @@ class Literal:
 
     def __init__(self, problem, trained):
         self.system = derive.spectrum(problem, trained=trained)
-        self.instance = state_instance(problem, ALPHA, {}, None, None)
+        self.instance = state_instance(problem, {"alpha": ALPHA}, None, None)
         self.shown = {equation.lhs: equation.rhs for equation in self.system.equations()}
         self.size, self.extra = self.system.A.rows, len(trained)
         self.sym = S.letters(self.size, self.system.blocks)
@@ -186,8 +186,8 @@ def case(request):
     )
     literal = Literal(problem, trained)
     module = pipeline.load(literal.system)
-    nodes = law(module, numbers(literal.system, literal.instance, ALPHA))
-    return literal, module, nodes, gm.spectrum(literal.system, alpha=ALPHA)
+    nodes = law(module, numbers(literal.system, literal.instance))
+    return literal, module, nodes, gm.solve(literal.system, {"alpha": ALPHA})
 
 
 def test_the_transform_and_the_density_off_the_axis(case):
@@ -207,7 +207,7 @@ def test_the_transform_and_the_density_off_the_axis(case):
 
 
 def test_the_density_inside_the_bulk(case):
-    """The displayed fixed point holds at the density that `gm.spectrum` reports: by continuation of the literal one from above."""
+    """The displayed fixed point holds at the density that `gm.solve` reports: by continuation of the literal one from above."""
     literal, _, _, result = case
     x = float(result["z"][150])
     known = literal.solved(x + 1j)

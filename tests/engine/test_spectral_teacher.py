@@ -7,6 +7,7 @@ import xarray as xr
 
 import gmsym as gm
 from gmsym import derive, pipeline
+from gmsym.comparison import kolmogorov, outlier_table
 from gmsym.engine.nodes import law
 from gmsym.pipeline.spectrum import numbers, state_instance
 from gmsym.simulation.matrices import _design, _generate
@@ -34,8 +35,8 @@ def test_a_loss_of_the_gap_to_the_teacher_is_a_shift_of_the_parameters():
     """sqrt(1 + (h - t)^2) sees Theta - theta* only: the information matrix is that of sqrt(1 + h^2) there, outliers included."""
     teacher = gm.Teacher([[0.7]], overlap=[0.4])
     gap, alone = gm.Loss("gap", gm.parse("sqrt(1 + (h - t0)**2)")), gm.Loss("alone", gm.parse("sqrt(1 + h**2)"))
-    seen = gm.spectrum(centred(gap, 1.3, teacher), "information", alpha=20.0, points=40)
-    shifted = gm.spectrum(centred(alone, 1.3 + 0.7 - 0.8), "information", alpha=20.0, points=40)
+    seen = gm.solve(gm.derive.spectrum(centred(gap, 1.3, teacher), "information"), {"alpha": 20.0}, points=40)
+    shifted = gm.solve(gm.derive.spectrum(centred(alone, 1.3 + 0.7 - 0.8), "information"), {"alpha": 20.0}, points=40)
     assert np.allclose(seen["edge"], shifted["edge"], rtol=1e-9)
     assert seen.sizes["outlier"] > 0 and np.allclose(seen["outlier_z"], shifted["outlier_z"], rtol=1e-9)
     assert np.allclose(seen["overlap"], shifted["overlap"], rtol=1e-8)
@@ -45,7 +46,7 @@ def test_nodes_end_at_a_kink_of_one_field():
     """E (p - y)^2 and E (p - y)^2 t^2 for the target y = sign(t0), against sums over t > 0, by symmetry, and h."""
     problem = taught()
     system = derive.spectrum(problem, "information")
-    nodes = law(pipeline.load(system), numbers(system, state_instance(problem, 4.0, {}, None, None), 4.0))
+    nodes = law(pipeline.load(system), numbers(system, state_instance(problem, {"alpha": 4.0}, None, None)))
     (group,) = nodes.nodes.groups
     x, half = np.polynomial.legendre.leggauss(200)
     positive, grid = 4 * (1 + x), np.linspace(-8, 8, 400)
@@ -63,12 +64,12 @@ def test_nodes_end_at_a_kink_of_one_field():
 
 def test_generated_matrices_read_the_teachers_field():
     """(p - y)^2 with y the sign of the teacher's field, by hand for the samples and vectors of the first replicate."""
-    instance = state_instance(taught(), 4.0, {}, None, None)
+    instance = state_instance(taught(), {"alpha": 4.0}, None, None)
     counts, sizes, roots = _design(instance, 40, 10)
     samples, vectors = (np.asarray(x) for x in _generate(instance, counts, sizes, roots, jax.random.fold_in(jax.random.key(5), 0)))
     h, t = samples @ vectors[:, 0], samples @ vectors[:, 2]
     A = 1 / (1 + np.exp(np.sign(t) * h)) ** 2
-    runs = gm.simulate_spectrum(taught(), "information", alpha=4.0, d=10, replicates=1, seed=5)
+    runs = gm.simulate(gm.derive.spectrum(taught(), "information"), {"alpha": 4.0}, d=10, replicates=1, seed=5)
     values, eigenvectors = np.linalg.eigh(samples.T @ (A[:, None] * samples) / 40)
     assert np.allclose(runs["eigenvalue"], values, atol=1e-12)
     basis = np.linalg.qr(vectors[:, [0, 2]])[0]
@@ -79,10 +80,10 @@ def test_generated_matrices_read_the_teachers_field():
 def test_the_information_of_a_taught_classifier_is_that_of_generated_data():
     """One outlier on each side, whose eigenvectors lie in the span of Theta and the teacher."""
     system = derive.spectrum(taught(), "information")
-    theory = gm.spectrum(system, alpha=6.0)
-    runs = gm.simulate_spectrum(system, alpha=6.0, d=400, replicates=12, seed=3)
-    assert gm.kolmogorov(theory, runs).mean() < 12 / 400
-    rows = gm.outlier_table(theory, runs)
+    theory = gm.solve(system, {"alpha": 6.0})
+    runs = gm.simulate(system, {"alpha": 6.0}, d=400, replicates=12, seed=3)
+    assert kolmogorov(theory, runs).mean() < 12 / 400
+    rows = outlier_table(theory, runs)
     assert {row.side for row in rows} == {"left", "right"}
     for row in rows:
         assert abs(row.simulated - row.z) < 3.5 * row.standard_error + 6 * row.z / 400, row
@@ -100,10 +101,10 @@ def test_the_information_of_a_taught_classifier_is_that_of_generated_data():
 )
 def test_states_that_do_not_fit_are_refused(state, message):
     with pytest.raises(gm.InputError, match=message):
-        gm.spectrum(taught(), alpha=4.0, **state)
+        gm.solve(gm.derive.spectrum(taught()), {"alpha": 4.0}, **state)
 
 
 def test_a_trajectory_needs_the_overlap_with_the_teacher():
     totals = {"m": (("time", "cluster", "field"), np.zeros((4, 1, 1))), "Q": (("time", "field", "field_b"), np.ones((4, 1, 1)))}
     with pytest.raises(gm.InputError, match="lacks the variable 'M'"):
-        gm.spectrum_along(xr.Dataset(totals, {"time": np.arange(4.0)}), taught(), alpha=3.0)
+        gm.solve(gm.derive.spectrum(taught()), {"alpha": 3.0}, along=xr.Dataset(totals, {"time": np.arange(4.0)}))

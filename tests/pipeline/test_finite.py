@@ -14,8 +14,16 @@ VALUES = {"sigma": 1.0, "mu_norm": 1.2, "eta": 1.0, "ridge": 0.05}
 
 @pytest.fixture(scope="module")
 def finite():
-    return gm.finite_size(
-        LOGISTIC, alpha=1.5, steps=6, population=300, populations=2, replicates=20, samples=1024, scrambles=2, progress=False, **VALUES
+    return gm.solve(
+        gm.derive.finite_size(LOGISTIC),
+        {"alpha": 1.5, **VALUES},
+        steps=6,
+        population=300,
+        populations=2,
+        replicates=20,
+        samples=1024,
+        scrambles=2,
+        progress=False,
     )
 
 
@@ -34,7 +42,9 @@ def test_one_step_on_pure_noise_has_the_curves_of_wishart_matrices():
     rate, ratio = 0.5, 2.0
     noise = gm.GaussianMixture(probabilities=[1], labels=[0], means_gram=[[0]], variance=[1])
     problem = gm.Problem(noise, gm.losses.squared(), gm.optimizers.gd())
-    finite = gm.finite_size(problem, alpha=ratio, steps=2, eta=rate, replicates=600, population=2000, samples=256, progress=False)
+    finite = gm.solve(
+        gm.derive.finite_size(problem), {"alpha": ratio, "eta": rate}, steps=2, replicates=600, population=2000, samples=256, progress=False
+    )
     q = finite.isel(time=1, field=0, field_b=0)
     slope = -2 * rate + rate**2 * (2 + 1 / ratio)
     assert float(q["Q"]) == pytest.approx(1 - 2 * rate + rate**2 * (1 + 1 / ratio), abs=1e-9)
@@ -45,13 +55,13 @@ def test_one_step_on_pure_noise_has_the_curves_of_wishart_matrices():
 
 
 def test_the_limit_is_that_of_solve(finite):
-    limit = gm.solve(LOGISTIC, alpha=1.5, steps=6, samples=1024, scrambles=2, progress=False, **VALUES)
+    limit = gm.solve(LOGISTIC, {"alpha": 1.5, **VALUES}, steps=6, samples=1024, scrambles=2, progress=False)
     np.testing.assert_array_equal(finite["m"], limit["m"].sel(time=finite["time"]))
 
 
 def test_the_picture_shows_limit_band_and_runs(finite):
     curves = gm.at_size(finite, 600)
-    runs = gm.simulate(LOGISTIC, n=600, d=400, steps=6, replicates=4, progress=False, **VALUES)
+    runs = gm.simulate(LOGISTIC, VALUES, n=600, d=400, steps=6, replicates=4, progress=False)
     ax = bands(finite, curves, runs, quantities=["train_loss"])[0]
     dotted, line = ax.get_lines()[:2]
     np.testing.assert_array_equal(dotted.get_ydata(), finite["train_loss"])
@@ -66,40 +76,45 @@ def test_the_picture_shows_limit_band_and_runs(finite):
 
 
 @pytest.mark.parametrize(
-    ("problem", "arguments", "message"),
+    ("problem", "values", "options", "message"),
     [
-        ("logistic", {}, "a Problem is needed"),
-        (gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.hinge(), gm.optimizers.gd()), {}, "jumps where"),
-        (LOGISTIC, {"times": [6]}, "integers from 0 to steps - 1 = 5"),
-        (LOGISTIC, {"times": 2}, "times = 2"),
-        (LOGISTIC, {"population": 1}, "population = 1"),
-        (LOGISTIC, {"population": 5, "steps": 2}, "take population larger"),
-        (LOGISTIC, {"alpha": 0}, "alpha = 0"),
-        (LOGISTIC, {"alpha": "a"}, "alpha = 'a'"),
-        (LOGISTIC, {"alpha": float("nan")}, "alpha = nan"),
-        (LOGISTIC, {"seed": 2**70}, "seed is an integer of 71 bits"),
-        (LOGISTIC, {"populations": 1}, "populations = 1"),
-        (LOGISTIC, {"steps": 700, "population": 100}, "population = 100: 700 steps need"),
-        (LOGISTIC, {"sigma": -1.0}, "sigma"),
+        ("logistic", {}, {}, "a Problem is needed"),
+        (gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.hinge(), gm.optimizers.gd()), {}, {}, "jumps where"),
+        (LOGISTIC, {}, {"times": [6]}, "integers from 0 to steps - 1 = 5"),
+        (LOGISTIC, {}, {"times": 2}, "times = 2"),
+        (LOGISTIC, {}, {"population": 1}, "population = 1"),
+        (LOGISTIC, {}, {"population": 5, "steps": 2}, "take population larger"),
+        (LOGISTIC, {"alpha": 0}, {}, "alpha = 0"),
+        (LOGISTIC, {"alpha": "a"}, {}, "alpha = 'a'"),
+        (LOGISTIC, {"alpha": float("nan")}, {}, "alpha = nan"),
+        (LOGISTIC, {}, {"seed": 2**70}, "seed is an integer of 71 bits"),
+        (LOGISTIC, {}, {"populations": 1}, "populations = 1"),
+        (LOGISTIC, {}, {"steps": 700, "population": 100}, "population = 100: 700 steps need"),
+        (LOGISTIC, {"sigma": -1.0}, {}, "sigma"),
     ],
 )
-def test_bad_arguments_are_named(problem, arguments, message):
+def test_bad_arguments_are_named(problem, values, options, message):
     with pytest.raises(gm.InputError, match=message):
-        gm.finite_size(problem, **{"alpha": 1.5, "steps": 6, "progress": False, **VALUES, **arguments})
+        gm.solve(gm.derive.finite_size(problem), {"alpha": 1.5, **VALUES, **values}, **{"steps": 6, "progress": False, **options})
 
 
 def test_an_optimizer_without_a_limit_is_refused():
     step = theta - eta * g
     rule = gm.Optimizer("soft_threshold", {"theta": sp.sign(step) * sp.Max(sp.Abs(step) - eta * symbol("l1"), 0)})
     with pytest.raises(gm.InputError, match="linear"):
-        gm.finite_size(gm.Problem(LOGISTIC.data, LOGISTIC.loss, rule), alpha=1.5, steps=6, progress=False, l1=0.1, **VALUES)
+        gm.solve(
+            gm.derive.finite_size(gm.Problem(LOGISTIC.data, LOGISTIC.loss, rule)),
+            {"alpha": 1.5, "l1": 0.1, **VALUES},
+            steps=6,
+            progress=False,
+        )
 
 
 def test_at_size_refuses_other_results():
-    limit = gm.solve(LOGISTIC, alpha=1.5, steps=3, samples=256, scrambles=2, progress=False, **VALUES)
-    with pytest.raises(gm.InputError, match="gmsym.finite_size"):
+    limit = gm.solve(LOGISTIC, {"alpha": 1.5, **VALUES}, steps=3, samples=256, scrambles=2, progress=False)
+    with pytest.raises(gm.InputError, match=r"gmsym.derive.finite_size"):
         gm.at_size(limit, 100)
-    with pytest.raises(gm.InputError, match="gmsym.finite_size"):
+    with pytest.raises(gm.InputError, match=r"gmsym.derive.finite_size"):
         gm.at_size(None, 100)
 
 

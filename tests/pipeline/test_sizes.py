@@ -1,39 +1,70 @@
 """Every verb refuses, in one line and before it computes, numbers out of range and sizes that do not fit."""
 
-import inspect
 import math
 from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import pytest
 
 import gmsym as gm
 from gmsym.errors import ComputationError, InputError
-from gmsym.pipeline import _cost, _work
-from gmsym.problem.file import _RESERVED, loads
+from gmsym.files.reader import loads
+from gmsym.pipeline import _cost, _work, option_names
+from gmsym.problem.sampling import Full, Online
+from gmsym.system import CausalKernels, FiniteSize, Ode, Recursion, Refinement, Sde, Spectral
 
 PROBLEM = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd())
+ONLINE = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd(), sampling=gm.sampling.online())
 VALUES = {"sigma": 1.0, "mu_norm": 1.2, "eta": 1.0, "ridge": 0.05}
-ONLINE = {"sigma": 1.0, "mu_norm": 1.2, "ridge": 0.05}
-REST = {"mu_norm": 1.2, "eta": 1.0, "ridge": 0.05}
+LIMIT = {**VALUES, "alpha": 1.5}
 
-# verb: its fixed arguments; integers that it takes with a value that is allowed; positive numbers likewise.
-VERBS = {
-    gm.simulate: (VALUES, {"n": 30, "d": 20, "steps": 2, "replicates": 2, "seed": 0}, {}),
-    gm.solve: (VALUES, {"steps": 2, "samples": 64, "scrambles": 2, "seed": 0}, {"alpha": 1.5}),
-    gm.kernels: (VALUES, {"steps": 2, "samples": 64, "scrambles": 2, "seed": 0}, {"alpha": 1.5}),
-    gm.surrogate: (VALUES, {"n": 30, "d": 20, "steps": 2, "replicates": 2, "seed": 0}, {}),
-    gm.finite_size: (VALUES, {"steps": 2, "population": 64, "populations": 2, "replicates": 2, "seed": 0}, {"alpha": 1.5}),
-    gm.refinement: ({**VALUES, "sizes": [60]}, {"steps": 2, "rounds": 1, "replicates": 1, "seed": 0}, {"alpha": 1.5}),
-    gm.effective: (ONLINE, {"d": 50}, {"time": 0.1, "step": 1.0}),
-    gm.fluctuations: (ONLINE, {"paths": 2, "seed": 0}, {"time": 0.1, "step": 1.0}),
-    gm.simulate_online: (ONLINE, {"d": 20, "replicates": 2, "points": 2, "seed": 0}, {"time": 0.1, "step": 1.0}),
-    gm.spectrum: (VALUES, {"points": 8}, {"alpha": 4.0}),
-    gm.simulate_spectrum: (VALUES, {"d": 20, "replicates": 1, "extreme": 2, "seed": 0}, {"alpha": 4.0}),
-    gm.spectrum_sweep: ({**REST, "over": "sigma", "values": [1.0, 1.1]}, {"points": 8}, {"alpha": 4.0}),
-    gm.tune: ({**ONLINE, "names": ["step"]}, {}, {"samples": 0.1, "step": 1.0}),
-    gm.crossing_time: ({**ONLINE, "variable": "Q", "index": (0, 0), "value": 2.0}, {}, {"time": 0.1, "step": 1.0}),
+
+class Task(NamedTuple):
+    """A verb of a theory, or its witness: integers that it takes with a value that is allowed; positive numbers likewise."""
+
+    verb: Any
+    of: str  # the theory, or which problem
+    values: dict[str, Any]  # those of NUMBERED are tried
+    integers: dict[str, int]
+    options: dict[str, Any] = {}  # fixed
+    numbers: dict[str, float] = {}
+    tried: tuple[str, ...] = ()  # positive numbers among the values
+
+
+def _tune(system, values, **options):
+    return gm.tune(system, values, ["eta"], **options)
+
+
+def _crossing(system, values, **options):
+    return gm.crossing_time(system, values, "Q", (0, 0), 2.0, **options)
+
+
+SEEDED = {"replicates": 2, "seed": 0}
+TASKS = {
+    "simulate": Task(gm.simulate, "full", VALUES, {"n": 30, "d": 20, "steps": 2, **SEEDED}),
+    "dmf": Task(gm.solve, "dmf", LIMIT, {"steps": 2, "samples": 64, "scrambles": 2, "seed": 0}, tried=("alpha",)),
+    "kernels": Task(gm.solve, "dmf", LIMIT, {"steps": 2, "samples": 64, "scrambles": 2, "seed": 0}, {"two_time": True}, tried=("alpha",)),
+    "dmf of a size": Task(gm.solve, "dmf", VALUES, {"n": 30, "d": 20, "steps": 2, "samples": 64, "scrambles": 2, "seed": 0}),
+    "surrogate": Task(gm.solve, "surrogate", VALUES, {"n": 30, "d": 20, "steps": 2, **SEEDED}),
+    "finite_size": Task(
+        gm.solve, "finite_size", LIMIT, {"steps": 2, "population": 64, "populations": 2, "n": 300, **SEEDED}, tried=("alpha",)
+    ),
+    "refinement": Task(
+        gm.solve, "refinement", LIMIT, {"steps": 2, "rounds": 1, "replicates": 1, "seed": 0}, {"sizes": [60]}, tried=("alpha",)
+    ),
+    "effective": Task(gm.solve, "effective", VALUES, {"d": 50, "blocks_at": 50}, numbers={"time": 0.1}, tried=("eta",)),
+    "fluctuations": Task(gm.solve, "fluctuations", VALUES, {"paths": 2, "seed": 0}, numbers={"time": 0.1}, tried=("eta",)),
+    "simulate online": Task(gm.simulate, "online", VALUES, {"d": 20, "points": 2, **SEEDED}, numbers={"time": 0.1}, tried=("eta",)),
+    "spectrum": Task(gm.solve, "spectrum", {**VALUES, "alpha": 4.0}, {"points": 8}, tried=("alpha",)),
+    "spectrum over": Task(gm.solve, "spectrum", {**VALUES, "sigma": [1.0, 1.1], "alpha": 4.0}, {"points": 8}, tried=("alpha",)),
+    "simulate spectrum": Task(
+        gm.simulate, "spectrum", {**VALUES, "alpha": 4.0}, {"d": 20, "replicates": 1, "extreme": 2, "seed": 0}, tried=("alpha",)
+    ),
+    "tune": Task(_tune, "effective", VALUES, {}, numbers={"samples": 0.1}, tried=("eta",)),
+    "crossing_time": Task(_crossing, "effective", VALUES, {}, numbers={"time": 0.1}, tried=("eta",)),
 }
-NO_SIZE = {"seed", ("effective", "d")}  # integers whose largest value costs nothing
+# Integers whose largest value costs nothing.
+NO_SIZE = {"seed", ("effective", "d"), ("effective", "blocks_at"), ("dmf of a size", "n"), ("dmf of a size", "d"), ("finite_size", "n")}
 WRONG = [-1, 1.5, math.nan, math.inf, True, "3", 2**64]
 NUMBERS = [0.0, -1.0, math.nan, math.inf, True, "3", 10**400]
 
@@ -41,56 +72,71 @@ NUMBERS = [0.0, -1.0, math.nan, math.inf, True, "3", 10**400]
 @pytest.fixture(scope="module")
 def systems():
     """Derived once, so that a refusal is quick."""
-    ode, spectral, dmf = gm.derive.effective(PROBLEM), gm.derive.spectrum(PROBLEM), gm.derive.dmf(PROBLEM)
-    derived = {"solve": dmf, "kernels": dmf, "surrogate": gm.derive.surrogate(PROBLEM)}
-    derived |= {name: ode for name in ("effective", "fluctuations", "tune", "crossing_time")}
-    return derived | {name: spectral for name in ("spectrum", "simulate_spectrum", "spectrum_sweep")}
+    full = {name: getattr(gm.derive, name)(PROBLEM) for name in ("dmf", "surrogate", "finite_size", "refinement", "spectrum")}
+    ode = gm.derive.effective(ONLINE)
+    return {"full": PROBLEM, "online": ONLINE, "effective": ode, "fluctuations": gm.derive.fluctuations(ode), **full}
 
 
-@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
-def test_numbers_out_of_range_and_sizes_that_do_not_fit_are_refused(verb, systems):
-    fixed, integers, numbers = VERBS[verb]
+@pytest.mark.parametrize("task", TASKS)
+def test_numbers_out_of_range_and_sizes_that_do_not_fit_are_refused(task, systems):
+    verb, of, values, integers, fixed, numbers, tried = TASKS[task]
+    options = {**fixed, **integers, **numbers}
+
+    def refused(name, values, options):
+        with pytest.raises(InputError) as error:
+            verb(systems[of], values, **options)
+        assert name in str(error.value)
+        assert "\n" not in str(error.value) and len(str(error.value)) < 300, (name, values, options)
+
     for name in (*integers, *numbers):
-        huge = [] if name in NO_SIZE or (verb.__name__, name) in NO_SIZE or name in numbers else [2**62]
-        for value in [*(WRONG if name in integers else NUMBERS), *huge]:
-            with pytest.raises(InputError) as error:
-                verb(systems.get(verb.__name__, PROBLEM), **{**fixed, **integers, **numbers, name: value})
-            assert "\n" not in str(error.value) and len(str(error.value)) < 300, (name, value)
+        for value in WRONG if name in integers else NUMBERS:
+            refused(name, values, {**options, name: value})
+        if name in integers and not {name, (task, name)} & NO_SIZE:
+            refused("", values, {**options, name: 2**62})
+    for name in tried:
+        for value in NUMBERS:
+            refused(name, {**values, name: value}, options)
 
 
 def test_a_text_is_no_tolerance():
     with pytest.raises(InputError, match="tolerance = '3'"):
-        gm.effective(PROBLEM, time=1.0, step=1.0, tolerance="3", **ONLINE)
+        gm.solve(ONLINE, VALUES, time=1.0, tolerance="3")
 
 
 @pytest.mark.parametrize(
-    ("verb", "given", "says"),
+    ("verb", "of", "options", "says"),
     [
-        (gm.simulate, {"n": 200_000, "d": 200_000, "steps": 10}, "training needs 1.28 TB of memory; 24 GB are here: fewer steps or"),
-        (gm.simulate, {"n": 10**9, "d": 1000, "steps": 10}, "training needs 32.2 TB of memory"),
-        (gm.simulate, {"n": 3000, "d": 2000, "steps": 10, "replicates": 10**12}, "of memory; 24 GB are here"),
-        (gm.simulate, {"n": 3000, "d": 2000, "steps": 10**10, "replicates": 2}, "of memory; 24 GB are here"),
-        (gm.simulate, {"n": 20000, "d": 20000, "steps": 10**6}, "training takes about 3"),
-        (gm.solve, {"alpha": 1.5, "steps": 10, "samples": 2**40}, "solving DMF needs 7.6 PB of memory; 24 GB are here: fewer samples"),
-        (gm.surrogate, {"n": 3000, "d": 2000, "steps": 1000, "replicates": 1000}, "sampling the surrogate needs 259 GB of memory"),
-        (gm.simulate_spectrum, {"alpha": 2.0, "d": 200_000}, "diagonalising needs 3.84 TB of memory"),
+        (
+            gm.simulate,
+            "full",
+            {"n": 200_000, "d": 200_000, "steps": 10},
+            "training needs 1.28 TB of memory; 24 GB are here: fewer steps or",
+        ),
+        (gm.simulate, "full", {"n": 10**9, "d": 1000, "steps": 10}, "training needs 32.2 TB of memory"),
+        (gm.simulate, "full", {"n": 3000, "d": 2000, "steps": 10, "replicates": 10**12}, "of memory; 24 GB are here"),
+        (gm.simulate, "full", {"n": 3000, "d": 2000, "steps": 10**10, "replicates": 2}, "of memory; 24 GB are here"),
+        (gm.simulate, "full", {"n": 20000, "d": 20000, "steps": 10**6}, "training takes about 3"),
+        (gm.solve, "dmf", {"steps": 10, "samples": 2**40}, "solving DMF needs 7.6 PB of memory; 24 GB are here: fewer samples"),
+        (gm.solve, "surrogate", {"n": 3000, "d": 2000, "steps": 1000, "replicates": 1000}, "sampling the surrogate needs 259 GB of memory"),
+        (gm.simulate, "spectrum", {"d": 200_000}, "diagonalising needs 3.84 TB of memory"),
     ],
 )
-def test_what_does_not_fit_is_said_with_its_size(monkeypatch, verb, given, says):
+def test_what_does_not_fit_is_said_with_its_size(monkeypatch, systems, verb, of, options, says):
     monkeypatch.setenv("GMSYM_MEMORY", "24")
+    alpha = {"dmf": {"alpha": 1.5}, "spectrum": {"alpha": 2.0}}.get(of, {})
     with pytest.raises(InputError) as error:
-        verb(PROBLEM, **VALUES, **given)
+        verb(systems[of], {**VALUES, **alpha}, **options)
     assert says in str(error.value)
 
 
 def test_a_chain_of_many_steps_is_refused_by_its_time(monkeypatch):
     monkeypatch.setenv("GMSYM_MEMORY", "24")
-    given = {"d": 10**10, "time": 20.0, "step": 1.0, "replicates": 2, "sampler": "chain", **ONLINE}
+    options = {"d": 10**10, "time": 20.0, "replicates": 2, "sampler": "chain"}
     with pytest.raises(InputError, match=r"online SGD takes about 37.4 days; 24 h is allowed: a shorter time"):
-        gm.simulate_online(PROBLEM, **given)
+        gm.simulate(ONLINE, VALUES, **options)
     monkeypatch.setenv("GMSYM_DAYS", "-1")
     with pytest.raises(InputError, match="GMSYM_DAYS = '-1' in the environment: a positive number"):
-        gm.simulate_online(PROBLEM, **given)
+        gm.simulate(ONLINE, VALUES, **options)
 
 
 def test_the_limits_are_those_of_the_control_group(monkeypatch, tmp_path):
@@ -143,17 +189,19 @@ def test_what_runs_today_is_not_refused(monkeypatch):
         _work.check(name, cost, "")
 
 
-def test_no_parameter_takes_the_place_of_an_option():
-    """A file's numbers are passed by name, so that a name with a meaning of its own cannot be a parameter."""
-    verbs = (gm.solve, gm.simulate, gm.surrogate, gm.finite_size, gm.effective, gm.simulate_online, gm.spectrum, gm.spectrum_sweep)
-    taken = {x.name for verb in verbs for x in inspect.signature(verb).parameters.values() if x.kind is not x.VAR_KEYWORD}
-    assert taken - {"m", "Q", "M"} <= set(_RESERVED)
-    text = '[loss]\nexpression = "log(1 + exp(-y*h/{0}))"\n{0} = 2.0\n[optimizer]\neta = 1.0\n'
-    for name in sorted(taken - {"m", "Q", "M"}):
-        with pytest.raises(InputError, match=rf"{name} is the name of a setting|\['{name}'\] are reserved names"):
-            loads(text.format(name))
-    with pytest.raises(InputError, match="name = 'self'"):
-        loads(text.format("self"))
+def test_a_parameter_may_have_the_name_of_any_option():
+    """Values are apart from options, also in a file, where those of its tables are its own."""
+    kinds = [(kind, "solve") for kind in (CausalKernels, Recursion, FiniteSize, Refinement, Ode, Sde, Spectral)]
+    kinds += [(kind, "simulate") for kind in (Full, Online, Spectral)]
+    names = {name for kind, verb in kinds for name in option_names(kind, verb)}
+    assert {"n", "d", "time", "steps", "samples", "tolerance", "points", "seed"} <= names
+    for name in sorted(names):
+        loss = gm.Loss("named", gm.parse(f"log(1 + exp(-y*h/{name}))"))
+        problem = gm.Problem(PROBLEM.data, loss, PROBLEM.optimizer)
+        assert problem.at({**VALUES, name: 2.0}).parameters[name] == 2.0
+        text = f'[loss]\nexpression = "log(1 + exp(-y*h/{name}))"\n{name} = 2.0\n[optimizer]\neta = 1.0\n'
+        file = loads(text)
+        assert file.problem.signature == problem.signature and file.values[name] == 2.0
 
 
 def test_an_enormous_ratio_in_a_file_is_one_line():

@@ -57,7 +57,7 @@ def test_transitions_are_those_of_the_functional_inverse(states):
     verified/effective.md prints 6.8832 and 7.5442: there D was taken beside the edge, by 1e-6 of the width of the scanned gap, and
     S differs by the square root of that. 6.6e-7 gives its number back.
     """
-    found = gm.spectrum_along(states, problem(), alpha=ALPHA, times=[6.0, 6.5, 7.0, 7.5, 8.0], points=64, **UNIT)
+    found = gm.solve(gm.derive.spectrum(problem()), {"alpha": ALPHA, **UNIT}, along=states, times=[6.0, 6.5, 7.0, 7.5, 8.0], points=64)
     assert found["transition_side"].values.tolist() == ["right", "left"]
     assert found["transition_kind"].values.tolist() == ["absorbed", "detaches"]
     expected = [transition(states, "right", (6.0, 7.5)), transition(states, "left", (7.0, 8.5))]
@@ -74,7 +74,7 @@ def test_trained_parameters_are_read_from_the_trajectory(states):
     v, h, y = (gm.symbols.symbol(name) for name in ("v", "h", "y"))
     other = gm.Problem(gm.GaussianMixture.symmetric(), gm.Loss("scaled", v**2 * (h - y) ** 2 / 2), gm.optimizers.gd())
     along = states.assign(v=("time", 1 + states["time"].values / 10))
-    found = gm.spectrum_along(along, other, alpha=3.0, times=[2.0, 5.0], points=32, **UNIT)
+    found = gm.solve(gm.derive.spectrum(other), {"alpha": 3.0, **UNIT}, along=along, times=[2.0, 5.0], points=32)
     high = (1 + 1 / np.sqrt(3)) ** 2
     assert found["edge"].values[:, 0, 1] == pytest.approx([1.2**2 * high, 1.5**2 * high], rel=1e-9)
 
@@ -85,14 +85,14 @@ def test_trained_parameters_are_read_from_the_trajectory(states):
         (lambda s: s.drop_vars("Q"), "lacks the variable 'Q'"),
         (lambda s: s.isel(time=[0, 1]), "2 times"),
         (lambda s: s.isel(cluster=[0]), "m has shape"),
-        (lambda s: 3, "trajectory = 3"),
+        (lambda s: 3, "along = 3"),
     ],
 )
 def test_trajectories_that_do_not_fit_are_refused(states, change, message):
     with pytest.raises(gm.InputError, match=message):
-        gm.spectrum_along(change(states), problem(), alpha=ALPHA, **UNIT)
+        gm.solve(gm.derive.spectrum(problem()), {"alpha": ALPHA, **UNIT}, along=change(states))
 
 
 def test_times_outside_the_trajectory_are_refused(states):
     with pytest.raises(gm.InputError, match="times"):
-        gm.spectrum_along(states, problem(), alpha=ALPHA, times=[3.0, 30.0], **UNIT)
+        gm.solve(gm.derive.spectrum(problem()), {"alpha": ALPHA, **UNIT}, along=states, times=[3.0, 30.0])

@@ -7,7 +7,8 @@ import sympy as sp
 
 from gmsym import functions, symbols
 from gmsym.errors import InputError
-from gmsym.problem import Loss, parser
+from gmsym.files import parser
+from gmsym.problem import Loss
 from gmsym.symbols import fields, h, labels, y
 
 h0, h1, h2 = fields(3)

@@ -131,4 +131,4 @@ def test_parameters_are_positive(make, name):
             make(value)
     problem = Problem(GaussianMixture.symmetric(), make(symbols.symbol("w")), optimizers.gd())
     with pytest.raises(InputError, match=f"{name} = -1: loss"):
-        problem.at(w=-1.0, eta=1.0, sigma=1.0, mu_norm=1.0)
+        problem.at({"w": -1.0, "eta": 1.0, "sigma": 1.0, "mu_norm": 1.0})

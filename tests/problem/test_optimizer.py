@@ -5,9 +5,9 @@ import sympy as sp
 
 from gmsym import symbols
 from gmsym.errors import InputError
+from gmsym.files.parser import parse
 from gmsym.problem import Optimizer, optimizers
 from gmsym.problem.optimizer import check_schedule
-from gmsym.problem.parser import parse
 from gmsym.symbols import eta, g, momentum, t, theta
 
 v, s = symbols.symbol("v"), symbols.symbol("s")

@@ -24,20 +24,20 @@ def test_parameters(problem):
 
 
 def test_instance(problem):
-    instance = problem.at(**VALUES)
+    instance = problem.at(VALUES)
     assert instance.ridge == 0.0
     assert instance.parameters == {"eta": 1.0, "momentum": 0.5}
     np.testing.assert_allclose(instance.means_gram, 1.44 * np.array([[1, -1], [-1, 1]]))
     np.testing.assert_array_equal(instance.initial_gram, [[1]])
     np.testing.assert_array_equal(instance.initial_overlap, [[0, 0]])
-    assert problem.at(**VALUES, ridge=0.3).ridge == 0.3
+    assert problem.at({**VALUES, "ridge": 0.3}).ridge == 0.3
 
 
 def test_initial_state():
     a = symbols.symbol("a")
     data = GaussianMixture.symmetric()
     problem = Problem(data, losses.squared(), optimizers.gd(), norm2=2, overlap=[a, -a], ridge=sp.Rational(1, 4))
-    instance = problem.at(sigma=1.0, mu_norm=1.0, eta=0.1, a=0.5)
+    instance = problem.at({"sigma": 1.0, "mu_norm": 1.0, "eta": 0.1, "a": 0.5})
     np.testing.assert_array_equal(instance.initial_gram, [[2]])
     np.testing.assert_array_equal(instance.initial_overlap, [[0.5, -0.5]])
     assert instance.ridge == 0.25
@@ -47,11 +47,11 @@ def test_initial_state():
 def test_several_fields():
     gram, overlap = [[1, 0.2, 0], [0.2, 1, 0], [0, 0, 1]], 0.1 * np.arange(9).reshape(3, 3) / 8
     problem = Problem(THREE, losses.softmax(3), optimizers.gd(), norm2=gram, overlap=overlap)
-    instance = problem.at(eta=1.0)
+    instance = problem.at({"eta": 1.0})
     assert problem.fields == 3
     np.testing.assert_allclose(instance.initial_gram, gram)
     np.testing.assert_allclose(instance.initial_overlap, overlap)
-    np.testing.assert_array_equal(Problem(THREE, losses.softmax(3), optimizers.gd(), norm2=2).at(eta=1.0).initial_gram, 2 * np.eye(3))
+    np.testing.assert_array_equal(Problem(THREE, losses.softmax(3), optimizers.gd(), norm2=2).at({"eta": 1.0}).initial_gram, 2 * np.eye(3))
 
 
 @pytest.mark.parametrize(
@@ -89,16 +89,16 @@ def test_decision(data, loss, decision):
 )
 def test_numbers_out_of_range(problem, change, says):
     with pytest.raises(InputError, match=says):
-        problem.at(**{**VALUES, **change})
+        problem.at({**VALUES, **change})
 
 
 def test_missing_number(problem):
     with pytest.raises(InputError, match="no value for the parameter 'momentum'; this problem needs eta, momentum"):
-        problem.at(eta=1.0, sigma=1.0, mu_norm=1.0)
+        problem.at({"eta": 1.0, "sigma": 1.0, "mu_norm": 1.0})
 
 
 def test_numpy_numbers_are_numbers(problem):
-    assert problem.at(**{name: np.float64(value) for name, value in VALUES.items()}).parameters["eta"] == 1.0
+    assert problem.at({name: np.float64(value) for name, value in VALUES.items()}).parameters["eta"] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -129,15 +129,23 @@ def test_initial_states_that_cannot_be(initial):
     """An overlap beyond Cauchy and Schwarz, or with +mu and -mu not opposite."""
     problem = Problem(GaussianMixture.symmetric(), losses.logistic(), optimizers.gd(), **initial)
     with pytest.raises(InputError, match="Gram matrix is positive semidefinite"):
-        problem.at(sigma=1.0, mu_norm=1.0, eta=1.0)
+        problem.at({"sigma": 1.0, "mu_norm": 1.0, "eta": 1.0})
 
 
-@pytest.mark.parametrize("name", ["v", "m_0", "Q_0_1", "n", "seed", "samples"])
+@pytest.mark.parametrize("name", ["v", "m_0", "Q_0_1"])
 def test_a_parameter_with_the_name_of_something_else_is_refused(name):
-    """A state variable, a moment of the derived means, or an argument of a verb: two things of one name give wrong numbers silently."""
+    """A state variable or a moment of the derived means: two things of one name give wrong numbers silently."""
     loss = Loss("named", sp.Symbol(name) * sp.log(1 + sp.exp(-symbols.y * symbols.h)))
     with pytest.raises(InputError, match=name):
         Problem(GaussianMixture.symmetric(), loss, optimizers.heavy_ball())
+
+
+@pytest.mark.parametrize("name", ["n", "seed", "samples"])
+def test_a_parameter_may_have_the_name_of_an_option(name):
+    """Values are apart from the options of a verb."""
+    loss = Loss("named", sp.Symbol(name) * sp.log(1 + sp.exp(-symbols.y * symbols.h)))
+    problem = Problem(GaussianMixture.symmetric(), loss, optimizers.heavy_ball())
+    assert problem.at({**VALUES, name: 3.0}).parameters[name] == 3.0
 
 
 def test_a_signature_tells_problems_apart_whatever_they_are_called():

@@ -21,7 +21,7 @@ def test_numbers_of_a_teacher():
     problem = gm.Problem(
         ONE, TAUGHT, gm.optimizers.gd(), teacher=gm.Teacher([[1, r], [r, 2]], overlap=[0.1, 0.2], means_overlap=[[0], [0]])
     )
-    instance = problem.at(eta=1.0, r=0.5)
+    instance = problem.at({"eta": 1.0, "r": 0.5})
     assert instance.teacher_gram.tolist() == [[1.0, 0.5], [0.5, 2.0]]
     assert instance.teacher_overlap.tolist() == [[0.1, 0.2]]
     assert instance.gram.shape == (4, 4) and np.allclose(instance.gram, instance.gram.T)
@@ -30,7 +30,7 @@ def test_numbers_of_a_teacher():
 
 def test_numbers_of_trained_parameters():
     problem = gm.Problem(ONE, NETWORK, gm.optimizers.gd(), trained=gm.Trained({"v1": 0.5, "v0": sp.Symbol("scale")}, step=2, ridge=0.1))
-    instance = problem.at(eta=1.0, scale=3.0, b=0.25)
+    instance = problem.at({"eta": 1.0, "scale": 3.0, "b": 0.25})
     assert instance.trained.tolist() == [0.5, 3.0]  # in the order given
     assert (instance.trained_step, instance.trained_ridge) == (2.0, 0.1)
     assert instance.parameters == {"b": 0.25, "eta": 1.0}
@@ -46,11 +46,11 @@ def test_numbers_of_trained_parameters():
         (lambda: gm.Problem(ONE, TAUGHT, gm.optimizers.gd(), teacher=gm.Teacher(np.eye(2), overlap=[1, 2, 3])), r"\(2,\) is needed"),
         (lambda: gm.Problem(ONE, TAUGHT, gm.optimizers.gd(), teacher=gm.Teacher(np.eye(2), means_overlap=[[1]])), r"\(2, 1\) is needed"),
         (
-            lambda: gm.Problem(ONE, TAUGHT, gm.optimizers.gd(), teacher=gm.Teacher([[1, 2], [2, 1]])).at(eta=1),
+            lambda: gm.Problem(ONE, TAUGHT, gm.optimizers.gd(), teacher=gm.Teacher([[1, 2], [2, 1]])).at({"eta": 1}),
             "teacher gram = .* negative eigenvalue",
         ),
         (
-            lambda: gm.Problem(ONE, TAUGHT, gm.optimizers.gd(), teacher=gm.Teacher(np.eye(2), overlap=[2, 0])).at(eta=1),
+            lambda: gm.Problem(ONE, TAUGHT, gm.optimizers.gd(), teacher=gm.Teacher(np.eye(2), overlap=[2, 0])).at({"eta": 1}),
             r"Gram matrix of \(Theta_0, means, teacher\)",
         ),
         (lambda: gm.Trained({}), "at least one"),
@@ -59,7 +59,7 @@ def test_numbers_of_trained_parameters():
         (lambda: gm.Trained({"v": "1"}), "trained v = '1'"),
         (lambda: gm.Problem(ONE, NETWORK, gm.optimizers.gd(), trained=gm.Trained({"w": 1})), "trained: w is not in the loss"),
         (
-            lambda: gm.Problem(ONE, NETWORK, gm.optimizers.gd(), trained=gm.Trained({"b": 1}, step=-1)).at(eta=1, v0=1, v1=1),
+            lambda: gm.Problem(ONE, NETWORK, gm.optimizers.gd(), trained=gm.Trained({"b": 1}, step=-1)).at({"eta": 1, "v0": 1, "v1": 1}),
             "trained step = -1.0: a non-negative number",
         ),
     ],

@@ -32,7 +32,7 @@ def by_hand(problem, n, d, seed, matrix):
     """The (2 d + 1)-row matrix of the first replicate by a loop over samples and SymPy's derivatives."""
     import jax
 
-    instance = state_instance(problem, n / d, VALUES, None, None)
+    instance = state_instance(problem, {"alpha": n / d, **VALUES}, None, None)
     data = generate(design(instance, n, d), jax.random.fold_in(jax.random.key(seed), 0))
     h0, h1, v, y = (gm.symbols.symbol(name) for name in ("h0", "h1", "v", "y"))
     variables, expr = (h0, h1, v), problem.loss.expr
@@ -51,7 +51,7 @@ def by_hand(problem, n, d, seed, matrix):
 @pytest.mark.parametrize("matrix", ["hessian", "information"])
 def test_eigenvalues_and_overlaps_are_those_of_the_matrix_by_hand(matrix):
     problem, n, d = two_layer(), 60, 20
-    instance = state_instance(problem, n / d, VALUES, None, None)
+    instance = state_instance(problem, {"alpha": n / d, **VALUES}, None, None)
     (found,) = matrix_eigen(problem, instance, n=n, d=d, matrix=matrix, trained=("v",), seed=5)
     M, theta, means = by_hand(problem, n, d, 5, matrix)
     values, vectors = np.linalg.eigh(M)
@@ -65,9 +65,8 @@ def test_eigenvalues_and_overlaps_are_those_of_the_matrix_by_hand(matrix):
 
 
 def test_lanczos_finds_the_ends_of_the_dense_spectrum():
-    problem = system()
-    dense = gm.simulate_spectrum(problem, alpha=3.0, d=40, replicates=2, seed=1, **VALUES)
-    ends = gm.simulate_spectrum(problem, alpha=3.0, d=40, replicates=2, seed=1, extreme=3, **VALUES)
+    dense = gm.simulate(system(), {"alpha": 3.0, **VALUES}, d=40, replicates=2, seed=1)
+    ends = gm.simulate(system(), {"alpha": 3.0, **VALUES}, d=40, replicates=2, seed=1, extreme=3)
     wanted = np.concatenate([dense["eigenvalue"][:, :3], dense["eigenvalue"][:, -3:]], axis=1)
     assert np.allclose(ends["eigenvalue"], wanted, atol=1e-9)
     assert np.allclose(ends["overlap"][:, -1], dense["overlap"][:, -1], atol=1e-6)
@@ -75,21 +74,20 @@ def test_lanczos_finds_the_ends_of_the_dense_spectrum():
 
 def test_a_direction_that_the_loss_does_not_see_is_counted_apart():
     data = gm.GaussianMixture(probabilities=[0.5, 0.5], labels=[[1, 0], [0, 1]], means_gram=sp.eye(2), variance=[1, 1])
-    runs = gm.simulate_spectrum(gm.Problem(data, gm.losses.softmax(2), gm.optimizers.gd()), alpha=3.0, d=40, replicates=2)
+    runs = gm.simulate(gm.derive.spectrum(gm.Problem(data, gm.losses.softmax(2), gm.optimizers.gd())), {"alpha": 3.0}, d=40, replicates=2)
     assert runs.attrs["zeros"] == 40 and runs.sizes["index"] == 40
 
 
 def test_replicates_do_not_depend_on_their_number():
-    problem = system()
-    two, three = (gm.simulate_spectrum(problem, alpha=3.0, d=30, replicates=r, seed=2, **VALUES) for r in (2, 3))
+    two, three = (gm.simulate(system(), {"alpha": 3.0, **VALUES}, d=30, replicates=r, seed=2) for r in (2, 3))
     assert np.array_equal(two["eigenvalue"], three["eigenvalue"][:2])
 
 
 def test_the_block_of_a_column_is_its_own_matrix():
     """Column 0 alone: the same state and samples, a principal block of the whole matrix."""
     problem = two_layer()
-    whole = gm.simulate_spectrum(problem, alpha=3.0, d=30, replicates=1, seed=2, **VALUES)
-    block = gm.simulate_spectrum(problem, alpha=3.0, d=30, replicates=1, seed=2, block=0, **VALUES)
+    whole = gm.simulate(gm.derive.spectrum(problem), {"alpha": 3.0, **VALUES}, d=30, replicates=1, seed=2)
+    block = gm.simulate(gm.derive.spectrum(problem, block=0), {"alpha": 3.0, **VALUES}, d=30, replicates=1, seed=2)
     assert block.sizes["index"] == 30
     assert whole["eigenvalue"].min() <= block["eigenvalue"].min() and block["eigenvalue"].max() <= whole["eigenvalue"].max()
 
@@ -102,9 +100,13 @@ def test_the_block_of_a_column_is_its_own_matrix():
         ({"d": 30, "extreme": 0}, "extreme = 0"),
         ({"d": 30, "extreme": 40}, "extreme = 40"),
         ({"d": 3000}, "C d = 6000 rows"),
-        ({"d": 30, "matrix": "gram"}, "matrix = 'gram'"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(gm.InputError, match=message):
-        gm.simulate_spectrum(two_layer() if "matrix" in arguments else system(), **{"alpha": 0.5, "replicates": 2, **VALUES, **arguments})
+        gm.simulate(system(), {"alpha": 0.5, **VALUES}, **{"replicates": 2, **arguments})
+
+
+def test_a_matrix_that_there_is_not_is_named():
+    with pytest.raises(gm.InputError, match="matrix = 'gram'"):
+        derive.spectrum(two_layer(), "gram")

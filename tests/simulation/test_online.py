@@ -10,7 +10,7 @@ from tests.engine.test_ode_blocks import taught_hinge
 
 
 def both(problem, d, replicates, **setting):
-    runs = [gm.simulate_online(problem, d=d, time=2.0, replicates=replicates, points=3, seed=seed, sampler=sampler, **setting)
+    runs = [gm.simulate(problem, setting, d=d, time=2.0, replicates=replicates, points=3, seed=seed, sampler=sampler)
             for seed, sampler in ((1, "online"), (2, "chain"))]  # fmt: skip
     names = [f"{name}_runs" for name in ("Q", "m", "M", "trained", "Q_b", "m_b", "M_b") if name in runs[0]]
     for name in names:  # both start at the given state, exactly
@@ -38,13 +38,13 @@ def test_the_chain_has_the_law_of_online_sgd_with_blocks():
     data = gm.GaussianMixture(
         probabilities=[0.4, 0.6], labels=[1, -1], means_gram=[[1, -0.5], [-0.5, 1]], variance=[[2, 0.2], [0.1, 1]], fractions=[0.4, 0.6]
     )
-    problem = gm.Problem(data, gm.losses.squared(), gm.optimizers.gd(), overlap=[0.2, -0.1])
-    z, spread, p = same_law(*both(problem, 30, 800, step=0.6, ridge=0.1))
+    problem = gm.Problem(data, gm.losses.squared(), gm.optimizers.gd(), sampling=gm.sampling.online(), overlap=[0.2, -0.1])
+    z, spread, p = same_law(*both(problem, 30, 800, eta=0.6, ridge=0.1))
     assert z < 3.6 and spread < 4 and p > 1e-3
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("build", "setting"), [(binary, LOGISTIC), (taught, {"step": 1.0, "ridge": 0.1}), (xor, {"step": 0.5})])
+@pytest.mark.parametrize(("build", "setting"), [(binary, LOGISTIC), (taught, {"eta": 1.0, "ridge": 0.1}), (xor, {"eta": 0.5})])
 def test_the_chain_has_the_law_of_online_sgd_at_200(build, setting):
     z, spread, p = same_law(*both(build(), 200, 1000, **setting))
     assert z < 4 and spread < 4 and p > 5e-4
@@ -52,10 +52,10 @@ def test_the_chain_has_the_law_of_online_sgd_at_200(build, setting):
 
 def test_the_initial_state_is_the_one_asked_for():
     for sampler in ("online", "chain"):
-        runs = gm.simulate_online(taught(), d=50, time=0.1, step=1.0, replicates=3, points=2, sampler=sampler, ridge=0.0)
+        runs = gm.simulate(taught(), {"eta": 1.0, "ridge": 0.0}, d=50, time=0.1, replicates=3, points=2, sampler=sampler)
         assert np.allclose(runs["Q_runs"][:, 0], 1.0) and np.allclose(runs["M_runs"][:, 0], 0.1)
         assert runs["time"].values.tolist() == [0.0, 0.1]
-    runs = gm.simulate_online(xor(), d=50, time=0.1, step=0.5, replicates=3, points=2)
+    runs = gm.simulate(xor(), {"eta": 0.5}, d=50, time=0.1, replicates=3, points=2)
     assert np.allclose(runs["trained_runs"][:, 0], [0.5, -0.4, 0.1])
     assert np.allclose(runs["m"][0], [[0.3, -0.1], [-0.3, 0.1], [0.05, 0.35], [-0.05, -0.35]])
 
@@ -63,52 +63,55 @@ def test_the_initial_state_is_the_one_asked_for():
 @pytest.mark.parametrize("sampler", ["chain", pytest.param("online", marks=pytest.mark.slow)])
 def test_the_error_of_a_taught_classifier_is_counted(sampler):
     """At the start it is the angle between student and teacher, arccos(0.1)/pi, to the error of 3 * 8192 points."""
-    runs = gm.simulate_online(taught(), d=50, time=0.1, step=1.0, replicates=3, points=2, sampler=sampler, ridge=0.0)
+    runs = gm.simulate(taught(), {"eta": 1.0, "ridge": 0.0}, d=50, time=0.1, replicates=3, points=2, sampler=sampler)
     assert abs(float(runs["test_error"][0]) - np.arccos(0.1) / np.pi) < 4 * np.sqrt(0.25 / (3 * 8192))
 
 
 def test_one_step_is_the_gradient_step_of_one_sample():
     """After one step Q changes by -delta (h a^T + a h^T) + delta^2 |Y|^2 a a^T: at d = 1 with m = 0 its mean is known."""
     problem = gm.Problem(
-        gm.GaussianMixture(probabilities=[1], labels=[0], means_gram=[[0]], variance=[1]), gm.losses.squared(), gm.optimizers.gd()
+        gm.GaussianMixture(probabilities=[1], labels=[0], means_gram=[[0]], variance=[1]),
+        gm.losses.squared(),
+        gm.optimizers.gd(),
+        sampling=gm.sampling.online(),
     )
-    runs = gm.simulate_online(problem, d=40, time=0.025, step=1.0, replicates=4000, points=2, seed=3)
+    runs = gm.simulate(problem, {"eta": 1.0}, d=40, time=0.025, replicates=4000, points=2, seed=3)
     delta, change = 0.025, runs["Q_runs"].values[:, 1, 0, 0] - 1
     expected = -2 * delta + delta**2 * (40 + 2)  # E h^2 = 1, E |Y|^2 h^2 = d + 2
     assert abs(change.mean() - expected) < 4 * change.std() / np.sqrt(4000)
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("values", "options", "message"),
     [
-        ({"d": 0}, "d = 0: an integer of at least 1"),
-        ({"d": 1}, "d = 1 is less than the rank 2"),
-        ({"time": 0.0}, "time = 0.0: a positive number"),
-        ({"time": 1e-9}, "less than half a step"),
-        ({"replicates": 1}, "replicates = 1"),
-        ({"points": 1}, "points = 1"),
-        ({"sampler": "exact"}, "sampler = 'exact'; allowed are online, chain"),
-        ({"step": "fast"}, "step = 'fast'"),
+        ({}, {"d": 0}, "d = 0: an integer of at least 1"),
+        ({}, {"d": 1}, "d = 1 is less than the rank 2"),
+        ({}, {"time": 0.0}, "time = 0.0: a positive number"),
+        ({}, {"time": 1e-9}, "less than half a step"),
+        ({}, {"replicates": 1}, "replicates = 1"),
+        ({}, {"points": 1}, "points = 1"),
+        ({}, {"sampler": "exact"}, "sampler = 'exact'; allowed are online, chain"),
+        ({"eta": "fast"}, {}, "eta = 'fast'"),
     ],
 )
-def test_bad_arguments_are_named(change, message):
+def test_bad_arguments_are_named(values, options, message):
     with pytest.raises(gm.InputError, match=message):
-        gm.simulate_online(binary(), **{"d": 20, "time": 1.0, **LOGISTIC, **change})
+        gm.simulate(binary(), {**LOGISTIC, **values}, **{"d": 20, "time": 1.0, **options})
 
 
 def test_blocks_need_coordinates():
     with pytest.raises(gm.InputError, match="d = 12 gives block 0 only 2 coordinates, fewer than the rank 4"):
-        gm.simulate_online(taught_hinge(), d=12, time=1.0, step=1.0)
+        gm.simulate(taught_hinge(), {"eta": 1.0}, d=12, time=1.0)
     with pytest.raises(gm.InputError, match="d = 20: more than 4 dimensions are needed in each block"):
-        gm.simulate_online(taught_hinge(), d=20, time=1.0, step=1.0, sampler="chain")
+        gm.simulate(taught_hinge(), {"eta": 1.0}, d=20, time=1.0, sampler="chain")
 
 
 def test_divergence_is_reported():
     with pytest.raises(gm.ComputationError, match="online SGD diverged before time"):
-        gm.simulate_online(binary(gm.losses.squared()), d=20, time=400.0, step=20.0, sigma=1.0, mu_norm=1.0, replicates=2)
+        gm.simulate(binary(gm.losses.squared()), {"eta": 20.0, "sigma": 1.0, "mu_norm": 1.0}, d=20, time=400.0, replicates=2)
 
 
 def test_other_optimizers_are_refused():
-    problem = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.heavy_ball())
+    problem = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.heavy_ball(), sampling=gm.sampling.online())
     with pytest.raises(gm.InputError, match="online SGD is available for gradient descent"):
-        gm.simulate_online(problem, d=20, time=1.0, step=1.0, sigma=1.0, mu_norm=1.0, momentum=0.5)
+        gm.simulate(problem, {"eta": 1.0, "sigma": 1.0, "mu_norm": 1.0, "momentum": 0.5}, d=20, time=1.0)

@@ -23,7 +23,7 @@ SIZE = {"n": 60, "d": 40, "steps": 12, "replicates": 2}
 
 def data_of(problem, replicate=0, seed=0, n=60, d=40, **parameters):
     """The training data that `train` uses, in NumPy."""
-    plan = design(problem.at(**parameters), n, d)
+    plan = design(problem.at(parameters), n, d)
     return plan, [np.asarray(a) for a in generate(plan, jax.random.fold_in(jax.random.key(seed), replicate))]
 
 
@@ -92,7 +92,7 @@ def test_against_numpy(loss, optimizer, make, parameters, ridge=0.2):
     loss, gradient, value = loss
     problem = Problem(GaussianMixture.symmetric(), loss, optimizer, norm2=0.5, overlap=[0.1, -0.1])
     parameters = {**SYMMETRIC, **parameters}
-    result = train(problem, **SIZE, ridge=ridge, **parameters)
+    result = train(problem, {"ridge": ridge, **parameters}, **SIZE)
     path, samples, labels = history(problem, gradient, make(), SIZE["steps"], ridge=ridge, **parameters)
     _, (_, _, _, means) = data_of(problem, **parameters)
     close = {"rel": 1e-12, "abs": 1e-12}
@@ -112,7 +112,7 @@ def test_several_fields_blocks_and_labels():
         fractions=[0.25, 0.75],
     )
     problem = Problem(mixture, losses.softmax(3), optimizers.gd())
-    result = train(problem, **SIZE, eta=1.5, ridge=0.1)
+    result = train(problem, {"eta": 1.5, "ridge": 0.1}, **SIZE)
     plan, (samples, labels, x, means) = data_of(problem, eta=1.5, ridge=0.1)
     for time in range(SIZE["steps"]):
         fields = samples @ x
@@ -140,7 +140,7 @@ def test_several_fields_blocks_and_labels():
 def test_test_performance_in_closed_form():
     """Squared loss and Phi(-y m/sqrt(Q)) on the replicate's own order parameters."""
     problem = Problem(GaussianMixture.symmetric(), losses.squared(), optimizers.gd())
-    result = train(problem, **SIZE, eta=0.5, **SYMMETRIC)
+    result = train(problem, {"eta": 0.5, **SYMMETRIC}, **SIZE)
     m, variance = result.m_runs[0, :, 0, 0], result.Q_k_runs[0, :, 0, 0, 0]
     assert result.test_loss_runs[0].values == pytest.approx((((m - 1) ** 2 + variance) / 2).values, rel=1e-12)  # the points are whitened
     exact = [float(sp.erfc(float(a / np.sqrt(2 * b))) / 2) for a, b in zip(m, variance, strict=True)]
@@ -149,11 +149,11 @@ def test_test_performance_in_closed_form():
 
 def test_committee_readout_and_regression():
     mixture = GaussianMixture.symmetric()
-    signs = train(Problem(mixture, losses.relu_committee(), optimizers.gd()), **SIZE, eta=0.1, **SYMMETRIC)
+    signs = train(Problem(mixture, losses.relu_committee(), optimizers.gd()), {"eta": 0.1, **SYMMETRIC}, **SIZE)
     assert 0 < float(signs.test_error[-1]) < 1 and signs.sizes["field"] == 2
     h0, h1 = symbols.fields(2)
     silent = Problem(mixture, Loss("silent", (h0**2 + h1**2 - symbols.y) ** 2), optimizers.gd())
-    assert "test_error" not in train(silent, **SIZE, eta=0.01, **SYMMETRIC)
+    assert "test_error" not in train(silent, {"eta": 0.01, **SYMMETRIC}, **SIZE)
 
 
 def test_labels_of_0_and_1_have_the_error_of_labels_of_a_sign():
@@ -164,45 +164,45 @@ def test_labels_of_0_and_1_have_the_error_of_labels_of_a_sign():
         Problem(GaussianMixture.symmetric(label=(y + 1) / 2), zero_one, optimizers.gd()),
         Problem(GaussianMixture.symmetric(), losses.logistic(), optimizers.gd()),
     )
-    one, other = (train(problem, **SIZE, eta=1.0, **SYMMETRIC).test_error_runs.values for problem in problems)
+    one, other = (train(problem, {"eta": 1.0, **SYMMETRIC}, **SIZE).test_error_runs.values for problem in problems)
     np.testing.assert_array_equal(one, other)
     assert dmf(problems[0]).test_error == dmf(problems[1]).test_error
 
 
 def test_ties_are_guesses():
     """Theta_0 = 0 predicts nothing: half the binary predictions are wrong, two thirds of those of three classes."""
-    binary = train(Problem(GaussianMixture.symmetric(), losses.perceptron(), optimizers.gd(), norm2=0), **SIZE, eta=1.0, **SYMMETRIC)
+    binary = train(Problem(GaussianMixture.symmetric(), losses.perceptron(), optimizers.gd(), norm2=0), {"eta": 1.0, **SYMMETRIC}, **SIZE)
     assert float(binary.test_error[0]) == 0.5 and float(binary.Q[0, 0, 0]) == 0 < float(binary.Q[1, 0, 0])
     mixture = GaussianMixture(probabilities=[0.5, 0.3, 0.2], labels=np.eye(3), means_gram=np.eye(3), variance=[1, 1, 1])
-    classes = train(Problem(mixture, losses.softmax(3), optimizers.gd(), norm2=0), **SIZE, eta=1.0)
+    classes = train(Problem(mixture, losses.softmax(3), optimizers.gd(), norm2=0), {"eta": 1.0}, **SIZE)
     assert float(classes.test_error[0]) == pytest.approx(2 / 3, abs=1e-14)
 
 
 def test_kink_at_the_start():
     """At h = 0 the perceptron's gradient is the average of both sides: the first step is half of what it is beyond the kink."""
     problem = Problem(GaussianMixture.symmetric(), losses.perceptron(), optimizers.gd(), norm2=0)
-    result = train(problem, **SIZE, eta=1.0, **SYMMETRIC)
+    result = train(problem, {"eta": 1.0, **SYMMETRIC}, **SIZE)
     _, (samples, labels, _, means) = data_of(problem, eta=1.0, **SYMMETRIC)
     assert result.m_runs[0, 1, :, 0].values == pytest.approx(means.T @ (samples.T @ (labels[:, 0] / 2)) / 60, rel=1e-12)
 
 
 def test_batches_do_not_matter(monkeypatch):
     problem = Problem(GaussianMixture.symmetric(), losses.logistic(), optimizers.heavy_ball())
-    numbers = {**SYMMETRIC, "eta": 1.0, "momentum": 0.5, "n": 60, "d": 40, "steps": 12}
-    together, fractions = train(problem, **numbers, replicates=2), []
+    numbers, size = {**SYMMETRIC, "eta": 1.0, "momentum": 0.5}, {"n": 60, "d": 40, "steps": 12}
+    together, fractions = train(problem, numbers, **size, replicates=2), []
     monkeypatch.setattr(training, "_MEMORY", 8 * 60 * 40)
-    apart = train(problem, **numbers, replicates=4, report=fractions.append)
+    apart = train(problem, numbers, **size, replicates=4, report=fractions.append)
     assert fractions == [0.25, 0.5, 0.75, 1.0]
     for name in ("m", "Q", "Q_k", "train_loss", "test_loss", "test_error"):
         assert apart[f"{name}_runs"].values[:2] == pytest.approx(together[f"{name}_runs"].values, rel=1e-12, abs=1e-14)
     assert len(np.unique(apart.m_runs[:, -1, 0, 0])) == 4
-    other = train(problem, **numbers, replicates=2, seed=1)
+    other = train(problem, numbers, **size, replicates=2, seed=1)
     assert abs(other.m_runs - together.m_runs)[:, 1:].min() > 1e-6
 
 
 def test_dataset(tmp_path):
     problem = Problem(GaussianMixture.symmetric(), losses.logistic(), optimizers.gd())
-    result = train(problem, n=90, d=60, steps=4, replicates=6, seed=7, eta=1.0, **SYMMETRIC)
+    result = train(problem, {"eta": 1.0, **SYMMETRIC}, n=90, d=60, steps=4, replicates=6, seed=7)
     assert dict(result.sizes) == {"time": 4, "cluster": 2, "field": 1, "field_b": 1, "replicate": 6}
     for name in ("m", "Q", "Q_k", "train_loss", "test_loss", "test_error"):
         runs = result[f"{name}_runs"]
@@ -220,41 +220,41 @@ def test_dataset(tmp_path):
 def test_divergence_is_an_error():
     problem = Problem(GaussianMixture.symmetric(), losses.squared(), optimizers.gd())
     with pytest.raises(ComputationError, match=r"diverged at step \d+: \|Theta\|\^2 = .* in replicate [01]; a smaller step"):
-        train(problem, **{**SIZE, "steps": 60}, eta=20.0, **SYMMETRIC)
+        train(problem, {"eta": 20.0, **SYMMETRIC}, **{**SIZE, "steps": 60})
     with pytest.raises(ComputationError, match="diverged at step 1: test_loss = inf"):
-        train(Problem(GaussianMixture.symmetric(), losses.exponential(), optimizers.gd(), norm2=0), **SIZE, eta=1e5, **SYMMETRIC)
+        train(Problem(GaussianMixture.symmetric(), losses.exponential(), optimizers.gd(), norm2=0), {"eta": 1e5, **SYMMETRIC}, **SIZE)
     blind = Optimizer("blind", {"theta": theta - eta * g / (t - symbol("pole"))})
     with pytest.raises(ComputationError, match="diverged at step 4"):
-        train(Problem(GaussianMixture.symmetric(), losses.logistic(), blind), **SIZE, eta=0.1, pole=3.0, **SYMMETRIC)
+        train(Problem(GaussianMixture.symmetric(), losses.logistic(), blind), {"eta": 0.1, "pole": 3.0, **SYMMETRIC}, **SIZE)
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("values", "options", "message"),
     [
-        ({"n": 0}, "n = 0"),
-        ({"d": 2.5}, "d = 2.5"),
-        ({"steps": True}, "steps = True"),
-        ({"replicates": 1}, "replicates = 1: an integer of at least 2"),
-        ({"seed": -1}, "seed = -1"),
-        ({"eta": -1.0}, "eta = -1.0"),
-        ({"banana": 1.0}, "banana"),
-        ({"d": 1}, "rank 2"),
-        ({"n": 1}, "empty"),
+        ({}, {"n": 0}, "n = 0"),
+        ({}, {"d": 2.5}, "d = 2.5"),
+        ({}, {"steps": True}, "steps = True"),
+        ({}, {"replicates": 1}, "replicates = 1: an integer of at least 2"),
+        ({}, {"seed": -1}, "seed = -1"),
+        ({"eta": -1.0}, {}, "eta = -1.0"),
+        ({"banana": 1.0}, {}, "banana"),
+        ({}, {"d": 1}, "rank 2"),
+        ({}, {"n": 1}, "empty"),
     ],
 )
-def test_refused(change, message):
+def test_refused(values, options, message):
     problem = Problem(GaussianMixture.symmetric(), losses.logistic(), optimizers.gd())
     with pytest.raises(InputError, match=message):
-        train(problem, **{**SIZE, **SYMMETRIC, "eta": 1.0, **change})
+        train(problem, {**SYMMETRIC, "eta": 1.0, **values}, **{**SIZE, **options})
 
 
 def test_alpha_is_the_ratio():
     problem = Problem(GaussianMixture.symmetric(), losses.squared(), optimizers.gd(), ridge=symbols.ridge / symbols.alpha)
-    result = train(problem, **SIZE, eta=0.3, ridge=0.6, **SYMMETRIC)
-    plain = train(Problem(GaussianMixture.symmetric(), losses.squared(), optimizers.gd()), **SIZE, eta=0.3, ridge=0.4, **SYMMETRIC)
+    result = train(problem, {"eta": 0.3, "ridge": 0.6, **SYMMETRIC}, **SIZE)
+    plain = train(Problem(GaussianMixture.symmetric(), losses.squared(), optimizers.gd()), {"eta": 0.3, "ridge": 0.4, **SYMMETRIC}, **SIZE)
     assert result.m.values == pytest.approx(plain.m.values, rel=1e-12)
-    with pytest.raises(InputError, match=r"alpha = 2.0: in a simulation alpha is n/d = 1.5"):
-        train(problem, **SIZE, alpha=2.0, eta=0.3, ridge=0.6, **SYMMETRIC)
+    with pytest.raises(InputError, match=r"alpha = 2.0, but n = 60 and d = 40 make n/d = 1.5; leave alpha out"):
+        train(problem, {"alpha": 2.0, "eta": 0.3, "ridge": 0.6, **SYMMETRIC}, **SIZE)
 
 
 def test_source_is_readable():

@@ -17,7 +17,7 @@ BLOCKS = GaussianMixture(
     fractions=[0.3, 0.7],
 )
 NORM2, OVERLAP = [[1.0, 0.3], [0.3, 2.0]], [[0.1, 0.2, 0.0], [0.0, -0.3, 0.1]]
-INSTANCE = Problem(BLOCKS, losses.erf_committee(), optimizers.gd(), norm2=NORM2, overlap=OVERLAP).at(eta=1.0)
+INSTANCE = Problem(BLOCKS, losses.erf_committee(), optimizers.gd(), norm2=NORM2, overlap=OVERLAP).at({"eta": 1.0})
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,9 @@ def test_labels_and_covariances():
 
 def test_orientation_is_uniform():
     """E theta_i^2 = |theta|^2/d and E theta_i = 0 in every coordinate, signs included."""
-    plan = design(Problem(GaussianMixture.symmetric(), losses.logistic(), optimizers.gd()).at(eta=1.0, sigma=1.0, mu_norm=1.2), 2, 4)
+    plan = design(
+        Problem(GaussianMixture.symmetric(), losses.logistic(), optimizers.gd()).at({"eta": 1.0, "sigma": 1.0, "mu_norm": 1.2}), 2, 4
+    )
     keys = jax.random.split(jax.random.key(0), 4000)
     theta = np.asarray(jax.vmap(lambda key: generate(plan, key).theta)(keys))[:, :, 0]
     assert theta.mean(axis=0) == pytest.approx(np.zeros(4), abs=0.04)
@@ -73,7 +75,7 @@ def test_orientation_is_uniform():
 
 def test_zero_state_without_means():
     mixture = GaussianMixture(probabilities=[1], labels=[1], means_gram=[[0]], variance=[1])
-    plan = design(Problem(mixture, losses.squared(), optimizers.gd(), norm2=0).at(eta=1.0), 3, 2)
+    plan = design(Problem(mixture, losses.squared(), optimizers.gd(), norm2=0).at({"eta": 1.0}), 3, 2)
     data = generate(plan, jax.random.key(0))
     assert data.theta.shape == (2, 1) and not np.any(data.theta) and not np.any(data.means)
 

@@ -19,7 +19,7 @@ import sympy as sp
 
 from gmsym import budget, functions, generated, symbols
 from gmsym.errors import InputError
-from gmsym.problem._suggest import unknown
+from gmsym.files.suggest import unknown
 
 _EXPONENTS = f"an exponent's numbers are fractions of integers up to {budget.POWER}"
 _ANY = 10**6  # no upper limit on the number of arguments

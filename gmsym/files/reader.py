@@ -5,14 +5,17 @@ Tables and keys (everything but the loss has a default or is asked for when it i
 - `[mixture]`: `probabilities`, `labels`, `means_gram`, and `variance` or `blocks = { fractions, variance }`. Without it, or
   with `mu_norm` and `sigma` alone (default 1 and 1): two clusters of means +mu and -mu labelled +1 and -1; for a loss with
   L > 1 label components, L equally likely clusters with orthogonal means of norm `mu_norm` and one-hot labels.
-- `[loss]`: `name` of the catalog and its arguments, or `expression`, the numbers of the parameters it uses, a `readout` and a `target`.
-- `[optimizer]`: `name` of the catalog (default gd), or `update`, one rule a variable; the numbers of its parameters; `ridge` (default 0).
-  `eta` may be a text: a schedule, an expression of the step counter t and of parameters.
+- `[loss]`: `name` of the catalog and its arguments, or `expression`, the numbers of the parameters it uses, a `readout`, a `target`, a
+  `title`, and what must be `positive`.
+- `[optimizer]`: `name` of the catalog (default gd), or `update`, one rule a variable, and a `title`; the numbers of its parameters;
+  `ridge` (default 0). `eta` may be a text: a schedule, an expression of the step counter t and of parameters. Online, eta is c.
+- `[sampling]`: `kind`, "full" (default) or "online".
 - `[initial]`: `norm2` (default 1) and `overlap` (default 0).
 - `[teacher]`: `gram`, `overlap` and `means_overlap` (both default 0) of the directions behind the fields t0, t1, ... of the loss.
 - `[trained]`: parameters of the loss that are trained: `initial = { name = value, ... }`, their `step` (default that of Theta) and `ridge`.
-- `[run]` and `[simulation]`: the fields of `Run` and `Simulation`. `time` and `step` in `[run]`, in place of `alpha` and `steps`, ask for
-  online SGD.
+- `[values]`: numbers of any parameters, and `declared`, a list of those that get theirs later. Entries of mixture, initial, teacher and
+  trained may be texts: expressions of these.
+- `[run]` and `[simulation]`: the fields of `Run` and `Simulation`, and further options of a theory; `[spectrum]`: the matrix.
 
 All numbers are dimensionless; scaling as in `Problem`.
 """
@@ -31,53 +34,26 @@ import sympy as sp
 
 from gmsym import symbols
 from gmsym.errors import InputError
-from gmsym.problem import losses, optimizers, parser
-from gmsym.problem._suggest import unknown
+from gmsym.files import parser
+from gmsym.files.suggest import unknown
+from gmsym.problem import losses, optimizers, sampling
+from gmsym.problem.instance import Instance
 from gmsym.problem.loss import Loss
 from gmsym.problem.mixture import GaussianMixture
-from gmsym.problem.online import online
 from gmsym.problem.optimizer import Optimizer, check_schedule
-from gmsym.problem.problem import Instance, Problem
+from gmsym.problem.problem import Problem
+from gmsym.problem.sampling import AbstractSampling
 from gmsym.problem.teacher import Teacher
 from gmsym.problem.trained import Trained
 
-_TABLES = ("mixture", "loss", "optimizer", "initial", "teacher", "trained", "run", "simulation")
-_ABSENT_TABLES = {
-    "sampling": "stochastic gradients are not available in this version; every step uses all samples",
-}
+_TABLES = ("mixture", "loss", "optimizer", "sampling", "initial", "teacher", "trained", "values", "run", "simulation", "spectrum")
 _BY_FILE = ("teacher", "trained")  # tables whose keys no setting reaches: their names mean something else elsewhere
-_FULL_BATCH = ("alpha", "steps")  # what `time` and `step` stand in place of
-_RESERVED = (
-    "problem",
-    "system",
-    "alpha",
-    "steps",
-    "samples",
-    "blocks_at",
-    "scrambles",
-    "seed",
-    "n",
-    "d",
-    "replicates",
-    "progress",
-    "report",
-    "time",
-    "step",
-    "points",
-    "times",
-    "population",
-    "populations",
-    "tolerance",
-    "solver",
-    "sampler",
-    "checkpoint",
-    "matrix",
-    "block",
-    "trained",
-    "grid",
-    "over",
-    "values",
+# Options of the theories beside the fields of Run and Simulation; what applies is checked where one is chosen.
+RUN_OPTIONS = (
+    *("n", "d", "replicates", "points", "times", "two_time", "tolerance", "solver", "blocks_at", "paths"),
+    *("population", "populations", "sizes", "rounds"),
 )
+SIMULATION_OPTIONS = ("n", "points", "sampler", "extreme", "vectors")
 _ARRAYS = ("probabilities", "labels", "means_gram", "variance", "blocks")
 _SYMMETRIC = {"mu_norm": 1.0, "sigma": 1.0}
 _COMPONENTS = 64
@@ -88,32 +64,28 @@ _COMPONENTS = 64
 class Run:
     """How the theory is solved. `alpha` = n/d and `steps` also set the size and the length of the simulation.
 
-    Online SGD has the final `time` t = steps * c/d and the `step` c instead.
+    Online SGD has the final `time` t = steps * c/d in place of `steps`; alpha is then of spectra alone.
 
     Raises:
         InputError: a wrong type or a value out of range.
     """
 
-    alpha: float = 1.0  # samples per dimension, positive
+    alpha: float | None = None  # samples per dimension, positive; of full batches 1 by default
     steps: int = 100  # times recorded, 0 to steps - 1
+    time: float | None = None  # of online SGD, positive
     samples: int = 8192  # quasi-Monte-Carlo points a cluster, a power of two
     scrambles: int = 4  # independent randomizations, at least 2: their spread is the error estimate
     seed: int = 0
-    time: float | None = None  # of online SGD, positive
-    step: float | None = None  # c of online SGD, positive
 
     def __post_init__(self):
-        if (self.time is None) != (self.step is None):
-            missing = "time" if self.time is None else "step"
-            raise InputError(f"{missing} is missing: online SGD needs both time (t = steps * c/d) and step (c)")
-        for name in ("time", "step"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, _number(name, getattr(self, name)))
-                if getattr(self, name) <= 0:
-                    raise InputError(f"{name} = {getattr(self, name)}: a positive number is needed")
-        object.__setattr__(self, "alpha", _number("alpha", self.alpha))
-        if self.alpha <= 0:
-            raise InputError(f"alpha = {self.alpha}: a positive number is needed, samples per dimension")
+        if self.time is not None:
+            object.__setattr__(self, "time", _number("time", self.time))
+            if self.time <= 0:
+                raise InputError(f"time = {self.time}: a positive number is needed")
+        if self.alpha is not None:
+            object.__setattr__(self, "alpha", _number("alpha", self.alpha))
+            if self.alpha <= 0:
+                raise InputError(f"alpha = {self.alpha}: a positive number is needed, samples per dimension")
         for name, least in (("steps", 1), ("samples", 2), ("scrambles", 2), ("seed", 0)):
             _integer(name, getattr(self, name), least)
         if self.samples & (self.samples - 1):
@@ -140,34 +112,64 @@ class Simulation:
 
 @final
 @dataclass(frozen=True)
+class Matrix:
+    """The matrix of a spectrum, and the state at which it is taken.
+
+    Raises:
+        InputError: a wrong type or a value out of range.
+    """
+
+    matrix: str = "hessian"  # or "information"
+    block: int | None = None  # column of Theta whose diagonal block is wanted; default: all
+    trained: tuple[str, ...] = ()  # parameters of the loss that count as weights
+    at: float | None = None  # time of the problem's dynamics; default: the initial state
+
+    def __post_init__(self):
+        if self.matrix not in ("hessian", "information"):
+            raise InputError(unknown("matrix", str(self.matrix), ["hessian", "information"]))
+        if self.block is not None:
+            _integer("block", self.block, 0)
+        given = [self.trained] if isinstance(self.trained, str) else self.trained
+        if not isinstance(given, (list, tuple)) or not all(isinstance(name, str) for name in given):
+            raise InputError(f"trained = {self.trained!r}: a list of names is needed")
+        object.__setattr__(self, "trained", tuple(given))
+        if self.at is not None:
+            object.__setattr__(self, "at", _number("at", self.at))
+            if self.at < 0:
+                raise InputError(f"at = {self.at}: a time from 0 is needed")
+
+
+@final
+@dataclass(frozen=True)
 class ProblemFile:
     """A problem with its numbers."""
 
     problem: Problem
-    values: Mapping[str, float]  # of the problem's parameters, by name
+    values: Mapping[str, Any]  # of the problem's parameters, by name, and alpha; arrays where one is to be swept
     run: Run
     simulation: Simulation
+    matrix: Matrix
+    run_options: Mapping[str, Any]  # what [run] says, beside alpha
+    simulation_options: Mapping[str, Any]  # what [simulation] says
 
     @cached_property
     def instance(self) -> Instance:
-        """The problem in numbers.
+        """The problem in numbers, at the first of swept values.
 
         Raises:
             InputError: a parameter without a number, or a number out of range.
         """
-        if self.is_online:
-            return online(self.problem, self.run.step, dict(self.values)).instance
-        return self.problem.at(**self.values)
+        return self.problem.at({name: value[0] if isinstance(value, list) else value for name, value in self.values.items()})
 
     @property
     def is_online(self) -> bool:
         """Whether the file asks for online SGD."""
-        return self.run.time is not None
+        return self.problem.is_online
 
     @property
     def n(self) -> int:
-        """Samples of the simulation, alpha d to the nearest integer."""
-        return round(self.run.alpha * self.simulation.d)
+        """Samples of the simulation, alpha d to the nearest integer, where nothing else is said."""
+        return self.simulation_options.get("n") or round((self.run.alpha or 1.0) * self.simulation.d)
 
 
 def read(
@@ -267,45 +269,92 @@ def _problem_file(document: dict[str, Any], settings: Mapping[str, Any]) -> Prob
     if "update" not in tables["optimizer"]:
         tables["optimizer"].setdefault("name", "gd")
     tables = _with_settings(tables, settings)
+    if "step" in tables["run"]:
+        raise InputError('[run] step: the step c of online SGD is eta in [optimizer], with [sampling] kind = "online"')
     for name, table in tables.items():
         for key in table:
-            if key not in _allowed(name, table):
-                raise InputError(unknown(f"key in [{name}]", key, _allowed(name, table)))
+            if key not in _allowed(name, table, tables):
+                raise InputError(unknown(f"key in [{name}]", key, _allowed(name, table, tables)))
 
-    given = [key for key in _FULL_BATCH if key in tables["run"]]
-    if given and {"time", "step"} & tables["run"].keys():
-        raise InputError(f"[run] {given[0]}: online SGD takes `time` and `step` in place of `alpha` and `steps`; give one pair only")
-
+    with _naming("[sampling]"):
+        sampled = _sampling(tables["sampling"])
+    online = sampled.kind == "online"
     with _naming("[run]"):
-        run = Run(**tables["run"])
+        _check_run(tables["run"], online)
+        swept = tables["run"].get("alpha") if isinstance(tables["run"].get("alpha"), list) else None
+        run = Run(**{key: tables["run"][key] for key in _own(Run) if key in tables["run"] and not (key == "alpha" and swept)})
+        if swept is not None:
+            for value in swept:
+                Run(alpha=value)
     with _naming("[simulation]"):
-        simulation = Simulation(**tables["simulation"])
+        simulation = Simulation(**{key: tables["simulation"][key] for key in _own(Simulation) if key in tables["simulation"]})
+    with _naming("[spectrum]"):
+        matrix = Matrix(**tables["spectrum"])
+    with _naming("[values]"):
+        declared = _declared(tables["values"].pop("declared", []))
+        values = {key: _number_or_list(key, value) for key, value in tables["values"].items()}
     with _naming("[teacher]"):
         teacher = _teacher(tables["teacher"]) if "teacher" in document else None
     with _naming("[trained]"):
         trained = _trained(tables["trained"]) if "trained" in document else None
     with _naming("[loss]"):
-        loss, values = _loss(tables["loss"], () if trained is None else [x.name for x in trained.names])
+        loss, own = _loss(tables["loss"], () if trained is None else [x.name for x in trained.names], [*values, *declared])
+        values = _joined(values, own)
     with _naming("[optimizer]"):
-        optimizer = _optimizer(tables["optimizer"])
-        values = _joined(values, _numbers(tables["optimizer"], {"name", "update", "order"}))
+        optimizer = _optimizer(tables["optimizer"], [*values, *declared])
+        values = _joined(values, _numbers(tables["optimizer"], {"name", "update", "order", "title"}))
+        ridge = {"ridge": parser.parse(tables["optimizer"]["ridge"])} if isinstance(tables["optimizer"].get("ridge"), str) else {}
     with _naming("[mixture]"):
         data = _mixture(tables["mixture"], len(loss.labels))
         if not _is_explicit(tables["mixture"]):
-            values = _joined(values, {key: _number(key, tables["mixture"].get(key, default)) for key, default in _SYMMETRIC.items()})
+            values = _joined(values, {k: _number_or_list(k, v) for k, v in tables["mixture"].items()})
+            values = {**{k: v for k, v in _SYMMETRIC.items() if k not in values}, **values}
     with _naming("[initial]"):
-        problem = Problem(data, loss, optimizer, teacher=teacher, trained=trained, **tables["initial"])
-    for name in values:
-        if name in _RESERVED:
-            raise InputError(f"{name} is the name of a setting and cannot be a parameter; allowed is any other name")
-    file = ProblemFile(problem, values, run, simulation)
-    if not file.is_online and not run.alpha * simulation.d < 2**63:
+        state = {key: _expressions(key, value) for key, value in tables["initial"].items()}
+        problem = Problem(data, loss, optimizer, sampling=sampled, teacher=teacher, trained=trained, **state, **ridge)
+    known = {s.name for s in problem.parameters}
+    for name in tables["values"]:
+        if name not in known:
+            raise InputError(f"[values] {unknown('parameter', name, known)}")
+    alpha = swept or run.alpha or (None if online else 1.0)
+    values = values if alpha is None else {**values, "alpha": alpha}
+    said = {key: value for key, value in tables["run"].items() if key != "alpha"}
+    file = ProblemFile(problem, values, run, simulation, matrix, said, tables["simulation"])
+    if not online and swept is None and not alpha * simulation.d < 2**63:
         raise InputError(f"[run] alpha = {run.alpha} with [simulation] d = {simulation.d} asks for more samples than can be counted")
-    if not file.is_online and file.n < 1:
+    if not online and swept is None and file.n < 1:
         raise InputError(
             f"[run] alpha = {run.alpha} with [simulation] d = {simulation.d} leaves no sample; alpha*d of at least 1 is needed"
         )
     return file
+
+
+def _declared(names: Any) -> list[str]:
+    """Names of parameters that get their numbers elsewhere."""
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"declared = {names!r}: a list of names of parameters is needed")
+    for name in names:
+        symbols.check_name(name, "declared")
+    return names
+
+
+def _own(table: type) -> list[str]:
+    return [f.name for f in fields(table)]
+
+
+def _check_run(table: Mapping[str, Any], online: bool) -> None:
+    """Raises InputError for what belongs to the other kind of sampling."""
+    if online and "time" not in table and "steps" in table:
+        raise InputError("steps: online SGD takes `time`, t = steps * c/d, in their place")
+    if not online and "time" in table:
+        raise InputError('time is of online SGD, which [sampling] kind = "online" asks for; full batches take `steps`')
+
+
+def _sampling(table: Mapping[str, Any]) -> AbstractSampling:
+    kind = table.get("kind", "full")
+    if not isinstance(kind, str) or kind not in sampling.CATALOG:
+        raise InputError(f"kind: {unknown('kind of sampling', str(kind), sampling.CATALOG)}")
+    return sampling.CATALOG[kind]()
 
 
 # --- tables and keys --------------------------------------------------------------------------------------------------
@@ -314,8 +363,6 @@ def _problem_file(document: dict[str, Any], settings: Mapping[str, Any]) -> Prob
 def _tables(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """All tables, empty where the document has none; unknown ones and numbers that no float can hold are refused."""
     for name, table in document.items():
-        if name in _ABSENT_TABLES:
-            raise InputError(f"[{name}]: {_ABSENT_TABLES[name]}")
         if name not in _TABLES:
             raise InputError(unknown("table" if isinstance(table, dict) else "key", name, _TABLES, ", ".join(f"[{t}]" for t in _TABLES)))
         if not isinstance(table, dict):
@@ -336,46 +383,67 @@ def _check_finite(where: str, value: Any) -> None:
 
 
 def _with_settings(tables: dict[str, dict[str, Any]], settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The tables with each setting put where its key is allowed."""
+    """The tables with each setting put where its key is allowed; `table.key` says which."""
     _check_finite("--set", dict(settings))
     tables = {name: dict(table) for name, table in tables.items()}
-    if "eta" in settings:
-        tables["optimizer"]["eta"] = settings["eta"]  # first: a schedule brings keys of its own
-    fixed = ("name", "expression", "update")
-    allowed = {name: [key for key in _allowed(name, table) if key not in fixed] for name, table in tables.items()}
+    for key in ("eta", "optimizer.eta"):  # first: a schedule brings keys of its own
+        if key in settings:
+            tables["optimizer"]["eta"] = settings[key]
+    fixed = ("name", "expression", "update", "title", "positive")
+    allowed = {name: [key for key in _allowed(name, table, tables) if key not in fixed] for name, table in tables.items()}
     for key, value in settings.items():
-        places = [name for name in _TABLES if key in allowed[name] and name not in _BY_FILE]
+        table, dot, own = key.partition(".")
+        if dot and table in tables:
+            if own not in allowed[table] or table in _BY_FILE:
+                raise InputError(unknown(f"setting of [{table}]", own, [] if table in _BY_FILE else allowed[table]))
+            tables[table][own] = value
+            continue
+        places = [name for name in _TABLES if key in allowed[name]]
+        if places and all(name in _BY_FILE for name in places):
+            raise InputError(f"{key} belongs to [{places[0]}] of a problem file, which no setting reaches")
+        places = [name for name in places if name not in _BY_FILE]
         if not places:
-            raise InputError(unknown("setting", key, dict.fromkeys(k for keys in allowed.values() for k in keys)))
+            raise InputError(
+                unknown("setting", key, dict.fromkeys(k for name, keys in allowed.items() if name not in _BY_FILE for k in keys))
+            )
+        parameter = {"mixture", "loss", "optimizer", "values"} & {*places}
+        if parameter and len(parameter) < len(places):
+            shown = " or ".join(f"{name}.{key}" for name in places)
+            raise InputError(f"{key} is a parameter of the problem and an option too; write {shown}")
         for name in places:
             tables[name][key] = value
     return tables
 
 
-def _allowed(name: str, table: Mapping[str, Any]) -> list[str]:
+def _allowed(name: str, table: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Keys that a table may have, given the keys that decide: a loss by name has its arguments, by expression its parameters."""
     if name == "mixture":
         return list(_ARRAYS if _is_explicit(table) else _SYMMETRIC)
+    if name == "sampling":
+        return ["kind"]
     if name == "initial":
         return ["norm2", "overlap"]
     if name == "teacher":
         return ["gram", "overlap", "means_overlap"]
     if name == "trained":
         return ["initial", "step", "ridge"]
-    if name in ("run", "simulation"):
-        return [f.name for f in fields(Run if name == "run" else Simulation)]
+    if name == "values":
+        texts = [tables[other] for other in ("mixture", "initial", "teacher", "trained")]
+        return list(dict.fromkeys(["declared", *table, *(n for n in _names_in(*_texts(texts), tables["optimizer"].get("ridge")))]))
+    if name == "run":
+        return [*_own(Run), *RUN_OPTIONS]
+    if name == "simulation":
+        return [*_own(Simulation), *SIMULATION_OPTIONS]
+    if name == "spectrum":
+        return _own(Matrix)
     if name == "loss":
         if table and not {"name", "expression"} & table.keys():
             return ["name", "expression"]
         if "expression" not in table:
             return ["name", *_arguments(losses.CATALOG, "loss", table)]
         used = _names_in(table["expression"], table.get("readout"), table.get("target"))
-        return [
-            "expression",
-            "readout",
-            "target",
-            *(n for n in used if not (symbols.is_field(n) or symbols.is_label(n) or symbols.is_teacher(n))),
-        ]
+        own = (n for n in used if not (symbols.is_field(n) or symbols.is_label(n) or symbols.is_teacher(n)))
+        return ["expression", "readout", "target", "title", "positive", *own]
     schedule = [n for n in _names_in(table.get("eta")) if n != "t"]
     if "update" not in table:
         arguments = [a for a in _arguments(optimizers.CATALOG, "optimizer", table) if a != "step"]
@@ -383,7 +451,27 @@ def _allowed(name: str, table: Mapping[str, Any]) -> list[str]:
         return list(dict.fromkeys(["name", *own, "ridge", *arguments, *schedule]))
     rules = _rules(table)
     own = [n for n in _names_in(*rules.values()) if n not in {"theta", "g", "t", *rules}]
-    return list(dict.fromkeys(["update", *own, "ridge", *schedule]))
+    return list(dict.fromkeys(["update", "title", *own, "ridge", *schedule]))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in nested tables and lists."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+
+
+def _expressions(key: str, value: Any) -> Any:
+    """Numbers and nested lists of them, where a text is an expression of parameters."""
+    if isinstance(value, str):
+        return parser.parse(value, what=key)
+    if isinstance(value, list):
+        return [_expressions(key, item) for item in value]
+    if isinstance(value, dict):
+        return {name: _expressions(f"{key} {name}", item) for name, item in value.items()}
+    return value
 
 
 def _names_in(*texts: Any) -> list[str]:
@@ -427,6 +515,11 @@ def _number(key: str, value: Any) -> float:
     return float(value)
 
 
+def _number_or_list(key: str, value: Any) -> Any:
+    """A number, or a list of them over which a theory is to be swept."""
+    return [_number(key, item) for item in value] if isinstance(value, list) else _number(key, value)
+
+
 def _integer(key: str, value: Any, least: int, most: float = math.inf) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         limit = f" to {most}" if most < math.inf else " or more"
@@ -434,12 +527,12 @@ def _integer(key: str, value: Any, least: int, most: float = math.inf) -> int:
     return value
 
 
-def _numbers(table: Mapping[str, Any], others: set[str]) -> dict[str, float]:
-    """Numbers of the parameters: all of the table but `others` and a schedule."""
-    return {k: _number(k, v) for k, v in table.items() if k not in others and not (k == "eta" and isinstance(v, str))}
+def _numbers(table: Mapping[str, Any], others: set[str]) -> dict[str, Any]:
+    """Numbers of the parameters: all of the table but `others`, a schedule and a ridge that is an expression."""
+    return {k: _number_or_list(k, v) for k, v in table.items() if k not in others and not (k in ("eta", "ridge") and isinstance(v, str))}
 
 
-def _joined(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:
+def _joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
     """Both; a name means one thing, so that it must have one number."""
     for key in first.keys() & second.keys():
         if first[key] != second[key]:
@@ -450,35 +543,51 @@ def _joined(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str
 # --- the parts of a problem -------------------------------------------------------------------------------------------
 
 
-def _loss(table: Mapping[str, Any], trained: Sequence[str]) -> tuple[Loss, dict[str, float]]:
-    """The loss and the numbers of its parameters, those in `trained` apart."""
+def _loss(table: Mapping[str, Any], trained: Sequence[str], declared: Sequence[str]) -> tuple[Loss, dict[str, Any]]:
+    """The loss and the numbers of its parameters, those in `trained` apart; `declared` have theirs elsewhere."""
     if "expression" not in table:
         arguments = _arguments(losses.CATALOG, "loss", table)
         given = {k: _argument(k, v, arguments[k]) for k, v in table.items() if k != "name"}
         return losses.CATALOG[table["name"]](**given), {}
-    values = _numbers(table, {"expression", "readout", "target"})
+    values = _numbers(table, {"expression", "readout", "target", "title", "positive"})
     for name in trained:
         if name in values:
             raise InputError(f"{name} = {values[name]}: {name} is trained; its initial value stands in [trained] initial")
-    expr = parser.parse_loss(table["expression"], [*values, *trained], what="[loss] expression")
-    known = [*values, *trained]
+    known = [*values, *trained, *declared]
+    expr = parser.parse_loss(table["expression"], known, what="[loss] expression")
     rest = {key: parser.parse_loss(table[key], known, what=f"[loss] {key}") for key in ("readout", "target") if key in table}
-    return Loss("custom", expr, **rest), values
+    positive = table.get("positive", {})
+    if not isinstance(positive, dict):
+        raise InputError(f"positive = {positive!r}: a table of numbers or expressions by name is needed")
+    rest["positive"] = {name: sp.sympify(_expressions(f"positive {name}", value), strict=True) for name, value in positive.items()}
+    return Loss(_title(table), expr, **rest), values
+
+
+def _title(table: Mapping[str, Any]) -> str:
+    title = table.get("title", "custom")
+    if not isinstance(title, str):
+        raise InputError(f"title = {title!r}: an identifier is needed")
+    return title
 
 
 def _teacher(table: Mapping[str, Any]) -> Teacher:
     if "gram" not in table:
         raise InputError("gram is missing: the Gram matrix of the teacher directions, one row each")
-    return Teacher(table["gram"], table.get("overlap"), table.get("means_overlap"))
+    return Teacher(*(_expressions(key, table.get(key)) for key in ("gram", "overlap", "means_overlap")))
 
 
 def _trained(table: Mapping[str, Any]) -> Trained:
     initial = table.get("initial")
     if not isinstance(initial, dict):
         raise InputError(f"initial = {initial!r}: initial values by name are needed, such as {{ v0 = 0.5, bias = 0.0 }}")
-    values = {name: _number(f"initial {name}", value) for name, value in initial.items()}
-    step = None if "step" not in table else _number("step", table["step"])
-    return Trained(values, step=step, ridge=_number("ridge", table.get("ridge", 0)))
+    values = {name: _number_or_text(f"initial {name}", value) for name, value in initial.items()}
+    step = None if "step" not in table else _number_or_text("step", table["step"])
+    return Trained(values, step=step, ridge=_number_or_text("ridge", table.get("ridge", 0)))
+
+
+def _number_or_text(key: str, value: Any) -> Any:
+    """A number, or the expression that a text states."""
+    return parser.parse(value, what=key) if isinstance(value, str) else _number(key, value)
 
 
 def _argument(key: str, value: Any, argument: inspect.Parameter) -> Any:
@@ -492,9 +601,9 @@ def _argument(key: str, value: Any, argument: inspect.Parameter) -> Any:
     return sp.Rational(str(_number(key, value)))
 
 
-def _optimizer(table: Mapping[str, Any]) -> Optimizer:
+def _optimizer(table: Mapping[str, Any], declared: Sequence[str]) -> Optimizer:
     eta = table.get("eta")
-    parameters = _numbers(table, {"name", "update", "order"})
+    parameters = {*declared, *_numbers(table, {"name", "update", "order", "title"})}
     step = symbols.eta
     if isinstance(eta, str):
         names = {name: symbols.symbol(name) for name in ["t", *sorted(parameters)]}
@@ -502,7 +611,7 @@ def _optimizer(table: Mapping[str, Any]) -> Optimizer:
         check_schedule(step, "eta")
     if "update" in table:
         rules = parser.parse_update(_rules(table), {*parameters, "eta"}, what="[optimizer] update")
-        return Optimizer("custom", {variable: rule.subs(symbols.eta, step) for variable, rule in rules.items()})
+        return Optimizer(_title(table), {variable: rule.subs(symbols.eta, step) for variable, rule in rules.items()})
     order = {"order": _integer("order", table["order"], 1)} if "order" in table else {}
     return optimizers.CATALOG[table["name"]](step=step, **order)
 
@@ -519,10 +628,10 @@ def _mixture(table: Mapping[str, Any], label_size: int) -> GaussianMixture:
             raise InputError(f"{key} is missing: probabilities, labels, means_gram, and variance or blocks are needed")
     if ("variance" in table) == ("blocks" in table):
         raise InputError("either variance or blocks is needed, and not both")
-    arrays = {key: table[key] for key in ("probabilities", "labels", "means_gram")}
+    arrays = {key: _expressions(key, table[key]) for key in ("probabilities", "labels", "means_gram")}
     if "variance" in table:
-        return GaussianMixture(**arrays, variance=table["variance"])
-    blocks = table["blocks"]
+        return GaussianMixture(**arrays, variance=_expressions("variance", table["variance"]))
+    blocks = _expressions("blocks", table["blocks"])
     if not isinstance(blocks, dict) or blocks.keys() != {"fractions", "variance"}:
         raise InputError(f"blocks = {blocks!r}: {{ fractions = [...], variance = [[...], ...] }} is needed, one row of variance a cluster")
     return GaussianMixture(**arrays, **blocks)

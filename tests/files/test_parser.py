@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gmsym import functions
 from gmsym.errors import InputError
-from gmsym.problem.parser import CONSTANTS, FUNCTIONS, ParseError, free_names, parse, parse_loss, parse_update
+from gmsym.files.parser import CONSTANTS, FUNCTIONS, ParseError, free_names, parse, parse_loss, parse_update
 from gmsym.symbols import eta, g, h, symbol, t, theta, y
 
 h0, h1, y1 = map(symbol, ("h0", "h1", "y1"))

@@ -5,9 +5,9 @@ import pytest
 import sympy as sp
 
 from gmsym.errors import InputError
+from gmsym.files.parser import ParseError
+from gmsym.files.reader import Run, Simulation, from_options, loads, parse_settings, read
 from gmsym.problem import GaussianMixture, Loss, Optimizer, Problem, losses, optimizers
-from gmsym.problem.file import Run, Simulation, from_options, loads, parse_settings, read
-from gmsym.problem.parser import ParseError
 from gmsym.symbols import eta, g, h, symbol, t, theta, y
 
 WHOLE = """
@@ -44,7 +44,7 @@ def test_whole_file():
     data = GaussianMixture(probabilities=[0.5, 0.5], labels=[1, -1], means_gram=[[1, -1], [-1, 1]], variance=[0.5, 0.5])
     loss = Loss("custom", sp.log(1 + sp.exp(-y * h)))
     assert file.problem == Problem(data, loss, optimizers.heavy_ball(), norm2=1, overlap=[0, 0])
-    assert file.values == {"eta": 4.0, "momentum": 0.6, "ridge": 0.02}
+    assert file.values == {"eta": 4.0, "momentum": 0.6, "ridge": 0.02, "alpha": 0.48}
     assert file.run == Run(alpha=0.48, steps=150, samples=8192, seed=0)
     assert file.simulation == Simulation(d=2000, replicates=8)
     assert file.n == 960
@@ -68,7 +68,7 @@ def test_blocks():
 def test_defaults():
     file = loads(LOGISTIC)
     assert file.problem == Problem(GaussianMixture.symmetric(), losses.logistic(), optimizers.gd())
-    assert file.values == {"mu_norm": 1.0, "sigma": 1.0}
+    assert file.values == {"mu_norm": 1.0, "sigma": 1.0, "alpha": 1.0}
     assert (file.run, file.simulation) == (Run(), Simulation())
     with pytest.raises(InputError, match="no value for the parameter 'eta'"):
         _ = file.instance
@@ -77,12 +77,12 @@ def test_defaults():
 def test_symmetric_mixture_in_a_file():
     file = loads(LOGISTIC + "[mixture]\nmu_norm = 1.2\nsigma = 2")
     assert file.problem.data == GaussianMixture.symmetric()
-    assert file.values == {"mu_norm": 1.2, "sigma": 2.0}
+    assert file.values == {"mu_norm": 1.2, "sigma": 2.0, "alpha": 1.0}
 
 
 def test_vector_labels_bring_one_hot_clusters():
     problem = from_options("softmax", "gd", {"classes": 4, "eta": 1.0, "mu_norm": 2.0}).problem
-    instance = problem.at(eta=1.0, mu_norm=2.0, sigma=0.5)
+    instance = problem.at({"eta": 1.0, "mu_norm": 2.0, "sigma": 0.5})
     np.testing.assert_array_equal(instance.labels, np.eye(4))
     np.testing.assert_array_equal(instance.means_gram, 4 * np.eye(4))
     np.testing.assert_array_equal(instance.variance, [[0.25]] * 4)
@@ -133,7 +133,7 @@ def test_schedule(optimizer):
     file = loads(LOGISTIC + f'[optimizer]\n{optimizer}\neta = "eta0/(1 + t/period)"\neta0 = 2\nperiod = 10')
     rate = symbol("eta0") / (1 + t / symbol("period"))
     assert sp.simplify(file.problem.optimizer.composed[0] - (theta - rate * g)) == 0
-    assert file.values == {"eta0": 2.0, "period": 10.0, "mu_norm": 1.0, "sigma": 1.0}
+    assert file.values == {"eta0": 2.0, "period": 10.0, "mu_norm": 1.0, "sigma": 1.0, "alpha": 1.0}
     _ = file.instance
 
 
@@ -180,8 +180,8 @@ def test_options_are_a_file():
         "norm2": 2,
     }
     written = LOGISTIC + (
-        '[optimizer]\nname = "heavy_ball"\neta = 1\nmomentum = 0.5\nridge = 0.1\n[run]\nalpha = 2\nsteps = 20\n[simulation]\nd = 100\n'
-        "[mixture]\nsigma = 0.7\n[initial]\nnorm2 = 2\noverlap = [0.1, -0.1]"
+        '[optimizer]\nname = "heavy_ball"\neta = 1\nmomentum = 0.5\nridge = 0.1\n[run]\nalpha = 2\nsteps = 20\nd = 100\n'
+        "[simulation]\nd = 100\n[mixture]\nsigma = 0.7\n[initial]\nnorm2 = 2\noverlap = [0.1, -0.1]"
     )
     assert from_options("logistic", "heavy_ball", settings) == loads(written)
 
@@ -203,7 +203,7 @@ def test_settings_change_a_file():
 def test_loss_and_optimizer_replace_those_of_a_file():
     file = loads(WHOLE, loss="squared", optimizer="gd", settings={"eta": 0.1})
     assert (file.problem.loss, file.problem.optimizer) == (losses.squared(), optimizers.gd())
-    assert file.values == {"eta": 0.1}
+    assert file.values == {"eta": 0.1, "alpha": 0.48}
     assert file.run.alpha == 0.48
 
 
@@ -240,7 +240,7 @@ def test_a_schedule_brings_its_parameters():
         ("logistic", "gd", {"alpha": 1e-5}, "leaves no sample"),
         ("logistic", "gd", {"d": 0}, r"\[simulation\] d = 0"),
         ("logistic", "gd", {"replicates": 1}, "replicates = 1: an integer is needed, 2 or more"),
-        ("logistic", "gd", {"norm2": "one"}, r"\[initial\] norm2 = 'one'"),
+        ("logistic", "gd", {"norm2": "one +"}, "norm2, character 6"),
         ("logistic", "gd", {"overlap": 0.5}, r"\[initial\] overlap = 0.5"),
         ("softmax", "gd", {"classes": 1}, "classes = 1: an integer of at least 2"),
         ("softmax", "gd", {"classes": 10**6}, "classes = 1000000: an integer is needed, 1 to 64"),
@@ -249,9 +249,12 @@ def test_a_schedule_brings_its_parameters():
         ("erf_committee", "gd", {"second_layer": ["a"]}, r"second_layer\[0\] = 'a': a number"),
         ("huber", "gd", {"width": "wide"}, "width = 'wide': a number"),
         ("sigma*h**2", "gd", {"alpha": 1, "mu_norm": 1}, "unknown name 'sigma'"),
-        ("alpha*h", "gd", {"alpha": 2}, r"\[loss\] loss = alpha\*h: \['alpha'\] are reserved"),
-        ("n*h**2", "gd", {"n": 3}, "n is the name of a setting"),
-        ("seed*h**2", "gd", {"seed": 3}, "seed is the name of a setting"),
+        ("alpha*h", "gd", {"loss.alpha": 2}, r"\[loss\] loss = alpha\*h: \['alpha'\] are reserved"),
+        ("n*h**2", "gd", {"n": 3}, "write loss.n or run.n or simulation.n"),
+        ("seed*h**2", "gd", {"seed": 3}, "write loss.seed or run.seed"),
+        ("logistic", "gd", {"gram": 1}, r"gram belongs to \[teacher\] of a problem file"),
+        ("logistic", "gd", {"run.gram": 1}, r"unknown setting of \[run\] 'gram'"),
+        ("logistic", "gd", {"teacher.gram": 1}, r"unknown setting of \[teacher\]"),
         ("sign(h)", "gd", {}, r"\[loss\] loss = sign\(h\) jumps where h = 0"),
         ("where(h == 1, h, 1)", "gd", {}, "cannot read the condition"),
     ],
@@ -266,6 +269,9 @@ def test_one_name_has_one_number():
     assert file.values["sigma"] == 2.0
     with pytest.raises(InputError, match="one name has one number"):
         loads('[loss]\nexpression = "sigma*h**2"\nsigma = 2\n[mixture]\nsigma = 3')
+
+
+ONLINE = '[sampling]\nkind = "online"\n'
 
 
 # --- files refused ----------------------------------------------------------------------------------------------------
@@ -303,16 +309,19 @@ def test_one_name_has_one_number():
         (LOGISTIC + "[trained]\ninitial = { v = 1.0 }\n", "trained: v is not in the loss"),
         (LOGISTIC + "[trained]\ninitial = { h0 = 1.0 }\n", "'h0' cannot be the name of a trained parameter"),
         ('[loss]\nexpression = "(v*h - y)**2"\nv = 2\n[trained]\ninitial = { v = 1.0 }\n', "v = 2.0: v is trained; its initial value"),
-        (LOGISTIC + "[sampling]\n", r"\[sampling\]: .*not available in this version"),
-        (LOGISTIC + "[run]\ntime = 3", r"\[run\] step is missing: online SGD needs both"),
-        (LOGISTIC + "[run]\nstep = 3", r"\[run\] time is missing: online SGD needs both"),
-        (LOGISTIC + "[run]\ntime = 3\nstep = 1\nalpha = 2", r"\[run\] alpha: online SGD takes `time` and `step` in place"),
-        (LOGISTIC + "[run]\ntime = 3\nstep = 0", r"\[run\] step = 0.0: a positive number"),
+        (LOGISTIC + '[sampling]\nkind = "onlin"', r"\[sampling\] kind: unknown kind of sampling 'onlin'; did you mean 'online'"),
+        (LOGISTIC + "[run]\ntime = 3", r"\[run\] time is of online SGD"),
+        (LOGISTIC + "[run]\nstep = 3", r"\[run\] step: the step c of online SGD is eta in \[optimizer\]"),
+        (LOGISTIC + ONLINE + "[run]\nsteps = 3", r"\[run\] steps: online SGD takes `time`"),
+        (LOGISTIC + ONLINE + "[run]\ntime = 0", r"\[run\] time = 0.0: a positive number"),
+        (LOGISTIC + '[spectrum]\nmatrix = "hesian"', r"\[spectrum\] unknown matrix .hesian.; did you mean .hessian."),
+        (LOGISTIC + "[spectrum]\nat = -1", r"\[spectrum\] at = -1.0"),
+        (LOGISTIC + "[values]\nrho = 1", r"unknown parameter .rho."),
         (LOGISTIC + "[run]\nalhpa = 3", r"unknown key in \[run\] 'alhpa'; did you mean 'alpha'\? Allowed: alpha, steps"),
         (LOGISTIC + "[run]\nsteps = true", "steps = True: an integer"),
         (LOGISTIC + "[run]\nalpha = inf", r"\[run\] alpha: inf is not a finite number"),
         (LOGISTIC + "[run]\nseed = 1979-05-27", "seed = datetime"),
-        (LOGISTIC + "[simulation]\nn = 3", r"unknown key in \[simulation\] 'n'. Allowed: d, replicates"),
+        (LOGISTIC + "[simulation]\nm = 3", r"unknown key in \[simulation\] 'm'.* Allowed: d, replicates"),
         (LOGISTIC + "[initial]\nnorm = 3", r"unknown key in \[initial\] 'norm'; did you mean 'norm2'"),
         (LOGISTIC + "[initial]\nnorm2 = [[1, 0], [0, 1]]", r"\[initial\] norm2 has shape"),
         (LOGISTIC + '[optimizer]\nname = "gd"\nupdate = { theta = "theta" }', "either `name` or `update`"),
@@ -323,7 +332,7 @@ def test_one_name_has_one_number():
         (LOGISTIC + '[optimizer]\nupdate = { theta = "theta - b*g" }\nb = 1\neta = 1', r"unknown key in \[optimizer\] 'eta'"),
         (LOGISTIC + '[optimizer]\nupdate = { theta = "theta - g", h = "g" }', "'h' is a reserved name"),
         (LOGISTIC + "[optimizer]\neta = true", r"\[optimizer\] eta = True: a number is needed"),
-        (LOGISTIC + "[optimizer]\neta = [1]", r"\[optimizer\] eta = \[1\]"),
+        (LOGISTIC + "[optimizer]\neta = [[1]]", r"\[optimizer\] eta = \[1\]"),
         (LOGISTIC + "[optimizer]\neta = " + "9" * 30, "not a finite number of ordinary size"),
         (LOGISTIC + '[optimizer]\nname = "adams_bashforth"\norder = 4', "order 1, 2 or 3"),
         (LOGISTIC + "[mixture]\nlabels = [1, -1]", r"\[mixture\] probabilities is missing"),

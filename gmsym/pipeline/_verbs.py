@@ -1,0 +1,237 @@
+"""One verb a task: `solve` and `simulate` find what does it by the kind of what they are given.
+
+A module registers its solver under a kind of system by `@solving(kind)`, a simulation under a kind of sampling or of system by
+`@simulating(kind)`; the keyword-only arguments of what is registered are the options of that theory, and its docstring describes them.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gmsym import derive
+from gmsym.errors import InputError
+from gmsym.pipeline._provenance import with_provenance
+from gmsym.problem import AbstractProblem
+from gmsym.system import AbstractSystem
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Verb = Callable[..., Any]
+_SOLVERS: dict[type, Verb] = {}
+_SIMULATIONS: dict[type, Verb] = {}
+_SWEEPS: dict[type, Verb] = {}
+
+
+def solving(kind: type[AbstractSystem]) -> Callable[[Verb], Verb]:
+    """Register what solves systems of a kind: (system, values, *, options) -> Dataset."""
+    return _registering(_SOLVERS, kind)
+
+
+def simulating(kind: type) -> Callable[[Verb], Verb]:
+    """Register what simulates problems of a kind of sampling, or systems of a kind: (problem or system, values, *, options) -> Dataset."""
+    return _registering(_SIMULATIONS, kind)
+
+
+def sweeping(kind: type[AbstractSystem]) -> Callable[[Verb], Verb]:
+    """Register what solves systems of a kind over values of one parameter: (system, values, name, *, options) -> Dataset.
+
+    Systems of other kinds are solved at one value after the other.
+    """
+    return _registering(_SWEEPS, kind)
+
+
+def _registering(table: dict[type, Verb], kind: type) -> Callable[[Verb], Verb]:
+    def register(verb: Verb) -> Verb:
+        table[kind] = verb
+        return verb
+
+    return register
+
+
+def solve(system: Any, values: Mapping[str, Any], **options: Any) -> "xr.Dataset":
+    """Solve a theory of training in numbers.
+
+    Args:
+        system: what a verb of `gmsym.derive` made of a problem; or a problem, which takes its natural theory: DMF for full batches, the
+            effective dynamics online.
+        values: a number for each parameter of the problem, by name, and `alpha`, samples per dimension, where the theory has it. Arrays
+            give the result their dimensions, named as they are.
+        options: keyword arguments of the theory, below; `gmsym.options(system)` describes them.
+
+    =============================  ==================================================================================================
+    `derive.dmf`                   steps, n and d (in place of alpha), samples, scrambles, two_time, seed, progress
+    `derive.surrogate`             d, steps, n (default alpha d), replicates, seed, checkpoint, progress
+    `derive.finite_size`           steps, n, times, population, populations, replicates, samples, scrambles, seed, progress
+    `derive.refinement`            steps, sizes, rounds, replicates, seed, progress
+    `derive.effective`             time, d, blocks_at, tolerance, solver, progress
+    `derive.fluctuations`          time, initial, paths, seed, progress
+    `derive.spectrum`              m, Q, M (the state), along and times (states along a result), points, grid, progress
+    =============================  ==================================================================================================
+
+    Returns:
+        A Dataset with a standard error X_error of each X, and attributes that say how it was made: `gmsym.problem_of(result)` gives the
+        problem back.
+
+    Raises:
+        InputError: a system that nothing solves, an unknown option, a number that is unknown, missing or out of range; before anything
+            is computed.
+        ComputationError: the computation diverged or did not converge; says where.
+
+    Example:
+        >>> import gmsym as gm
+        >>> problem = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.squared(), gm.optimizers.gd())
+        >>> values = {"alpha": 2.0, "sigma": 1.0, "mu_norm": 1.0, "eta": 0.2}
+        >>> result = gm.solve(problem, values, steps=5)
+        >>> round(float(result["m"][-1, 0, 0]), 4)
+        0.4353
+    """
+    if isinstance(system, AbstractProblem):
+        system = getattr(derive, system.natural)(system)
+    solver = _found(_SOLVERS, system, "solve", "what a verb of gmsym.derive gives, or a Problem")
+    _check_options(solver, options, f"solving {type(system).__name__}")
+    _check_values(values)
+    started = perf_counter()
+    over = [name for name, value in values.items() if np.ndim(value)]
+    result = _over(solver, system, values, over, options) if over else solver(system, values, **options)
+    return with_provenance(result, system, values, options, perf_counter() - started)
+
+
+def simulate(problem: Any, values: Mapping[str, float], **options: Any) -> "xr.Dataset":
+    """Train on generated data, or generate the matrices of a spectrum: the witness beside a theory, which shares only the problem with it.
+
+    Args:
+        problem: a problem, or a system derived from it; a spectrum's system gives eigenvalues of generated matrices.
+        values: a number for each parameter of the problem, by name; `alpha`, where it is given, is n/d.
+        options: keyword arguments, below; `gmsym.options(problem, "simulate")` describes them.
+
+    =============================  ==================================================================================================
+    full batches                   d, steps, n (default alpha d), replicates, seed, checkpoint, progress
+    online                         d, time, replicates, points, sampler ("online" or "chain"), seed, checkpoint, progress
+    `derive.spectrum`              d, m, Q, M (the state), replicates, extreme, vectors, seed, checkpoint, progress
+    =============================  ==================================================================================================
+
+    Returns:
+        A Dataset of the same variables as the theory, averaged over replicates, with X_error and X_runs for each X.
+
+    Raises:
+        InputError: as `solve`.
+        ComputationError: training diverged; says where.
+    """
+    simulation = _found(_SIMULATIONS, _witnessed(problem), "simulate", "a Problem, or a system derived from one")
+    given = problem if type(problem) in _SIMULATIONS or isinstance(problem, AbstractProblem) else problem.problem
+    _check_options(simulation, options, f"simulating {given.name}")
+    _check_values(values)
+    for name, value in values.items():
+        if np.ndim(value):
+            raise InputError(f"{name} = {repr(value)[:60]}: a simulation takes one number; call it for each")
+    started = perf_counter()
+    result = simulation(given, values, **options)
+    return with_provenance(result, problem, values, options, perf_counter() - started)
+
+
+def options(system: Any, verb: str = "solve") -> str:
+    """What `solve` or `simulate` takes for a system or a problem, in words.
+
+    Raises:
+        InputError: nothing solves or simulates it.
+    """
+    if verb not in ("solve", "simulate"):
+        raise InputError(f"verb = {verb!r}; allowed are solve, simulate")
+    if verb == "solve" and isinstance(system, AbstractProblem):
+        system = getattr(derive, system.natural)(system)
+    found = _SOLVERS.get(type(system)) if verb == "solve" else _SIMULATIONS.get(type(_witnessed(system)))
+    if found is None:
+        raise InputError(f"system = {system!r}: nothing to {verb} there")
+    return inspect.cleandoc(found.__doc__ or "")
+
+
+def option_names(kind: type, verb: str = "solve") -> dict[str, inspect.Parameter]:
+    """Keyword arguments of what solves or simulates a kind."""
+    found = (_SOLVERS if verb == "solve" else _SIMULATIONS)[kind]
+    return {name: x for name, x in inspect.signature(found).parameters.items() if x.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def _witnessed(problem: Any) -> Any:
+    """What decides how something is simulated: a system with a simulation of its own, or the sampling of the problem."""
+    if type(problem) in _SIMULATIONS:
+        return problem
+    own = getattr(problem, "problem", problem) if isinstance(problem, AbstractSystem) else problem
+    return getattr(own, "sampling", own) if isinstance(own, AbstractProblem) else own
+
+
+def _found(table: Mapping[type, Verb], thing: Any, verb: str, needed: str) -> Verb:
+    if type(thing) not in table:
+        hint = ""
+        if isinstance(thing, AbstractSystem):
+            kinds = ", ".join(sorted(kind.__name__ for kind in table))
+            hint = f"; a system of kind {type(thing).__name__} is for reading, kinds to {verb} are {kinds}"
+        raise InputError(f"system = {' '.join(repr(thing)[:80].split())}: {needed} is needed{hint}")
+    return table[type(thing)]
+
+
+def _check_options(verb: Verb, options: Mapping[str, Any], doing: str) -> None:
+    """Refuses options that there are not and misses those that there must be, each by name."""
+    allowed = {name: x for name, x in inspect.signature(verb).parameters.items() if x.kind is inspect.Parameter.KEYWORD_ONLY}
+    for name in options:
+        if name not in allowed:
+            near = get_close_matches(name, allowed, 1)
+            meant = f"; did you mean {near[0]!r}?" if near else "; numbers of the problem belong into values"
+            raise InputError(f"{name} is no option of {doing}{meant} (options: {', '.join(allowed)})")
+    for name, parameter in allowed.items():
+        if parameter.default is inspect.Parameter.empty and name not in options:
+            raise InputError(f"{name} is missing: {doing} needs it")
+
+
+def _check_values(values: Any) -> None:
+    if not isinstance(values, Mapping):
+        raise InputError(f"values = {repr(values)[:60]}: numbers by name are needed, such as {{'alpha': 2.0, 'eta': 0.5}}")
+    for name in values:
+        if not isinstance(name, str):
+            raise InputError(f"values has the key {name!r}; names of parameters are needed")
+
+
+def _over(solver: Verb, system: Any, values: Mapping[str, Any], over: Sequence[str], options: Mapping[str, Any]) -> "xr.Dataset":
+    """The result over the grid of all arrays among the values; the last one goes to the kind's own sweep, where it has one."""
+
+    arrays = {name: _numbers(name, values[name]) for name in over}
+    fixed = {name: value for name, value in values.items() if name not in arrays}
+    problem = system.problem
+    names = {"alpha", *(s.name for s in problem.parameters)}
+    for name in over:
+        if name not in names:
+            raise InputError(f"unknown parameter {name!r}; this problem has {', '.join(sorted(names))}")
+
+    def at(point: Mapping[str, float], left: Sequence[str]) -> "xr.Dataset":
+        if not left:
+            return solver(system, {**fixed, **point}, **options)
+        name, *rest = left
+        if not rest and type(system) in _SWEEPS:
+            return _SWEEPS[type(system)](system, {**fixed, **point, name: arrays[name]}, name, **options)
+        parts = [at({**point, name: x}, rest) for x in arrays[name].tolist()]
+        return _joined(parts, name, arrays[name])
+
+    return at({}, over)
+
+
+def _joined(parts: list["xr.Dataset"], name: str, values: np.ndarray) -> "xr.Dataset":
+    """Results at values of one parameter as one; what differs between their attributes is left out."""
+    import xarray as xr
+
+    dimension = xr.DataArray(values, dims=name, name=name)
+    joined = xr.concat(parts, dimension, combine_attrs="drop_conflicts", join="outer", data_vars="all", coords="minimal", compat="override")
+    return joined.assign_attrs(over=name)
+
+
+def _numbers(name: str, value: Any) -> np.ndarray:
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        array = np.zeros(0)
+    if array.ndim != 1 or not len(array) or not np.isfinite(array).all() or (np.diff(array) <= 0).any():
+        raise InputError(f"{name} = {repr(value)[:60]}: a number, or increasing numbers, are needed")
+    return array

@@ -1,0 +1,144 @@
+"""Results as tables of text, by their kind."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from gmsym.comparison import Comparison, entries, setting, size
+from gmsym.pipeline.records import record
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class Table(NamedTuple):
+    """A table of text, and the sentences after it."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+    after: list[str]
+
+
+def table(result: "xr.Dataset") -> Table:
+    """A result as text: of a trajectory its last time."""
+    kind, over = result.attrs["kind"], result.attrs.get("over")
+    if kind == "spectrum along":
+        return _path(result, record(result))
+    if over is not None:
+        return _swept(result, over)
+    if kind == "spectrum":
+        return _spectrum(result, record(result))
+    shown = {"spectrum simulation": _eigenvalues, "fluctuations": _covariance, "refinement": _rounds}
+    return shown.get(kind, _order_parameters)(result)
+
+
+def comparison_table(comparison: Any) -> Table:
+    """A comparison as text: of order parameters the values at the last checked time, and the score at each of them."""
+    if not isinstance(comparison, Comparison):
+        head, *rows = comparison.cells()
+        return Table(comparison.title, head, rows, [comparison.summary()])
+    times, entered = comparison.times, comparison.table()
+    rows = []
+    for first in range(0, len(entered), len(times)):
+        curve = entered[first : first + len(times)]
+        last = curve[-1]
+        values = (last.theory, last.simulation, last.standard_error)
+        rows.append([last.entry, *(f"{value:.5f}" for value in values), *(f"{row.z:.1f}" for row in curve)])
+    about = comparison.runs.attrs
+    title = f"{about['problem']}, {size(comparison.runs)}, {about['replicates']} replicates, time {times[-1]:.6g}"
+    verdict = "agree" if comparison.agrees() else "DISAGREE"
+    said = f"max |z| = {comparison.max_abs_z:.2f}, allowed {comparison.threshold():.2f}; rms z = {comparison.rms_z:.2f}: they {verdict}"
+    return Table(title, ["", "theory", "simulation", "error", *(f"z({time:.6g})" for time in times)], rows, [said])
+
+
+def _order_parameters(result: "xr.Dataset") -> Table:
+    """The last time, with the standard deviation of a run where that is predicted."""
+    predicted = any(str(name).endswith("_deviation") for name in result)
+    last = result.isel(time=-1)
+    found = entries(result)
+    rows = [[entry.label, f"{float(entry.of(last)):.6f}", f"{float(entry.of(last, '_error')):.1e}"] for entry in found]
+    if predicted:
+        rows = [[*row, f"{float(entry.of(last, '_deviation')):.6f}"] for row, entry in zip(rows, found, strict=True)]
+    sized = f", {size(result)}" if "d" in result.attrs else ""
+    title = f"{setting(result)}, {result.attrs['kind']}{sized}, time {last['time'].item():.6g}"
+    return Table(title, ["", "value", "standard error", *(["deviation"] if predicted else [])], rows, [])
+
+
+def _swept(result: "xr.Dataset", over: str) -> Table:
+    """The last time at each value of a parameter."""
+    last = result.isel(time=-1)
+    found = entries(result)
+    values = result[over].values
+    rows = [[entry.label, *(f"{float(entry.of(last.isel({over: i}))):.6f}" for i in range(len(values)))] for entry in found]
+    return Table(f"{result.attrs['problem']}, time {last['time'].item():.6g}", ["", *(f"{over} = {x:.6g}" for x in values)], rows, [])
+
+
+def _eigenvalues(result: "xr.Dataset") -> Table:
+    about, values = result.attrs, result["eigenvalue"].values
+    rows = [[str(i), f"{run[0]:.6f}", f"{np.median(run):.6f}", f"{run[-1]:.6f}"] for i, run in enumerate(values)]
+    title = f"{about['problem']}, {about['matrix']}, n = {about['n']}, d = {about['d']}, {values.shape[1]} eigenvalues"
+    return Table(title, ["replicate", "smallest", "median", "largest"], rows, [])
+
+
+def _covariance(result: "xr.Dataset") -> Table:
+    last = result.isel(time=-1)
+    rows = []
+    for name in last["statistic"].values.tolist():
+        place = {"statistic": name, "statistic_b": name}
+        values = float(last["covariance"].sel(place)), float(last["covariance_error"].sel(place))
+        rows.append([name, f"{float(last['mean'].sel(statistic=name)):.6f}", f"{values[0]:.6f}", f"{values[1]:.1e}"])
+    title = f"{result.attrs['problem']}, fluctuations, time {last['time'].item():.6g}"
+    return Table(title, ["", "mean", "d * variance", "error"], rows, [])
+
+
+def _rounds(result: "xr.Dataset") -> Table:
+    mean = result["error"].mean("replicate")
+    rows = [
+        [scheme, str(n), *(f"{float(x):.2e}" for x in mean.sel(scheme=scheme, n=n).values)]
+        for scheme in result["scheme"].values.tolist()
+        for n in result["n"].values.tolist()
+    ]
+    title = f"{result.attrs['problem']}, distance to the surrogate, alpha = {result.attrs['alpha']:.6g}"
+    return Table(title, ["scheme", "n", *(f"round {i}" for i in result["round"].values.tolist())], rows, [])
+
+
+def _path(result: "xr.Dataset", known: dict[str, Any]) -> Table:
+    over = known["over"]
+    rows = [
+        [
+            f"{at[over]:.6g}",
+            *(f"{x:.6f}" if x is not None else "infinite" for x in band),
+            ", ".join(f"{o['z']:.6f}" for o in at["outliers"]),
+        ]
+        for at in known["spectra"]
+        for band in at["edges"]
+    ]
+    after = [
+        f"{over} = {found[over]:.6g}: an outlier at the {found['side']} edge, z = {found['z']:.6f}, {found['kind']}"
+        for found in known["transitions"]
+    ]
+    after += [
+        f"{over} from {early:.6g} to {late:.6g}: the number of bands changes, transitions there are not located"
+        for early, late in known["unlocated"]
+    ]
+    return Table(f"{result.attrs['problem']}, {known['matrix']}", [over, "left edge", "right edge", "outliers"], rows, after)
+
+
+def _spectrum(result: "xr.Dataset", known: dict[str, Any]) -> Table:
+    def text(value: float | None) -> str:
+        return "infinite" if value is None else f"{value:.8f}"
+
+    rows = [
+        [f"band {i}, {side} edge", text(edge), "", f"{error:.1e}"]
+        for i, (band, errors) in enumerate(zip(known["edges"], known["error"]["edges"], strict=True))
+        for side, edge, error in zip(("left", "right"), band, errors, strict=True)
+    ]
+    rows += [
+        [f"band {i}", "", f"mass {mass:.6f}", f"{error:.1e}"]
+        for i, (mass, error) in enumerate(zip(known["masses"], known["error"]["masses"], strict=True))
+    ]
+    rows += [["atom", "0", f"mass {atom['mass']:.6f}", ""] for atom in known["atoms"]]
+    rows += [[f"outlier, {o['side']}", text(o["z"]), f"overlap {o['overlap']:.6f}", f"{o['z_error']:.1e}"] for o in known["outliers"]]
+    after = [f"from z = {low:.6f} to {high:.6f}: perhaps a gap, narrower than the nodes can tell" for low, high in known["undecided"]]
+    return Table(f"{result.attrs['problem']}, {known['matrix']}, alpha = {known['alpha']:.6g}", ["", "z", "", "error"], rows, after)

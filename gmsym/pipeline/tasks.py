@@ -1,0 +1,203 @@
+"""What the command line asks of a problem file: its theory derived, solved, simulated, compared, in the numbers that it states."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gmsym.comparison import compare
+from gmsym.errors import InputError
+from gmsym.files import ProblemFile
+from gmsym.files.suggest import unknown
+from gmsym.pipeline._verbs import option_names, simulate, solve
+from gmsym.pipeline.theories import THEORIES, Theory
+from gmsym.problem import Problem
+from gmsym.system import AbstractSystem, CausalKernels, FiniteSize, Recursion, Spectral
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_COMPARED = ("dmf", "finite-size", "effective", "fluctuations", "spectrum")
+
+
+class Compared(NamedTuple):
+    """A theory beside its witness."""
+
+    theory: "xr.Dataset"
+    runs: "xr.Dataset"
+    comparison: Any
+
+
+def theory_of(given: ProblemFile, name: str | None, solved: bool = True) -> tuple[str, Theory]:
+    """The theory of that name, or the natural one of the problem.
+
+    Args:
+        given: the problem.
+        name: of a theory.
+        solved: whether numbers must come of it.
+
+    Raises:
+        InputError: there is none of that name, or it is for reading only.
+    """
+    chosen = given.problem.natural if name is None else name
+    allowed = [x for x, row in THEORIES.items() if row.solved or not solved]
+    if chosen not in allowed:
+        raise InputError(f"--theory: {unknown('theory', chosen, allowed)}")
+    return chosen, THEORIES[chosen]
+
+
+def derive_file(given: ProblemFile, name: str | None = None, solved: bool = False) -> Any:
+    """The system, or the equations, of a theory of the problem."""
+    chosen, row = theory_of(given, name, solved)
+    matrix = given.matrix
+    return row.derive(given.problem, matrix.matrix, matrix.block, matrix.trained) if chosen == "spectrum" else row.derive(given.problem)
+
+
+def solve_file(
+    given: ProblemFile, name: str | None = None, *, checkpoint: Path | None = None, progress: bool | None = None
+) -> "xr.Dataset":
+    """The theory in the numbers of the file.
+
+    Raises:
+        InputError, ComputationError: as `gmsym.solve`.
+    """
+    system = derive_file(given, name, solved=True)
+    return solve(system, _values(given, system), **_options(given, system), **_kept(type(system), "solve", checkpoint), progress=progress)
+
+
+def simulate_file(
+    given: ProblemFile, name: str | None = None, *, checkpoint: Path | None = None, progress: bool | None = None
+) -> "xr.Dataset":
+    """The witness of a theory: training, or for a spectrum generated matrices.
+
+    Raises:
+        InputError, ComputationError: as `gmsym.simulate`.
+    """
+    chosen, _ = theory_of(given, name)
+    what = derive_file(given, chosen) if chosen == "spectrum" else given.problem
+    return _witness(given, what, checkpoint, progress)
+
+
+def compare_file(given: ProblemFile, name: str | None = None, *, checkpoint: Path | None = None, progress: bool | None = None) -> Compared:
+    """Theory and witness at the size of the simulation, where alpha d, p_k n and rho_b d may not be whole numbers.
+
+    Raises:
+        InputError: a theory that has no witness here; as `gmsym.solve` and `gmsym.simulate`.
+        ComputationError: as these.
+    """
+    chosen, _ = theory_of(given, name)
+    if chosen not in _COMPARED:
+        raise InputError(f"--theory: {unknown('theory to compare', chosen, _COMPARED)}")
+    system = derive_file(given, chosen)
+    values, options, d = _values(given, system), _options(given, system), given.simulation.d
+    swept = [key for key, value in values.items() if isinstance(value, list)]
+    if swept:
+        raise InputError(f"{swept[0]} = {values[swept[0]]}: a comparison takes one number; call it for each")
+    if chosen in ("effective", "fluctuations"):
+        runs = _witness(given, given.problem, checkpoint, progress)
+        options.pop("d", None)  # the limit is compared
+        beside = {"time": runs["time"].values} | ({"blocks_at": d} if chosen == "effective" else {})
+        theory = solve(system, values, **options | beside, progress=progress)
+    else:
+        counted = given.n
+        sized = {"dmf": {"n": counted, "d": d}, "finite-size": {"n": counted}}.get(chosen, {})
+        if sized:
+            values = {**values, "alpha": counted / d}
+        theory = solve(system, values, **options | sized, progress=progress)
+        runs = _witness(given, system if chosen == "spectrum" else given.problem, checkpoint, progress)
+    return Compared(theory, runs, compare(theory, runs))
+
+
+def state_at(given: ProblemFile, time: float, progress: bool | None = None) -> dict[str, Any]:
+    """m, Q, perhaps M, and the trained parameters of the problem at a time of its dynamics; by blocks if there are several.
+
+    Raises:
+        InputError: full batches and a time that is no whole number; a dynamics that does not give the state within each block.
+    """
+    problem: Problem = given.problem
+    if not problem.is_online and not float(time).is_integer():
+        raise InputError(f"[spectrum] at = {time:g}: of full-batch training a whole number of steps is needed")
+    if time == 0:
+        return {}
+    if problem.is_online:
+        last = solve(problem, _scalars(given.values), time=[0.0, time], progress=progress).isel(time=-1)
+        trained = {str(name): float(last["trained"].sel(parameter=name)) for name in last["parameter"].values} if "trained" in last else {}
+    else:
+        run = given.run
+        sampling = {"samples": run.samples, "scrambles": run.scrambles, "seed": run.seed}
+        last, trained = solve(problem, _scalars(given.values), steps=int(time) + 1, **sampling, progress=progress).isel(time=-1), {}
+    names = ["m", "Q"] if problem.teacher is None else ["m", "Q", "M"]
+    suffix = "" if problem.data.blocks == 1 else "_b"
+    missing = [name + suffix for name in names if name + suffix not in last]
+    if missing:
+        raise InputError(f"[spectrum] at = {time:g}: the dynamics does not give {missing[0]}, the state within each block of coordinates")
+    return {**{name: last[name + suffix].values for name in names}, **trained}
+
+
+def _values(given: ProblemFile, system: AbstractSystem) -> dict[str, Any]:
+    values = dict(given.values)
+    if isinstance(system, Recursion) and given.run_options.get("n") is not None:
+        values.pop("alpha", None)  # n and d say it
+    if isinstance(system, Spectral) and given.matrix.at is not None:
+        values |= {k: v for k, v in state_at(given, given.matrix.at).items() if k not in ("m", "Q", "M")}
+    return values
+
+
+def _scalars(values: Mapping[str, Any]) -> dict[str, float]:
+    swept = [name for name, value in values.items() if isinstance(value, list)]
+    if swept:
+        raise InputError(f"{swept[0]} = {values[swept[0]]}: the state comes from the dynamics at one number; leave [spectrum] at out")
+    return dict(values)
+
+
+def _options(given: ProblemFile, system: AbstractSystem) -> dict[str, Any]:
+    """Options of the theory: its own from [run], what the file says of the run anyway, and sizes where the theory has one."""
+    allowed = option_names(type(system))
+    run, said = given.run, given.run_options
+    options = {name: getattr(run, name) for name in ("steps", "samples", "scrambles", "seed") if name in allowed}
+    if "time" in allowed:
+        if run.time is None:
+            raise InputError("[run] time is missing: online SGD needs the final time, t = steps * c/d")
+        options["time"] = run.time
+    if isinstance(system, Recursion):
+        options |= {"d": given.simulation.d, "n": given.n, "replicates": given.simulation.replicates}
+    if isinstance(system, FiniteSize):
+        options["n"] = given.n
+    if isinstance(system, Spectral) and given.matrix.at is not None:
+        options |= {k: v for k, v in state_at(given, given.matrix.at).items() if k in ("m", "Q", "M")}
+    beside = ("n", "d") if isinstance(system, CausalKernels) else ()  # the limit of alpha; a size is for comparing
+    own = {name: value for name, value in said.items() if name in allowed and name not in beside}
+    if isinstance(system, Recursion) and "d" in own and "n" not in own:
+        own["n"] = None  # alpha d of the new d
+    witness = option_names(type(system) if isinstance(system, Spectral) else type(given.problem.sampling), "simulate")
+    for name in said:
+        if name not in allowed and name not in ("steps", "time", "samples", "scrambles", "seed") and name not in witness:
+            raise InputError(f"[run] {name}: {type(system).__name__} takes {', '.join(x for x in allowed if x != 'progress')}")
+    return options | own
+
+
+def _witness(given: ProblemFile, what: Any, checkpoint: Path | None, progress: bool | None) -> "xr.Dataset":
+    kind = type(what) if isinstance(what, AbstractSystem) else type(given.problem.sampling)
+    allowed = option_names(kind, "simulate")
+    options: dict[str, Any] = {"d": given.simulation.d, "replicates": given.simulation.replicates, "seed": given.run.seed}
+    if "steps" in allowed:
+        options |= {"steps": given.run.steps, "n": given.n}
+    if "time" in allowed:
+        if given.run.time is None:
+            raise InputError("[run] time is missing: online SGD needs the final time, t = steps * c/d")
+        options["time"] = given.run.time
+    if isinstance(what, Spectral) and given.matrix.at is not None:
+        options |= {k: v for k, v in state_at(given, given.matrix.at, progress).items() if k in ("m", "Q", "M")}
+    for name, value in given.simulation_options.items():
+        if name not in allowed:
+            listed = ", ".join(x for x in allowed if x not in ("progress", "checkpoint"))
+            raise InputError(f"[simulation] {name}: allowed here are {listed}")
+        options[name] = value
+    values = _values(given, what) if isinstance(what, AbstractSystem) else dict(given.values)
+    if given.simulation_options.get("n") is not None:
+        values.pop("alpha", None)  # n and d say it
+    return simulate(what, values, **options, **_kept(kind, "simulate", checkpoint), progress=progress)
+
+
+def _kept(kind: type, verb: str, checkpoint: Path | None) -> dict[str, Path]:
+    """The option that keeps what is done, where the computation has it."""
+    return {"checkpoint": checkpoint} if checkpoint is not None and "checkpoint" in option_names(kind, verb) else {}

@@ -1,0 +1,136 @@
+"""`plot`: a picture of a result, by its kind."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+
+from gmsym.comparison import Comparison, entries, measured_fluctuations
+from gmsym.errors import InputError
+from gmsym.plotting.bands import bands
+from gmsym.plotting.curves import PALETTE, learning_curve, styled
+from gmsym.plotting.overlay import overlay
+from gmsym.plotting.spectrum import filmstrip, spectral_density, transition_diagram
+from gmsym.schema import VARIABLES
+
+_SHOWN = ("m", "Q", "M", "trained", "train_loss", "test_loss", "test_error")
+
+
+def plot(
+    result: Any,
+    runs: xr.Dataset | None = None,
+    *,
+    quantities: Sequence[str] | None = None,
+    view: Literal["film", "transitions"] | None = None,
+    limit: xr.Dataset | None = None,
+    **options: Any,
+) -> np.ndarray:
+    """Draw a result, alone or with its witness.
+
+    Args:
+        result: of `gmsym.solve` or `gmsym.simulate`; or a comparison of order parameters, which draws both sides and the scores.
+        runs: a simulation beside it.
+        quantities: which order parameters. Default: those that there are.
+        view: of spectra along a path: "film", one spectrum below another (default along time), or "transitions", edges and outliers over
+            the path (default over a parameter).
+        limit: of curves at finite size (`gmsym.at_size`), or of online SGD at one d, the limit, drawn as dots.
+        options: of the picture: axes, log_time, scores.
+
+    Returns:
+        The Axes, an array.
+
+    Raises:
+        InputError: a result that has no picture, a quantity that it does not have.
+    """
+    if isinstance(result, Comparison):
+        return result.plot(**({} if quantities is None else {"quantities": quantities}), **options)
+    kind = result.attrs.get("kind") if isinstance(result, xr.Dataset) else None
+    if kind == "spectrum":
+        return np.atleast_1d(np.array(spectral_density(result, runs, **options), dtype=object))
+    if kind == "spectrum along":
+        shown = view or ("film" if result.attrs["over"] == "time" else "transitions")
+        if shown not in ("film", "transitions"):
+            raise InputError(f"view = {view!r}; allowed are film, transitions")
+        return np.atleast_1d(np.array((filmstrip if shown == "film" else transition_diagram)(result, **options), dtype=object))
+    if kind == "fluctuations":
+        return _variances(result, runs)
+    if kind == "refinement":
+        return _rounds(result)
+    if kind not in ("theory", "simulation"):
+        said = f"is of kind {kind!r}" if isinstance(result, xr.Dataset) else f"= {' '.join(repr(result)[:60].split())}"
+        raise InputError(f"result {said}: a result of gmsym.solve or gmsym.simulate, or a comparison, is needed")
+    if "over" in result.attrs:
+        return _over(result, _chosen(result, quantities))
+    if any(str(name).endswith("_deviation") for name in result) and f"{_chosen(result, None)[0]}_bias" not in result:
+        return bands(result if limit is None else limit, result, runs, quantities, **options)
+    if runs is not None:
+        return overlay(result, runs, quantities, **options)
+    chosen = _chosen(result, quantities)
+    with styled():
+        _, axes = plt.subplots(1, len(chosen), figsize=(3.2 * len(chosen), 2.6), layout="constrained", squeeze=False)
+    for ax, quantity in zip(axes[0], chosen, strict=True):
+        learning_curve(result, quantity, ax, **options)
+    return axes[0]
+
+
+def _chosen(result: xr.Dataset, quantities: Sequence[str] | None) -> list[str]:
+    there = [name for name in VARIABLES if name in result]
+    chosen = [name for name in _SHOWN if name in there] if quantities is None else list(quantities)
+    for name in chosen:
+        if name not in there:
+            raise InputError(f"quantity = {name!r}: this result has {', '.join(there)}")
+    return chosen
+
+
+def _over(result: xr.Dataset, quantities: Sequence[str]) -> np.ndarray:
+    """The last time of a swept result, over what was swept last."""
+    over = result.attrs["over"]
+    final = result.isel(time=-1) if "time" in result.dims else result
+    with styled():
+        _, axes = plt.subplots(1, len(quantities), figsize=(3.2 * len(quantities), 2.6), layout="constrained", squeeze=False)
+    for ax, name in zip(axes[0], quantities, strict=True):
+        for i, entry in enumerate(entries(result, [name])):
+            colour = PALETTE[i % len(PALETTE)]
+            value, error = (entry.of(final, suffix).values for suffix in ("", "_error"))
+            ax.plot(final[over], value, ".-", color=colour, label=f"${entry.latex}$")
+            ax.fill_between(final[over], value - 2 * error, value + 2 * error, color=colour, alpha=0.25, linewidth=0)
+        if len(ax.lines) > 1:
+            ax.legend()
+        ax.set_xlabel(over.replace("_", " "))
+        ax.set_ylabel(f"{result[name].attrs['long_name']} ${result[name].attrs['latex']}$")
+    return axes[0]
+
+
+def _variances(theory: xr.Dataset, runs: xr.Dataset | None) -> np.ndarray:
+    """Variance of every statistic over time, lines; those over replicates of a simulation with two standard errors, bars."""
+    with styled():
+        _, ax = plt.subplots(figsize=(4.6, 3.0), layout="constrained")
+    measured = None if runs is None else measured_fluctuations(runs)
+    for i, name in enumerate(theory["statistic"].values.tolist()):
+        place, colour = {"statistic": name, "statistic_b": name}, PALETTE[i % len(PALETTE)]
+        ax.plot(theory["time"], theory["covariance"].sel(place), color=colour, label=name)
+        if measured is not None:
+            values, errors = (measured[x].sel(place) for x in ("covariance", "covariance_error"))
+            ax.errorbar(measured["time"], values, 2 * errors, fmt="o", markersize=3, color=colour)
+    ax.set_xlabel("time $t$ [$d/c$ steps]")
+    ax.set_ylabel("$d$ times the variance")
+    ax.legend()
+    return np.array([ax])
+
+
+def _rounds(result: xr.Dataset) -> np.ndarray:
+    """Distance to the surrogate over n, a line a round, a panel a scheme."""
+    schemes = result["scheme"].values.tolist()
+    with styled():
+        _, axes = plt.subplots(1, len(schemes), figsize=(3.2 * len(schemes), 2.6), layout="constrained", squeeze=False, sharey=True)
+    for ax, scheme in zip(axes[0], schemes, strict=True):
+        for i in result["round"].values.tolist():
+            values = result["error"].sel(scheme=scheme, round=i)
+            mean = values.mean("replicate")
+            ax.errorbar(result["n"], mean, 2 * values.std("replicate", ddof=1) / np.sqrt(values.sizes["replicate"]), label=f"round {i}")
+        ax.set(xscale="log", yscale="log", xlabel="$n$", title=scheme)
+    axes[0][0].set_ylabel("distance to the surrogate")
+    axes[0][0].legend()
+    return axes[0]

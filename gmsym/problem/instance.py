@@ -1,0 +1,73 @@
+"""A problem in numbers, at a state."""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from gmsym.errors import InputError
+
+
+@final
+@dataclass(frozen=True)
+class Instance:
+    """The numbers of a problem, all float64 and checked. C fields, K clusters, B blocks, L label components."""
+
+    probabilities: np.ndarray  # p_k, (K,)
+    labels: np.ndarray  # y_k, (K, L)
+    means_gram: np.ndarray  # mu_k . mu_l, (K, K)
+    fractions: np.ndarray  # rho_b, (B,)
+    variance: np.ndarray  # sigma2_kb, (K, B)
+    initial_gram: np.ndarray  # Theta_0^T Theta_0, (C, C)
+    initial_overlap: np.ndarray  # Theta_0^T mu_k, (C, K)
+    ridge: float
+    parameters: dict[str, float]  # of loss and optimizer, by name
+    values: dict[str, float]  # of the whole problem, by name, defaults included
+    teacher_gram: np.ndarray  # theta*_s . theta*_r, (T, T); T = 0 without a teacher
+    teacher_overlap: np.ndarray  # Theta_0 . theta*_s, (C, T)
+    teacher_means: np.ndarray  # theta*_s . mu_k, (T, K)
+    trained: np.ndarray  # initial values of the trained parameters of the loss, (P,)
+    trained_step: float | None  # None: that of Theta
+    trained_ridge: float
+    alpha: float | None = None  # samples per dimension, n/d, where it is said
+    step: float | None = None  # c of online SGD
+    placed: np.ndarray | None = None  # Gram matrix of (Theta_0, means, teacher directions) within each block; None: rho_b of the whole
+
+    @property
+    def block_grams(self) -> np.ndarray:
+        """Gram matrix of (Theta_0, means, teacher directions) within each block, (B, C + K + T, C + K + T)."""
+        return self.fractions[:, None, None] * self.gram if self.placed is None else self.placed
+
+    @property
+    def gram(self) -> np.ndarray:
+        """Gram matrix of (Theta_0, means, teacher directions), (C + K + T, C + K + T)."""
+        first = [self.initial_gram, self.initial_overlap, self.teacher_overlap]
+        second = [self.initial_overlap.T, self.means_gram, self.teacher_means.T]
+        return np.block([first, second, [self.teacher_overlap.T, self.teacher_means, self.teacher_gram]])
+
+    @property
+    def ratio(self) -> float:
+        """n/d.
+
+        Raises:
+            InputError: it is not among the values.
+        """
+        if self.alpha is None:
+            raise InputError("alpha is missing in the values: samples per dimension, n/d, a positive number")
+        return self.alpha
+
+    @property
+    def online_step(self) -> float:
+        """c of online SGD.
+
+        Raises:
+            InputError: the problem does not sample online.
+        """
+        if self.step is None:
+            raise InputError("this problem trains on full batches; sampling=gmsym.sampling.online() asks for online SGD")
+        return self.step
+
+    @property
+    def online_trained_step(self) -> float:
+        """c_v, the step of the trained parameters of the loss in online SGD."""
+        return self.online_step if self.trained_step is None else self.trained_step
