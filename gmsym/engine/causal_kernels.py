@@ -10,6 +10,7 @@ the system, to the room for innovations and to the largest number of tiles of po
 seeds, or number of points up to 8192 compile anything.
 """
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
@@ -23,6 +24,7 @@ from jaxtyping import Array
 
 from gmsym.engine.bars import error_bar
 from gmsym.engine.causal_step import Carry, Population, enlarged, has_room, start, step, two_time_overlaps
+from gmsym.engine.tails import shortfall, widened
 from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.runtime import quadrature
 from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers
@@ -37,6 +39,7 @@ _TILES = (16, 64, 256, 1024, 4096)  # room for so many tiles
 _ROOMS = (16, 24, 32, 48, 64, 96, 128, 192, 256)  # for innovations; beyond, multiples of the last
 _SOBOL_DIMENSIONS = (64, 256, 1024, 4096, 16384)  # scrambled Sobol sets are not nested in dimension: few fixed sizes
 _FEWER = 4  # the cheaper solutions behind the error bars have so many times fewer points
+_SHORT = 0.02  # share of the gradient that points may miss without a word
 _CONVERGED = 1e-8  # change of a mean under another quadrature, below which no third is asked
 _EXACT_ROOM = 64  # for innovations where nothing is sampled
 _DIVERGED = 1e12
@@ -95,13 +98,26 @@ def solve_causal_kernels(
         _, coarse = _exact(module, numbers, steps, _COARSER * tolerance, report)
         runs, kernels = [output], _two_time(module, numbers, output) if two_time else {}
         errors = _change(output, coarse)
+        values = {name: output[name] for name in errors}
     else:
         ranks, runs, cheaper, ratio = _sampled(module, numbers, steps, samples, scrambles, seed, tolerance, report)
         names = [name for name in runs[0] if name not in _ROWS]
-        errors = {name: error_bar([run[name] for run in runs], [run[name] for run in cheaper], ratio) for name in names}
+        values = {name: np.mean([run[name] for run in runs], axis=0) for name in names}
+        seeds, room = _seeds(seed, scrambles), _first_room(module)
+        sets = ([_point_set(module, N, x, fewer).points(room) for x in seeds] for N, fewer in ((samples, False), (samples // ratio, True)))
+        share = shortfall(module, numbers, values["m"], values["Q_k"], *sets, ratio)
+        if share.max() > _SHORT:
+            logging.getLogger("gmsym").warning(
+                "samples = %d points miss tails of the loss: its gradient's mean or mean square is off by %.2g of it; take more samples",
+                samples,
+                share.max(),
+            )
+        errors = {}
+        for name in names:
+            bar = error_bar([run[name] for run in runs], [run[name] for run in cheaper], ratio)
+            errors[name] = np.hypot(bar, widened(values[name], share, name == "train_loss"))
         every = [_two_time(module, numbers, run) for run in runs] if two_time else []
         kernels = {name: np.mean([kernel[name] for kernel in every], axis=0) for name in ("Q", "C")} if two_time else {}
-    values = {name: np.mean([run[name] for run in runs], axis=0) for name in errors}
     for name, change in _quadrature_error(module, numbers, values["m"], values["Q_k"]).items():
         errors[name] = np.hypot(errors[name], change)
     return Solution(values, errors, ranks, kernels)
@@ -140,7 +156,7 @@ def _sampled(
     module, numbers, steps, samples, scrambles, seed, tolerance, report
 ) -> tuple[tuple[int, int], list[dict[str, np.ndarray]], list[dict[str, np.ndarray]], float]:
     """Independent scrambles and a cheaper solution of each: (ranks, runs, cheaper runs, how many times fewer points those have)."""
-    seeds = [int(x) for x in np.random.SeedSequence(seed).generate_state(scrambles)]
+    seeds = _seeds(seed, scrambles)
     ranks, runs = _scrambled(module, numbers, steps, samples, seeds, tolerance, lambda part: report(0.8 * part))
     ratio = _FEWER if samples // _FEWER > ranks[0] + 1 else 2
     try:
@@ -152,11 +168,14 @@ def _sampled(
     return ranks, runs, cheaper, ratio
 
 
+def _seeds(seed: int, scrambles: int) -> list[int]:
+    return [int(x) for x in np.random.SeedSequence(seed).generate_state(scrambles)]
+
+
 def _scrambled(
     module, numbers, steps, samples, seeds, tolerance, report, cheaper=False
 ) -> tuple[tuple[int, int], list[dict[str, np.ndarray]]]:
     """One run a seed: (ranks, runs)."""
-    most = samples - 2 if cheaper else samples // 2  # innovations that so many points can stand for
     done = np.zeros(len(seeds))
 
     def one(index: int) -> Any:
@@ -164,14 +183,18 @@ def _scrambled(
             done[index] = fraction
             report(float(done.mean()))
 
-        room = _room(8 * module.FIELDS + 8)
-        return _run(module, numbers, Points(samples, seeds[index], most, module.RESPONSE == "stein"), room, steps, tolerance, progress)
+        points = _point_set(module, samples, seeds[index], cheaper)
+        return _run(module, numbers, points, _first_room(module), steps, tolerance, progress)
 
     # XLA leaves the interpreter's lock while it computes, so two scrambles share two cores.
     with ThreadPoolExecutor(max_workers=2) as pool:
         results = list(pool.map(one, range(len(seeds))))
     ranks = tuple(max(found[side] for found, _ in results) for side in (0, 1))
     return ranks, [output for _, output in results]
+
+
+def _first_room(module: CausalKernelsModule) -> int:
+    return _room(8 * module.FIELDS + 8)
 
 
 def _room(least: int) -> int:
@@ -187,17 +210,26 @@ class Points(NamedTuple):
     most: int  # dimensions that it may have
     tiled: bool  # one tile of its own size otherwise, which is not copied
 
+    def points(self, room: int) -> np.ndarray:
+        """(at most `room`, N)."""
+        return _points(self.samples, min(room, self.most), self.seed)
+
     def population(self, room: int) -> Population:
         """Its points by tiles, in dimensions up to `room`; those beyond `most` are not to be used."""
         points = np.zeros((room, self.samples))
-        used = min(room, self.most)
-        points[:used] = _points(self.samples, used, self.seed)
+        found = self.points(room)
+        points[: len(found)] = found
         size = min(_TILE if self.tiled else self.samples, self.samples)
         tiles = self.samples // size
         most = next((count for count in _TILES if count >= tiles), tiles) if size == _TILE else 1
         g = np.zeros((most, room, size))
         g[:tiles] = np.moveaxis(points.reshape(room, tiles, size), 1, 0)
         return Population(g, np.asarray(tiles))
+
+
+def _point_set(module: CausalKernelsModule, samples: int, seed: int, cheaper: bool) -> Points:
+    """So many points stand for half as many innovations, and where they only serve an error bar, for nearly as many."""
+    return Points(samples, seed, samples - 2 if cheaper else samples // 2, module.RESPONSE == "stein")
 
 
 @lru_cache(maxsize=16)
