@@ -161,6 +161,24 @@ def test_what_nobody_waits_for_ends_where_it_reports_next():
     assert in_pieces(lambda i: i, [1, 1], "things", report=(seen := []).append) == [0, 1] and seen == [0.5, 1.0]
 
 
+ABANDONED = """
+import signal, jax.numpy as jnp
+from gmsym.runtime.interrupt import interruptibly
+def long():
+    x = jnp.ones((1500, 1500))
+    while True:
+        x = jnp.linalg.qr(x)[0].block_until_ready()
+signal.setitimer(signal.ITIMER_REAL, 1.0)
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+interruptibly(long)
+"""
+
+
+def test_a_program_that_is_interrupted_ends_though_something_still_computes():
+    done = subprocess.run([sys.executable, "-c", ABANDONED], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 130 and done.stderr.rstrip().endswith("KeyboardInterrupt"), done
+
+
 LONG = {
     "surrogate": lambda: gm.solve(gm.derive.surrogate(PROBLEM), {**VALUES}, n=4000, d=3000, steps=60, replicates=50),
     "finite_size": lambda: gm.solve(gm.derive.finite_size(PROBLEM), {"alpha": 1.5, **VALUES}, steps=20, population=3000),

@@ -72,7 +72,7 @@ def test_points_that_miss_a_tail_of_the_loss_are_noticed(caplog):
     text, mu, eta = "log(1 + exp(-y*h)) + 20*log(1 + exp(8*(-7/2 - y*h)))", 0.5, 1.0
     problem = gm.Problem(gm.GaussianMixture.symmetric(), gm.Loss("two_scales", gm.parse(text)), gm.optimizers.gd())
     with caplog.at_level("WARNING", logger="gmsym"):
-        found = gm.solve(problem, alpha=2.0, steps=2, samples=256, sigma=1.0, mu_norm=mu, eta=eta, ridge=0.0)
+        found = gm.solve(problem, {"alpha": 2.0, "sigma": 1.0, "mu_norm": mu, "eta": eta, "ridge": 0.0}, steps=2, samples=256)
     assert "miss tails of the loss" in caplog.text
 
     def gradient(h):  # for y = 1; at time 0, h ~ N(0, 1), and that of y = -1 is its mirror image
