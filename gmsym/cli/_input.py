@@ -102,7 +102,7 @@ class Targets:
 
 
 def computing_verb(verb: Callable[[ProblemFile, str | None, Targets], None]) -> Callable[..., None]:
-    """Register a verb that computes a theory of a problem: it gets the problem, the name of the theory and where results go, all checked."""
+    """Register a verb that computes a theory of a problem: it gets the problem, the theory's name and where results go, all checked."""
 
     def command(
         given: ProblemFile,
