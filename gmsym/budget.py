@@ -20,10 +20,13 @@ NUMBER = 10**100  # largest constant, numerator and denominator
 # Of a loss.
 STEPPED = 3000  # operations, kinks written with steps
 DERIVATIVES = 40000  # operations in all first derivatives, and in all second ones
+BRANCHES = 8  # combinations of steps in a locus that are tried one by one
 
 # Of an expression.
 EXPANSION = 2000  # terms, multiplied out; products of monomials at once
 STEIN_DEGREE = 64  # of a polynomial whose moments are written, times the dimension
+CROWD = 24  # steps in all products of more than four
+STEPS = 8  # in a product beside what nothing closes; more are integrated with it
 TIDY = 120  # operations of what is brought to lowest terms
 
 _MANY = 10**9  # no estimate needs to be larger

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -105,17 +106,17 @@ def test_waiting_is_interrupted_at_once_and_passes_errors_on():
 
 
 PIECES = {
-    "surrogate": (gm.solve, gm.derive.surrogate, {"n": 60, "d": 40, "steps": 4, "replicates": 7}),
-    "spectrum": (gm.simulate, gm.derive.spectrum, {"d": 40, "replicates": 4, "m": [1.0, -1.0], "Q": 1.5}),
+    "surrogate": (gm.solve, gm.derive.surrogate, VALUES, {"n": 60, "d": 40, "steps": 4, "replicates": 7}),
+    "spectrum": (gm.simulate, gm.derive.spectrum, {**VALUES, "alpha": 1.5}, {"d": 40, "replicates": 4, "m": [1.0, -1.0], "Q": 1.5}),
 }
 
 
 @pytest.mark.parametrize("name", PIECES)
 def test_independent_pieces_continue_to_the_same_result(name, tmp_path, monkeypatch):
     monkeypatch.setattr(recursion, "_WORK", 2 * 4 * 4 * 2 * 100)  # batches of two
-    verb, derived, given = PIECES[name]
-    run, system, values, path = verb, derived(PROBLEM), {"alpha": 1.5, **VALUES}, tmp_path / "run.partial"
-    whole, resumed, calls, waiting = run(system, values, **given), None, [], interrupt.interruptibly
+    verb, derivation, values, given = PIECES[name]
+    run, path = partial(verb, derivation(PROBLEM), values, **given), tmp_path / "run.partial"
+    whole, resumed, calls, waiting = run(), None, [], interrupt.interruptibly
 
     def stopped_after_two(function, *arguments):
         calls.append(arguments)
@@ -126,7 +127,7 @@ def test_independent_pieces_continue_to_the_same_result(name, tmp_path, monkeypa
     monkeypatch.setattr(interrupt, "interruptibly", stopped_after_two)
     while resumed is None:
         try:
-            resumed = run(system, values, **given, checkpoint=path)
+            resumed = run(checkpoint=path)
         except KeyboardInterrupt as stop:
             assert path.is_file() and "replicates were done" in stop.__notes__[0] and "the same call continues" in stop.__notes__[0]
     assert calls == [(0,), (1,), (2,), (2,), (3,)]  # stopped at the third, which came again; nothing was done twice
@@ -138,9 +139,9 @@ def test_independent_pieces_continue_to_the_same_result(name, tmp_path, monkeypa
         raise AssertionError(arguments)
 
     monkeypatch.setattr(interrupt, "interruptibly", computed_again)
-    assert run(PROBLEM, **given, checkpoint=path).equals(whole)
+    assert run(checkpoint=path).equals(whole)
     with pytest.raises(AssertionError, match=r"\(0,\)"):
-        run(PROBLEM, **given, seed=1, checkpoint=path)
+        run(seed=1, checkpoint=path)
 
 
 def test_what_nobody_waits_for_ends_where_it_reports_next():
@@ -167,7 +168,7 @@ def test_what_nobody_waits_for_ends_where_it_reports_next():
 
 
 LONG = {
-    "surrogate": lambda: gm.solve(gm.derive.surrogate(PROBLEM), VALUES, n=4000, d=3000, steps=60, replicates=50),
+    "surrogate": lambda: gm.solve(gm.derive.surrogate(PROBLEM), {**VALUES}, n=4000, d=3000, steps=60, replicates=50),
     "finite_size": lambda: gm.solve(gm.derive.finite_size(PROBLEM), {"alpha": 1.5, **VALUES}, steps=20, population=3000),
     "refinement": lambda: gm.solve(gm.derive.refinement(PROBLEM), {"alpha": 1.5, **VALUES}, steps=4),
     "solve": lambda: gm.solve(PROBLEM, {"alpha": 1.5, **VALUES}, steps=2000, samples=16384),

@@ -31,7 +31,7 @@ DATA = gm.GaussianMixture(
 PROBLEM = gm.Problem(DATA, gm.losses.logistic(), gm.optimizers.heavy_ball(), overlap=[0.3, -0.2])
 RECURSION = derive.surrogate(PROBLEM)
 DESIGN = design_numbers(PROBLEM.at({"eta": 0.7, "momentum": 0.5, "ridge": 0.1}), 20, 16)
-STEPS = 3
+STEPS = 4  # with fewer no state of the optimizer acts through the one after it
 SHAPES = {"m": (STEPS, 2, 1), "Q": (STEPS, 1, 1), "Q_k": (STEPS, 2, 1, 1), "train_loss": (STEPS,)}
 
 
@@ -62,11 +62,19 @@ def equations(system):
     return [e for e in system.equations() if type(e.lhs).__name__ not in shared]
 
 
+def expected(outcome):
+    """An adjoint that lost its only term is refused, as no array. The rows `held` by the run are numbers, which no derivative sees, and the
+    variance is even in what the start's moments leave of the influences."""
+    name, what = type(outcome.equation).__name__, outcome.mutation
+    if outcome.fate == "refused":
+        return what.startswith(("without", "all dropped"))
+    return (name == "row" and "held" in what) or (name == "left" and len(outcome.equation.args) == 1 and what == "the sign of all")
+
+
 @pytest.mark.slow
 def test_every_displayed_sign_and_term_drives_a_number():
-    """One without a right side may be refused, as no array."""
     enrolled = Enrolled("influences", lambda: derive.influence(RECURSION), numbers, equations)
     found = list(outcomes(enrolled))
     print("\n" + table((enrolled.name, outcome) for outcome in found))
-    idle = [o for o in found if o.fate == "survived" or (o.fate == "refused" and o.mutation != "all dropped")]
+    idle = [o for o in found if o.fate in ("survived", "refused") and not expected(o)]
     assert not idle, "\n".join(f"{o.equation}: {o.mutation} ({o.fate}: {o.detail})" for o in idle)

@@ -33,7 +33,7 @@ from .probing import flat, vanishes
 from .rules import strip
 from .span import depends_only_on, right_inverse, span
 from .table import Step, collinear, steps_mean, waves_mean
-from .terms import collect, sort
+from .terms import Terms, collect, sort
 
 _MAX_DEPTH = 40  # a safety net: the measures above end every recursion well before
 _MAX_STEPS = 4  # more steps in one product are not taken apart
@@ -82,9 +82,17 @@ def _mean(f: sp.Expr, law: Gaussian, depth: int) -> sp.Expr:
         terms = collect(f, law.variables)
         if any(degree(P) * law.dimension > budget.STEIN_DEGREE for P in terms.values()):
             raise TooLargeError
+        if not f.has(sp.DiracDelta) and _crowd(terms, law.variables) > budget.CROWD:
+            raise TooLargeError
     except TooLargeError:
         return _irreducible(f, [], constant(sp.S.One, law.dimension), law, depth)
     return sp.Add(*(_once(F, P, law) if depth == 0 and len(P) == 1 else _term(F, P, law, depth + 1) for F, P in terms.items()))
+
+
+def _crowd(terms: Terms, xs: tuple[sp.Symbol, ...]) -> int:
+    """The steps in all products of more than are taken apart."""
+    counts = (len(sort(F, xs).steps) for F in terms)
+    return sum(count for count in counts if count > _MAX_STEPS)
 
 
 def _once(F: sp.Expr, P: Polynomial, law: Gaussian) -> sp.Expr:
@@ -206,6 +214,8 @@ def _beyond_table(steps: list[Step], law: Gaussian, depth: int) -> sp.Expr:
 
 def _irreducible(g: sp.Expr, steps: list[sp.Expr], P: Polynomial, law: Gaussian, depth: int) -> sp.Expr:
     """E[P g steps] where nothing closes g: a mean over the directions of g, the others integrated."""
+    if len(steps) > budget.STEPS:
+        g, steps = g * sp.Mul(*steps), []
     g, steps = _absorbed(g, steps, law.variables)
     total = sp.S.Zero
     parameters = not all(c.is_number for row in span(g, law.variables) for c in row)

@@ -8,6 +8,7 @@ Cost of one point set: time O(K C N T r r_a) with tangents, O(K C N T (r + r_a))
 or O(K N (r + r_a)), independent of T. Both ranks saturate (about 13 and 17 for logistic regression at tolerance 1e-6).
 """
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
@@ -21,6 +22,7 @@ from jaxtyping import Array
 
 from gmsym.engine.bars import error_bar
 from gmsym.engine.causal_step import Carry, start, step, two_time_overlaps
+from gmsym.engine.tails import shortfall, widened
 from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.runtime import quadrature
 from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers
@@ -33,6 +35,7 @@ _CHUNK = 32  # most steps of one compiled loop; the host looks at the results an
 _SOBOL_DIMENSIONS = (64, 256, 1024, 4096, 16384)  # scrambled Sobol sets are not nested in dimension: few fixed sizes
 _PILOT = 512  # least points of the run that finds the ranks
 _FEWER = 4  # the cheaper solutions behind the error bars have so many times fewer points
+_SHORT = 0.02  # share of the gradient that points may miss without a word
 _CONVERGED = 1e-8  # change of a mean under another quadrature, below which no third is asked
 _DIVERGED = 1e12
 _WORDS = {"La": "gradient", "theta": "coefficients of Theta"}
@@ -90,13 +93,25 @@ def solve_causal_kernels(
         _, coarse = _exact(module, numbers, steps, _COARSER * tolerance, report)
         runs, kernels = [output], _two_time(module, numbers, output) if two_time else {}
         errors = _change(output, coarse)
+        values = {name: output[name] for name in errors}
     else:
         ranks, runs, cheaper, ratio = _sampled(module, numbers, steps, samples, scrambles, seed, tolerance, report)
         names = [name for name in runs[0] if name not in _ROWS]
-        errors = {name: error_bar([run[name] for run in runs], [run[name] for run in cheaper], ratio) for name in names}
+        values = {name: np.mean([run[name] for run in runs], axis=0) for name in names}
+        sets = ([_points(count, _rounded(ranks[0] + 1), x) for x in _seeds(seed, scrambles)] for count in (samples, samples // ratio))
+        share = shortfall(module, numbers, values["m"], values["Q_k"], *sets, ratio)
+        if share.max() > _SHORT:
+            logging.getLogger("gmsym").warning(
+                "samples = %d points miss tails of the loss: its gradient's mean or mean square is off by %.2g of it; take more samples",
+                samples,
+                share.max(),
+            )
+        errors = {}
+        for name in names:
+            bar = error_bar([run[name] for run in runs], [run[name] for run in cheaper], ratio)
+            errors[name] = np.hypot(bar, widened(values[name], share, name == "train_loss"))
         every = [_two_time(module, numbers, run) for run in runs] if two_time else []
         kernels = {name: np.mean([kernel[name] for kernel in every], axis=0) for name in ("Q", "C")} if two_time else {}
-    values = {name: np.mean([run[name] for run in runs], axis=0) for name in errors}
     for name, change in _quadrature_error(module, numbers, values["m"], values["Q_k"]).items():
         errors[name] = np.hypot(errors[name], change)
     return Solution(values, errors, ranks, kernels)
@@ -155,7 +170,7 @@ def _sampled(
     """Independent scrambles, with the room for innovations that a small pilot run asks for, and a cheaper solution of each:
     (ranks, runs, cheaper runs, how many times fewer points those have)."""
     pilot = _pilot(module, numbers, steps, seed, tolerance, report)
-    seeds = [int(x) for x in np.random.SeedSequence(seed).generate_state(scrambles)]
+    seeds = _seeds(seed, scrambles)
     ranks, runs = _scrambled(module, numbers, steps, samples, seeds, tolerance, pilot, lambda part: report(0.8 * part))
     ratio = _FEWER if samples // _FEWER > _rounded(ranks[0] + 1) else 2
     try:
@@ -165,6 +180,10 @@ def _sampled(
     except ComputationError as error:
         raise ComputationError(f"with samples = {samples // ratio} points {error}; samples = {samples} are too few to trust") from None
     return ranks, runs, cheaper, ratio
+
+
+def _seeds(seed: int, scrambles: int) -> list[int]:
+    return [int(x) for x in np.random.SeedSequence(seed).generate_state(scrambles)]
 
 
 def _scrambled(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import product
 from typing import Any, final
 
@@ -350,14 +350,17 @@ def _on_locus(expr: sp.Expr, locus: sp.Expr, fields: tuple[sp.Symbol, ...]) -> I
         yield from ((value, field, root) for root in _roots(here, field))
 
 
-def _roots(locus: sp.Expr, field: sp.Symbol) -> list[sp.Expr]:
-    """Real zeros of an expression of one symbol, to 40 digits; steps in it are tried as 0 and 1."""
+@lru_cache(maxsize=1024)
+def _roots(locus: sp.Expr, field: sp.Symbol) -> tuple[sp.Expr, ...]:
+    """Real zeros of an expression of one symbol, to 40 digits; steps in it are tried as 0 and 1, unless they are many."""
     steps = sorted(locus.atoms(sp.Heaviside), key=sp.default_sort_key)
     found = []
+    if 2 ** len(steps) > budget.BRANCHES:
+        return tuple(root for root in _sign_changes(locus, field) if _is_zero_at(locus, field, root))
     for branch in product((sp.S.Zero, sp.S.One), repeat=len(steps)):
         smooth = locus.xreplace(dict(zip(steps, branch, strict=True)))
         found += _polynomial_zeros(smooth, field) if smooth.is_polynomial(field) else _sign_changes(smooth, field)
-    return [root for root in found if _is_zero_at(locus, field, root)]
+    return tuple(root for root in found if _is_zero_at(locus, field, root))
 
 
 def _is_zero_at(expr: sp.Expr, field: sp.Symbol, root: sp.Expr) -> bool:

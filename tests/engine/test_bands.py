@@ -234,3 +234,10 @@ def test_the_density_has_no_bias_of_the_imaginary_part():
     assert found["density"].values == pytest.approx(exact, rel=1e-7)
     outside = gm.solve(gm.derive.spectrum(binary(gm.losses.squared())), {"alpha": 4.0, **UNIT}, grid=[0.1, 0.2, 2.4])
     assert (outside["density"] == 0).all() and (outside["density_error"] == 0).all()
+
+
+def test_a_density_that_its_points_do_not_resolve_says_so():
+    """Squared gradients of the exponential loss, exp(-2h): most of the mass lies within the first cells."""
+    module, given = prepared(binary(gm.losses.exponential()), 1.0, "information", **UNIT)
+    result = solve_spectrum(module, given, points=100)
+    assert result.mass_errors.sum() > 0.05 and result.masses.sum() == pytest.approx(1, abs=1e-9)

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 import scipy.stats
 import sympy as sp
+from scipy.integrate import quad
+from scipy.special import expit
+from scipy.stats import norm
 
 import gmsym as gm
 from gmsym.engine.bars import error_bar, standard_error, student
@@ -62,6 +65,27 @@ def test_an_accuracy_that_is_not_reached_is_said(caplog, monkeypatch):
         result = gm.solve(taught("max(0, -sign(t0)*h)**2/2"), {"eta": 0.6455}, time=[0.0, 50.0, 204.37], tolerance=1e-6)
     assert result.attrs["accuracy_reached"] == 0
     assert "not to the tolerance 1e-06 asked for" in caplog.text
+
+
+def test_points_that_miss_a_tail_of_the_loss_are_noticed(caplog):
+    """Four scrambles of 256 points agree on Q after a step; what none of them has makes it 3.7 times that."""
+    text, mu, eta = "log(1 + exp(-y*h)) + 20*log(1 + exp(8*(-7/2 - y*h)))", 0.5, 1.0
+    problem = gm.Problem(gm.GaussianMixture.symmetric(), gm.Loss("two_scales", gm.parse(text)), gm.optimizers.gd())
+    with caplog.at_level("WARNING", logger="gmsym"):
+        found = gm.solve(problem, {"alpha": 2.0, "sigma": 1.0, "mu_norm": mu, "eta": eta, "ridge": 0.0}, steps=2, samples=256)
+    assert "miss tails of the loss" in caplog.text
+
+    def gradient(h):  # for y = 1; at time 0, h ~ N(0, 1), and that of y = -1 is its mirror image
+        return -expit(-h) - 160 * expit(8 * (-3.5 - h))
+
+    mean, square, slope = (
+        quad(lambda h, f=f: f(h) * norm.pdf(h), -12, 12, points=[-3.5, 0], epsabs=1e-12, limit=400)[0]
+        for f in (gradient, lambda h: gradient(h) ** 2, lambda h: h * gradient(h))  # E[A] = E[h a]
+    )
+    m, Q = -eta * mu**2 * mean, (1 - eta * slope) ** 2 + (eta * mu * mean) ** 2 + eta**2 * square / 2.0
+    missed = abs(float(found["Q"][1, 0, 0]) - Q), abs(float(found["m"][1, 0, 0]) - m)
+    assert missed[0] > 0.5 * Q
+    assert missed[0] <= 3 * float(found["Q_error"][1, 0, 0]) and missed[1] <= 3 * float(found["m_error"][1, 0, 0])
 
 
 def test_single_precision_is_refused():

@@ -1,0 +1,100 @@
+"""Whether a population of points reaches the tails of the gradient: means that are known otherwise. Source: own.
+
+Scrambles of few points, and of fewer still, agree on a wrong value where rare fields carry a part of the gradient that none of them
+has. So the points are asked for the mean and the mean square of the gradient over a fresh sample, h ~ N(m_k, Q_k), at some times: those are
+integrals over C variables, which points of a wider law give, tails included. Of what the points miss of them beyond their own error bars,
+relative to what they have, the changes of the order parameters at that time are taken to miss as much.
+
+Cost: 2^16 gradients a cluster and time, at no more than 8 times.
+"""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from gmsym.engine.bars import error_bar
+from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers
+from gmsym.runtime.points import whitened_sobol
+
+_TIMES = 8
+_WIDE = 2**14  # points of each of two sets of the wider law
+_WIDTH = 2.0  # its standard deviation: with several fields its points are sparser in the middle, where they are not needed as much
+_REACH = 9.0
+_ROUNDING = 1e-9  # of the mean of |a|
+_TRUSTED = 3.0  # bars
+_TINY = 1e-30
+
+
+def shortfall(
+    module: CausalKernelsModule,
+    numbers: Numbers,
+    m: np.ndarray,
+    Q: np.ndarray,
+    runs: Sequence[np.ndarray],
+    cheaper: Sequence[np.ndarray],
+    ratio: float,
+) -> np.ndarray:
+    """Share of the gradient's mean or mean square that the points miss at each time, beyond their error bars, (T,).
+
+    Args:
+        m, Q: moments of the fields, (T, K, C) and (T, K, C, C).
+        runs, cheaper: point sets, (rank, N) each, of which the first C dimensions stand for the fields.
+        ratio: how many times fewer points the cheaper ones have.
+    """
+    times = np.arange(len(m))
+    some = np.unique(np.linspace(0, len(m) - 1, _TIMES).astype(int))
+    m, Q, fields = jnp.asarray(m[some]), jnp.asarray(Q[some]), module.FIELDS
+
+    def means(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return np.asarray(_means(module, numbers, m, Q, jnp.asarray(points[:fields]), jnp.asarray(weights)))
+
+    def plain(sets: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [means(points, np.full(points.shape[1], 1 / points.shape[1])) for points in sets]
+
+    exact, other = (means(*_wide(fields, variant)) for variant in (0, 1))
+    found, coarse = plain(runs), plain(cheaper)
+    bar = error_bar(found, coarse, ratio)
+    size = np.sqrt(np.mean(found, axis=0)[:, :, 1])  # root mean square of a, (some, K, C)
+    units = np.maximum(np.stack([size, size**2], axis=2), _TINY)
+    margin = _TRUSTED * (bar + np.abs(exact - other)) + _ROUNDING * units
+    missed = np.maximum(np.abs(np.mean(found, axis=0) - exact) - margin, 0) / units
+    return np.interp(times, some, missed.reshape(len(some), -1).max(1))
+
+
+def widened(values: np.ndarray, share: np.ndarray, sampled: bool) -> np.ndarray:
+    """Sum of the shares of all steps of a curve (T, ...), up and down; and the share of the curve itself if it is a sampled mean."""
+    share = np.expand_dims(share, tuple(range(1, values.ndim)))
+    steps = share[:-1] * np.abs(np.diff(values, axis=0))
+    total = np.concatenate([np.zeros_like(values[:1]), np.cumsum(steps, axis=0)])
+    return total + share * np.abs(values) * sampled
+
+
+def _wide(fields: int, variant: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points (C, N) and weights (N,) for N(0, I) that reach further: a grid on the line, else points of a wider law."""
+    if fields == 1:
+        points = np.linspace(-_REACH, _REACH, _WIDE, endpoint=False)[None] + variant * _REACH / _WIDE
+        weights = np.exp(-(points[0] ** 2) / 2)
+    else:
+        points = _WIDTH * whitened_sobol(_WIDE, fields, seed=variant)
+        weights = np.exp(-(points**2).sum(0) * (1 - _WIDTH**-2) / 2)
+    return points, weights / weights.sum()
+
+
+@eqx.filter_jit
+def _means(module, numbers, m: Array, Q: Array, points: Array, weights: Array) -> Float[Array, "t k two c"]:
+    """Mean and mean square of the gradient over a fresh sample of each cluster."""
+
+    def of(moments: tuple[Array, Array], label: Array) -> Array:
+        mean, covariance = moments
+        h = mean[:, None] + jnp.linalg.cholesky(covariance + _TINY * jnp.eye(len(mean))) @ points
+        a = module.gradient(h, label, numbers.parameters)
+        return jnp.stack([a @ weights, a**2 @ weights])
+
+    def at(moments: tuple[Array, Array]) -> Array:
+        return jnp.stack([of((moments[0][k], moments[1][k]), numbers.labels[k]) for k in range(module.CLUSTERS)])
+
+    return jax.lax.map(at, (m, Q))

@@ -1,0 +1,59 @@
+"""Edges of the bulk, found in one real variable, are folds of the displayed fixed point."""
+
+import numpy as np
+
+import gmsym as gm
+from gmsym.engine import folds
+from gmsym.system import spectral as S
+from gmsym.system.causal_kernels import k
+from tests.engine.test_spectral_literal import ALPHA, Literal
+from tests.mutation import mutants
+
+VARIANCE = np.array([[0.5, 4.0], [1.0, 8.0]])  # one profile, two scales
+DATA = gm.GaussianMixture(
+    probabilities=[0.4, 0.6], labels=[1, -1], means_gram=[[1.0, -0.5], [-0.5, 1.5]], variance=VARIANCE, fractions=[0.3, 0.7]
+)
+
+
+def away(literal, z, s):
+    """(how far the displayed right-hand side is from S, determinant of what is left of a small change of S)."""
+
+    def left(s):
+        known = literal.shares({S.z: z, **dict(zip(literal.letters(literal.sym.S), s, strict=True))})
+        return s - [np.asarray(x).item() for x in literal.each(literal.sym.S, 2, known).values()]
+
+    step = 1e-6 * np.abs(s)
+    slope = np.stack([(left(s + d) - left(s - d)) / (2 * d.sum()) for d in np.diag(step)], axis=1)
+    return np.abs(left(s) / s).max(), np.linalg.det(slope)
+
+
+def edges():
+    """(z, S) of every end of a gap that is an edge."""
+    law = folds.scalar(VARIANCE[:, 0], np.array([0.4, 0.6]), np.array([0.3, 0.7]), VARIANCE[0] / VARIANCE[0, 0], ALPHA, 1e-12)
+    found = folds.gaps(law, np.zeros((0, 2)))
+    ends = [end for gap in found for end in ((gap.low, gap.s_low), (gap.high, gap.s_high))]
+    return [(z, s) for z, s in ends if np.isfinite(z) and np.isfinite(s).all()]
+
+
+def test_every_edge_is_a_fold_of_the_displayed_fixed_point():
+    literal = Literal(gm.Problem(DATA, gm.losses.squared(), gm.optimizers.gd()), ())
+    found = edges()
+    assert len(found) >= 4  # two bands
+    for z, s in found:
+        far, determinant = away(literal, z, s)
+        assert far < 1e-11 and abs(determinant) < 1e-6
+
+
+def test_an_edge_is_none_of_another_fixed_point():
+    """Any sign or term of the equations of S, S' and X changed."""
+    literal = Literal(gm.Problem(DATA, gm.losses.squared(), gm.optimizers.gd()), ())
+    z, s = edges()[1]
+    right = dict(literal.shown)
+    for lhs in (literal.sym.S, literal.sym.Sk(k), literal.sym.X(k)):
+        for what, wrong in mutants(right[lhs]):
+            literal.shown = right | {lhs: wrong}
+            try:
+                far, _ = away(literal, z, s)
+            except (ZeroDivisionError, np.linalg.LinAlgError):
+                continue
+            assert far > 1e-3, f"{lhs}: {what}"
