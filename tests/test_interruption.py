@@ -14,11 +14,10 @@ import pytest
 import xarray as xr
 
 import gmsym as gm
-from gmsym.engine import recursion
 from gmsym.errors import InputError
-from gmsym.runtime import interrupt
+from gmsym.runtime import batches, interrupt
 from gmsym.runtime.interrupt import Abandoned, in_pieces, interruptibly, reporting
-from gmsym.simulation import _recording, _replicates, run_chain, run_online, train
+from gmsym.simulation import _replicates, run_chain, run_online, train
 
 PROBLEM = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.heavy_ball())
 ONLINE = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd(), sampling=gm.sampling.online())
@@ -38,14 +37,9 @@ def chunks_of_three(monkeypatch):
     """Batches of two replicates and chunks of few spans, so that a small run has many."""
     length = {"spans": 3}
 
-    def chunks(spans, seconds):
-        count = -(-len(spans) // length["spans"])
-        empty = np.full((count * length["spans"] - len(spans), 2), spans[-1, 1])
-        return np.concatenate([spans, empty]).reshape(count, length["spans"], 2)
-
-    monkeypatch.setattr(_replicates, "_chunks", chunks)
-    monkeypatch.setattr("gmsym.simulation.training._MEMORY", 2 * 8 * (60 * 40 + 4 * 2 * 512 * 16))
-    monkeypatch.setattr(_recording, "_MEMORY", 2 * 8 * 40 * 7)
+    monkeypatch.setattr(_replicates, "_length", lambda spans, seconds: length["spans"])
+    monkeypatch.setattr(batches, "_SIZES", (2,))
+    monkeypatch.setattr(batches, "_HELD", 2**30)
     return length
 
 
@@ -113,7 +107,7 @@ PIECES = {
 
 @pytest.mark.parametrize("name", PIECES)
 def test_independent_pieces_continue_to_the_same_result(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(recursion, "_WORK", 2 * 4 * 4 * 2 * 100)  # batches of two
+    monkeypatch.setattr(batches, "_SIZES", (2,))
     verb, derivation, values, given = PIECES[name]
     run, path = partial(verb, derivation(PROBLEM), values, **given), tmp_path / "run.partial"
     whole, resumed, calls, waiting = run(), None, [], interrupt.interruptibly
