@@ -7,6 +7,7 @@ Derive equations     derive.dmf, derive.gradient_flow, derive.surrogate, derive.
 Generate             source (the JAX module of a system)
 Compute              solve (a system or a problem), simulate (its witness), options (what they take); at_size, crossing_time, tune
 Compare and show     compare, fit_order; plot, animate; problem_of (the problem of a result)
+Speed                compilation_cache, the folder that keeps what is compiled
 Errors               InputError (bad input), ComputationError (diverged, not converged), UnprintableError (no code for a function)
 
 The verbs and what they need are loaded when first used, so that `import gmsym` is fast.
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from gmsym.pipeline import tune as tune
     from gmsym.plotting import animate as animate
     from gmsym.plotting import plot as plot
+    from gmsym.runtime.cache import compilation_cache as compilation_cache
 
 __version__ = "0.1.0"
 
@@ -59,6 +61,7 @@ _LAZY = {
     "plot": ("gmsym.plotting", "plot"),
     **{name: ("gmsym.files", name) for name in ("dumps", "from_options", "read")},
     **{name: ("gmsym.pipeline", name) for name in ("solve", "simulate", "options", "at_size", "crossing_time", "tune", "problem_of")},
+    "compilation_cache": ("gmsym.runtime.cache", "compilation_cache"),
 }
 _INNER = {"pipeline": ("gmsym.pipeline", None)}  # for the command line, which is to be as light as `import gmsym`
 _EAGER = {

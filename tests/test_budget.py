@@ -45,8 +45,10 @@ def test_a_loss_with_too_long_derivatives_is_refused(text):
 def test_derivations_stay_within_their_budget(text):
     loss = gm.Loss("text", parse_loss(text))
     data = gm.GaussianMixture.symmetric(**({"label": y} if loss.labels else {}))
-    online = gm.Problem(data, loss, gm.optimizers.gd(), sampling=gm.sampling.online())
-    problems = gm.Problem(data, loss, gm.optimizers.heavy_ball()), online
+    problems = (
+        gm.Problem(data, loss, gm.optimizers.heavy_ball()),
+        gm.Problem(data, loss, gm.optimizers.gd(), sampling=gm.sampling.online()),
+    )
     for name, derivation in DERIVATIONS.items():
         start = time.process_time()
         derivation(*problems)

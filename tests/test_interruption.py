@@ -14,11 +14,10 @@ import pytest
 import xarray as xr
 
 import gmsym as gm
-from gmsym.engine import recursion
 from gmsym.errors import InputError
-from gmsym.runtime import interrupt
+from gmsym.runtime import batches, interrupt
 from gmsym.runtime.interrupt import Abandoned, in_pieces, interruptibly, reporting
-from gmsym.simulation import _recording, _replicates, run_chain, run_online, train
+from gmsym.simulation import _replicates, run_chain, run_online, train
 
 PROBLEM = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.heavy_ball())
 ONLINE = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd(), sampling=gm.sampling.online())
@@ -38,14 +37,9 @@ def chunks_of_three(monkeypatch):
     """Batches of two replicates and chunks of few spans, so that a small run has many."""
     length = {"spans": 3}
 
-    def chunks(spans, seconds):
-        count = -(-len(spans) // length["spans"])
-        empty = np.full((count * length["spans"] - len(spans), 2), spans[-1, 1])
-        return np.concatenate([spans, empty]).reshape(count, length["spans"], 2)
-
-    monkeypatch.setattr(_replicates, "_chunks", chunks)
-    monkeypatch.setattr("gmsym.simulation.training._MEMORY", 2 * 8 * (60 * 40 + 4 * 2 * 512 * 16))
-    monkeypatch.setattr(_recording, "_MEMORY", 2 * 8 * 40 * 7)
+    monkeypatch.setattr(_replicates, "_length", lambda spans, seconds: length["spans"])
+    monkeypatch.setattr(batches, "_SIZES", (2,))
+    monkeypatch.setattr(batches, "_HELD", 2**30)
     return length
 
 
@@ -113,7 +107,7 @@ PIECES = {
 
 @pytest.mark.parametrize("name", PIECES)
 def test_independent_pieces_continue_to_the_same_result(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(recursion, "_WORK", 2 * 4 * 4 * 2 * 100)  # batches of two
+    monkeypatch.setattr(batches, "_SIZES", (2,))
     verb, derivation, values, given = PIECES[name]
     run, path = partial(verb, derivation(PROBLEM), values, **given), tmp_path / "run.partial"
     whole, resumed, calls, waiting = run(), None, [], interrupt.interruptibly
@@ -165,6 +159,24 @@ def test_what_nobody_waits_for_ends_where_it_reports_next():
         signal.signal(signal.SIGALRM, before)
     assert ended.wait(1.0) and stop.value.__notes__[0].endswith("was done; nothing is kept")
     assert in_pieces(lambda i: i, [1, 1], "things", report=(seen := []).append) == [0, 1] and seen == [0.5, 1.0]
+
+
+ABANDONED = """
+import signal, jax.numpy as jnp
+from gmsym.runtime.interrupt import interruptibly
+def long():
+    x = jnp.ones((1500, 1500))
+    while True:
+        x = jnp.linalg.qr(x)[0].block_until_ready()
+signal.setitimer(signal.ITIMER_REAL, 1.0)
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+interruptibly(long)
+"""
+
+
+def test_a_program_that_is_interrupted_ends_though_something_still_computes():
+    done = subprocess.run([sys.executable, "-c", ABANDONED], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 130 and done.stderr.rstrip().endswith("KeyboardInterrupt"), done
 
 
 LONG = {

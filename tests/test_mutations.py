@@ -7,7 +7,7 @@ import sympy as sp
 
 import gmsym as gm
 from gmsym import derive, pipeline
-from gmsym.engine.causal_step import start, step
+from gmsym.engine.causal_step import Population, start, step
 from gmsym.runtime.points import sobol, whiten
 from tests.mutation import Enrolled, eagerly, mutants, outcomes, table
 
@@ -38,13 +38,13 @@ def _dmf(problem, response, **values):
     def numbers(system):
         module = pipeline.load(system)
         given = jax.tree.map(jnp.asarray, pipeline.numbers(system.problem.at({**values, "alpha": 1.5})))
-        rank, g = 4 * module.FIELDS, None
+        room, population = 4 * module.FIELDS + 1, None
         if system.response != "exact":
-            g = jnp.asarray(whiten(sobol(64, rank, 1)))
+            population = Population(jnp.asarray(whiten(sobol(64, room, 1)))[None], jnp.asarray(1))
         with eagerly():
-            carry, rows = start(module, given, rank, rank + 1, 64), []
+            carry, rows = jax.tree.map(jnp.asarray, start(module, room, 1, 64)), []
             for now in range(4):
-                carry, row = step(module, given, g, 1e-12, carry, jnp.asarray(now))
+                carry, row = step(module, given, population, 1e-12, carry, jnp.asarray(now))
                 rows.append(row)
         return {name: jnp.stack([row[name] for row in rows]) for name in ("m", "Q", "Q_k", "train_loss", "La")}
 

@@ -102,12 +102,12 @@ def test_index_order_with_an_asymmetric_jacobian():
 def asymmetric_training(problem, mixing, n, d, steps, replicates, values):
     """Heavy ball with the field tanh(M h) - y, written here from the problem's definition alone; m (R, T, K, C) and Q (R, T, C, C)."""
     from gmsym.problem.design import design
-    from gmsym.simulation.data import generate
+    from gmsym.simulation.data import generate, numbers_of
 
     plan = design(problem.at(values), n, d)
 
     def run(key):
-        data = generate(plan, key)
+        data = generate(plan.counts, plan.sizes, numbers_of(plan), key)
 
         def step(carry, _):
             theta, v = carry

@@ -17,6 +17,7 @@ PROBLEM = Problem(
     optimizer=optimizers.gd(),
     overlap=[sp.Rational(1, 10), -sp.Rational(1, 10)],
 )
+RESPONSE = "tangent"  # its equations show the chain rule
 VALUES = {"alpha": 1.5, "mu_norm": 1.2, "eta": 1.0, "ridge": 0.05}
 STEPS = 80
 SIMULATION = {"n": 3000, "d": 2000, "replicates": 16, "seed": 1}

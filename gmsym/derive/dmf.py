@@ -63,8 +63,8 @@ def dmf(problem: Problem, *, response: Response | None = None) -> CausalKernels:
     Args:
         problem: full-batch training with a linear optimizer.
         response: how mean responses are computed: by "tangent"s, by "stein"'s lemma, or "exact"ly, for quadratic losses without any
-            sampling. By default exactly where that is possible, by Stein's lemma where the loss's gradient jumps (a tangent would
-            miss the delta function) or is steep without bound, and by tangents otherwise.
+            sampling. By default exactly where that is possible and by Stein's lemma otherwise. Tangents, many times slower, are a
+            second way for losses whose gradient neither jumps (they would miss the delta function) nor is steep without bound.
 
     Raises:
         InputError: `problem` is not a Problem, its optimizer is not linear in (theta, state, g), or the response does not fit the loss.
@@ -109,7 +109,7 @@ def dmf(problem: Problem, *, response: Response | None = None) -> CausalKernels:
 def _response(problem: Problem, asked: Response | None) -> Response:
     loss = problem.loss
     if asked is None:
-        return "exact" if loss.is_quadratic else "stein" if loss.kinks or loss.cusps else "tangent"
+        return "exact" if loss.is_quadratic else "stein"
     possible = ["stein", *(["exact"] if loss.is_quadratic else []), *([] if loss.kinks or loss.cusps else ["tangent"])]
     if asked not in possible:
         raise InputError(f"response = {asked!r}: for the loss {loss.name!r} one of {possible} is needed")

@@ -4,8 +4,10 @@ One pass over time: row t of every kernel follows from the rows before it. The i
 coefficients of r and r_a orthonormal innovations, found by twice-orthogonalised Gram-Schmidt, and the population of
 fields as N whitened, scrambled Sobol points. Kernels are float64. One step is engine/causal_step.py.
 
-Cost of one point set: time O(K C N T r r_a) with tangents, O(K C N T (r + r_a)) with Stein's lemma; memory O(K N r r_a)
-or O(K N (r + r_a)), independent of T. Both ranks saturate (about 13 and 17 for logistic regression at tolerance 1e-6).
+Cost of one point set: time O(K C N T (r + r_a)) with Stein's lemma, O(K C N T r r_a) with tangents; memory O(K N (r + r_a)) or
+O(K N r r_a), independent of T. Both ranks saturate (about 13 and 17 for logistic regression at tolerance 1e-6). What is compiled belongs to
+the system, to the room for innovations and to the largest number of tiles of points, each one of few numbers: no other steps, numbers,
+seeds, or number of points up to 8192 compile anything.
 """
 
 import logging
@@ -21,7 +23,7 @@ import numpy as np
 from jaxtyping import Array
 
 from gmsym.engine.bars import error_bar
-from gmsym.engine.causal_step import Carry, start, step, two_time_overlaps
+from gmsym.engine.causal_step import Carry, Population, enlarged, has_room, start, step, two_time_overlaps
 from gmsym.engine.tails import shortfall, widened
 from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.runtime import quadrature
@@ -32,11 +34,14 @@ TOLERANCE = 1e-6  # an innovation is kept when it adds this share of a vector's 
 EXACT_TOLERANCE = 1e-15  # where nothing is sampled
 _COARSER = 100  # the error of an unsampled solution is its change at a tolerance so many times larger
 _CHUNK = 32  # most steps of one compiled loop; the host looks at the results and reports progress in between
+_TILE = 512  # points that are taken together
+_TILES = (16, 64, 256, 1024, 4096)  # room for so many tiles
+_ROOMS = (16, 24, 32, 48, 64, 96, 128, 192, 256)  # for innovations; beyond, multiples of the last
 _SOBOL_DIMENSIONS = (64, 256, 1024, 4096, 16384)  # scrambled Sobol sets are not nested in dimension: few fixed sizes
-_PILOT = 512  # least points of the run that finds the ranks
 _FEWER = 4  # the cheaper solutions behind the error bars have so many times fewer points
 _SHORT = 0.02  # share of the gradient that points may miss without a word
 _CONVERGED = 1e-8  # change of a mean under another quadrature, below which no third is asked
+_EXACT_ROOM = 64  # for innovations where nothing is sampled
 _DIVERGED = 1e12
 _WORDS = {"La": "gradient", "theta": "coefficients of Theta"}
 _TINY = 1e-30
@@ -86,7 +91,7 @@ def solve_causal_kernels(
         raise InputError(f"samples = {samples}: a power of two is needed (Sobol points), such as {1 << (samples.bit_length() - 1)}")
     exact = module.RESPONSE == "exact"
     tolerance = tolerance or (EXACT_TOLERANCE if exact else TOLERANCE)
-    numbers = Numbers(*(jnp.asarray(x, dtype=jnp.float64) for x in numbers))
+    numbers = Numbers(*(np.asarray(x, dtype=float) for x in numbers))
     report = report or (lambda fraction: None)
     if exact:
         ranks, output = _exact(module, numbers, steps, tolerance, report)
@@ -98,7 +103,8 @@ def solve_causal_kernels(
         ranks, runs, cheaper, ratio = _sampled(module, numbers, steps, samples, scrambles, seed, tolerance, report)
         names = [name for name in runs[0] if name not in _ROWS]
         values = {name: np.mean([run[name] for run in runs], axis=0) for name in names}
-        sets = ([_points(count, _rounded(ranks[0] + 1), x) for x in _seeds(seed, scrambles)] for count in (samples, samples // ratio))
+        seeds, room = _seeds(seed, scrambles), _first_room(module)
+        sets = ([_point_set(module, N, x, fewer).points(room) for x in seeds] for N, fewer in ((samples, False), (samples // ratio, True)))
         share = shortfall(module, numbers, values["m"], values["Q_k"], *sets, ratio)
         if share.max() > _SHORT:
             logging.getLogger("gmsym").warning(
@@ -143,39 +149,19 @@ def _two_time(module: CausalKernelsModule, numbers: Numbers, output: dict[str, n
 
 def _exact(module: CausalKernelsModule, numbers: Numbers, steps: int, tolerance: float, report: Callable[[float], None]) -> tuple[Any, Any]:
     """Quadratic loss: means are closed, so there is one run and no points."""
-    full = _most(module, steps)
-    rank = min(full, 64)
-    while True:
-        ranks, output, overflow = _run(module, numbers, None, rank, rank + 1, steps, tolerance, report)
-        if not overflow:
-            return ranks, output
-        rank = min(full, 2 * rank)
-
-
-def _pilot(module, numbers, steps, seed, tolerance, report) -> tuple[int, int]:
-    """The ranks, from a small population."""
-    full = _most(module, steps)
-    room = min(full, 32)
-    while True:
-        points = _points(max(_PILOT, 1 << (4 * room - 1).bit_length()), room, seed)
-        ranks, _, overflow = _run(module, numbers, points, room, room, steps, tolerance, lambda fraction: report(0.0))
-        if not overflow:
-            return ranks
-        room = min(full, 2 * room)
+    return _run(module, numbers, None, _EXACT_ROOM, steps, tolerance, report)
 
 
 def _sampled(
     module, numbers, steps, samples, scrambles, seed, tolerance, report
 ) -> tuple[tuple[int, int], list[dict[str, np.ndarray]], list[dict[str, np.ndarray]], float]:
-    """Independent scrambles, with the room for innovations that a small pilot run asks for, and a cheaper solution of each:
-    (ranks, runs, cheaper runs, how many times fewer points those have)."""
-    pilot = _pilot(module, numbers, steps, seed, tolerance, report)
+    """Independent scrambles and a cheaper solution of each: (ranks, runs, cheaper runs, how many times fewer points those have)."""
     seeds = _seeds(seed, scrambles)
-    ranks, runs = _scrambled(module, numbers, steps, samples, seeds, tolerance, pilot, lambda part: report(0.8 * part))
-    ratio = _FEWER if samples // _FEWER > _rounded(ranks[0] + 1) else 2
+    ranks, runs = _scrambled(module, numbers, steps, samples, seeds, tolerance, lambda part: report(0.8 * part))
+    ratio = _FEWER if samples // _FEWER > ranks[0] + 1 else 2
     try:
         _, cheaper = _scrambled(
-            module, numbers, steps, samples // ratio, seeds, ratio**2 * tolerance, ranks, lambda part: report(0.8 + 0.2 * part), True
+            module, numbers, steps, samples // ratio, seeds, ratio**2 * tolerance, lambda part: report(0.8 + 0.2 * part), True
         )
     except ComputationError as error:
         raise ComputationError(f"with samples = {samples // ratio} points {error}; samples = {samples} are too few to trust") from None
@@ -187,75 +173,109 @@ def _seeds(seed: int, scrambles: int) -> list[int]:
 
 
 def _scrambled(
-    module, numbers, steps, samples, seeds, tolerance, expected, report, cheaper=False
+    module, numbers, steps, samples, seeds, tolerance, report, cheaper=False
 ) -> tuple[tuple[int, int], list[dict[str, np.ndarray]]]:
-    """One run a seed, with room for a few more innovations than `expected`: (ranks, runs)."""
-    full, margin = _most(module, steps), 1
-    while True:
-        r, r_a = (min(full, _rounded(x + margin)) for x in expected)
-        least = 1 << (2 * r).bit_length()
-        if samples < (least // 2 if cheaper else least):
-            raise InputError(f"samples = {samples}: at least {least} are needed for the {r} innovations of this problem")
-        done = np.zeros(len(seeds))
+    """One run a seed: (ranks, runs)."""
+    done = np.zeros(len(seeds))
 
-        def one(index: int, r: int = r, r_a: int = r_a, done: np.ndarray = done) -> Any:
-            def progress(fraction: float) -> None:
-                done[index] = fraction
-                report(float(done.mean()))
+    def one(index: int) -> Any:
+        def progress(fraction: float) -> None:
+            done[index] = fraction
+            report(float(done.mean()))
 
-            return _run(module, numbers, _points(samples, r, seeds[index]), r, r_a, steps, tolerance, progress)
+        points = _point_set(module, samples, seeds[index], cheaper)
+        return _run(module, numbers, points, _first_room(module), steps, tolerance, progress)
 
-        # XLA leaves the interpreter's lock while it computes, so two scrambles share two cores.
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            results = list(pool.map(one, range(len(seeds))))
-        if not any(overflow for _, _, overflow in results):
-            ranks = tuple(max(found[side] for found, _, _ in results) for side in (0, 1))
-            return ranks, [output for _, output, _ in results]
-        margin *= 4
+    # XLA leaves the interpreter's lock while it computes, so two scrambles share two cores.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        results = list(pool.map(one, range(len(seeds))))
+    ranks = tuple(max(found[side] for found, _ in results) for side in (0, 1))
+    return ranks, [output for _, output in results]
 
 
-def _most(module: CausalKernelsModule, steps: int) -> int:
-    """Innovations that a run can have at most: one a field and step, of whole chunks."""
-    chunk, count = _chunks(steps)
-    return chunk * count * module.FIELDS
+def _first_room(module: CausalKernelsModule) -> int:
+    return _room(8 * module.FIELDS + 8)
 
 
-def _chunks(steps: int) -> tuple[int, int]:
-    """(length, number) of equal compiled loops that cover the steps."""
-    count = -(-steps // _CHUNK)
-    return -(-steps // count), count
+def _room(least: int) -> int:
+    """The next room for more innovations than that."""
+    return next((room for room in _ROOMS if room > least), _ROOMS[-1] * (1 + least // _ROOMS[-1]))
 
 
-def _rounded(rank: int) -> int:
-    """Up to a multiple of 2, so that nearby problems share a compiled loop."""
-    return -(-rank // 2) * 2
+class Points(NamedTuple):
+    """A scrambled point set."""
+
+    samples: int
+    seed: int
+    most: int  # dimensions that it may have
+    tiled: bool  # one tile of its own size otherwise, which is not copied
+
+    def points(self, room: int) -> np.ndarray:
+        """(at most `room`, N)."""
+        return _points(self.samples, min(room, self.most), self.seed)
+
+    def population(self, room: int) -> Population:
+        """Its points by tiles, in dimensions up to `room`; those beyond `most` are not to be used."""
+        points = np.zeros((room, self.samples))
+        found = self.points(room)
+        points[: len(found)] = found
+        size = min(_TILE if self.tiled else self.samples, self.samples)
+        tiles = self.samples // size
+        most = next((count for count in _TILES if count >= tiles), tiles) if size == _TILE else 1
+        g = np.zeros((most, room, size))
+        g[:tiles] = np.moveaxis(points.reshape(room, tiles, size), 1, 0)
+        return Population(g, np.asarray(tiles))
+
+
+def _point_set(module: CausalKernelsModule, samples: int, seed: int, cheaper: bool) -> Points:
+    """So many points stand for half as many innovations, and where they only serve an error bar, for nearly as many."""
+    return Points(samples, seed, samples - 2 if cheaper else samples // 2, module.RESPONSE == "stein")
 
 
 @lru_cache(maxsize=16)
 def _points(samples: int, rank: int, seed: int) -> np.ndarray:
     """(rank, samples) whitened Sobol points, the first innovation on the first dimension; kept for sweeps, not to be changed."""
-    dimensions = next((d for d in _SOBOL_DIMENSIONS if d >= rank), rank)
-    return whiten(sobol(samples, dimensions, seed)[:rank])
+    return whiten(sobol(samples, _dimensions(rank), seed, rank))
 
 
-def _run(module, numbers, points, rank, rank_a, steps, tolerance, report) -> tuple[tuple[int, int], dict[str, np.ndarray], bool]:
-    """One population through all times: ((r, r_a), order parameters, overflow)."""
-    g = None if points is None else jnp.asarray(points)
-    carry = start(module, numbers, rank, rank_a, 0 if g is None else g.shape[1])
-    pieces = []
-    chunk, _ = _chunks(steps)
-    for first in range(0, steps, chunk):
-        carry, piece = _advance((module, numbers, g, tolerance, jnp.arange(first, first + chunk)), carry)
-        piece = {name: np.asarray(array) for name, array in piece.items()}
-        if bool(carry.overflow):
-            return (rank, rank_a), {}, True
+def _dimensions(rank: int) -> int:
+    """Of the Sobol set of which the first `rank` are used."""
+    return next((d for d in _SOBOL_DIMENSIONS if d >= rank), rank)
+
+
+def _run(module, numbers, points, room, steps, tolerance, report) -> tuple[tuple[int, int], dict[str, np.ndarray]]:
+    """One population through all times: ((r, r_a), order parameters). The room for innovations grows when the next step may need more."""
+    population = None if points is None else points.population(room)
+    tiles, size = (0, 0) if population is None else (population.g.shape[0], population.g.shape[2])
+    carry, pieces, now, tolerance = start(module, room, tiles, size), [], 0, np.asarray(tolerance)
+    while now < steps:
+        first, last = now, min(now + _CHUNK, steps)
+        (carry, reached), piece = _advance((module, numbers, population, tolerance, np.asarray(first), np.asarray(last)), carry)
+        now = int(reached)
+        piece = {name: np.asarray(array)[: now - first] for name, array in piece.items()}
         _check_finite(piece, first, steps)
         pieces.append(piece)
-        report(min(1.0, (first + chunk) / steps))
-    output = {name: np.concatenate([piece[name] for piece in pieces])[:steps] for name in pieces[0]}
+        report(now / steps)
+        if now < last:
+            larger = _room(room)
+            if points is not None:
+                if room > points.most:
+                    least = 1 << (2 * room).bit_length()
+                    raise InputError(f"samples = {points.samples}: at least {least} are needed for the innovations of this problem")
+                if _dimensions(larger) > _dimensions(room):
+                    return _run(module, numbers, points, larger, steps, tolerance, report)
+                population = points.population(larger)
+            carry, room = enlarged(carry, larger - room), larger
+    output = {name: _concatenated([piece[name] for piece in pieces]) for name in pieces[0]}
     output["noise"] = np.asarray(carry.noise)
-    output |= {name: np.asarray(array) for name, array in _fresh_sample(module, numbers, output["m"], output["Q_k"], 0).items()}
-    return (int(np.max(carry.rank)), int(carry.rank_a)), output, False
+    output |= _fresh_sample(module, numbers, output["m"], output["Q_k"], 0)
+    return (int(np.max(carry.rank)), int(carry.rank_a)), output
+
+
+def _concatenated(pieces: list[np.ndarray]) -> np.ndarray:
+    """Along time; coefficients in innovations have as many columns as the last piece has."""
+    last = pieces[-1].shape[-1]
+    return np.concatenate([np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, last - x.shape[-1])]) if x.ndim > 1 else x for x in pieces])
 
 
 def _check_finite(piece: dict[str, np.ndarray], start: int, steps: int) -> None:
@@ -270,21 +290,45 @@ def _check_finite(piece: dict[str, np.ndarray], start: int, steps: int) -> None:
 
 
 @eqx.filter_jit(donate="all-except-first")
-def _advance(fixed: tuple[CausalKernelsModule, Numbers, Array, Any, Array], carry: Carry) -> tuple[Carry, dict[str, Array]]:
-    """The compiled loop over a chunk of times; the carry's memory is used again."""
-    module, numbers, g, tolerance, times = fixed
-    return jax.lax.scan(partial(step, module, numbers, g, tolerance), carry, times)
+def _advance(
+    fixed: tuple[CausalKernelsModule, Numbers, Population | None, Array, Array, Array], carry: Carry
+) -> tuple[tuple[Carry, Array], dict[str, Array]]:
+    """The compiled loop from a first time to before a last one, or to where there may be no room: ((state, time), rows). The carry's
+    memory is used again."""
+    module, numbers, population, tolerance, first, last = fixed
+    one = partial(step, module, numbers, population, tolerance)
+    rows = jax.tree.map(lambda x: jnp.zeros((_CHUNK, *x.shape), x.dtype), jax.eval_shape(one, carry, first)[1])
+
+    def goes_on(now: tuple[Array, Carry, dict[str, Array]]) -> Array:
+        return (now[0] < last) & has_room(module, now[1])
+
+    def advanced(now: tuple[Array, Carry, dict[str, Array]]) -> tuple[Array, Carry, dict[str, Array]]:
+        t, carry, rows = now
+        carry, row = one(carry, t)
+        return t + 1, carry, {name: rows[name].at[t - first].set(row[name]) for name in rows}
+
+    t, carry, rows = jax.lax.while_loop(goes_on, advanced, (first, carry, rows))
+    return (carry, t), rows
+
+
+def _fresh_sample(module: CausalKernelsModule, numbers: Numbers, m: np.ndarray, Q: np.ndarray, alternative: int) -> dict[str, np.ndarray]:
+    """Mean loss and misclassification probability of a fresh sample at each time, by one of the quadratures."""
+    parts = []
+    for first in range(0, len(m), _CHUNK):
+        chosen = np.minimum(np.arange(first, first + _CHUNK), len(m) - 1)
+        part = _fresh_samples(module, numbers, m[chosen], Q[chosen], alternative)
+        parts.append({name: np.asarray(value)[: len(m) - first] for name, value in part.items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 @eqx.filter_jit
-def _fresh_sample(module: CausalKernelsModule, numbers: Numbers, m: Array, Q: Array, alternative: int) -> dict[str, Array]:
-    """Mean loss and misclassification probability of a fresh sample at each time, by one of the quadratures."""
+def _fresh_samples(module: CausalKernelsModule, numbers: Numbers, m: Array, Q: Array, alternative: int) -> dict[str, Array]:
     # An initial state at the origin has Q = 0, where h/sqrt(Q) has no value; the limit Q -> 0 has one.
     Q = Q + _TINY * jnp.eye(module.FIELDS)
     means = {"test_loss": module.test_loss, "test_error": module.test_error}
 
     def mixture(function: Callable[..., Array]) -> Array:
-        return jax.lax.map(lambda moments: numbers.probabilities @ function(*moments, numbers.parameters), (m, Q), batch_size=_CHUNK)
+        return jax.vmap(lambda m, Q: numbers.probabilities @ function(m, Q, numbers.parameters))(m, Q)
 
     with quadrature.alternative(alternative):
         return {name: mixture(function) for name, function in means.items() if function is not None}

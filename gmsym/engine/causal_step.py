@@ -1,9 +1,12 @@
 """One step of the causal solver: orthogonalisation on both sides around the generated equations. Source: theory.md (2.5)-(2.7).
 
-Vectors of the parameters' space are held as coefficients x of Theta(0) (C), the means (K) and the noise innovations (r_a),
-block by block. Populations of samples are held as their values at the N points; where gradients are affine in the fields
-(response "exact"), as their mean and their r derivatives in the fields' innovations, N = 1 + r. All mathematics of the
-theory is in the module's functions; here vectors are cut, joined, projected and normalised.
+Vectors of the parameters' space are held as coefficients x of Theta(0) (C), the means (K) and the noise innovations (j), block by
+block. Populations of samples are held as their values at points, in tiles of n that fit a cache, of which the first so many count; where
+gradients are affine in the fields (response "exact"), as their mean and their derivatives in the fields' innovations, n = 1 + r. There
+is room for as many innovations on either side, i and j. All mathematics of the theory is in the module's functions; here vectors are
+cut, joined, projected and normalised.
+
+A step passes once over the population. Two more passes orthogonalise what is new, only where a direction may open.
 """
 
 from collections.abc import Callable
@@ -12,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers, given
@@ -19,47 +23,79 @@ from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers, given
 Arrays = dict[str, Any]
 
 
+class Population(NamedTuple):
+    """Points that stand for the fields' innovations."""
+
+    g: Float[Array, "tiles j n"]
+    tiles: Float[Array, ""]  # that count
+
+
 class Carry(NamedTuple):
-    """State of the pass between two steps."""
+    """State of the pass between two steps. The population's arrays are (k, j, n) without tiles where nothing is sampled."""
 
     theta: Float[Array, "b c x"]
     state: tuple[Float[Array, "b c x"], ...]
     noise: Float[Array, "b i j"]  # covariance of the noise innovations times n
     e: Float[Array, "k b j x"]  # field innovations, orthonormal in the cluster's metric
-    f: Float[Array, "k j n"]  # gradient innovations, orthonormal over the mixture
-    Df: Float[Array, "k i j n"] | None  # their derivatives in the field innovations, where these are sampled
+    f: Float[Array, "tiles k j n"]  # gradient innovations, orthonormal over the mixture
+    Df: Float[Array, "tiles k i j n"] | None  # their derivatives in the field innovations; for tangents
+    a: Float[Array, "tiles k c n"] | None  # room for the step's gradients; where these are sampled
+    Da: Float[Array, "tiles k c j n"] | None  # and for their derivatives
     rank: Float[Array, " k"]
     rank_a: Float[Array, ""]
-    overflow: Float[Array, ""]  # whether an innovation found no place
 
 
-def start(module: CausalKernelsModule, numbers: Numbers, rank: int, rank_a: int, points: int) -> Carry:
-    """Before the first step, with room for so many innovations of the fields and of the gradients."""
+def start(module: CausalKernelsModule, room: int, tiles: int, points: int) -> Carry:
+    """Before the first step, with room for so many innovations of the fields and of the gradients, and tiles of so many points."""
     fields, clusters, blocks = module.FIELDS, module.CLUSTERS, module.BLOCKS
+    sampled, tangents = module.RESPONSE != "exact", module.RESPONSE == "tangent"
 
-    def first(suffix: str) -> Array:
-        P = module.START[f"P{suffix}"] * jnp.eye(fields)
-        U = jnp.full((clusters, blocks, fields), float(module.START[f"U{suffix}"]))
-        return _joined(jnp.broadcast_to(P, (blocks, fields, fields)), U, jnp.zeros((blocks, fields, rank_a)))
+    def first(suffix: str) -> np.ndarray:
+        vectors = np.zeros((blocks, fields, fields + clusters + room))
+        vectors[..., :fields] = module.START[f"P{suffix}"] * np.eye(fields)
+        vectors[..., fields : fields + clusters] = module.START[f"U{suffix}"]
+        return vectors
 
-    population = 1 + rank if module.RESPONSE == "exact" else points
     return Carry(
         theta=first(""),
         state=tuple(first(f"_{variable}") for variable in module.STATE),
-        noise=jnp.zeros((blocks, rank_a, rank_a)),
-        e=jnp.zeros((clusters, blocks, rank, fields + clusters + rank_a)),
-        f=jnp.zeros((clusters, rank_a, population)),
-        Df=jnp.zeros((clusters, rank_a, rank, points)) if module.RESPONSE == "tangent" else None,
-        rank=jnp.zeros(clusters, dtype=jnp.int32),
-        rank_a=jnp.zeros((), dtype=jnp.int32),
-        overflow=jnp.zeros((), dtype=bool),
+        noise=np.zeros((blocks, room, room)),
+        e=np.zeros((clusters, blocks, room, fields + clusters + room)),
+        f=np.zeros((tiles, clusters, room, points) if sampled else (clusters, room, 1 + room)),
+        Df=np.zeros((tiles, clusters, room, room, points)) if tangents else None,
+        a=np.zeros((tiles, clusters, fields, points)) if sampled else None,
+        Da=np.zeros((tiles, clusters, fields, room, points)) if tangents else None,
+        rank=np.zeros(clusters, dtype=np.int64),
+        rank_a=np.zeros((), dtype=np.int64),
     )
 
 
+def enlarged(carry: Carry, more: int) -> Carry:
+    """The same state with room for `more` innovations."""
+
+    def padded(x: Any, *axes: int) -> Any:
+        return None if x is None else np.pad(x, [(0, more if axis in axes else 0) for axis in range(x.ndim)])
+
+    return carry._replace(
+        theta=padded(carry.theta, 2),
+        state=tuple(padded(x, 2) for x in carry.state),
+        noise=padded(carry.noise, 1, 2),
+        e=padded(carry.e, 2, 3),
+        f=padded(carry.f, 1, 2) if carry.a is None else padded(carry.f, 2),
+        Df=padded(carry.Df, 2, 3),
+        Da=padded(carry.Da, 3),
+    )
+
+
+def has_room(module: CausalKernelsModule, carry: Carry) -> Array:
+    """Whether all that the next step can open finds a place."""
+    return jnp.maximum(carry.rank.max(), carry.rank_a) + module.FIELDS <= carry.noise.shape[-1]
+
+
 def step(
-    module: CausalKernelsModule, numbers: Numbers, g: Array | None, tolerance: Any, carry: Carry, t: Array
+    module: CausalKernelsModule, numbers: Numbers, population: Population | None, tolerance: Any, carry: Carry, t: Array
 ) -> tuple[Carry, dict[str, Array]]:
-    """Row t: overlaps of Theta, fields and gradients, their kernels, update. `g` are the points, None if nothing is sampled."""
+    """Row t: overlaps of Theta, fields and gradients, their kernels, update. No population if nothing is sampled."""
     x = _known(numbers)
     x |= _cut(module, carry.theta) | {"Phi": carry.noise}
     twice = x | _cut(module, carry.theta, "_s")
@@ -67,15 +103,17 @@ def step(
     order = {"m": x["m"], "Q": given(module.overlap, twice), "Q_k": given(module.cluster_overlap, twice)}
 
     orthogonalise = jax.vmap(partial(_field_innovations, carry.theta, tolerance))
-    x["L"], e, rank, full = orthogonalise(_metric(module, x, carry.theta.shape[-1]), carry.e, carry.rank)
+    x["L"], e, rank = orthogonalise(_metric(module, x, carry.theta.shape[-1]), carry.e, carry.rank)
     x |= {"e_P": jnp.swapaxes(e[..., : module.FIELDS], 2, 3)}
     x |= {"e_U": jnp.moveaxis(e[..., module.FIELDS : module.FIELDS + module.CLUSTERS], -1, 0)}
     x |= {"e_Y": e[..., module.FIELDS + module.CLUSTERS :]}
 
     x["Rt"] = given(module.memory, x)
-    x |= _population(module, carry.f) | ({} if carry.Df is None else {"Df": carry.Df})
-    a, Da, order["train_loss"] = (_exact if g is None else _sampled)(module, numbers, g, x)
-    x["La"], f, Df, noise, count, full_a = _gradient_innovations(module, x, tolerance, carry, a, Da)
+    carry = carry._replace(e=e, rank=rank)
+    if population is None:
+        carry, x["La"], order["train_loss"] = _exact(module, numbers, tolerance, x, carry)
+    else:
+        carry, x["La"], order["train_loss"] = _sampled(module, numbers, population, tolerance, x, carry)
 
     def moved(old: Array, suffix: str) -> Array:
         return _joined(*(jnp.broadcast_to(given(getattr(module, f"next_{part}{suffix}"), new), new[part].shape) for part in "PUY"))
@@ -83,10 +121,10 @@ def step(
     new = x | {"t": t, "parameters": numbers.parameters}
     for variable, value in zip(module.STATE, carry.state, strict=True):
         new |= _cut(module, value, f"_{variable}")
+    order |= {"theta": carry.theta, "La": x["La"]}
     theta = moved(carry.theta, "")
     state = tuple(moved(value, f"_{variable}") for variable, value in zip(module.STATE, carry.state, strict=True))
-    order |= {"theta": carry.theta, "La": x["La"]}
-    return Carry(theta, state, noise, e, f, Df, rank, count, carry.overflow | full.any() | full_a), order
+    return carry._replace(theta=theta, state=state), order
 
 
 def two_time_overlaps(module: CausalKernelsModule, numbers: Numbers, theta: Array, noise: Array) -> Array:
@@ -140,43 +178,162 @@ def _population(module: CausalKernelsModule, f: Float[Array, "k j n"], suffix: s
     return {f"fbar{suffix}": f[..., 0], f"Df{suffix}": f[..., 1:]}
 
 
-def _sampled(module: CausalKernelsModule, numbers: Numbers, g: Array, x: Arrays) -> tuple[Array, Array | None, Array]:
-    """(gradients, their derivatives in the fields' innovations, train loss) of the population; adds its means to x."""
+def _correlation(module: CausalKernelsModule, u: Float[Array, "k i n"], v: Float[Array, "k j n"]) -> Float[Array, "k i j"]:
+    return given(module.correlation, _population(module, u) | _population(module, v, "_new"))
+
+
+def _mixture_correlation(module: CausalKernelsModule, x: Arrays, u: Float[Array, "k i n"], v: Float[Array, "k j n"]) -> Float[Array, "i j"]:
+    return given(module.mixture_correlation, x | _population(module, u) | _population(module, v, "_new"))
+
+
+def _over_tiles(count: Any, number: Any, carry: Any, function: Callable[..., tuple[Arrays, Any]]) -> tuple[Arrays, Any]:
+    """function(tile, carry) -> (means over the tile, carry) on the first `count` tiles; the sums of the means over `number`."""
+    shapes = jax.eval_shape(function, 0, carry)[0]
+
+    def on_tile(i: Array, now: tuple[Arrays, Any]) -> tuple[Arrays, Any]:
+        found, carry = function(i, now[1])
+        return jax.tree.map(jnp.add, now[0], found), carry
+
+    zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    sums, carry = jax.lax.fori_loop(0, count, on_tile, (zero, carry))
+    return jax.tree.map(lambda x: x / number, sums), carry
+
+
+def _sampled(
+    module: CausalKernelsModule, numbers: Numbers, population: Population, tolerance: Any, x: Arrays, carry: Carry
+) -> tuple[Carry, Array, Array]:
+    """(state with the gradients' innovations, La, train loss) of a population; adds its means to x."""
+    g, tiles = population
 
     def local(function: Callable[..., Array], h: Array) -> Array:
-        return jnp.stack([function(h[k], numbers.labels[k], numbers.parameters) for k in range(module.CLUSTERS)])
+        return jax.vmap(function, in_axes=(0, 0, None))(h, numbers.labels, numbers.parameters)
 
-    x["g"] = g
-    h = given(module.field, x)
-    x["a"] = local(module.gradient, h)
-    if module.RESPONSE == "tangent":
-        x["Da"] = given(module.tangent, x | {"A": local(module.hessian, h)})
-    x["abar"], x["B"] = given(module.mean_gradient, x), given(module.response, x)
-    return x["a"], x.get("Da"), given(module.train_loss, x | {"ell": local(module.loss, h)})
+    def measured(i: Array, kept: tuple[Array, Array | None]) -> tuple[Arrays, Any]:
+        here = x | {"g": g[i], "f": carry.f[i]} | ({} if carry.Df is None else {"Df": carry.Df[i]})
+        h = given(module.field, here)
+        a, Da = here["a"], here["Da"] = local(module.gradient, h), None
+        if module.RESPONSE == "tangent":
+            Da = here["Da"] = given(module.tangent, here | {"A": local(module.hessian, h)})
+        means = {
+            "abar": given(module.mean_gradient, here),
+            "B": given(module.response, here),
+            "train_loss": given(module.train_loss, x | {"ell": local(module.loss, h)}),
+            "along": _mixture_correlation(module, x, carry.f[i], a),
+            "gram": _mixture_correlation(module, x, a, a),
+        }
+        return means, (kept[0].at[i].set(a), None if Da is None else kept[1].at[i].set(Da))
+
+    means, (a, Da) = _over_tiles(tiles, tiles, (carry.a, carry.Da), measured)
+    x["abar"], x["B"] = means["abar"], means["B"]
+    carry, La = _gradient_innovations(module, x, tiles, tolerance, carry._replace(a=a, Da=Da), means["along"].T, means["gram"])
+    return carry, La, means["train_loss"]
 
 
-def _exact(module: CausalKernelsModule, numbers: Numbers, g: None, x: Arrays) -> tuple[Array, None, Array]:
-    """The same for affine gradients, (mean, derivatives) along the last axis."""
+def _gradient_innovations(
+    module: CausalKernelsModule,
+    x: Arrays,
+    tiles: Array,
+    tolerance: Any,
+    carry: Carry,
+    along: Float[Array, "c j"],
+    gram: Float[Array, "c d"],
+) -> tuple[Carry, Float[Array, "c j"]]:
+    """Expand sampled gradients in innovations common to all clusters, opening new ones where needed.
+
+    `along` are their components on those open, and `gram` are their products. What is left by the difference of squares is right to
+    rounding of the whole, so that it decides whether to look at what is left itself; that is projected once more.
+    """
+    total = jnp.diagonal(gram)
+    looked = (total - jnp.sum(along**2, axis=1) > tolerance / 2 * total).any()
+    count = jnp.where(looked, tiles, 0)
+
+    def rest(i: Array, again: Array | None = None) -> Array:
+        components = along if again is None else along + again
+        return carry.a[i] - jnp.einsum("cj,kjn->kcn", components, carry.f[i])
+
+    def products(i: Array, nothing: None) -> tuple[Arrays, None]:
+        left = rest(i)
+        return {"along": _mixture_correlation(module, x, carry.f[i], left), "gram": _mixture_correlation(module, x, left, left)}, None
+
+    means, _ = _over_tiles(count, tiles, None, products)
+    again = means["along"].T
+    new, La, to_new = _triangular(means["gram"] - again @ again.T, tolerance * total)
+    places = carry.rank_a + jnp.cumsum(new) - new
+    open_places = jnp.where(new, places, carry.f.shape[2])  # beyond the room: dropped
+
+    def opened(i: Array, kept: tuple[Array, Array | None]) -> tuple[Arrays, Any]:
+        f, Df = kept
+        components = along + again
+        created = jnp.einsum("cd,kdn->kcn", to_new, carry.a[i] - jnp.einsum("cj,kjn->kcn", components, f[i]))
+        f = f.at[i, :, open_places].set(jnp.swapaxes(created, 0, 1), mode="drop")
+        if Df is not None and carry.Da is not None:
+            moved = carry.Da[i] - jnp.einsum("ci,kijn->kcjn", components, Df[i])
+            Df = Df.at[i, :, open_places].set(jnp.swapaxes(jnp.einsum("cd,kdjn->kcjn", to_new, moved), 0, 1), mode="drop")
+        return {"Gamma": _correlation(module, f[i], created)}, (f, Df)
+
+    means, (f, Df) = _over_tiles(count, tiles, (carry.f, carry.Df), opened)
+    rows = given(module.noise_covariance, x | means)
+    noise = carry.noise.at[:, :, open_places].set(rows, mode="drop").at[:, open_places].set(jnp.swapaxes(rows, 1, 2), mode="drop")
+    components = along + again
+    # Column d of La's new part belongs to the place of direction d.
+    components = components.at[:, open_places].add(La, mode="drop")
+    return carry._replace(f=f, Df=Df, noise=noise, rank_a=carry.rank_a + new.sum()), components
+
+
+def _triangular(gram: Float[Array, "c c"], least: Float[Array, " c"]) -> tuple[Array, Array, Array]:
+    """(which vectors of this Gram matrix open a direction, their components (c, d) on those, the directions' components on the vectors)."""
+    size = gram.shape[0]
+    new, La, to_new = [], jnp.zeros((size, size)), jnp.zeros((size, size))
+    for c in range(size):
+        on_earlier = to_new @ gram[:, c]
+        left = gram[c, c] - on_earlier @ on_earlier
+        new.append(left > least[c])
+        root = jnp.sqrt(jnp.where(new[-1], left, 1.0))
+        La = La.at[c].set(on_earlier.at[c].set(jnp.where(new[-1], root, 0.0)))
+        direction = (jnp.zeros(size).at[c].set(1.0) - on_earlier @ to_new) / root
+        to_new = to_new.at[c].set(jnp.where(new[-1], direction, 0.0))
+    return jnp.stack(new), La, to_new
+
+
+def _exact(module: CausalKernelsModule, numbers: Numbers, tolerance: Any, x: Arrays, carry: Carry) -> tuple[Carry, Array, Array]:
+    """The same for affine gradients, (mean, derivatives) along the last axis; at a tolerance that needs every vector projected twice."""
     parameters, origin = numbers.parameters, jnp.zeros((module.FIELDS, 1))
+    x |= _population(module, carry.f)
     x["slope"] = jnp.stack([module.hessian(origin, y, parameters)[..., 0] for y in numbers.labels])
     x["offset"] = jnp.stack([jnp.stack(jnp.broadcast_arrays(*map(jnp.asarray, module.offset(y, parameters)))) for y in numbers.labels])
     x["abar"], x["B"] = given(module.mean_gradient, x), given(module.response, x)
     x["Dh"] = given(module.field_slope, x)
     # The loss is quadratic: its mean follows from the first two moments of the field, as that of a fresh sample does.
     loss = module.test_loss(given(module.mean_field, x), given(module.field_covariance, x), parameters)
-    return jnp.concatenate([x["abar"][..., None], x["B"]], axis=-1), None, given(module.train_loss, x | {"mean_loss": loss})
+    a = jnp.concatenate([x["abar"][..., None], x["B"]], axis=-1)
+
+    f, noise, count = carry.f, carry.noise, carry.rank_a
+    La = jnp.zeros((module.FIELDS, f.shape[1]))
+    for c in range(module.FIELDS):
+        vector = a[:, c, None]
+        total = _mixture_correlation(module, x, vector, vector)[0, 0]
+        for _ in range(2):
+            projection = _mixture_correlation(module, x, f, vector)[:, 0]
+            vector = vector - jnp.einsum("j,kjn->kn", projection, f)[:, None]
+            La = La.at[c].add(projection)
+        left = _mixture_correlation(module, x, vector, vector)[0, 0]
+        new = left > tolerance * total
+        place, size = jnp.where(new, count, f.shape[1]), jnp.sqrt(jnp.where(new, left, 1.0))
+        f = f.at[:, place].set(vector[:, 0] / size, mode="drop")
+        row = given(module.noise_covariance, x | {"Gamma": _correlation(module, f, vector / size)})[..., 0]
+        noise = noise.at[:, place].set(row, mode="drop").at[:, :, place].set(row, mode="drop")
+        La = La.at[c, place].add(size, mode="drop")
+        count = count + new
+    return carry._replace(f=f, noise=noise, rank_a=count), La, given(module.train_loss, x | {"mean_loss": loss})
 
 
-def _field_innovations(
-    theta: Array, tolerance: Any, metric: Float[Array, "b x y"], e: Array, rank: Array
-) -> tuple[Array, Array, Array, Array]:
+def _field_innovations(theta: Array, tolerance: Any, metric: Float[Array, "b x y"], e: Array, rank: Array) -> tuple[Array, Array, Array]:
     """Expand the columns of Theta in one cluster's innovations, opening new ones where needed.
 
     Projecting twice keeps the innovations orthonormal although successive iterates are nearly collinear; a Cholesky
     factor of their Gram matrix would not survive it.
     """
     L = jnp.zeros((theta.shape[1], e.shape[1]))
-    full = jnp.zeros((), dtype=bool)
     for c in range(theta.shape[1]):
         vector = theta[:, c]
         inner = lambda u, v: jnp.einsum("b...x,bxy,by->...", u, metric, v)  # noqa: E731
@@ -185,58 +342,10 @@ def _field_innovations(
             projection = inner(e, vector)
             vector = vector - jnp.einsum("j,bjx->bx", projection, e)
             L = L.at[c].add(projection)
-        residual = inner(vector, vector)
-        new = residual > tolerance * total
-        full |= new & (rank == e.shape[1])
-        place = jnp.minimum(rank, e.shape[1] - 1)
-        size = jnp.sqrt(jnp.where(new, residual, 1.0))
-        L = L.at[c, place].add(jnp.where(new, size, 0.0))
-        e = e.at[:, place].set(jnp.where(new, vector / size, e[:, place]))
+        left = inner(vector, vector)
+        new = left > tolerance * total
+        place, size = jnp.where(new, rank, e.shape[1]), jnp.sqrt(jnp.where(new, left, 1.0))  # beyond the room: dropped
+        L = L.at[c, place].add(size, mode="drop")
+        e = e.at[:, place].set(vector / size, mode="drop")
         rank = rank + new
-    return L, e, rank, full
-
-
-def _gradient_innovations(
-    module: CausalKernelsModule, x: Arrays, tolerance: Any, carry: Carry, a: Array, Da: Array | None
-) -> tuple[Any, ...]:
-    """Expand the gradients in innovations common to all clusters, opening new ones where needed."""
-    f, Df, noise, count = carry.f, carry.Df, carry.noise, carry.rank_a
-    rank_a = f.shape[1]
-    La = jnp.zeros((module.FIELDS, rank_a))
-    full = jnp.zeros((), dtype=bool)
-
-    def product(of: Callable[..., Array], u: Array, v: Array) -> Array:
-        """One of the module's mean products of functions of the samples with another one, v."""
-        return given(of, x | _population(module, u) | _population(module, v[:, None], "_new"))[..., 0]
-
-    inner = partial(product, module.mixture_correlation)
-
-    for c in range(module.FIELDS):
-        vector = a[:, c]
-        total = inner(vector[:, None], vector)[0]
-        for _ in range(2):
-            projection = inner(f, vector)
-            vector = vector - jnp.einsum("j,kjn->kn", projection, f)
-            La = La.at[c].add(projection)
-        residual = inner(vector[:, None], vector)[0]
-        new = residual > tolerance * total
-        full |= new & (count == rank_a)
-        new &= count < rank_a
-        place = jnp.minimum(count, rank_a - 1)
-        size = jnp.sqrt(jnp.where(new, residual, 1.0))
-        past = La[c]
-
-        def opened(f, Df, noise, place=place, size=size, past=past, vector=vector, c=c):
-            f = f.at[:, place].set(vector / size)
-            if Df is not None and Da is not None:
-                # The batched form of the contraction is the one that reads Df in order.
-                mixed = jnp.einsum("ki,kijn->kjn", jnp.broadcast_to(past, (f.shape[0], rank_a)), Df)
-                Df = Df.at[:, place].set((Da[:, c] - mixed) / size)
-            row = given(module.noise_covariance, x | {"Gamma": product(module.correlation, f, f[:, place])[..., None]})[..., 0]
-            return f, Df, noise.at[:, place].set(row).at[:, :, place].set(row)
-
-        # The large arrays pass through one conditional, so that they are updated in place and copied at no step.
-        f, Df, noise = jax.lax.cond(new, opened, lambda *unchanged: unchanged, f, Df, noise)
-        La = La.at[c, place].add(jnp.where(new, size, 0.0))
-        count = count + new
-    return La, f, Df, noise, count, full
+    return L, e, rank

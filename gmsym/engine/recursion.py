@@ -1,7 +1,8 @@
 """The finite-size surrogate as a program: exact trajectories in law, and the map of its scalars behind refinement. Source: theory.md 1.
 
-Cost of a replicate: time O((n + d) T^2 C^2 K), memory O((n + d) T C), against O(n d T C) and O(n d) for training. A direction
-whose residual is below 1e-10 of its vector (1e-6 where Gram matrices are given from outside) opens nothing.
+Cost of a replicate: time O((n + d) T^2 C^2 K), memory O((n + d) T C), against O(n d T C) and O(n d) for training. The room for
+directions grows by a factor of 4, one compilation each, whatever the numbers, the steps and the replicates are. A direction whose
+residual is below 1e-10 of its vector (1e-6 where Gram matrices are given from outside) opens nothing.
 """
 
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from jaxtyping import Array, Float
 from gmsym.engine.draws import Draws, draws
 from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.runtime.arguments import named
+from gmsym.runtime.batches import together
 from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.frames import oriented
 from gmsym.runtime.interrupt import in_pieces
@@ -23,8 +25,8 @@ from gmsym.runtime.recursion import Design, RecursionModule
 
 _RANK_TOLERANCE = 1e-20  # of squared norms: a residual below 1e-10 of the vector
 _GRAM_TOLERANCE = 1e-12  # the same where Gram matrices are given, whose rounding hides residuals below 1e-8 of the vector
-_MEMORY = 2**30  # bytes of directions held at a time
-_WORK = 2**28  # products of a batch: about a second, so that little is lost by an interruption
+_FIRST = (8, 32)  # steps for whose directions there is room at first; the larger one, unless the smaller one is enough
+_GROWTH = 4
 _DIVERGED = 1e12
 
 
@@ -125,24 +127,48 @@ def sample_recursion(
     """
     check_integers(steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
     check_steps(design, steps)
-    directions = steps * module.FIELDS * module.CLUSTERS
-    vectors = directions * (sum(design.sizes) + max(design.counts))  # numbers of a replicate; each is used once a direction
-    batch = int(np.clip(min(_MEMORY // (8 * 3 * vectors), _WORK // (vectors * steps * module.FIELDS)), 1, replicates))
-    batch = -(-replicates // -(-replicates // batch))  # equal ones
-    keys = replicate_keys(seed, replicates)
+    segments = _segments(steps)
+    usual = max(_GROWTH * _FIRST[-1], segments[-1][1])  # so that shorter runs share a batch
+    slots = usual * module.FIELDS * module.CLUSTERS
+    batch = together(replicates, slots * (3 * (sum(design.sizes) + max(design.counts)) + 8 * usual * module.FIELDS))
     sizes = [min(batch, replicates - start) for start in range(0, replicates, batch)]
 
     def compute(index: int) -> dict[str, np.ndarray]:
         start = index * batch
-        chosen = jnp.minimum(jnp.arange(start, start + batch), replicates - 1)  # one shape for all batches
-        part = jax.tree.map(lambda x: np.asarray(x)[: sizes[index]], _sample(module, design, steps, fluctuations, keys[chosen]))
-        _check_finite(part[0])
-        return {f"{i} {name}": value for i in (0, 1) for name, value in part[i].items()}
+        chosen = np.minimum(np.arange(start, start + batch), replicates - 1)  # one shape for all batches
+        keys, carry = _begin(module, design, segments[0][1], np.int64(seed), chosen)
+        pieces: list[tuple[dict, dict]] = []
+        for first, room in segments:
+            times = slice(first, min(room, steps))
+            carry, piece = _advance(module, design, room, fluctuations, keys, carry, np.int64(first), np.int64(times.stop))
+            pieces.append(jax.tree.map(lambda x, now=times: np.asarray(x)[: sizes[index], now], piece))
+            _check_finite(pieces[-1][0], first, steps)
+        return {f"{i} {name}": value for i, part in enumerate(_joined(pieces, steps * module.FIELDS)) for name, value in part.items()}
 
     parts = in_pieces(compute, sizes, "replicates", checkpoint=checkpoint, report=report)
     every = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     observed, scalars = ({name[2:]: value for name, value in every.items() if name[0] == i} for i in "01")
     return observed, scalars
+
+
+def _segments(steps: int) -> list[tuple[int, int]]:
+    """(first step, step before which the room ends) of each."""
+    room = next((room for room in _FIRST if room >= steps), _FIRST[-1])
+    segments = [(0, room)]
+    while room < steps:
+        segments.append((room, _GROWTH * room))
+        room *= _GROWTH
+    return segments
+
+
+def _joined(pieces: list[tuple[dict, dict]], slots: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """One batch's records (R, T, ...), its scalars with as many slots as there are steps and fields."""
+
+    def cut(x: np.ndarray) -> np.ndarray:
+        return np.pad(x, [(0, 0)] * 4 + [(0, max(0, slots - x.shape[4]))])[..., :slots] if x.ndim == 5 else x
+
+    observed = {name: np.concatenate([piece[0][name] for piece in pieces], axis=1) for name in pieces[0][0]}
+    return observed, {name: np.concatenate([cut(piece[1][name]) for piece in pieces], axis=1) for name in pieces[0][1]}
 
 
 def check_steps(design: Design, steps: int) -> None:
@@ -158,17 +184,44 @@ def replicate_keys(seed: int, replicates: int) -> Array:
 
 
 @eqx.filter_jit
-def _sample(module: RecursionModule, design: Design, steps: int, fluctuations: bool, keys: Array) -> tuple[dict, dict]:
-    """(order parameters, scalars) of a run for each key; compiled once for a module, its sizes and its numbers."""
+def _begin(module: RecursionModule, design: Design, room: int, seed: Array, chosen: Array) -> tuple[Array, tuple]:
+    """(keys, states before the first step) of the chosen replicates."""
+    keys = jax.vmap(lambda r: jax.random.fold_in(jax.random.key(seed), r))(chosen)
+    return keys, jax.vmap(lambda key: _program(module, design, room, draws(design, key))[1])(keys)
 
-    def one(key: Array) -> tuple[dict, dict]:
-        done = run_program(module, design, steps, draws(design, key), fluctuations=fluctuations)
-        tested = test_performance(module, design, done.order["m"], done.order["Q_k"])
-        families = done.used._asdict()
+
+@eqx.filter_jit
+def _advance(
+    module: RecursionModule, design: Design, room: int, fluctuations: bool, keys: Array, carry: tuple, first: Array, last: Array
+) -> tuple[tuple, tuple[dict, dict]]:
+    """States after the steps from `first` to before `last`, and (order parameters, scalars) (R, room, ...) of these steps."""
+    slots = room * module.FIELDS
+
+    def enlarged(side: _Side) -> _Side:
+        more = slots - side.factor.shape[1]
+        longer = (jnp.pad(x, ((0, 0), (0, more), (0, 0))) for x in side[:3])
+        return _Side(*longer, jnp.pad(side.factor, ((0, 0), (0, more), (0, more))), side.vectors)
+
+    def step(key: Array, carry: tuple, t: Array) -> tuple[tuple, tuple[dict, dict]]:
+        carry, (run, _) = _program(module, design, room, draws(design, key), fluctuations=fluctuations)[0](carry, (t, None))
+        families = run.used._asdict()
         del families["theta_gram"], families["gradient_gram"]
-        return done.order | tested, {"L": done.L, "M": done.M, **families}
+        return carry, (run.order, {"L": run.L, "M": run.M, **families})
 
-    return jax.vmap(one)(keys)
+    def one(key: Array, carry: tuple) -> tuple[tuple, tuple[dict, dict]]:
+        theta, state, *sides = carry
+        carry = (theta, state, *map(enlarged, sides))
+        shapes = jax.eval_shape(step, key, carry, first)[1]
+        empty = jax.tree.map(lambda x: jnp.zeros((room, *x.shape), x.dtype), shapes)
+
+        def over_step(t: Array, now: tuple) -> tuple:
+            carry, found = step(key, now[0], t)
+            return carry, jax.tree.map(lambda kept, new: kept.at[t].set(new), now[1], found)
+
+        carry, (order, scalars) = jax.lax.fori_loop(first, last, over_step, (carry, empty))
+        return carry, (order | test_performance(module, design, order["m"], order["Q_k"]), scalars)
+
+    return jax.vmap(one)(keys, carry)
 
 
 def no_offsets(module: RecursionModule, steps: int) -> Scalars:
@@ -294,6 +347,28 @@ def run_program(
         fluctuations: False drops phi and psi.
         traced: whether the vectors of the run are kept, O((n + d) T C K) numbers.
     """
+    options = {"coupled": coupled, "weights": weights, "fluctuations": fluctuations, "traced": traced}
+    step, start = _program(module, design, steps, gaussians, offset=offsets is not None, **options)
+    carry, (run, vectors) = jax.lax.scan(step, start, (jnp.arange(steps), offsets))
+    if not traced:
+        return run
+    sides = [x for side in carry[2:] for x in (side.direction, side.fresh, side.product)]
+    return run._replace(trace=Trace(*vectors, run.L, run.M, run.used, *sides))
+
+
+def _program(
+    module: RecursionModule,
+    design: Design,
+    room: int,
+    gaussians: Draws,
+    *,
+    offset: bool = False,
+    coupled: bool = True,
+    weights: Weights | None = None,
+    fluctuations: bool = True,
+    traced: bool = False,
+) -> tuple[Callable[..., tuple[tuple, tuple]], tuple]:
+    """(one step, the state before the first) of `run_program`, with room for the directions of so many steps."""
     n, fields, clusters = sum(design.counts), module.FIELDS, module.CLUSTERS
     widest, d = max(design.counts), sum(design.sizes)
     counts = jnp.asarray(design.counts, float)
@@ -307,12 +382,12 @@ def run_program(
     known = products.weighted | {"deviation": deviation, "means": means, "counts": counts, "total": n}
 
     def local(function, h):
-        return jnp.stack([function(h[k], labels[k], parameters) for k in range(clusters)])
+        return jax.vmap(function, in_axes=(0, 0, None))(h, labels, parameters)
 
     def step(carry, now):
         theta, state, coordinates, samples = carry
-        t, offset = now
-        driver, (fresh_samples, fresh_coordinates) = _Driver(offset, coupled), gaussians.at(t, fields)
+        t, offsets = now
+        driver, (fresh_samples, fresh_coordinates) = _Driver(offsets, coupled), gaussians.at(t, fields)
         slots = t * fields + jnp.arange(fields)
         coordinates, samples = products.with_theta(driver, theta, fresh_samples, coordinates, samples, t)
         arrays = known | {"theta": theta}
@@ -345,19 +420,15 @@ def run_program(
         run = Run(order, L, M, *driver.rows((overlap, mean_gradient), (m, asum)))
         return (new_theta, new_state, coordinates, samples), (run, (theta, state, h, a, gradient) if traced else ())
 
-    slots = steps * fields
+    slots = room * fields
     factor = jnp.zeros((clusters, slots, slots))
 
     def empty(size: int) -> _Side:
         side = jnp.zeros((clusters, slots, size))
-        return _Side(side, side, side, factor, side[:, :0] if offsets is None else side)
+        return _Side(side, side, side, factor, side if offset else side[:, :0])
 
     state = tuple(jnp.zeros_like(theta) for _ in module.STATE)
-    carry, (run, vectors) = jax.lax.scan(step, (theta, state, empty(d), empty(widest)), (jnp.arange(steps), offsets))
-    if not traced:
-        return run
-    sides = [x for side in carry[2:] for x in (side.direction, side.fresh, side.product)]
-    return run._replace(trace=Trace(*vectors, run.L, run.M, run.used, *sides))
+    return step, (theta, state, empty(d), empty(widest))
 
 
 def test_performance(module: RecursionModule, design: Design, m: Array, covariance: Array) -> dict[str, Array]:
@@ -399,9 +470,9 @@ def _from_gram(gram: Array, side: _Side, vectors: Array, slot: Array) -> tuple[A
     return row.at[:, slot].set(size), new, jnp.where(new[:, None], rest / jnp.where(new, size, 1.0)[:, None], 0.0)
 
 
-def _check_finite(observed: dict[str, np.ndarray]) -> None:
+def _check_finite(observed: dict[str, np.ndarray], first: int, steps: int) -> None:
     for name, array in observed.items():
         size = np.abs(array).reshape(*array.shape[:2], -1).max(axis=(0, 2))
         bad = np.flatnonzero(~(size < _DIVERGED))
         if bad.size:
-            raise ComputationError(f"the surrogate diverged: |{name}| = {size[bad[0]]:.3g} at step {bad[0]} of {array.shape[1]}")
+            raise ComputationError(f"the surrogate diverged: |{name}| = {size[bad[0]]:.3g} at step {first + bad[0]} of {steps}")

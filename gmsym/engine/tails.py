@@ -46,7 +46,7 @@ def shortfall(
         ratio: how many times fewer points the cheaper ones have.
     """
     times = np.arange(len(m))
-    some = np.unique(np.linspace(0, len(m) - 1, _TIMES).astype(int))
+    some = np.linspace(0, len(m) - 1, _TIMES).astype(int)  # as many in a short run, so that none is compiled anew
     m, Q, fields = jnp.asarray(m[some]), jnp.asarray(Q[some]), module.FIELDS
 
     def means(points: np.ndarray, weights: np.ndarray) -> np.ndarray:

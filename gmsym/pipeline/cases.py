@@ -34,7 +34,7 @@ def load_case(folder: Path) -> ModuleType:
 
 
 def derive_case(case: ModuleType) -> dict[str, AbstractSystem]:
-    """The systems of a case by name: that of its THEORY (default "dmf"), or for "spectrum" one for each of its MATRICES.
+    """The systems of a case by name: that of its THEORY (default "dmf", with its RESPONSE), or for "spectrum" one for each of its MATRICES.
 
     Raises:
         InputError: there is no such theory.
@@ -44,7 +44,8 @@ def derive_case(case: ModuleType) -> dict[str, AbstractSystem]:
         raise InputError(f"THEORY = {theory!r}: allowed are {', '.join(THEORIES)}")
     if theory == "spectrum":
         return {matrix: derive.spectrum(case.PROBLEM, matrix) for matrix in case.MATRICES}
-    return {theory: THEORIES[theory].derive(case.PROBLEM)}
+    options = {"response": case.RESPONSE} if hasattr(case, "RESPONSE") else {}
+    return {theory: THEORIES[theory].derive(case.PROBLEM, **options)}
 
 
 def build(folder: Path, force: bool = False) -> list[Path]:

@@ -306,8 +306,8 @@ def design_numbers(instance: Instance, n: int, d: int) -> Any:
         counts=plan.counts,
         sizes=plan.sizes,
         root=plan.root,
-        ridge=instance.ridge,
-        parameters=tuple(instance.parameters.values()),
+        ridge=np.asarray(instance.ridge),
+        parameters=tuple(map(np.asarray, instance.parameters.values())),
     )
 
 

@@ -4,6 +4,10 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 
-from gmsym.runtime.loader import load as load  # noqa: E402  (the setting above comes first)
+from gmsym.runtime import cache  # noqa: E402  (the setting above comes first)
+
+cache.start()
+
+from gmsym.runtime.loader import load as load  # noqa: E402
 from gmsym.runtime.precision import check_double as check_double  # noqa: E402
 from gmsym.runtime.quadrature import gaussian_mean as gaussian_mean  # noqa: E402

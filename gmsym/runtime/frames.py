@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 
-def oriented(normal: Float[Array, "d rank"], sizes: Sequence[int], root: np.ndarray) -> Float[Array, "d vectors"]:
+def oriented(normal: Float[Array, "d rank"], sizes: Sequence[int], root: np.ndarray | Array) -> Float[Array, "d vectors"]:
     """Columns whose Gram matrix within each block is its share d_b/d of root^T root.
 
     Args:
@@ -19,7 +19,7 @@ def oriented(normal: Float[Array, "d rank"], sizes: Sequence[int], root: np.ndar
     return placed(normal, sizes, [np.sqrt(size / len(normal)) * root for size in sizes])
 
 
-def placed(normal: Float[Array, "d rank"], sizes: Sequence[int], roots: Sequence[np.ndarray]) -> Float[Array, "d vectors"]:
+def placed(normal: Float[Array, "d rank"], sizes: Sequence[int], roots: Sequence[np.ndarray | Array]) -> Float[Array, "d vectors"]:
     """Columns whose Gram matrix within each block is root^T root.
 
     Args:

@@ -1,5 +1,8 @@
 """Ctrl-C that is answered while compiled code runs: the one place where a computation waits, is stopped, and says what is kept."""
 
+import atexit
+import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,6 +10,10 @@ from typing import Any
 from gmsym.runtime.checkpoint import Checkpoint
 
 Report = Callable[[float], None]  # takes the completed fraction
+
+
+_PATIENCE = 1.5  # seconds from the end of a program to the end of its process, if it was interrupted
+_beside: set[threading.Thread] = set()  # what computes, or still does though nobody waits for it
 
 
 class Abandoned(BaseException):
@@ -30,12 +37,27 @@ def interruptibly(function: Callable[..., Any], *arguments: Any) -> Any:
             found.append((None, error))
         done.set()
 
-    threading.Thread(target=run, daemon=True).start()
+    thread = threading.Thread(target=run, daemon=True)
+    _beside.add(thread)
+    thread.start()
     done.wait()
+    _beside.discard(thread)
     result, error = found[0]
     if error is not None:
         raise error
     return result
+
+
+@atexit.register
+def _end_whole() -> None:
+    """A thread inside compiled code when the interpreter ends takes the process down: wait for it, or end without the interpreter."""
+    for thread in _beside:
+        thread.join(_PATIENCE)
+        if thread.is_alive() and getattr(sys, "last_type", None) is KeyboardInterrupt:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(130)
+        thread.join()
 
 
 def reporting(function: Callable[[Report], Any], report: Report | None = None) -> Any:

@@ -14,8 +14,8 @@ from gmsym.errors import InputError
 _HALF_CELL = 2.0**-31  # Sobol points lie on a grid of 2^-30 that includes 0
 
 
-def sobol(samples: int, dimensions: int, seed: int) -> np.ndarray:
-    """Scrambled Sobol points in normal coordinates, (dimensions, samples).
+def sobol(samples: int, dimensions: int, seed: int, kept: int | None = None) -> np.ndarray:
+    """Scrambled Sobol points in normal coordinates, (dimensions, samples), or the first `kept` dimensions of them.
 
     The sequence is not nested in `dimensions`: ask once for as many as will be needed.
 
@@ -28,7 +28,7 @@ def sobol(samples: int, dimensions: int, seed: int) -> np.ndarray:
     if dimensions > qmc.Sobol.MAXDIM:
         raise InputError(f"dimensions = {dimensions}: Sobol points have at most {qmc.Sobol.MAXDIM} dimensions")
     uniform = qmc.Sobol(dimensions, scramble=True, rng=np.random.default_rng(seed)).random(samples)
-    return special.ndtri(np.clip(uniform.T, _HALF_CELL, 1 - _HALF_CELL, order="C"))
+    return special.ndtri(np.clip(uniform[:, :kept].T, _HALF_CELL, 1 - _HALF_CELL, order="C"))
 
 
 def monte_carlo(samples: int, dimensions: int, seed: int) -> np.ndarray:
@@ -53,7 +53,8 @@ def whiten(points: np.ndarray) -> np.ndarray:
     if samples <= dimensions:
         raise InputError(f"samples = {samples}: more than the {dimensions} dimensions are needed to whiten a point set")
     centred = points - points.mean(axis=1, keepdims=True)
-    root = np.linalg.cholesky(centred @ centred.T / samples)
+    # Without BLAS, whose threads wait for each other longer than so thin a product takes.
+    root = np.linalg.cholesky(np.einsum("in,jn->ij", centred, centred) / samples)
     return linalg.solve_triangular(root, centred, lower=True)
 
 

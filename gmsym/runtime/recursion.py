@@ -10,15 +10,15 @@ from jaxtyping import Array, Float
 
 
 class Design(NamedTuple):
-    """A problem in numbers at finite size."""
+    """A problem in numbers at finite size. Arrays are traced; what is compiled belongs to the counts."""
 
     labels: np.ndarray  # y_k, (K, L)
     variance: np.ndarray  # sigma2_kb, (K, B)
     counts: tuple[int, ...]  # n_k, (K,)
     sizes: tuple[int, ...]  # d_b, (B,)
     root: np.ndarray  # R with R^T R = Gram matrix of (Theta_0, means), (rank, C + K)
-    ridge: float
-    parameters: tuple[float, ...]  # of the loss and the optimizer, in the order of the module's PARAMETERS
+    ridge: np.ndarray  # ()
+    parameters: tuple[np.ndarray, ...]  # of the loss and the optimizer, in the order of the module's PARAMETERS
 
 
 class RecursionModule(Protocol):

@@ -1,9 +1,10 @@
 """What the simulations of online SGD share: the printed loss, the steps at which they record, observables, replicates."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,19 +15,78 @@ from gmsym import printer, runtime, schema, symbols
 from gmsym.errors import ComputationError, InputError, check_integers, check_positive
 from gmsym.problem import Instance, Problem
 from gmsym.problem.design import realised, shares
+from gmsym.runtime.batches import together
 from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.quadrature import square_root
 from gmsym.simulation._replicates import Program, run_replicates
 
 _LARGEST = 1e12  # |Theta|^2 beyond this counts as divergence
-_MEMORY = 2**28  # bytes of vectors held at a time
 _LONGEST = 0.5  # seconds of a span, about
 _STEP, _SECONDS = 1e-5, 5e-9  # seconds of a step, and of a number in it
 
 
-def load(problem: Problem) -> ModuleType:
+class Numbers(NamedTuple):
+    """What may change without a new compilation. B blocks, K clusters, L labels, T teachers, P trained parameters of the loss."""
+
+    probabilities: Any  # (K,)
+    labels: Any  # (K, L)
+    variance: Any  # (K, B)
+    teacher_gram: Any  # (T, T)
+    teacher_means: Any  # (T, K)
+    shares: Any  # d_b/d, (B,)
+    d: Any
+    step: Any
+    ridge: Any
+    trained: Any  # at the start, (P,)
+    trained_step: Any
+    trained_ridge: Any
+    parameters: tuple[Any, ...]
+
+
+class Kind(NamedTuple):
+    """What a compiled program belongs to, beside shapes."""
+
+    text: str  # see `source`
+    loss_labels: int  # the first labels, which the loss takes
+    decision: str | None
+
+
+def numbers_of(instance: Instance, sizes: Sequence[int]) -> Numbers:
+    """The numbers of a problem whose blocks have d_b coordinates."""
+    d = sum(sizes)
+    return Numbers(
+        probabilities=instance.probabilities,
+        labels=instance.labels,
+        variance=instance.variance,
+        teacher_gram=instance.teacher_gram,
+        teacher_means=instance.teacher_means,
+        shares=np.asarray(sizes) / d,
+        d=float(d),
+        step=instance.online_step,
+        ridge=instance.ridge,
+        trained=instance.trained,
+        trained_step=instance.online_trained_step,
+        trained_ridge=instance.trained_ridge,
+        parameters=tuple(instance.parameters.values()),
+    )
+
+
+def kind_of(problem: Problem) -> Kind:
+    """Its printed code, and what else decides what is compiled.
+
+    Raises:
+        InputError: the optimizer is not gradient descent.
+    """
+    return Kind(_source(problem), len(problem.loss.labels), problem.decision)
+
+
+def load(kind: Kind) -> ModuleType:
     """The printed loss of a sample, the schedule's step of a coordinate, and the classifier's score if any."""
     runtime.check_double()
+    return runtime.load(kind.text, "gmsym_online")
+
+
+def _source(problem: Problem) -> str:
     loss, trained, parameters = problem.loss, problem.trained_parameters, problem.local_parameters
     problem.check_online("online SGD")
     given = {"fields": loss.fields, "teacher": loss.teachers, "label": loss.labels, "trained": trained, "parameters": parameters}
@@ -39,7 +99,7 @@ def load(problem: Problem) -> ModuleType:
         definitions.append(printer.function("readout", given, "Score whose sign is predicted.", loss.readout))
         given = {"teacher": loss.teachers, "label": symbols.labels(problem.data.label_size), "parameters": parameters}
         definitions.append(printer.function("target", given, "Its sign is the true class.", problem.target))
-    return runtime.load(printer.module(f"loss and schedule of {loss.name}.", *definitions), f"gmsym_online_{loss.name}")
+    return printer.module(f"loss and schedule of {loss.name}.", *definitions)
 
 
 def recorded_steps(time: float, step: float, d: int, points: int) -> np.ndarray:
@@ -59,42 +119,39 @@ def recorded_steps(time: float, step: float, d: int, points: int) -> np.ndarray:
     return np.unique(np.linspace(0, total, points).round().astype(int))
 
 
-def observables(
-    problem: Problem, code: ModuleType, instance: Instance, sizes: Sequence[int], standard: jax.Array
-) -> Callable[..., dict[str, jax.Array]]:
+def observables(kind: Kind, code: ModuleType, numbers: Numbers, standard: jax.Array) -> Callable[..., dict[str, jax.Array]]:
     """The function (Q (B, C, C), m (B, K, C), M (B, T, C), v) -> what a run records, from the overlaps of each block of d_b coordinates:
     the variables of the schema, test_loss and perhaps test_error on points (C + T, N) of N(0, I)."""
-    size = problem.fields
-    shares = jnp.asarray(sizes, float)[:, None, None] / sum(sizes)
-    parameters = tuple(instance.parameters.values())
-    loss_labels = instance.labels[:, : len(problem.loss.labels)]
+    shares, parameters = numbers.shares[:, None, None], numbers.parameters
 
-    def of_cluster(mean, covariance, loss_label, label, v):
+    def of_cluster(mean, covariance, label, v, size):
         fields = mean[:, None] + square_root(covariance) @ standard
-        h = fields[:size]
-        found = {"test_loss": jnp.mean(code.loss(h, fields[size:], loss_label, v, parameters))}
-        if problem.decision == "sign":
-            right = jnp.sign(code.readout(h, v, parameters)) * jnp.sign(code.target(fields[size:], label, parameters))
+        h, teacher = fields[:size], fields[size:]
+        found = {"test_loss": jnp.mean(code.loss(h, teacher, label[: kind.loss_labels], v, parameters))}
+        if kind.decision == "sign":
+            right = jnp.sign(code.readout(h, v, parameters)) * jnp.sign(code.target(teacher, label, parameters))
             found["test_error"] = jnp.mean((1 - right) / 2)
-        if problem.decision == "argmax":
+        if kind.decision == "argmax":
             best = h == h.max(axis=0)
             found["test_error"] = 1 - jnp.mean(best[jnp.argmax(label)] / best.sum(axis=0))
         return found
 
     def observed(Q, m, M, v):
-        gram = jnp.block([[Q, M.swapaxes(1, 2)], [M, shares * instance.teacher_gram]])
-        covariance = jnp.einsum("kb,bfg->kfg", instance.variance, gram)
+        size = Q.shape[-1]
+        gram = jnp.block([[Q, M.swapaxes(1, 2)], [M, shares * numbers.teacher_gram]])
+        covariance = jnp.einsum("kb,bfg->kfg", numbers.variance, gram)
         found = {"Q": Q.sum(axis=0), "m": m.sum(axis=0), "M": M.sum(axis=0), "trained": v, "Q_k": covariance[:, :size, :size]}
-        mean = jnp.concatenate([found["m"], jnp.asarray(instance.teacher_means).T], axis=1)
-        tested = jax.vmap(of_cluster, in_axes=(0, 0, 0, 0, None))(mean, covariance, loss_labels, instance.labels, v)
-        found |= {name: jnp.asarray(instance.probabilities) @ value for name, value in tested.items()}
-        return found | ({"Q_b": Q, "m_b": m, "M_b": M} if len(sizes) > 1 else {})
+        mean = jnp.concatenate([found["m"], numbers.teacher_means.T], axis=1)
+        tested = jax.vmap(partial(of_cluster, size=size), in_axes=(0, 0, 0, None))(mean, covariance, numbers.labels, v)
+        found |= {name: numbers.probabilities @ value for name, value in tested.items()}
+        return found | ({"Q_b": Q, "m_b": m, "M_b": M} if len(numbers.shares) > 1 else {})
 
     return observed
 
 
 def replicated(
     program: Program,
+    numbers: Any,
     problem: Problem,
     instance: Instance,
     steps: np.ndarray,
@@ -115,7 +172,7 @@ def replicated(
         ComputationError: a trajectory diverged.
     """
     check_integers(replicates=(replicates, 2), seed=(seed, 0))
-    batch = max(1, min(replicates, _MEMORY // (8 * vectors)))
+    batch = together(replicates, vectors)
     times = steps * (instance.online_step / d)
     step = _STEP + batch * _SECONDS * (vectors if sampler == "online" else 100)
     most = max(1, int(_LONGEST / step))
@@ -123,6 +180,7 @@ def replicated(
     spans = np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1)
     found = run_replicates(
         program,
+        numbers,
         seed=seed,
         replicates=replicates,
         spans=spans,

@@ -1,9 +1,13 @@
 """The one runner of replicates: batches that share memory, chunks of a second, a checkpoint after each, and Ctrl-C in between.
 
 A replicate is a state that a program advances over spans of steps, recording after each. R replicates, P spans.
+
+A program is compiled once for its shapes: numbers and counts of spans are traced, batches have one of few sizes, and what is compiled
+stays for the next call.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -14,17 +18,20 @@ from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.interrupt import interruptibly
 
 _CHUNK = 0.5  # seconds of one compiled call, about
+_ROOM = 64  # most spans of one compiled call
 
 
 class Program(NamedTuple):
-    """One replicate."""
+    """One replicate of a problem in `numbers`, a tree of arrays. Keep the object: what is compiled is found by it."""
 
-    begin: Callable[[jax.Array], tuple[Any, Any]]  # key -> (what does not change: data, test points; state)
-    advance: Callable[[Any, Any, jax.Array], tuple[Any, dict[str, jax.Array]]]  # (that, state, (first step, step after the last)) -> both
+    begin: Callable[[Any, jax.Array], tuple[Any, Any]]  # (numbers, key) -> (what does not change: data, test points; state)
+    # (numbers, what does not change, state, (first step, step after the last)) -> (state, records)
+    advance: Callable[[Any, Any, Any, jax.Array], tuple[Any, dict[str, jax.Array]]]
 
 
 def run_replicates(
     program: Program,
+    numbers: Any,
     *,
     seed: int,
     replicates: int,
@@ -39,11 +46,12 @@ def run_replicates(
 
     Args:
         program: one replicate.
+        numbers: of the problem.
         seed: replicate r is the same for every number of replicates.
         replicates: R.
         spans: (P, 2), the steps of each span: from the first to before the second.
         seconds: of one span of a batch, roughly.
-        batch: replicates at a time.
+        batch: replicates at a time, see `runtime.batches`.
         check: called with a chunk's records (batch, spans, ...), and the numbers of its first replicate and its first span.
         checkpoint: where records and states are kept.
         report: called with the completed fraction.
@@ -51,15 +59,9 @@ def run_replicates(
     Raises:
         KeyboardInterrupt: after at most a second, with a note of what is kept.
     """
-    keys = jax.vmap(lambda r: jax.random.fold_in(jax.random.key(seed), r))(jnp.arange(replicates))
-    begin = jax.jit(jax.vmap(program.begin))
-
-    def advanced(fixed: Any, state: Any, part: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-        return jax.lax.scan(lambda now, span: program.advance(fixed, now, span), state, part)
-
-    advance = jax.jit(jax.vmap(advanced, in_axes=(0, 0, None)))
-    chunks = _chunks(spans, seconds)
-    length = chunks.shape[1]
+    begin, advance = _compiled(program)
+    numbers = jax.tree.map(np.asarray, numbers)
+    length = _length(len(spans), seconds)
     records, leaves = _kept(checkpoint.load())
     starts = range(0, replicates, batch)
     try:
@@ -67,21 +69,25 @@ def run_replicates(
             done = _spans(records[index]) if index < len(records) else 0
             if done == len(spans):
                 continue
-            fixed, state = interruptibly(_computed, begin, keys[start : start + batch])
+            present = min(batch, replicates - start)
+            chosen = np.minimum(np.arange(start, start + batch), replicates - 1)
+            fixed, state = interruptibly(_computed, begin, numbers, np.int64(seed), chosen)
             if done:
                 state = jax.tree.unflatten(jax.tree.structure(state), [jnp.asarray(leaf) for leaf in leaves])
             else:
                 records.append([])
             for first in range(done, len(spans), length):
-                state, piece = interruptibly(_computed, advance, fixed, state, jnp.asarray(chunks[first // length]))
-                piece = {name: np.asarray(value)[:, : len(spans) - first] for name, value in piece.items()}
+                part = spans[first : first + length]
+                room = np.resize(part, (_ROOM, 2))
+                state, piece = interruptibly(_computed, advance, numbers, fixed, state, room, np.int64(len(part)))
+                piece = {name: np.moveaxis(np.asarray(value)[: len(part), :present], 0, 1) for name, value in piece.items()}
                 check(piece, start, first)
                 # Together, so that an interruption between the two cannot part them.
                 records[index], leaves = [*records[index], piece], jax.tree.leaves(state)
                 if checkpoint.due():
                     checkpoint.save(_arrays(records, leaves))
                 if report is not None:
-                    report((start + _spans(records[index]) / len(spans) * min(batch, replicates - start)) / replicates)
+                    report((start + _spans(records[index]) / len(spans) * present) / replicates)
         checkpoint.save(_arrays(records, leaves))
     except (KeyboardInterrupt, SystemExit) as stop:
         share = sum(_spans(record) / len(spans) * min(batch, replicates - start) for record, start in zip(records, starts, strict=False))
@@ -97,13 +103,34 @@ def _computed(function: Callable[..., Any], *arguments: Any) -> Any:
     return jax.block_until_ready(function(*arguments))
 
 
-def _chunks(spans: np.ndarray, seconds: float) -> np.ndarray:
-    """The spans in equal chunks (M, L, 2), the last one filled with empty spans at the end."""
-    most = int(np.clip(_CHUNK / seconds, 1, len(spans)))
-    count = -(-len(spans) // most)
-    length = -(-len(spans) // count)
-    empty = np.full((count * length - len(spans), 2), spans[-1, 1])
-    return np.concatenate([spans, empty]).reshape(count, length, 2)
+@lru_cache(maxsize=64)
+def _compiled(program: Program) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """A batch begun, and advanced over the first `count` of `_ROOM` spans; records are (span, replicate, ...)."""
+
+    @jax.jit
+    def begin(numbers: Any, seed: jax.Array, chosen: jax.Array) -> tuple[Any, Any]:
+        keys = jax.vmap(lambda r: jax.random.fold_in(jax.random.key(seed), r))(chosen)
+        return jax.vmap(program.begin, in_axes=(None, 0))(numbers, keys)
+
+    @jax.jit
+    def advance(numbers: Any, fixed: Any, state: Any, spans: jax.Array, count: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+        batch = jax.vmap(program.advance, in_axes=(None, 0, 0, None))
+        records = jax.eval_shape(batch, numbers, fixed, state, spans[0])[1]
+        empty = jax.tree.map(lambda x: jnp.zeros((_ROOM, *x.shape), x.dtype), records)
+
+        def over_span(i: jax.Array, now: tuple[Any, Any]) -> tuple[Any, Any]:
+            state, found = batch(numbers, fixed, now[0], spans[i])
+            return state, jax.tree.map(lambda kept, new: kept.at[i].set(new), now[1], found)
+
+        return jax.lax.fori_loop(0, count, over_span, (state, empty))
+
+    return begin, advance
+
+
+def _length(spans: int, seconds: float) -> int:
+    """Spans of one compiled call, about equally many in each."""
+    most = int(np.clip(_CHUNK / seconds, 1, min(_ROOM, spans)))
+    return -(-spans // -(-spans // most))
 
 
 def _spans(record: list[dict[str, np.ndarray]]) -> int:

@@ -5,7 +5,9 @@ the part of Theta orthogonal to that span, and its norm: r + C normal numbers an
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +18,19 @@ from gmsym.errors import InputError
 from gmsym.problem import Problem
 from gmsym.problem.design import apportion, gram_root
 from gmsym.runtime.quadrature import square_root
-from gmsym.simulation._recording import load, observables, recorded_steps, replicated
+from gmsym.simulation._recording import Kind, kind_of, load, numbers_of, observables, recorded_steps, replicated
 from gmsym.simulation._replicates import Program
 from gmsym.simulation.fresh import fresh_fields
+
+
+class Geometry(NamedTuple):
+    """Coordinates in an orthonormal basis of the span of means and teacher directions, by block."""
+
+    means: Any  # (B, rank, K)
+    teachers: Any  # (B, rank, T)
+    along: Any  # of Theta_0 in that span, (B, rank, C)
+    across: Any  # Gram matrix of the rest, (B, C, C)
+    rest: Any  # dimensions of the rest beside those of Theta, (B,)
 
 
 def run_chain(
@@ -37,7 +49,7 @@ def run_chain(
 
     Cost: O(B ((C + K + T)^2 + C^3)) time a step and replicate, whatever d is.
     """
-    instance, code = problem.at(values), load(problem)
+    kind, instance = kind_of(problem), problem.at(values)
     steps = recorded_steps(time, instance.online_step, d, points)
     C, K = instance.initial_overlap.shape
     T = len(instance.teacher_gram)
@@ -50,49 +62,61 @@ def run_chain(
             "span of means and teachers"
         )
     # In each block the coordinates are those of its share d_b/d of the whole Gram matrix.
-    shares = jnp.asarray(sizes / d)[:, None, None]
-    vectors = jnp.sqrt(shares) * fixed
-    means, teachers = vectors[..., :K], vectors[..., K:]  # (B, rank, K), (B, rank, T)
+    shares = (sizes / d)[:, None, None]
+    vectors = np.sqrt(shares) * fixed
     theta = np.linalg.pinv(fixed).T @ instance.gram[C:, :C]  # coordinates of Theta_0 in that span, (rank, C)
-    along = jnp.sqrt(shares) * theta
-    across = shares * (instance.initial_gram - theta.T @ theta)  # Gram matrix of the rest, (B, C, C)
-    numbers = tuple(instance.parameters.values())
-    points_of = fresh_fields(C + T)
-    variances, probabilities = jnp.asarray(instance.variance), jnp.asarray(instance.probabilities)
-    labels = jnp.asarray(instance.labels[:, : len(problem.loss.labels)])
+    geometry = Geometry(
+        means=vectors[..., :K],
+        teachers=vectors[..., K:],
+        along=np.sqrt(shares) * theta,
+        across=shares * (instance.initial_gram - theta.T @ theta),
+        rest=sizes - rank - C,
+    )
+    held = 512 * 16 * (C + T) * 4  # fields of the test points, and copies
+    numbers = numbers_of(instance, sizes.tolist()), geometry
+    return replicated(_program(kind), numbers, problem, instance, steps, d, replicates, seed, held, "chain", checkpoint, report)
 
-    def begin(key):
+
+@lru_cache(maxsize=64)
+def _program(kind: Kind) -> Program:
+    """One chain; its numbers are those of the problem, and its geometry."""
+    code = load(kind)
+
+    def begin(numbers, key):
+        numbers, geometry = numbers
         samples, fresh = jax.random.split(key)
-        return (samples, points_of(fresh)), (along, across, jnp.asarray(instance.trained))
+        points = fresh_fields(geometry.along.shape[-1] + len(numbers.teacher_gram))(fresh)
+        return (samples, points), (geometry.along, geometry.across, numbers.trained)
 
-    def advance(fixed, state, span):
+    def advance(numbers, fixed, state, span):
+        numbers, (means, teachers, *_, rest) = numbers
         samples, fresh = fixed
-        observed = observables(problem, code, instance, sizes, fresh)
+        observed = observables(kind, code, numbers, fresh)
+        deviations, (blocks, rank, K), C = jnp.sqrt(numbers.variance), means.shape, state[1].shape[-1]
 
         def update(i, state):
             along, across, v = state
             keys = jax.random.split(jax.random.fold_in(samples, i), 4)
-            k = jax.random.choice(keys[0], K, p=probabilities)
-            deviation = jnp.sqrt(variances[k])[:, None]
-            inside = means[..., k] + deviation * jax.random.normal(keys[1], (len(sizes), rank), dtype=float)
-            xi = jax.random.normal(keys[2], (len(sizes), C), dtype=float)
+            k = jax.random.choice(keys[0], K, p=numbers.probabilities)
+            deviation = deviations[k][:, None]
+            inside = means[..., k] + deviation * jax.random.normal(keys[1], (blocks, rank), dtype=float)
+            xi = jax.random.normal(keys[2], (blocks, C), dtype=float)
             outside = deviation * jnp.einsum("bij,bj->bi", jax.vmap(square_root)(across), xi)  # fields of the orthogonal part
-            norm2 = variances[k] * (jnp.sum(xi**2, axis=1) + jax.random.chisquare(keys[3], sizes - rank - C, dtype=float))
+            norm2 = numbers.variance[k] * (jnp.sum(xi**2, axis=1) + jax.random.chisquare(keys[3], rest, dtype=float))
 
             def loss(h, v):
-                return code.loss(h, jnp.einsum("brt,br->t", teachers, inside), labels[k], v, numbers)
+                return code.loss(h, jnp.einsum("brt,br->t", teachers, inside), numbers.labels[k, : kind.loss_labels], v, numbers.parameters)
 
             a, b = jax.grad(loss, argnums=(0, 1))(jnp.einsum("brc,br->c", along, inside) + outside.sum(axis=0), v)
-            c = code.step(i * (instance.online_step / d), numbers)
-            delta, delta_v = c / d, c * (instance.online_trained_step / instance.online_step) / d
-            keep = 1 - delta * instance.ridge
+            c = code.step(i * (numbers.step / numbers.d), numbers.parameters)
+            delta, delta_v = c / numbers.d, c * (numbers.trained_step / numbers.step) / numbers.d
+            keep = 1 - delta * numbers.ridge
             cross = outside[:, :, None] * a
             new = keep**2 * across - delta * keep * (cross + cross.swapaxes(1, 2)) + delta**2 * norm2[:, None, None] * jnp.outer(a, a)
-            return keep * along - delta * inside[:, :, None] * a, new, v - delta_v * (b + instance.trained_ridge * v)
+            return keep * along - delta * inside[:, :, None] * a, new, v - delta_v * (b + numbers.trained_ridge * v)
 
         along, across, v = state = jax.lax.fori_loop(span[0], span[1], update, state)
         of_block, m, M = (x.swapaxes(1, 2) @ along for x in (along, means, teachers))
         return state, observed(across + of_block, m, M, v)
 
-    vectors = 512 * 16 * (C + T) * 4  # fields of the test points, and copies
-    return replicated(Program(begin, advance), problem, instance, steps, d, replicates, seed, vectors, "chain", checkpoint, report)
+    return Program(begin, advance)

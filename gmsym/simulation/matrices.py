@@ -5,9 +5,9 @@ above 4000 rows, only applied), and its eigenvectors are projected on the span o
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from numbers import Integral
 from pathlib import Path
-from types import ModuleType
 from typing import Literal, NamedTuple
 
 import jax
@@ -76,22 +76,22 @@ def matrix_eigen(
     """
     check_integers(n=(n, 1), d=(d, 1), replicates=(replicates, 1), seed=(seed, 0))
     counts, sizes, roots = _design(instance, n, d)
-    code = runtime.load(source(problem), f"gmsym_matrix_{problem.loss.name}")
-    second = jax.jit(_second(problem, code, instance, matrix, tuple(trained)))
-    draw = jax.jit(lambda key: _generate(instance, counts, sizes, roots, key))
+    second = _second(source(problem), tuple(s.name for s in _names(problem)), matrix, tuple(trained))
+    parameters = {name: np.float64(value) for name, value in instance.parameters.items()}
     labels = np.repeat(instance.labels, counts, axis=0)[:, : len(problem.loss.labels)]
     C, K = problem.fields, len(counts)
 
     def compute(r: int) -> dict[str, np.ndarray]:
-        samples, vectors = draw(jax.random.fold_in(jax.random.key(seed), r))
-        A = np.asarray(second(samples @ vectors[:, :C], samples @ vectors[:, C + K :], labels))
+        key = jax.random.fold_in(jax.random.key(seed), r)
+        samples, vectors = (np.asarray(x) for x in _generate(counts, sizes, C, instance.variance, roots, key))
+        A = np.asarray(second(samples @ vectors[:, :C], samples @ vectors[:, C + K :], labels, parameters))
         if not np.isfinite(A).all():
             raise ComputationError(f"the {matrix} of a sample is not finite in replicate {r}")
         if block is not None:
             A = A[:, block : block + 1, block : block + 1]
         fields = A.shape[1] - len(trained)
-        basis = scipy.linalg.block_diag(*(_span(part) for part in np.split(np.asarray(vectors), np.cumsum(sizes)[:-1])))
-        found = _diagonalised(np.asarray(samples), A, fields, basis, extreme, overlaps)
+        basis = scipy.linalg.block_diag(*(_span(part) for part in np.split(vectors, np.cumsum(sizes)[:-1])))
+        found = _diagonalised(samples, A, fields, basis, extreme, overlaps)
         return {name: np.asarray(value) for name, value in found._asdict().items()}
 
     asked = {"n": n, "d": d, "matrix": matrix, "block": block, "trained": list(trained), "extreme": extreme, "overlaps": overlaps}
@@ -112,13 +112,14 @@ def _design(instance: Instance, n: int, d: int) -> tuple[tuple[int, ...], tuple[
     return counts, sizes, roots
 
 
-def _generate(instance: Instance, counts: Sequence[int], sizes: Sequence[int], roots: Sequence[np.ndarray], key: jax.Array):
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _generate(counts: tuple[int, ...], sizes: tuple[int, ...], C: int, variance: jax.Array, roots: Sequence[jax.Array], key: jax.Array):
     """(samples (n, d), vectors (d, C + K + T)); samples are ordered by cluster, coordinates by block."""
-    n, d, columns = sum(counts), sum(sizes), len(instance.initial_gram)
+    n, d = sum(counts), sum(sizes)
     normal = jax.random.normal(key, (n + max(map(len, roots)), d), dtype=float)
     vectors = placed(normal[n:].T, sizes, roots)
-    means = jnp.repeat(vectors[:, columns : columns + len(counts)].T, np.array(counts), axis=0, total_repeat_length=n)
-    deviations = np.repeat(np.sqrt(instance.variance), sizes, axis=1)
+    means = jnp.repeat(vectors[:, C : C + len(counts)].T, np.array(counts), axis=0, total_repeat_length=n)
+    deviations = jnp.repeat(jnp.sqrt(variance), np.array(sizes), axis=1, total_repeat_length=d)
     return means + jnp.repeat(deviations, np.array(counts), axis=0, total_repeat_length=n) * normal[:n], vectors
 
 
@@ -139,25 +140,24 @@ def _names(problem: Problem):
     return tuple(sorted(problem.loss.parameters, key=lambda s: s.name))
 
 
-def _second(problem: Problem, code: ModuleType, instance: Instance, matrix: str, trained: tuple[str, ...]):
-    """Function (fields (n, C), teacher fields (n, T), labels (n, L)) -> (n, C + p, C + p) by automatic differentiation."""
-    names = [s.name for s in _names(problem)]
-    numbers = [instance.parameters[name] for name in names]
-    C = problem.fields
-    start = jnp.asarray([instance.parameters[name] for name in trained])
+@lru_cache(maxsize=64)
+def _second(text: str, names: tuple[str, ...], matrix: str, trained: tuple[str, ...]) -> Callable[..., jax.Array]:
+    """Function (fields (n, C), teacher fields (n, T), labels (n, L), parameters) -> (n, C + p, C + p) by automatic differentiation."""
+    code = runtime.load(text, "gmsym_matrix")
 
-    def loss(both, teachers, label):
-        values = [both[C + trained.index(name)] if name in trained else number for name, number in zip(names, numbers, strict=True)]
+    def loss(both, teachers, label, parameters):
+        C = len(both) - len(trained)
+        values = [both[C + trained.index(name)] if name in trained else parameters[name] for name in names]
         return code.loss(tuple(both[c] for c in range(C)), teachers, label, tuple(values))
 
-    def of_sample(h, t, label):
-        both = jnp.concatenate([h, start])
+    def of_sample(h, t, label, parameters):
+        both = jnp.concatenate([h, jnp.asarray([parameters[name] for name in trained], dtype=h.dtype)])
         if matrix == "hessian":
-            return jax.hessian(loss)(both, t, label)
-        a = jax.grad(loss)(both, t, label)
+            return jax.hessian(loss)(both, t, label, parameters)
+        a = jax.grad(loss)(both, t, label, parameters)
         return jnp.outer(a, a)
 
-    return jax.vmap(of_sample)
+    return jax.jit(jax.vmap(of_sample, in_axes=(0, 0, 0, None)))
 
 
 def _diagonalised(samples: np.ndarray, A: np.ndarray, fields: int, basis: np.ndarray, extreme: int | None, vectors: bool) -> Eigen:

@@ -1,6 +1,7 @@
 """Online SGD in d dimensions, one fresh sample a step, by jax.grad of the printed loss. Source: theory.md 6."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import jax
@@ -11,7 +12,7 @@ import xarray as xr
 from gmsym.problem import Problem
 from gmsym.problem.design import block_sizes, gram_root, rows_of
 from gmsym.runtime.frames import oriented
-from gmsym.simulation._recording import load, observables, recorded_steps, replicated
+from gmsym.simulation._recording import Kind, kind_of, load, numbers_of, observables, recorded_steps, replicated
 from gmsym.simulation._replicates import Program
 from gmsym.simulation.fresh import fresh_fields
 
@@ -51,45 +52,51 @@ def run_online(
         InputError: a number out of range; fewer coordinates than vectors in a block.
         ComputationError: a run diverged.
     """
-    instance, code = problem.at(values), load(problem)
+    kind, instance = kind_of(problem), problem.at(values)
     steps = recorded_steps(time, instance.online_step, d, points)
     root = gram_root(instance.gram)
     sizes = block_sizes(instance.fractions, d, len(root), "(Theta_0, means, teacher)")
-    rows = rows_of(sizes)
     C, K = instance.initial_overlap.shape
-    numbers = tuple(instance.parameters.values())
-    points_of = fresh_fields(C + len(instance.teacher_gram))
-    deviations = jnp.asarray(np.repeat(np.sqrt(instance.variance), sizes, axis=1))  # (K, d)
-    probabilities = jnp.asarray(instance.probabilities)
-    labels = jnp.asarray(instance.labels[:, : len(problem.loss.labels)])
+    program, numbers = _program(kind, C, sizes), (numbers_of(instance, sizes), root)
+    return replicated(program, numbers, problem, instance, steps, d, replicates, seed, d * (C + K + 4), "online", checkpoint, report)
 
-    def begin(key):
+
+@lru_cache(maxsize=64)
+def _program(kind: Kind, C: int, sizes: tuple[int, ...]) -> Program:
+    """One trajectory in blocks of d_b coordinates; its numbers are those of the problem, and the root of the vectors' Gram matrix."""
+    code, rows, d = load(kind), rows_of(sizes), sum(sizes)
+
+    def begin(numbers, key):
+        numbers, root = numbers
+        K, T = len(numbers.probabilities), len(numbers.teacher_gram)
         start, samples, fresh = jax.random.split(key, 3)
         vectors = oriented(jax.random.normal(start, (d, len(root)), dtype=float), sizes, root)
-        fixed = samples, points_of(fresh), vectors[:, C : C + K], vectors[:, C + K :]
-        return fixed, (vectors[:, :C], jnp.asarray(instance.trained))
+        fixed = samples, fresh_fields(C + T)(fresh), vectors[:, C : C + K], vectors[:, C + K :]
+        return fixed, (vectors[:, :C], numbers.trained)
 
-    def advance(fixed, state, span):
+    def advance(numbers, fixed, state, span):
+        numbers, _ = numbers
         samples, fresh, means, teachers = fixed
-        observed = observables(problem, code, instance, sizes, fresh)
+        observed = observables(kind, code, numbers, fresh)
+        deviations = jnp.repeat(jnp.sqrt(numbers.variance), np.array(sizes), axis=1, total_repeat_length=d)  # (K, d)
 
         def update(i, state):
             theta, v = state
             which, noise = jax.random.split(jax.random.fold_in(samples, i))
-            k = jax.random.choice(which, K, p=probabilities)
+            k = jax.random.choice(which, len(numbers.probabilities), p=numbers.probabilities)
             sample = means[:, k] + deviations[k] * jax.random.normal(noise, (d,), dtype=float)
 
             def loss(theta, v):
-                return code.loss(theta.T @ sample, teachers.T @ sample, labels[k], v, numbers)
+                return code.loss(theta.T @ sample, teachers.T @ sample, numbers.labels[k, : kind.loss_labels], v, numbers.parameters)
 
             slope, slope_v = jax.grad(loss, argnums=(0, 1))(theta, v)
-            c = code.step(i * (instance.online_step / d), numbers)
-            c_v = c * (instance.online_trained_step / instance.online_step)
-            new = theta - c / d * (slope + instance.ridge * theta)
-            return new, v - c_v / d * (slope_v + instance.trained_ridge * v)
+            c = code.step(i * (numbers.step / d), numbers.parameters)
+            c_v = c * (numbers.trained_step / numbers.step)
+            new = theta - c / d * (slope + numbers.ridge * theta)
+            return new, v - c_v / d * (slope_v + numbers.trained_ridge * v)
 
         theta, v = state = jax.lax.fori_loop(span[0], span[1], update, state)
         Q, m, M = (jnp.stack([x[block].T @ theta[block] for block in rows]) for x in (theta, means, teachers))
         return state, observed(Q, m, M, v)
 
-    return replicated(Program(begin, advance), problem, instance, steps, d, replicates, seed, d * (C + K + 4), "online", checkpoint, report)
+    return Program(begin, advance)

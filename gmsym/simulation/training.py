@@ -1,6 +1,7 @@
 """Full-batch training on generated data, by jax.grad of the printed loss. Source: theory.md 0."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
@@ -11,15 +12,15 @@ import xarray as xr
 
 from gmsym import printer, runtime, schema, symbols
 from gmsym.errors import ComputationError, check_integers
-from gmsym.problem import Instance, Problem
-from gmsym.problem.design import Design, design, instance_of_size, shares
+from gmsym.problem import Problem
+from gmsym.problem.design import design, instance_of_size, rows_of, shares
+from gmsym.runtime.batches import together
 from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.quadrature import square_root
 from gmsym.simulation._replicates import Program, run_replicates
-from gmsym.simulation.data import generate
+from gmsym.simulation.data import Numbers, generate, numbers_of
 from gmsym.simulation.fresh import TEST_POINTS, TEST_SHIFTS, fresh_fields
 
-_MEMORY = 2**30  # bytes of training data held at a time
 _SECONDS = 5e-10  # of a multiplication and an addition
 _LARGEST_NORM2 = 1e12  # |Theta|^2 beyond this counts as divergence
 
@@ -43,8 +44,8 @@ def train(
     taken on 16 random shifts of 512 Sobol points, each replicate its own, so that the standard errors include theirs (about
     1e-4). A tied prediction, such as that of Theta = 0, counts as a uniformly random guess.
 
-    Cost: O(n d C steps) time a replicate, O(n d) memory; replicates share batches of up to 1 GiB of data. The result
-    does not depend on the batches (to rounding).
+    Cost: O(n d C steps) time a replicate, O(n d) memory; replicates of small problems run in batches. The result does not depend on the
+    batches (to rounding). Compiled once for a problem, n and d.
 
     Args:
         problem: what is trained.
@@ -69,12 +70,11 @@ def train(
     instance = instance_of_size(problem, values, n, d)
     plan = design(instance, n, d)
     runtime.check_double()
-    code = runtime.load(source(problem), f"gmsym_training_{problem.loss.name}_{problem.optimizer.name}")
-    points_of = fresh_fields(problem.fields)
     tested = 4 * len(problem.data.probabilities) * problem.fields * TEST_POINTS * TEST_SHIFTS  # fields of the test points, and copies
-    batch = max(1, min(replicates, _MEMORY // (8 * (n * d + tested))))
+    batch = together(replicates, n * d + tested)
     runs = run_replicates(
-        _program(problem, code, plan, points_of),
+        _program(source(problem), len(problem.loss.labels), problem.decision, len(problem.optimizer.state), plan.counts, plan.sizes),
+        numbers_of(plan),
         seed=seed,
         replicates=replicates,
         spans=np.arange(steps)[:, None] + [0, 1],
@@ -125,55 +125,55 @@ def source(problem: Problem) -> str:
     return printer.module(f"loss and update rule of {loss.name} / {optimizer.name}.", *definitions)
 
 
-def _program(problem: Problem, code: ModuleType, plan: Design, points_of: Callable[[jax.Array], jax.Array]) -> Program:
-    """One training run: observables of the state before each update."""
-    parameters = tuple(plan.instance.parameters.values())
+@lru_cache(maxsize=64)
+def _program(text: str, loss_labels: int, decision: str | None, states: int, counts: tuple[int, ...], sizes: tuple[int, ...]) -> Program:
+    """One training run of a `source`: observables of the state before each update. The first labels are those of the loss."""
+    code = runtime.load(text, "gmsym_training")
+    tested = _test_performance(code, loss_labels, decision)
 
-    def begin(key):
-        data = generate(plan, key)
-        return (data, points_of(key)), (data.theta, tuple(jnp.zeros_like(data.theta) for _ in problem.optimizer.state))
+    def begin(numbers, key):
+        data = generate(counts, sizes, numbers, key)
+        points = fresh_fields(data.theta.shape[1])(key)
+        return (data, points), (data.theta, tuple(jnp.zeros_like(data.theta) for _ in range(states)))
 
-    def advance(fixed, carry, span):
+    def advance(numbers, fixed, carry, span):
         (data, standard), (theta, state) = fixed, carry
-        label = data.labels[:, : len(problem.loss.labels)].T
-        test = _test_performance(problem, code, plan.instance, standard)
+        label, parameters = data.labels[:, :loss_labels].T, numbers.parameters
 
         def risk(theta):
             train_loss = jnp.sum(code.loss((data.samples @ theta).T, label, parameters)) / len(data.samples)
-            return train_loss + plan.instance.ridge / 2 * jnp.sum(theta**2), train_loss
+            return train_loss + numbers.ridge / 2 * jnp.sum(theta**2), train_loss
 
         (_, train_loss), gradient = jax.value_and_grad(risk, has_aux=True)(theta)
         new = code.update(theta, gradient, span[0].astype(theta.dtype), state, parameters)
         new_theta, *new_state = (jnp.broadcast_to(jnp.asarray(v, theta.dtype), theta.shape) for v in new)
-        blocks = jnp.stack([theta[rows].T @ theta[rows] for rows in plan.block_rows()])
-        m, covariance = data.means.T @ theta, jnp.einsum("kb,bcd->kcd", plan.instance.variance, blocks)
-        observed = {"m": m, "Q": blocks.sum(axis=0), "Q_k": covariance, "train_loss": train_loss, **test(m, covariance)}
-        return (new_theta, tuple(new_state)), observed
+        blocks = jnp.stack([theta[rows].T @ theta[rows] for rows in rows_of(sizes)])
+        m, covariance = data.means.T @ theta, jnp.einsum("kb,bcd->kcd", numbers.variance, blocks)
+        observed = {"m": m, "Q": blocks.sum(axis=0), "Q_k": covariance, "train_loss": train_loss}
+        return (new_theta, tuple(new_state)), observed | tested(numbers, standard, m, covariance)
 
     return Program(begin, advance)
 
 
-def _test_performance(
-    problem: Problem, code: ModuleType, instance: Instance, standard: jax.Array
-) -> Callable[[jax.Array, jax.Array], dict[str, jax.Array]]:
-    """The function (m (K, C), Q_k (K, C, C)) -> test_loss and, if there is a prediction, test_error."""
-    parameters = tuple(instance.parameters.values())
-    loss_labels = instance.labels[:, : len(problem.loss.labels)]
+def _test_performance(code: ModuleType, loss_labels: int, decision: str | None) -> Callable[..., dict[str, jax.Array]]:
+    """The function (numbers, points, m (K, C), Q_k (K, C, C)) -> test_loss and, if there is a prediction, test_error."""
 
-    def of_cluster(m, covariance, loss_label, label):
-        h = m[:, None] + square_root(covariance) @ standard
-        observed = {"test_loss": jnp.mean(code.loss(h, loss_label, parameters))}
-        if problem.decision == "sign":
-            right = jnp.sign(code.readout(h, parameters)) * jnp.sign(code.target(label, parameters))
-            observed["test_error"] = jnp.mean((1 - right) / 2)
-        if problem.decision == "argmax":
-            best = h == h.max(axis=0)
-            observed["test_error"] = 1 - jnp.mean(best[jnp.argmax(label)] / best.sum(axis=0))
-        return observed
+    def performance(numbers: Numbers, standard: jax.Array, m: jax.Array, covariance: jax.Array) -> dict[str, jax.Array]:
+        parameters, labels = numbers.parameters, jnp.asarray(numbers.labels)
 
-    def performance(m, covariance):
-        by_cluster = jax.vmap(of_cluster)(m, covariance, loss_labels, instance.labels)
-        return {name: jnp.asarray(instance.probabilities) @ value for name, value in by_cluster.items()}
+        def of_cluster(m, covariance, label):
+            h = m[:, None] + square_root(covariance) @ standard
+            observed = {"test_loss": jnp.mean(code.loss(h, label[:loss_labels], parameters))}
+            if decision == "sign":
+                right = jnp.sign(code.readout(h, parameters)) * jnp.sign(code.target(label, parameters))
+                observed["test_error"] = jnp.mean((1 - right) / 2)
+            if decision == "argmax":
+                best = h == h.max(axis=0)
+                observed["test_error"] = 1 - jnp.mean(best[jnp.argmax(label)] / best.sum(axis=0))
+            return observed
+
+        by_cluster = jax.vmap(of_cluster)(m, covariance, labels)
+        return {name: jnp.asarray(numbers.probabilities) @ value for name, value in by_cluster.items()}
 
     return performance
 

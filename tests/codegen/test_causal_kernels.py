@@ -80,7 +80,7 @@ def test_extreme_fields_give_finite_values(name, dtype):
 
 def test_array_functions_are_the_innovation_form():
     """Each generated array function against the equation, written with explicit loops over random arrays."""
-    module = load(source(derive.dmf(problem_of("softmax"))), "arrays")
+    module = load(source(derive.dmf(problem_of("softmax"), response="tangent")), "arrays")
     K, B, C, J, I, N = 3, 2, 3, 4, 5, 7  # noqa: E741
     r = RNG.normal
     p_, rho, s2, alpha_ = r(size=K), r(size=B), r(size=(K, B)), 1.7

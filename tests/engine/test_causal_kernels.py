@@ -42,9 +42,7 @@ def test_sampled_modes_agree_with_the_unsampled_one():
 
 
 def test_tangents_and_stein_agree_on_a_smooth_loss():
-    system = derive.dmf(LOGISTIC)
-    tangent = gm.solve(system, {"alpha": 1.5, **VALUES}, steps=20)
-    stein = gm.solve(derive.dmf(LOGISTIC, response="stein"), {"alpha": 1.5, **VALUES}, steps=20)
+    tangent, stein = (gm.solve(derive.dmf(LOGISTIC, response=way), {"alpha": 1.5, **VALUES}, steps=20) for way in ("tangent", "stein"))
     for name in ("m", "Q", "train_loss", "test_loss", "test_error"):
         error = np.hypot(tangent[f"{name}_error"], stein[f"{name}_error"]).values
         assert (np.abs(tangent[name] - stein[name]).values <= 8 * error + 1e-12).all(), name
@@ -82,7 +80,7 @@ def test_the_error_bars_cover_the_quadrature():
 
 def test_the_same_arguments_give_the_same_numbers():
     first, second = (gm.solve(LOGISTIC, {"alpha": 1.5, **VALUES}, steps=10, samples=512) for _ in range(2))
-    assert first.identical(second)
+    assert first.equals(second)
 
 
 def test_a_longer_run_begins_with_the_shorter_one():
@@ -219,7 +217,7 @@ def test_errors_fall_like_one_over_samples_and_whitening_helps(monkeypatch):
         gaps = []
         for size in sizes:
             module, numbers = pipeline.load(system), pipeline.numbers(LOGISTIC.at({**VALUES, "alpha": 1.5}))
-            runs = engine._scrambled(module, numbers, 40, size, range(7, 15), 1e-6, (14, 16), lambda fraction: None)[1]
+            runs = engine._scrambled(module, numbers, 40, size, range(7, 15), 1e-6, lambda fraction: None)[1]
             gaps.append(np.sqrt(np.mean([(float(run["Q"][-1, 0, 0]) - reference) ** 2 for run in runs])))
         return fit_order(sizes, gaps).exponent, gaps
 

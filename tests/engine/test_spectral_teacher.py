@@ -66,7 +66,10 @@ def test_generated_matrices_read_the_teachers_field():
     """(p - y)^2 with y the sign of the teacher's field, by hand for the samples and vectors of the first replicate."""
     instance = state_instance(taught(), {"alpha": 4.0}, None, None)
     counts, sizes, roots = _design(instance, 40, 10)
-    samples, vectors = (np.asarray(x) for x in _generate(instance, counts, sizes, roots, jax.random.fold_in(jax.random.key(5), 0)))
+    samples, vectors = (
+        np.asarray(x)
+        for x in _generate(counts, sizes, len(instance.initial_gram), instance.variance, roots, jax.random.fold_in(jax.random.key(5), 0))
+    )
     h, t = samples @ vectors[:, 0], samples @ vectors[:, 2]
     A = 1 / (1 + np.exp(np.sign(t) * h)) ** 2
     runs = gm.simulate(gm.derive.spectrum(taught(), "information"), {"alpha": 4.0}, d=10, replicates=1, seed=5)

@@ -10,7 +10,7 @@ import gmsym as gm
 from gmsym import derive
 from gmsym.pipeline.spectrum import state_instance
 from gmsym.problem.design import design
-from gmsym.simulation.data import generate
+from gmsym.simulation.data import generate, numbers_of
 from gmsym.simulation.matrices import matrix_eigen
 
 VALUES = {"sigma": 0.8, "mu_norm": 1.1, "v": 0.9}
@@ -33,7 +33,8 @@ def by_hand(problem, n, d, seed, matrix):
     import jax
 
     instance = state_instance(problem, {"alpha": n / d, **VALUES}, None, None)
-    data = generate(design(instance, n, d), jax.random.fold_in(jax.random.key(seed), 0))
+    plan = design(instance, n, d)
+    data = generate(plan.counts, plan.sizes, numbers_of(plan), jax.random.fold_in(jax.random.key(seed), 0))
     h0, h1, v, y = (gm.symbols.symbol(name) for name in ("h0", "h1", "v", "y"))
     variables, expr = (h0, h1, v), problem.loss.expr
     gradient = sp.lambdify((*variables, y), [expr.diff(s) for s in variables], ["scipy", "numpy"])

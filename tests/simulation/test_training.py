@@ -13,8 +13,9 @@ from gmsym.derive import dmf
 from gmsym.errors import ComputationError, InputError
 from gmsym.problem import GaussianMixture, Loss, Optimizer, Problem, losses, optimizers
 from gmsym.problem.design import design
-from gmsym.simulation import source, train, training
-from gmsym.simulation.data import generate
+from gmsym.runtime import batches
+from gmsym.simulation import source, train
+from gmsym.simulation.data import generate, numbers_of
 from gmsym.symbols import eta, g, h, symbol, t, theta
 
 SYMMETRIC = {"sigma": 0.8, "mu_norm": 1.2}
@@ -24,7 +25,9 @@ SIZE = {"n": 60, "d": 40, "steps": 12, "replicates": 2}
 def data_of(problem, replicate=0, seed=0, n=60, d=40, **parameters):
     """The training data that `train` uses, in NumPy."""
     plan = design(problem.at(parameters), n, d)
-    return plan, [np.asarray(a) for a in generate(plan, jax.random.fold_in(jax.random.key(seed), replicate))]
+    return plan, [
+        np.asarray(a) for a in generate(plan.counts, plan.sizes, numbers_of(plan), jax.random.fold_in(jax.random.key(seed), replicate))
+    ]
 
 
 def history(problem, gradient, update, steps, ridge=0.0, **parameters):
@@ -190,7 +193,7 @@ def test_batches_do_not_matter(monkeypatch):
     problem = Problem(GaussianMixture.symmetric(), losses.logistic(), optimizers.heavy_ball())
     numbers, size = {**SYMMETRIC, "eta": 1.0, "momentum": 0.5}, {"n": 60, "d": 40, "steps": 12}
     together, fractions = train(problem, numbers, **size, replicates=2), []
-    monkeypatch.setattr(training, "_MEMORY", 8 * 60 * 40)
+    monkeypatch.setattr(batches, "_HELD", 0)
     apart = train(problem, numbers, **size, replicates=4, report=fractions.append)
     assert fractions == [0.25, 0.5, 0.75, 1.0]
     for name in ("m", "Q", "Q_k", "train_loss", "test_loss", "test_error"):

@@ -7,7 +7,7 @@ import pytest
 from gmsym.errors import InputError
 from gmsym.problem import GaussianMixture, Problem, losses, optimizers
 from gmsym.problem.design import apportion, design
-from gmsym.simulation.data import generate
+from gmsym.simulation.data import generate, numbers_of
 
 BLOCKS = GaussianMixture(
     probabilities=[0.5, 0.3, 0.2],
@@ -38,7 +38,7 @@ def test_largest_remainders(fractions, total, counts):
 def test_exact_gram_matrices():
     plan = design(INSTANCE, 200, 100)
     assert plan.counts == (100, 60, 40) and plan.sizes == (30, 70)
-    data = generate(plan, jax.random.key(0))
+    data = generate(plan.counts, plan.sizes, numbers_of(plan), jax.random.key(0))
     vectors = np.concatenate([data.theta, data.means], axis=1)
     gram = np.block([[INSTANCE.initial_gram, INSTANCE.initial_overlap], [INSTANCE.initial_overlap.T, INSTANCE.means_gram]])
     assert vectors.T @ vectors == pytest.approx(gram, abs=1e-13)
@@ -48,7 +48,7 @@ def test_exact_gram_matrices():
 
 def test_labels_and_covariances():
     plan = design(INSTANCE, 20000, 20)
-    data = generate(plan, jax.random.key(1))
+    data = generate(plan.counts, plan.sizes, numbers_of(plan), jax.random.key(1))
     assert np.array_equal(data.labels[:, 0], np.repeat([1, -1, 1], plan.counts))
     start = 0
     for k, count in enumerate(plan.counts):
@@ -68,7 +68,7 @@ def test_orientation_is_uniform():
         Problem(GaussianMixture.symmetric(), losses.logistic(), optimizers.gd()).at({"eta": 1.0, "sigma": 1.0, "mu_norm": 1.2}), 2, 4
     )
     keys = jax.random.split(jax.random.key(0), 4000)
-    theta = np.asarray(jax.vmap(lambda key: generate(plan, key).theta)(keys))[:, :, 0]
+    theta = np.asarray(jax.vmap(lambda key: generate(plan.counts, plan.sizes, numbers_of(plan), key).theta)(keys))[:, :, 0]
     assert theta.mean(axis=0) == pytest.approx(np.zeros(4), abs=0.04)
     assert (theta**2).mean(axis=0) == pytest.approx(np.full(4, 0.25), abs=0.025)
 
@@ -76,7 +76,7 @@ def test_orientation_is_uniform():
 def test_zero_state_without_means():
     mixture = GaussianMixture(probabilities=[1], labels=[1], means_gram=[[0]], variance=[1])
     plan = design(Problem(mixture, losses.squared(), optimizers.gd(), norm2=0).at({"eta": 1.0}), 3, 2)
-    data = generate(plan, jax.random.key(0))
+    data = generate(plan.counts, plan.sizes, numbers_of(plan), jax.random.key(0))
     assert data.theta.shape == (2, 1) and not np.any(data.theta) and not np.any(data.means)
 
 

@@ -4,7 +4,7 @@ fields      ('h0', 'h1', 'h2')
 label       ('y0', 'y1', 'y2')
 parameters  ('eta',)
 state       ()
-response    tangent
+response    stein
 limit       n, d -> oo at fixed alpha = n/d
 
 Axes of arrays, in this order: k, l and o clusters (3), b blocks (1), c and d fields (3), i and j innovations,
@@ -15,13 +15,13 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "81be916d3bf3"
+SIGNATURE = "cedad4b06a38"
 FIELDS = 3
 CLUSTERS = 3
 BLOCKS = 1
 STATE = ()
 PARAMETERS = ('eta',)
-RESPONSE = "tangent"
+RESPONSE = "stein"
 START = {'P': 1, 'U': 0}  # multiples of the identity, of the coefficients of Theta(0) and the means
 
 
@@ -123,17 +123,10 @@ def train_loss(ell, p):
     )
 
 
-def tangent(A, Df, L, Rt):
-    """Derivative of the gradients in the fields' innovations; axes kcjn."""
-    return (
-        jnp.einsum("kcdn,kdjn->kcjn", A, (L[:, :, :, None] + jnp.einsum("kci,kijn->kcjn", Rt, Df)))
-    )
-
-
-def response(Da):
+def response(a, g):
     """Response of the gradients to the fields' innovations; axes kcj."""
     return (
-        jnp.einsum("kcjn->kcj", Da) / Da.shape[-1]
+        jnp.einsum("jn,kcn->kcj", g, a) / a.shape[-1]
     )
 
 
