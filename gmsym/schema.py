@@ -135,6 +135,22 @@ def to_dataset(
     return dataset
 
 
+def swept(result: "xr.Dataset") -> list[str]:
+    """Parameters over which a result was solved and that are dimensions still, the outermost first."""
+    return [name for name in result.attrs.get("swept", "").split() if name in result.dims]
+
+
+def said(result: "xr.Dataset", name: str) -> Any:
+    """An attribute, such as alpha; of one value of a sweep that value."""
+    return result.attrs[name] if name in result.attrs else result.coords[name].item()
+
+
+def parameters_of(result: "xr.Dataset") -> dict[str, float]:
+    """Numbers of the problem's parameters, those at which one value of a sweep was taken included."""
+    taken = {name: result.coords[name].item() for name in result.attrs.get("swept", "").split() if name not in result.dims}
+    return json.loads(result.attrs["parameters"]) | {name: value for name, value in taken.items() if name != "alpha"}
+
+
 def last(dataset: "xr.Dataset") -> dict[str, Any]:
     """The last time of a result as plain numbers and lists, ready for JSON.
 
@@ -147,10 +163,11 @@ def last(dataset: "xr.Dataset") -> dict[str, Any]:
     final = _final(dataset)
     record, errors = ({name: _plain(final, name, suffix) for name in _reported(final)} for suffix in ("", "_error"))
     about = dataset.attrs
-    said: dict[str, Any] = {name: about[name] for name in ("alpha", "step", "n", "d", "seed") if name in about}
+    names = ("alpha", "step", "n", "d", "seed")
+    found: dict[str, Any] = {name: said(dataset, name) for name in names if name in about or name in dataset.coords}
     if "parameters" in about:
-        said["parameters"] = json.loads(about["parameters"])
-    return {"time": final["time"].item(), **record, "error": errors, **said}
+        found["parameters"] = parameters_of(dataset)
+    return {"time": final["time"].item(), **record, "error": errors, **found}
 
 
 def last_deviation(dataset: "xr.Dataset") -> dict[str, Any]:

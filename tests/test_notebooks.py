@@ -15,6 +15,7 @@ def test_a_notebook_holds_no_code_of_its_own(name):
     notebook = nbformat.read(FOLDER / name, as_version=4)
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     assert not any("def " in cell or "sys.path" in cell or "lambda" in cell for cell in code)
+    assert not any("derivations" in cell for cell in code), "a problem is declared where it is studied"
     assert all(not cell.get("outputs") for cell in notebook.cells), "clear the outputs before committing"
     if name == "02_a_new_loss.ipynb":
         assert len(code) < 10

@@ -2,12 +2,25 @@
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, final, get_type_hints
 
 from gmsym import writing
-from gmsym.cli._app import FileArgument, LossOption, OptimizerOption, SetOption, app
+from gmsym.cli._app import (
+    DatasetOption,
+    FigureOption,
+    FileArgument,
+    ForceOption,
+    JsonOption,
+    LossOption,
+    OptimizerOption,
+    QuietOption,
+    SetOption,
+    TheoryOption,
+    app,
+)
 from gmsym.errors import InputError
 from gmsym.files import reader as problem_file
 from gmsym.files.reader import ProblemFile
@@ -64,10 +77,51 @@ def check_targets(force: bool, **targets: tuple[Any, ...]) -> None:
             raise InputError(f"--{option} {target}: --{other} names the same file")
 
 
-def partial(output: Path | None) -> dict[str, Path]:
-    """The option of a simulation that keeps what is done beside the target, where there is one."""
-    return {} if output is None else {"checkpoint": output.with_name(f"{output.name}.partial")}
-
-
 def progress(quiet: bool) -> bool | None:
     return False if quiet else None  # None: on a terminal only
+
+
+@final
+@dataclass(frozen=True)
+class Targets:
+    """Where a computation goes."""
+
+    json: str | None
+    output: Path | None
+    figure: Path | None
+    quiet: bool
+
+    @property
+    def partial(self) -> dict[str, Path]:
+        """The option of a computation that keeps what is done beside `output`, where there is one."""
+        return {} if self.output is None else {"checkpoint": self.output.with_name(f"{self.output.name}.partial")}
+
+    @property
+    def progress(self) -> bool | None:
+        return progress(self.quiet)
+
+
+def computing_verb(verb: Callable[[ProblemFile, str | None, Targets], None]) -> Callable[..., None]:
+    """Register a verb that computes a theory of a problem: it gets the problem, the theory's name and where results go, all checked."""
+
+    def command(
+        given: ProblemFile,
+        theory: TheoryOption = None,
+        json_target: JsonOption = None,
+        output: DatasetOption = None,
+        figure: FigureOption = None,
+        force: ForceOption = False,
+        quiet: QuietOption = False,
+    ) -> None:
+        check_numbers(given, theory)
+        check_targets(force, json=(json_target,), output=(output, ".nc"), figure=(figure, ".png", ".svg", ".pdf"))
+        verb(given, theory, Targets(json_target, output, figure, quiet))
+
+    command.__name__, command.__doc__ = verb.__name__, verb.__doc__
+    return problem_verb()(command)
+
+
+def check_numbers(given: ProblemFile, theory: str | None) -> None:
+    """Refuse bad numbers before anything heavy is loaded; a spectrum does not need those of the optimizer."""
+    if theory != "spectrum":
+        _ = given.instance

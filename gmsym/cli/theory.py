@@ -7,16 +7,8 @@ import typer
 
 import gmsym as gm
 from gmsym import writing
-from gmsym.cli._app import (
-    DatasetOption,
-    FigureOption,
-    ForceOption,
-    JsonOption,
-    QuietOption,
-    TextOption,
-    TheoryOption,
-)
-from gmsym.cli._input import check_targets, partial, problem_verb, progress
+from gmsym.cli._app import ForceOption, QuietOption, TextOption, TheoryOption
+from gmsym.cli._input import Targets, check_numbers, check_targets, computing_verb, problem_verb, progress
 from gmsym.cli._output import draw, equation_text, exit_unless, report, report_comparison, write
 from gmsym.errors import InputError
 from gmsym.files import ProblemFile
@@ -55,63 +47,26 @@ def codegen(
     write(gm.source(gm.pipeline.derive_file(given, theory)).rstrip("\n"), output)
 
 
-@problem_verb()
-def solve(
-    given: ProblemFile,
-    theory: TheoryOption = None,
-    json_target: JsonOption = None,
-    output: DatasetOption = None,
-    figure: FigureOption = None,
-    force: ForceOption = False,
-    quiet: QuietOption = False,
-) -> None:
+@computing_verb
+def solve(given: ProblemFile, theory: str | None, targets: Targets) -> None:
     """Solve its theory: DMF, online SGD, or that of --theory."""
-    _check(given, theory)
-    check_targets(force, json=(json_target,), output=(output, ".nc"), figure=(figure, ".png", ".svg", ".pdf"))
-
-    result = gm.pipeline.solve_file(given, theory, **partial(output), progress=progress(quiet))
-    _finish(result, json_target, output, figure, quiet)
+    _finish(gm.pipeline.solve_file(given, theory, **targets.partial, progress=targets.progress), targets)
 
 
-@problem_verb()
-def simulate(
-    given: ProblemFile,
-    theory: TheoryOption = None,
-    json_target: JsonOption = None,
-    output: DatasetOption = None,
-    figure: FigureOption = None,
-    force: ForceOption = False,
-    quiet: QuietOption = False,
-) -> None:
+@computing_verb
+def simulate(given: ProblemFile, theory: str | None, targets: Targets) -> None:
     """Train on generated data, or diagonalise (--theory spectrum)."""
-    _check(given, theory)
-    check_targets(force, json=(json_target,), output=(output, ".nc"), figure=(figure, ".png", ".svg", ".pdf"))
-
-    result = gm.pipeline.simulate_file(given, theory, **partial(output), progress=progress(quiet))
-    _finish(result, json_target, output, figure, quiet)
+    _finish(gm.pipeline.simulate_file(given, theory, **targets.partial, progress=targets.progress), targets)
 
 
-@problem_verb()
-def compare(
-    given: ProblemFile,
-    theory: TheoryOption = None,
-    json_target: JsonOption = None,
-    output: DatasetOption = None,
-    figure: FigureOption = None,
-    force: ForceOption = False,
-    quiet: QuietOption = False,
-) -> None:
+@computing_verb
+def compare(given: ProblemFile, theory: str | None, targets: Targets) -> None:
     """Solve and simulate; status 1 if they disagree."""
-    _check(given, theory)
-    check_targets(force, json=(json_target,), output=(output, ".nc"), figure=(figure, ".png", ".svg", ".pdf"))
-
-    found = gm.pipeline.compare_file(given, theory, **partial(output), progress=progress(quiet))
-    if output is not None:
-        writing.write_datasets({"theory": found.theory, "simulation": found.runs}, output)
-        partial(output)["checkpoint"].unlink(missing_ok=True)
-    if figure is not None:
-        draw(lambda: gm.plot(found.theory, found.runs), figure)
-    report_comparison(found.comparison, json_target, quiet)
+    found = gm.pipeline.compare_file(given, theory, **targets.partial, progress=targets.progress)
+    _keep({"theory": found.theory, "simulation": found.runs}, targets)
+    if targets.figure is not None:
+        draw(lambda: gm.plot(found.theory, found.runs), targets.figure)
+    report_comparison(found.comparison, targets.json, targets.quiet)
     exit_unless(found.comparison.agrees())
 
 
@@ -124,7 +79,7 @@ def plot(
     quiet: QuietOption = False,
 ) -> None:
     """Solve its theory and draw it."""
-    _check(given, theory)
+    check_numbers(given, theory)
     check_targets(force, output=(output, ".png", ".svg", ".pdf"))
 
     result = gm.pipeline.solve_file(given, theory, progress=progress(quiet))
@@ -133,16 +88,15 @@ def plot(
         print(f"Written to {output}")
 
 
-def _check(given: ProblemFile, theory: str | None) -> None:
-    """Refuse bad numbers before anything heavy is loaded; a spectrum does not need those of the optimizer."""
-    if theory != "spectrum":
-        _ = given.instance
+def _finish(result: Any, targets: Targets) -> None:
+    _keep({None: result}, targets)
+    if targets.figure is not None:
+        draw(lambda: gm.plot(result), targets.figure)
+    report(result, targets.json, targets.quiet)
 
 
-def _finish(result: Any, json_target: str | None, output: Path | None, figure: Path | None, quiet: bool) -> None:
-    if output is not None:
-        writing.write_datasets({None: result}, output)
-        partial(output)["checkpoint"].unlink(missing_ok=True)
-    if figure is not None:
-        draw(lambda: gm.plot(result), figure)
-    report(result, json_target, quiet)
+def _keep(datasets: dict[str | None, Any], targets: Targets) -> None:
+    """Write the results, after which what was kept of an unfinished computation has no use."""
+    if targets.output is not None:
+        writing.write_datasets(datasets, targets.output)
+        targets.partial["checkpoint"].unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from scipy.special import ndtri, stdtr
 from gmsym.comparison._tables import as_html, as_text
 from gmsym.comparison.entries import entries
 from gmsym.errors import InputError
-from gmsym.schema import VARIABLES
+from gmsym.schema import VARIABLES, parameters_of, said, swept
 
 _EXACT = 4.0  # stated errors by which a theory may be off an exact value
 ROUNDING = 1e-9  # relative to max(1, largest value): below this a value counts as exact, and a gap as none
@@ -217,20 +217,23 @@ def _freedom(argument: str, dataset: xr.Dataset, count: str) -> float:
 def check_same_problem(theory: xr.Dataset, runs: xr.Dataset) -> None:
     """Raises InputError unless two results are about one problem, in the same numbers."""
     about, of = theory.attrs, runs.attrs
-    if "over" in about:
-        raise InputError(f"theory is over values of {about['over']}; solve at the one that the runs have")
+    over = [*swept(theory), *([about["over"]] if "over" in about else [])]
+    if over:
+        raise InputError(
+            f"theory is over values of {', '.join(over)}; take it at those that the runs have, such as theory.sel({over[0]}=...)"
+        )
     for name in ("problem", "problem_signature"):
         if about.get(name) != of.get(name):
             _refuse(name, about.get(name), of.get(name))
-    ours, theirs = json.loads(about["parameters"]), json.loads(of["parameters"])
+    ours, theirs = parameters_of(theory), parameters_of(runs)
     for name in sorted(ours.keys() | theirs.keys()):
         if not _same_number(ours.get(name), theirs.get(name)):
             _refuse(f"the parameter {name!r}", ours.get(name), theirs.get(name))
-    if "step" in about or "step" in of:
-        if not _same_number(about.get("step"), of.get("step")):
-            _refuse("the step of online SGD", about.get("step"), of.get("step"))
-    elif abs(about["alpha"] - of["alpha"]) > about["alpha"] / of["n"]:
-        _refuse("alpha", about["alpha"], of["alpha"])
+    if "n" not in of:  # online SGD, whose step is among the parameters, but for a rule without eta
+        if not _same_number(about.get("step", of["step"]), of["step"]):
+            _refuse("the step of online SGD", about["step"], of["step"])
+    elif abs(said(theory, "alpha") - of["alpha"]) > of["alpha"] / of["n"]:
+        _refuse("alpha", said(theory, "alpha"), of["alpha"])
 
 
 def _check_same_axes(theory: xr.Dataset, runs: xr.Dataset) -> None:
@@ -266,8 +269,11 @@ def _checked_times(times: Sequence[float], dataset: xr.Dataset) -> tuple[float, 
 
 def setting(result: xr.Dataset) -> str:
     """The problem's name and the number that sets its limit."""
-    about = result.attrs
-    return f"{about['problem']}, " + (f"step = {about['step']:.6g}" if "step" in about else f"alpha = {about['alpha']:.6g}")
+    if swept(result):
+        return f"{result.attrs['problem']}, over {', '.join(swept(result))}"
+    name = "alpha" if "alpha" in result.attrs or "alpha" in result.coords else "step"
+    place = "eta" if name == "step" and "step" not in result.attrs else name  # one value of a sweep
+    return f"{result.attrs['problem']}, {name} = {said(result, place):.6g}"
 
 
 def size(runs: xr.Dataset) -> str:

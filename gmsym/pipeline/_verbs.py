@@ -5,6 +5,7 @@ A module registers its solver under a kind of system by `@solving(kind)`, a simu
 """
 
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from time import perf_counter
@@ -53,7 +54,7 @@ def _registering(table: dict[type, Verb], kind: type) -> Callable[[Verb], Verb]:
     return register
 
 
-def solve(system: Any, values: Mapping[str, Any], **options: Any) -> "xr.Dataset":
+def solve(system: Any, values: Mapping[str, Any] | None = None, **options: Any) -> "xr.Dataset":
     """Solve a theory of training in numbers.
 
     Args:
@@ -94,14 +95,14 @@ def solve(system: Any, values: Mapping[str, Any], **options: Any) -> "xr.Dataset
         system = getattr(derive, system.natural)(system)
     solver = _found(_SOLVERS, system, "solve", "what a verb of gmsym.derive gives, or a Problem")
     _check_options(solver, options, f"solving {type(system).__name__}")
-    _check_values(values)
+    values = _checked(values)
     started = perf_counter()
     over = [name for name, value in values.items() if np.ndim(value)]
     result = _over(solver, system, values, over, options) if over else solver(system, values, **options)
     return with_provenance(result, system, values, options, perf_counter() - started)
 
 
-def simulate(problem: Any, values: Mapping[str, float], **options: Any) -> "xr.Dataset":
+def simulate(problem: Any, values: Mapping[str, float] | None = None, **options: Any) -> "xr.Dataset":
     """Train on generated data, or generate the matrices of a spectrum: the witness beside a theory, which shares only the problem with it.
 
     Args:
@@ -125,7 +126,7 @@ def simulate(problem: Any, values: Mapping[str, float], **options: Any) -> "xr.D
     simulation = _found(_SIMULATIONS, _witnessed(problem), "simulate", "a Problem, or a system derived from one")
     given = problem if type(problem) in _SIMULATIONS or isinstance(problem, AbstractProblem) else problem.problem
     _check_options(simulation, options, f"simulating {given.name}")
-    _check_values(values)
+    values = _checked(values)
     for name, value in values.items():
         if np.ndim(value):
             raise InputError(f"{name} = {repr(value)[:60]}: a simulation takes one number; call it for each")
@@ -187,12 +188,13 @@ def _check_options(verb: Verb, options: Mapping[str, Any], doing: str) -> None:
             raise InputError(f"{name} is missing: {doing} needs it")
 
 
-def _check_values(values: Any) -> None:
+def _checked(values: Any) -> Mapping[str, Any]:
     if not isinstance(values, Mapping):
         raise InputError(f"values = {repr(values)[:60]}: numbers by name are needed, such as {{'alpha': 2.0, 'eta': 0.5}}")
     for name in values:
         if not isinstance(name, str):
             raise InputError(f"values has the key {name!r}; names of parameters are needed")
+    return values
 
 
 def _over(solver: Verb, system: Any, values: Mapping[str, Any], over: Sequence[str], options: Mapping[str, Any]) -> "xr.Dataset":
@@ -210,7 +212,9 @@ def _over(solver: Verb, system: Any, values: Mapping[str, Any], over: Sequence[s
         if not left:
             return solver(system, {**fixed, **point}, **options)
         name, *rest = left
-        if not rest and type(system) in _SWEEPS:
+        if type(system) in _SWEEPS:
+            if rest:
+                raise InputError(f"values has arrays for {' and '.join(left)}; spectra are taken over one parameter at a time")
             return _SWEEPS[type(system)](system, {**fixed, **point, name: arrays[name]}, name, **options)
         parts = [at({**point, name: x}, rest) for x in arrays[name].tolist()]
         return _joined(parts, name, arrays[name])
@@ -219,12 +223,15 @@ def _over(solver: Verb, system: Any, values: Mapping[str, Any], over: Sequence[s
 
 
 def _joined(parts: list["xr.Dataset"], name: str, values: np.ndarray) -> "xr.Dataset":
-    """Results at values of one parameter as one; what differs between their attributes is left out."""
+    """Results at values of one parameter as one; what differs between their attributes is left out, parameters apart from their values."""
     import xarray as xr
 
     dimension = xr.DataArray(values, dims=name, name=name)
     joined = xr.concat(parts, dimension, combine_attrs="drop_conflicts", join="outer", data_vars="all", coords="minimal", compat="override")
-    return joined.assign_attrs(over=name)
+    known = [json.loads(part.attrs["parameters"]) for part in parts]
+    same = {k: v for k, v in known[0].items() if all(others.get(k) == v for others in known)}
+    inner = parts[0].attrs.get("swept", "")
+    return joined.assign_attrs(swept=f"{name} {inner}".strip(), parameters=json.dumps(same, sort_keys=True))
 
 
 def _numbers(name: str, value: Any) -> np.ndarray:

@@ -24,12 +24,12 @@ def record(result: "xr.Dataset") -> dict[str, Any]:
 
 
 def _record(result: "xr.Dataset") -> dict[str, Any]:
-    kind, over = result.attrs["kind"], result.attrs.get("over")
+    kind, over = result.attrs["kind"], schema.swept(result)
     if kind == "spectrum along":
         return path_record(result)
-    if over is not None:
-        parts = [result.isel({over: i}).assign_attrs(over=None) for i in range(result.sizes[over])]
-        return {"over": over, "values": result[over].values.tolist(), "results": [_record(_alone(part)) for part in parts]}
+    if over:
+        parts = [_record(result.isel({over[0]: i})) for i in range(result.sizes[over[0]])]
+        return {"over": over[0], "values": result[over[0]].values.tolist(), "results": parts}
     if kind == "spectrum":
         return spectrum_record(result)
     if kind == "spectrum simulation":
@@ -48,11 +48,6 @@ def _record(result: "xr.Dataset") -> dict[str, Any]:
         return {**coordinates, "error": np.asarray(result["error"].mean("replicate")).tolist()}
     predicted = any(str(name).endswith("_deviation") for name in result) or result.attrs.get("sampler") == "surrogate"
     return schema.last(result) | ({"deviation": schema.last_deviation(result)} if predicted else {})
-
-
-def _alone(part: "xr.Dataset") -> "xr.Dataset":
-    """One result of several, without the mark that it is one of them."""
-    return part.assign_attrs({k: v for k, v in part.attrs.items() if k != "over"})
 
 
 def comparison_record(comparison: Any) -> dict[str, Any]:

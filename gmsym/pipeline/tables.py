@@ -1,9 +1,11 @@
 """Results as tables of text, by their kind."""
 
+from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from gmsym import schema
 from gmsym.comparison import Comparison, entries, setting, size
 from gmsym.pipeline.records import record
 
@@ -22,10 +24,10 @@ class Table(NamedTuple):
 
 def table(result: "xr.Dataset") -> Table:
     """A result as text: of a trajectory its last time."""
-    kind, over = result.attrs["kind"], result.attrs.get("over")
+    kind, over = result.attrs["kind"], schema.swept(result)
     if kind == "spectrum along":
         return _path(result, record(result))
-    if over is not None:
+    if over:
         return _swept(result, over)
     if kind == "spectrum":
         return _spectrum(result, record(result))
@@ -65,13 +67,13 @@ def _order_parameters(result: "xr.Dataset") -> Table:
     return Table(title, ["", "value", "standard error", *(["deviation"] if predicted else [])], rows, [])
 
 
-def _swept(result: "xr.Dataset", over: str) -> Table:
-    """The last time at each value of a parameter."""
+def _swept(result: "xr.Dataset", over: list[str]) -> Table:
+    """The last time at each value of the parameters."""
     last = result.isel(time=-1)
-    found = entries(result)
-    values = result[over].values
-    rows = [[entry.label, *(f"{float(entry.of(last.isel({over: i}))):.6f}" for i in range(len(values)))] for entry in found]
-    return Table(f"{result.attrs['problem']}, time {last['time'].item():.6g}", ["", *(f"{over} = {x:.6g}" for x in values)], rows, [])
+    places = [dict(zip(over, values, strict=True)) for values in product(*(result[name].values.tolist() for name in over))]
+    heads = [", ".join(f"{name} = {x:.6g}" for name, x in place.items()) for place in places]
+    rows = [[entry.label, *(f"{float(entry.of(last.sel(place))):.6f}" for place in places)] for entry in entries(result)]
+    return Table(f"{result.attrs['problem']}, time {last['time'].item():.6g}", ["", *heads], rows, [])
 
 
 def _eigenvalues(result: "xr.Dataset") -> Table:

@@ -13,7 +13,7 @@ from gmsym.plotting.bands import bands
 from gmsym.plotting.curves import PALETTE, learning_curve, styled
 from gmsym.plotting.overlay import overlay
 from gmsym.plotting.spectrum import filmstrip, spectral_density, transition_diagram
-from gmsym.schema import VARIABLES
+from gmsym.schema import VARIABLES, swept
 
 _SHOWN = ("m", "Q", "M", "trained", "train_loss", "test_loss", "test_error")
 
@@ -61,8 +61,11 @@ def plot(
     if kind not in ("theory", "simulation"):
         said = f"is of kind {kind!r}" if isinstance(result, xr.Dataset) else f"= {' '.join(repr(result)[:60].split())}"
         raise InputError(f"result {said}: a result of gmsym.solve or gmsym.simulate, or a comparison, is needed")
-    if "over" in result.attrs:
-        return _over(result, _chosen(result, quantities))
+    over = swept(result)
+    if len(over) > 1:
+        raise InputError(f"result is over {', '.join(over)}: take it at one value of all but one, such as result.sel({over[0]}=...)")
+    if over:
+        return _over(result, over[0], _chosen(result, quantities))
     if any(str(name).endswith("_deviation") for name in result) and f"{_chosen(result, None)[0]}_bias" not in result:
         return bands(result if limit is None else limit, result, runs, quantities, **options)
     if runs is not None:
@@ -84,9 +87,8 @@ def _chosen(result: xr.Dataset, quantities: Sequence[str] | None) -> list[str]:
     return chosen
 
 
-def _over(result: xr.Dataset, quantities: Sequence[str]) -> np.ndarray:
-    """The last time of a swept result, over what was swept last."""
-    over = result.attrs["over"]
+def _over(result: xr.Dataset, over: str, quantities: Sequence[str]) -> np.ndarray:
+    """The last time of a swept result, over the parameter."""
     final = result.isel(time=-1) if "time" in result.dims else result
     with styled():
         _, axes = plt.subplots(1, len(quantities), figsize=(3.2 * len(quantities), 2.6), layout="constrained", squeeze=False)

@@ -206,7 +206,10 @@ class Problem(AbstractProblem):
             parts.append(self.loss.target)
         if self.is_online:
             parts.append(sp.Symbol(self.sampling.kind))
-        plain = [part.xreplace({x: sp.Rational(repr(float(x))) for x in part.atoms(sp.Float)}) for part in map(sp.sympify, parts)]
+        present = [None if part is None else sp.sympify(part) for part in parts]  # a loss of several fields may have no readout
+        plain = [
+            part if part is None else part.xreplace({x: sp.Rational(repr(float(x))) for x in part.atoms(sp.Float)}) for part in present
+        ]
         return hashlib.sha256("\n".join(map(sp.srepr, plain)).encode()).hexdigest()[:12]  # 0.1 is 1/10, as in a file
 
     @cached_property

@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 import gmsym as gm
+from gmsym import pipeline
 from gmsym.pipeline import option_names
 from gmsym.problem.sampling import Full, Online
 from gmsym.system import CausalKernels, FiniteSize, Ode, Recursion, Refinement, Sde, Spectral
@@ -191,5 +192,24 @@ def test_a_wrong_number_of_an_array_is_named():
 def test_results_over_an_array_are_no_comparison():
     runs = gm.simulate(FULL, {**VALUES, "alpha": 1.5}, d=20, steps=3, replicates=2)
     for name, values in (("alpha", {"alpha": [1.5, 2.0]}), ("eta", {"alpha": 1.5, "eta": [0.4, 0.5]})):
-        with pytest.raises(gm.InputError, match=f"theory is over values of {name}; solve at the one that the runs have"):
+        with pytest.raises(gm.InputError, match=f"theory is over values of {name}; take it at those"):
             gm.compare(gm.solve(FULL, {**VALUES, **values}, steps=3), runs)
+
+
+def test_one_value_of_a_sweep_is_a_result():
+    """It knows its parameters, compares with a simulation of them and with no other, is drawn and recorded."""
+    grid = gm.solve(FULL, {**VALUES, "alpha": [1.5, 2.0], "eta": [0.2, 0.4]}, steps=4)
+    one = grid.sel(alpha=2.0, eta=0.4)
+    runs = gm.simulate(FULL, {**VALUES, "alpha": 2.0, "eta": 0.4}, d=40, steps=4, replicates=8)
+    assert gm.compare(one, runs).max_abs_z < 5
+    with pytest.raises(gm.InputError, match="differ in alpha"):
+        gm.compare(grid.sel(alpha=1.5, eta=0.4), runs)
+    with pytest.raises(gm.InputError, match="differ in the parameter 'eta'"):
+        gm.compare(grid.sel(alpha=2.0, eta=0.2), runs)
+    with pytest.raises(gm.InputError, match="over eta, alpha: take it at one value of all but one"):
+        gm.plot(grid)
+    assert len(gm.plot(grid.sel(eta=0.4), quantities=["m", "Q"])) == 2
+    record = pipeline.record(grid)
+    assert (record["over"], record["values"], record["results"][0]["over"]) == ("eta", [0.2, 0.4], "alpha")
+    last = record["results"][1]["results"][1]
+    assert last["alpha"] == 2.0 and last["parameters"]["eta"] == 0.4 and last["Q"] == float(one["Q"][-1, 0, 0])

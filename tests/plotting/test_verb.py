@@ -29,7 +29,7 @@ def test_a_theory_alone_beside_runs_and_a_comparison(made_up):
 
 def test_a_result_over_values_is_drawn_at_its_last_time(made_up):
     theory = made_up(times=6)[0]
-    swept = xr.concat([theory, 2 * theory], xr.DataArray([0.5, 1.5], dims="eta", name="eta")).assign_attrs(theory.attrs | {"over": "eta"})
+    swept = xr.concat([theory, 2 * theory], xr.DataArray([0.5, 1.5], dims="eta", name="eta")).assign_attrs(theory.attrs | {"swept": "eta"})
     for name in theory:
         swept[name] = swept[name].assign_attrs(theory[name].attrs)
     (ax,) = gm.plot(swept, quantities=["test_loss"])

@@ -156,3 +156,9 @@ def test_a_signature_tells_problems_apart_whatever_they_are_called():
     first = signature(sp.log(1 + sp.exp(-y * h)), sigma=1)
     assert first == signature(sp.log(1 + sp.exp(-y * h)), sigma=1)
     assert len({first, signature((h - y) ** 2, sigma=1), signature(sp.log(1 + sp.exp(-y * h)), sigma=2)}) == 3
+
+
+def test_a_loss_without_a_readout_has_a_signature():
+    data = GaussianMixture(probabilities=[0.5, 0.5], labels=[[1, 0], [0, 1]], means_gram=[[1, 0], [0, 1]], variance=[1, 1])
+    first, second = (Problem(data, losses.softmax(2), optimizers.gd(), norm2=norm2) for norm2 in (0.5, 1))
+    assert first.loss.readout is None and first.signature != second.signature
