@@ -53,7 +53,7 @@ def test_a_result_of_online_sgd_has_real_times_teachers_and_trained_parameters(t
     assert "train_loss" not in result
     record = last(result)
     assert record["time"] == 1.25 and record["M"] == [1.0, 1.0] and record["trained"] == {"v0": 1.0, "v1": 1.0, "bias": 1.0}
-    assert record["train_loss"] is None and record["error"]["trained"]["v1"] == 0.1
+    assert "train_loss" not in record and record["error"]["trained"]["v1"] == 0.1 and record["step"] == 1.5
     result.to_netcdf(tmp_path / "online.nc")
     assert last(xr.load_dataset(tmp_path / "online.nc")) == record
 
@@ -89,14 +89,17 @@ def test_last_record_of_one_field():
     values, errors = arrays(), arrays(fill=0.1)
     values["m"][-1, :, 0] = 0.25, -0.25
     record = last(to_dataset("theory", values, errors, ABOUT))
+    told = {name: ABOUT[name] for name in ("alpha", "n", "d", "seed", "parameters")}
     assert record == {
         "time": 2,
         "m": [0.25, -0.25],
         "Q": 1.0,
         "Q_k": [1.0, 1.0],
         "train_loss": 1.0,
+        "test_loss": 1.0,
         "test_error": 1.0,
-        "error": {"m": [0.1, 0.1], "Q": 0.1, "Q_k": [0.1, 0.1], "train_loss": 0.1, "test_error": 0.1},
+        "error": {"m": [0.1, 0.1], "Q": 0.1, "Q_k": [0.1, 0.1], "train_loss": 0.1, "test_loss": 0.1, "test_error": 0.1},
+        **told,
     }
     assert json.loads(json.dumps(record, allow_nan=False)) == record
 

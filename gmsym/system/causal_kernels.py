@@ -6,6 +6,7 @@ from typing import Literal, final
 import sympy as sp
 
 from gmsym.calculus.kernels import kernel
+from gmsym.problem.base import AbstractProblem
 from gmsym.system.base import AbstractSystem, Equations
 
 # Indices: times t, s, r; clusters k, l; blocks b; innovations i, j. Sums run over 1..K and 1..B.
@@ -110,7 +111,7 @@ class CausalKernels(AbstractSystem):
     """
 
     name: str
-    problem: object  # the problem it was derived from, opaque here
+    problem: AbstractProblem  # what it was derived from
     fields: tuple[sp.Symbol, ...]  # C local fields, arguments of the local functions
     labels: tuple[sp.Symbol, ...]  # L label components, likewise
     clusters: int

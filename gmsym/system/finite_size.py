@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import final
 
+from gmsym.problem.base import AbstractProblem
 from gmsym.system.base import AbstractSystem, Equations
 from gmsym.system.causal_kernels import CausalKernels
 from gmsym.system.influence import Influence
@@ -25,7 +26,7 @@ class FiniteSize(AbstractSystem):
         return f"{self.dmf.name}_finite_size"
 
     @property
-    def problem(self) -> object:
+    def problem(self) -> AbstractProblem:
         """The problem it was derived from."""
         return self.dmf.problem
 
@@ -59,7 +60,7 @@ class Refinement(AbstractSystem):
         return f"{self.recursion.name}_refinement"
 
     @property
-    def problem(self) -> object:
+    def problem(self) -> AbstractProblem:
         """The problem it was derived from."""
         return self.recursion.problem
 

@@ -6,6 +6,7 @@ from typing import NamedTuple, final
 import sympy as sp
 
 from gmsym.calculus.kernels import Kernel
+from gmsym.problem.base import AbstractProblem
 from gmsym.system.base import AbstractSystem, Equation, Equations
 from gmsym.system.recursion import Recursion
 
@@ -46,7 +47,7 @@ class Influence(AbstractSystem):
         return f"{self.recursion.name}_influence"
 
     @property
-    def problem(self) -> object:
+    def problem(self) -> AbstractProblem:
         """The problem it was derived from."""
         return self.recursion.problem
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import final
 
 from gmsym.calculus.kernels import kernel
+from gmsym.problem.base import AbstractProblem
 from gmsym.system.base import AbstractSystem, Equations
 
 # Kernels that exist in continuous time only; the others keep their names, R and W per unit of time.
@@ -19,7 +20,7 @@ class IntegroDifferential(AbstractSystem):
     """Two-time equations of a gradient flow. It has no engine of its own: a linear multistep optimizer integrates it."""
 
     name: str
-    problem: object
+    problem: AbstractProblem  # what it was derived from
     flow: Equations
     limit: str = "step size -> 0 at fixed time t = steps * step size, after n, d -> oo"
 

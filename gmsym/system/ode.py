@@ -9,6 +9,7 @@ import sympy as sp
 
 from gmsym.calculus.kernels import kernel
 from gmsym.calculus.matrices import explicit
+from gmsym.problem.base import AbstractProblem
 from gmsym.system.base import AbstractSystem, Equations
 
 # Indices: time t = steps * c/d; clusters k and l; teacher directions s and r; blocks of coordinates, which a kernel has as its first index
@@ -97,7 +98,7 @@ class Ode(AbstractSystem):
     """
 
     name: str
-    problem: Any  # the problem it was derived from, opaque here
+    problem: AbstractProblem  # what it was derived from
     fields: tuple[sp.Symbol, ...]  # C
     teachers: tuple[sp.Symbol, ...]  # T
     labels: tuple[sp.Symbol, ...]  # that the means hold; none where a label's numbers are put in

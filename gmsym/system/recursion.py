@@ -6,6 +6,7 @@ from typing import final
 import sympy as sp
 
 from gmsym.calculus.kernels import kernel
+from gmsym.problem.base import AbstractProblem
 from gmsym.system.base import AbstractSystem, Equations
 
 samples = sp.Symbol("n", positive=True)  # number of samples
@@ -61,7 +62,7 @@ class Recursion(AbstractSystem):
     """
 
     name: str
-    problem: object  # the problem it was derived from, opaque here
+    problem: AbstractProblem  # what it was derived from
     fields: tuple[sp.Symbol, ...]
     labels: tuple[sp.Symbol, ...]
     clusters: int

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, final
 import sympy as sp
 
 from gmsym.calculus.kernels import kernel
+from gmsym.problem.base import AbstractProblem
 from gmsym.system.base import AbstractSystem, Equations
 from gmsym.system.causal_kernels import alpha, b
 
@@ -130,7 +131,7 @@ class Spectral(AbstractSystem):
     """
 
     name: str
-    problem: object  # the problem it was derived from, opaque here
+    problem: AbstractProblem  # what it was derived from
     matrix: MatrixKind
     clusters: int
     blocks: int  # of coordinates, each with variances of its own

@@ -139,7 +139,7 @@ def test_array_text_sums_transposes_and_broadcasts():
 def test_rationals_are_written_as_such():
     """Also negative ones, and a factor 1/2 beside a mean (a Stein factor)."""
     half = sp.Rational(1, 2)
-    assert array_text(-half * sp.Sum(p(k) * abar(k, t), (k, 1, 2)), "c") == '-1 * jnp.einsum("k,kc->c", p, abar) / 2'
+    assert array_text(-half * sp.Sum(p(k) * abar(k, t), (k, 1, 2)), "c") == '-jnp.einsum("k,kc->c", p, abar) / 2'
     value = RNG.normal(size=(2, 1, 4))
     for factor in (half, -half, sp.Rational(-3, 7), sp.Integer(-2)):
         text = array_text(factor * Mean(a(k, t), k) / alpha, "kc")

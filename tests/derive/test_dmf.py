@@ -99,7 +99,7 @@ def test_different_problems_have_different_signatures():
 
 
 def test_latex_is_what_a_theorist_would_print():
-    latex = derive.dmf(problem_of("logistic")).latex()
+    latex = derive.dmf(problem_of("logistic"), response="tangent").latex()
     for fragment in (
         r"h_{k}(t) &= m_{k}(t) + \omega_{k}(t) + \sum_{s=0}^{t - 1} R_{k}(t,s) a_{k}(s)",
         r"\mathbb{E}_{k}\left[a_{k}(t) {a_{k}(s)}^{\top}\right]",
