@@ -132,7 +132,7 @@ def numbers(system: Spectral, instance: Instance) -> Any:
     )
 
 
-def state_instance(problem: Problem, values: Mapping[str, float], m: Any, Q: Any, M: Any = None) -> Instance:
+def state_instance(problem: Problem, values: Mapping[str, float], m: Any = None, Q: Any = None, M: Any = None) -> Instance:
     """The problem in numbers at a state; parameters of the optimizer alone play no role, and any number does.
 
     Trained parameters of the loss have the numbers in `values`, or else their initial ones.

@@ -159,13 +159,13 @@ def by_block(share):
 
 def test_a_state_by_block_is_placed_exactly():
     problem = logistic([[0.3, 1.5], [1.2, 0.5]])
-    instance = state_instance(problem, 4.0, {}, **by_block(0.5))
+    instance = state_instance(problem, {"alpha": 4.0}, **by_block(0.5))
     counts, sizes, roots = _design(instance, 160, 40)
     _, vectors = _generate(counts, sizes, len(instance.initial_gram), instance.variance, roots, jax.random.key(0))
     for part, gram in zip(np.split(np.asarray(vectors), [sizes[0]]), instance.block_grams, strict=True):
         assert np.allclose(part.T @ part, gram, atol=1e-12)
     assert np.allclose(instance.initial_overlap, [[0.8, -0.4]]) and instance.initial_gram == pytest.approx(1.5)
-    spread = state_instance(problem, 4.0, {}, m=[0.8, -0.4], Q=1.5)
+    spread = state_instance(problem, {"alpha": 4.0}, m=[0.8, -0.4], Q=1.5)
     assert np.allclose(spread.block_grams, state_instance(problem, 4.0, {}, **by_block(0.25)).block_grams)
 
 
