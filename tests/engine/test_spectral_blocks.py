@@ -166,7 +166,7 @@ def test_a_state_by_block_is_placed_exactly():
         assert np.allclose(part.T @ part, gram, atol=1e-12)
     assert np.allclose(instance.initial_overlap, [[0.8, -0.4]]) and instance.initial_gram == pytest.approx(1.5)
     spread = state_instance(problem, {"alpha": 4.0}, m=[0.8, -0.4], Q=1.5)
-    assert np.allclose(spread.block_grams, state_instance(problem, 4.0, {}, **by_block(0.25)).block_grams)
+    assert np.allclose(spread.block_grams, state_instance(problem, {"alpha": 4.0}, **by_block(0.25)).block_grams)
 
 
 @pytest.mark.slow
