@@ -52,6 +52,7 @@ def _dmf(problem, response, **values):
     return Enrolled(name, lambda: derive.dmf(problem, response=response), numbers, lambda s: (*s.kernel_form, *s.innovation_form))
 
 
+CONSTANT = {"without -h_{k}(t)*y_{k}"}  # the hinge loss of no field is no function of the samples, and refused as such
 SYSTEMS = [
     _dmf(gm.Problem(UNEQUAL, gm.losses.squared(), gm.optimizers.heavy_ball(), **START), "exact", eta=0.7, momentum=0.5, ridge=0.1),
     _dmf(gm.Problem(UNEQUAL, PROBIT_LIKE, gm.optimizers.heavy_ball(), **START), "tangent", eta=0.7, momentum=0.5, ridge=0.1),
@@ -77,5 +78,6 @@ def test_every_displayed_sign_and_term_drives_a_number(enrolled):
     known = {(x.lhs, x.rhs) for e in earlier for x in e.equations(e.derive())}
     found = list(outcomes(enrolled, both=False, known=known))
     print("\n" + table((enrolled.name, outcome) for outcome in found))
-    idle = [f"{o.equation}: {o.mutation} ({o.fate}: {o.detail})" for o in found if o.fate in ("survived", "refused")]
+    noticed = [o for o in found if o.fate not in ("survived", "refused") or (o.fate == "refused" and o.mutation in CONSTANT)]
+    idle = [f"{o.equation}: {o.mutation} ({o.fate}: {o.detail})" for o in found if o not in noticed]
     assert not idle, "\n".join(idle)

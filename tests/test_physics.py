@@ -82,7 +82,7 @@ def test_index_order_with_an_asymmetric_jacobian():
     problem = gm.Problem(data, gm.losses.softmax(3), gm.optimizers.heavy_ball(), norm2=0.5)
     values = {"eta": 0.8, "momentum": 0.5, "ridge": 0.02}
     jacobian = sp.ImmutableDenseMatrix([[sp.diff(a, x) for x in h] for a in field])
-    system = dataclasses.replace(derive.dmf(problem), gradient=tuple(field), hessian=jacobian, name="asymmetric")
+    system = dataclasses.replace(derive.dmf(problem, response="tangent"), gradient=tuple(field), hessian=jacobian, name="asymmetric")
     transposed = dataclasses.replace(system, hessian=jacobian.T)
 
     n, d, steps, replicates = 1200, 800, 7, 600
