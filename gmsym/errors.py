@@ -25,6 +25,12 @@ def check_integers(**given: tuple[Any, int]) -> None:
             raise InputError(f"{name} is an integer of {value.bit_length()} bits: one from {least} to 2^63 - 1 is needed")
 
 
+def check_flag(name: str, value: Any) -> None:
+    """InputError unless the value is True or False."""
+    if not isinstance(value, bool):
+        raise InputError(f"{name} = {repr(value)[:40]}: True or False is needed")
+
+
 def check_positive(name: str, value: Any, meaning: str) -> float:
     """The value as a number, or InputError unless it is positive and at most 1e300; `meaning` says what is needed."""
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value <= 1e300:

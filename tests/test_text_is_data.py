@@ -124,7 +124,7 @@ def f(x):
     "expression", ["x", "jnp.exp(x)", "[jnp.sin(e) for e in x]", "(lambda a: a + x)(x)", "x.shape[0]", "f(x)", "jax.vmap(f)(x)", "-x & 3"]
 )
 def test_allowed(expression):
-    runtime.load(ALLOWED.format(expression), "test")
+    assert callable(runtime.load(ALLOWED.format(expression), "test").f)
 
 
 @pytest.mark.parametrize(

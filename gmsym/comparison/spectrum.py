@@ -13,7 +13,7 @@ from gmsym.comparison.compare import check_same_problem
 from gmsym.errors import InputError
 
 _ALLOWED = 4.0  # standard errors by which an outlier may be off
-_RIGID = 30.0  # distance times d that is allowed; of the catalog it is 2 to 10 whatever d is, of a wrong law it grows like d
+_RIGID = 15.0  # distance times d that is allowed; of the catalog it is 2 to 9 whatever d is, of a wrong law it grows like d
 _ZERO = 1e-9  # eigenvalues that small, relative to the largest, are those of the atom at 0
 
 
@@ -76,7 +76,7 @@ class SpectrumComparison:
         return max((abs(z) for z in self.scores), default=0.0)
 
     def agrees(self) -> bool:
-        """Whether every outlier is within four standard errors, and the mean distance times d within 30."""
+        """Whether every outlier is within four standard errors, and the mean distance times d within 15."""
         near = self.distances is None or float(self.distances.mean()) * self.d <= _RIGID
         return near and bool(self.max_abs_z <= _ALLOWED)  # False where an outlier has no counterpart
 

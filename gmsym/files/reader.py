@@ -223,7 +223,7 @@ def from_options(loss: str, optimizer: str = "gd", settings: Mapping[str, Any] |
 
 
 def parse_settings(items: Iterable[str]) -> dict[str, Any]:
-    """{key: value} of texts "key=value": a number, a list of numbers in brackets, or else text.
+    """{key: value} of texts "key=value": a number, a list of numbers in brackets, true, false, or else text.
 
     Raises:
         InputError: no `=`, no key, or a key given twice.
@@ -246,7 +246,7 @@ def _literal(value: str) -> Any:
         except ValueError:
             pass
     try:
-        return tomllib.loads(f"x = {value}")["x"] if value.startswith("[") else value
+        return tomllib.loads(f"x = {value}")["x"] if value.startswith("[") or value in ("true", "false") else value
     except (ValueError, RecursionError):
         return value
 
@@ -517,6 +517,8 @@ def _number(key: str, value: Any) -> float:
 
 def _number_or_list(key: str, value: Any) -> Any:
     """A number, or a list of them over which a theory is to be swept."""
+    if isinstance(value, list) and not value:
+        raise InputError(f"{key} = []: a number, or a list of at least one, is needed")
     return [_number(key, item) for item in value] if isinstance(value, list) else _number(key, value)
 
 

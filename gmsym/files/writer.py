@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import singledispatch
+from numbers import Real
 from typing import Any
 
 import sympy as sp
@@ -93,6 +94,9 @@ def _(problem: Problem, values: Mapping[str, float] | None = None) -> str:
         step = {} if trained.step is None else {"step": trained.step}
         tables["trained"] = {"initial": initial, **step, "ridge": trained.ridge}
     given = dict(values or {})
+    for name, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise InputError(f"{name} = {repr(value)[:60]}: a problem file states a number")
     if "alpha" in given:
         tables["run"] = {"alpha": float(given.pop("alpha"))}
     open_names = [s.name for s in problem.parameters if s.name not in given and s.name != "alpha"]

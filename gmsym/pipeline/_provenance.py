@@ -16,15 +16,13 @@ from gmsym.system import AbstractSystem
 if TYPE_CHECKING:
     import xarray as xr
 
-    from gmsym.files.reader import ProblemFile
-
 _PACKAGES = ("gmsym", "jax", "sympy", "numpy")
 
 
 def with_provenance(
     result: "xr.Dataset", origin: Any, values: Mapping[str, Any], options: Mapping[str, Any], seconds: float
 ) -> "xr.Dataset":
-    """The result with attributes theory_signature, problem_text, values, options, versions, device and wall_time.
+    """The result with attributes problem_signature, signature, problem_text, values, options, versions, device and wall_time.
 
     Args:
         result: what was computed.

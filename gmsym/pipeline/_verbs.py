@@ -198,8 +198,7 @@ def _checked(values: Any) -> Mapping[str, Any]:
 
 
 def _over(solver: Verb, system: Any, values: Mapping[str, Any], over: Sequence[str], options: Mapping[str, Any]) -> "xr.Dataset":
-    """The result over the grid of all arrays among the values; the last one goes to the kind's own sweep, where it has one."""
-
+    """The result over the grid of all arrays among the values; a kind with a sweep of its own takes one array."""
     arrays = {name: _numbers(name, values[name]) for name in over}
     fixed = {name: value for name, value in values.items() if name not in arrays}
     problem = system.problem
@@ -207,6 +206,8 @@ def _over(solver: Verb, system: Any, values: Mapping[str, Any], over: Sequence[s
     for name in over:
         if name not in names:
             raise InputError(f"unknown parameter {name!r}; this problem has {', '.join(sorted(names))}")
+    if "alpha" in arrays and problem.is_online and type(system) not in _SWEEPS:
+        raise InputError(f"alpha = {arrays['alpha'].tolist()}: online SGD has no samples per dimension; only spectra are taken over alpha")
 
     def at(point: Mapping[str, float], left: Sequence[str]) -> "xr.Dataset":
         if not left:

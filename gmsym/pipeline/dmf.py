@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from gmsym import schema
 from gmsym.engine.causal_kernels import solve_causal_kernels
-from gmsym.errors import InputError, check_integers
+from gmsym.errors import InputError, check_flag, check_integers
 from gmsym.pipeline._cost import limit
 from gmsym.pipeline._stages import load
 from gmsym.pipeline._verbs import solving
@@ -68,6 +68,7 @@ def solve_dmf(
         instance = problem.at(values)
     alpha = instance.ratio
 
+    check_flag("two_time", two_time)
     check_integers(steps=(steps, 1), samples=(samples, 64), scrambles=(scrambles, 2), seed=(seed, 0))
     tangents, sampled = system.response == "tangent", system.response != "exact"
     cost = limit(samples, steps, scrambles, problem.fields, problem.data.clusters, tangents, sampled, two_time)

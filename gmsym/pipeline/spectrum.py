@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmsym.engine.spectral import solve_spectrum
-from gmsym.errors import InputError, check_integers, check_positive
+from gmsym.errors import InputError, check_flag, check_integers, check_positive
 from gmsym.pipeline import _cost
 from gmsym.pipeline._stages import load
 from gmsym.pipeline._verbs import simulating
@@ -86,6 +86,7 @@ def simulate_spectrum(
     problem: Problem = system.problem
     instance = state_instance(problem, values, m, Q, M)
     check_integers(d=(d, 1), replicates=(replicates, 1), seed=(seed, 0), **({} if extreme is None else {"extreme": (extreme, 1)}))
+    check_flag("vectors", vectors)
     n = counted(instance.ratio, d)
     names = [s.name for s in system.trained]
     columns = problem.fields if system.block is None else 1

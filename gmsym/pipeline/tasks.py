@@ -16,6 +16,7 @@ from gmsym.system import AbstractSystem, CausalKernels, FiniteSize, Recursion, S
 if TYPE_CHECKING:
     import xarray as xr
 
+_OVERLAPS = ("m", "Q", "M")  # of a state, beside trained parameters
 _COMPARED = ("dmf", "finite-size", "effective", "fluctuations", "spectrum")
 
 
@@ -61,7 +62,9 @@ def solve_file(
         InputError, ComputationError: as `gmsym.solve`.
     """
     system = derive_file(given, name, solved=True)
-    return solve(system, _values(given, system), **_options(given, system), **_kept(type(system), "solve", checkpoint), progress=progress)
+    state = _state(given, system, progress)
+    kept = _kept(type(system), "solve", checkpoint)
+    return solve(system, _values(given, system, state), **_options(given, system, state), **kept, progress=progress)
 
 
 def simulate_file(
@@ -74,7 +77,7 @@ def simulate_file(
     """
     chosen, _ = theory_of(given, name)
     what = derive_file(given, chosen) if chosen == "spectrum" else given.problem
-    return _witness(given, what, checkpoint, progress)
+    return _witness(given, what, _state(given, what, progress), checkpoint, progress)
 
 
 def compare_file(given: ProblemFile, name: str | None = None, *, checkpoint: Path | None = None, progress: bool | None = None) -> Compared:
@@ -88,12 +91,13 @@ def compare_file(given: ProblemFile, name: str | None = None, *, checkpoint: Pat
     if chosen not in _COMPARED:
         raise InputError(f"--theory: {unknown('theory to compare', chosen, _COMPARED)}")
     system = derive_file(given, chosen)
-    values, options, d = _values(given, system), _options(given, system), given.simulation.d
+    state, d = _state(given, system, progress), given.simulation.d
+    values, options = _values(given, system, state), _options(given, system, state)
     swept = [key for key, value in values.items() if isinstance(value, list)]
     if swept:
         raise InputError(f"{swept[0]} = {values[swept[0]]}: a comparison takes one number; call it for each")
     if chosen in ("effective", "fluctuations"):
-        runs = _witness(given, given.problem, checkpoint, progress)
+        runs = _witness(given, given.problem, {}, checkpoint, progress)
         options.pop("d", None)  # the limit is compared
         beside = {"time": runs["time"].values} | ({"blocks_at": d} if chosen == "effective" else {})
         theory = solve(system, values, **options | beside, progress=progress)
@@ -103,7 +107,7 @@ def compare_file(given: ProblemFile, name: str | None = None, *, checkpoint: Pat
         if sized:
             values = {**values, "alpha": counted / d}
         theory = solve(system, values, **options | sized, progress=progress)
-        runs = _witness(given, system if chosen == "spectrum" else given.problem, checkpoint, progress)
+        runs = _witness(given, system if chosen == "spectrum" else given.problem, state, checkpoint, progress)
     return Compared(theory, runs, compare(theory, runs))
 
 
@@ -133,13 +137,16 @@ def state_at(given: ProblemFile, time: float, progress: bool | None = None) -> d
     return {**{name: last[name + suffix].values for name in names}, **trained}
 
 
-def _values(given: ProblemFile, system: AbstractSystem) -> dict[str, Any]:
+def _state(given: ProblemFile, what: Any, progress: bool | None) -> dict[str, Any]:
+    """The state at which a spectrum is taken, where [spectrum] says at which time of the dynamics; computed once for theory and witness."""
+    return state_at(given, given.matrix.at, progress) if isinstance(what, Spectral) and given.matrix.at is not None else {}
+
+
+def _values(given: ProblemFile, system: AbstractSystem, state: Mapping[str, Any]) -> dict[str, Any]:
     values = dict(given.values)
     if isinstance(system, Recursion) and given.run_options.get("n") is not None:
         values.pop("alpha", None)  # n and d say it
-    if isinstance(system, Spectral) and given.matrix.at is not None:
-        values |= {k: v for k, v in state_at(given, given.matrix.at).items() if k not in ("m", "Q", "M")}
-    return values
+    return values | {k: v for k, v in state.items() if k not in _OVERLAPS}
 
 
 def _scalars(values: Mapping[str, Any]) -> dict[str, float]:
@@ -149,7 +156,7 @@ def _scalars(values: Mapping[str, Any]) -> dict[str, float]:
     return dict(values)
 
 
-def _options(given: ProblemFile, system: AbstractSystem) -> dict[str, Any]:
+def _options(given: ProblemFile, system: AbstractSystem, state: Mapping[str, Any]) -> dict[str, Any]:
     """Options of the theory: its own from [run], what the file says of the run anyway, and sizes where the theory has one."""
     allowed = option_names(type(system))
     run, said = given.run, given.run_options
@@ -158,12 +165,14 @@ def _options(given: ProblemFile, system: AbstractSystem) -> dict[str, Any]:
         if run.time is None:
             raise InputError("[run] time is missing: online SGD needs the final time, t = steps * c/d")
         options["time"] = run.time
+    counted = None if isinstance(given.values.get("alpha"), list) else given.n  # alpha d at each alpha
     if isinstance(system, Recursion):
-        options |= {"d": given.simulation.d, "n": given.n, "replicates": given.simulation.replicates}
+        options |= {"d": given.simulation.d, "n": counted, "replicates": given.simulation.replicates}
     if isinstance(system, FiniteSize):
-        options["n"] = given.n
-    if isinstance(system, Spectral) and given.matrix.at is not None:
-        options |= {k: v for k, v in state_at(given, given.matrix.at).items() if k in ("m", "Q", "M")}
+        if counted is None and "n" not in said:
+            raise InputError("[run] n is missing: over values of alpha, curves at finite size need the number of samples")
+        options["n"] = counted
+    options |= {k: v for k, v in state.items() if k in _OVERLAPS}
     beside = ("n", "d") if isinstance(system, CausalKernels) else ()  # the limit of alpha; a size is for comparing
     own = {name: value for name, value in said.items() if name in allowed and name not in beside}
     if isinstance(system, Recursion) and "d" in own and "n" not in own:
@@ -175,7 +184,7 @@ def _options(given: ProblemFile, system: AbstractSystem) -> dict[str, Any]:
     return options | own
 
 
-def _witness(given: ProblemFile, what: Any, checkpoint: Path | None, progress: bool | None) -> "xr.Dataset":
+def _witness(given: ProblemFile, what: Any, state: Mapping[str, Any], checkpoint: Path | None, progress: bool | None) -> "xr.Dataset":
     kind = type(what) if isinstance(what, AbstractSystem) else type(given.problem.sampling)
     allowed = option_names(kind, "simulate")
     options: dict[str, Any] = {"d": given.simulation.d, "replicates": given.simulation.replicates, "seed": given.run.seed}
@@ -185,14 +194,13 @@ def _witness(given: ProblemFile, what: Any, checkpoint: Path | None, progress: b
         if given.run.time is None:
             raise InputError("[run] time is missing: online SGD needs the final time, t = steps * c/d")
         options["time"] = given.run.time
-    if isinstance(what, Spectral) and given.matrix.at is not None:
-        options |= {k: v for k, v in state_at(given, given.matrix.at, progress).items() if k in ("m", "Q", "M")}
+    options |= {k: v for k, v in state.items() if k in _OVERLAPS}
     for name, value in given.simulation_options.items():
         if name not in allowed:
             listed = ", ".join(x for x in allowed if x not in ("progress", "checkpoint"))
             raise InputError(f"[simulation] {name}: allowed here are {listed}")
         options[name] = value
-    values = _values(given, what) if isinstance(what, AbstractSystem) else dict(given.values)
+    values = _values(given, what, state) if isinstance(what, AbstractSystem) else dict(given.values)
     if given.simulation_options.get("n") is not None:
         values.pop("alpha", None)  # n and d say it
     return simulate(what, values, **options, **_kept(kind, "simulate", checkpoint), progress=progress)

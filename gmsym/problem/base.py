@@ -30,6 +30,11 @@ class AbstractProblem(ABC):
     def natural(self) -> str:
         """The theory of `gmsym.derive` that answers it where none is named."""
 
+    @property
+    @abstractmethod
+    def is_online(self) -> bool:
+        """Whether every step sees a fresh sample, so that there is no number of samples a dimension."""
+
     @abstractmethod
     def at(self, values: Mapping[str, float]) -> Any:
         """The problem in numbers, checked.

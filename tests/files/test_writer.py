@@ -71,6 +71,12 @@ def test_all_parts_read_back_with_their_numbers():
     assert ours.online_step == theirs.online_step == 0.7 and ours.trained_step == theirs.trained_step
 
 
+def test_values_are_numbers():
+    problem = gm.Problem(gm.GaussianMixture.symmetric(), losses.logistic(), gm.optimizers.gd())
+    with pytest.raises(gm.InputError, match=r"eta = \[0.1, 0.2\]: a problem file states a number"):
+        gm.dumps(problem, {"eta": [0.1, 0.2]})
+
+
 def test_what_no_text_states_is_refused():
     problem = gm.Problem(gm.GaussianMixture.symmetric(), gm.Loss("mills", InverseMills(h) ** 2 + h**2), gm.optimizers.gd())
     with pytest.raises(gm.InputError):
