@@ -154,7 +154,9 @@ class ProblemFile:
     run_options: Mapping[str, Any]  # what [run] says, beside alpha
     simulation_options: Mapping[str, Any]  # what [simulation] says
     sweep: Sweep | None = None  # what [sweep] says
-    source: tuple[Mapping[str, Any], Mapping[str, Any]] = field(default=({}, {}), repr=False)  # tables and settings it was read from
+    source: tuple[Mapping[str, Any], Mapping[str, Any]] = field(
+        default=({}, {}), repr=False, compare=False
+    )  # tables and settings it was read from
 
     def at(self, point: Mapping[str, Any]) -> "ProblemFile":
         """The same file with other settings, those of a point of [sweep]; `loss` and `optimizer` as the options of that name.
