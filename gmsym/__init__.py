@@ -5,7 +5,8 @@ State a problem      GaussianMixture, Loss, Optimizer, Problem, Teacher, Trained
 Derive equations     derive.dmf, derive.gradient_flow, derive.surrogate, derive.gordon, derive.influence, derive.finite_size,
                      derive.refinement, derive.effective, derive.fluctuations, derive.spectrum
 Generate             source (the JAX module of a system)
-Compute              solve (a system or a problem), simulate (its witness), options (what they take); at_size, crossing_time, tune
+Compute              solve (a system or a problem), simulate (its witness), options (what they take); at_size, crossing_time, tune,
+                     sweep (a grid of points on several processes or a cluster, kept point by point)
 Compare and show     compare, fit_order; plot, animate; problem_of (the problem of a result)
 Speed                compilation_cache, the folder that keeps what is compiled
 Errors               InputError (bad input), ComputationError (diverged, not converged), UnprintableError (no code for a function)
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from gmsym.pipeline import problem_of as problem_of
     from gmsym.pipeline import simulate as simulate
     from gmsym.pipeline import solve as solve
+    from gmsym.pipeline import sweep as sweep
     from gmsym.pipeline import tune as tune
     from gmsym.plotting import animate as animate
     from gmsym.plotting import plot as plot
@@ -60,7 +62,10 @@ _LAZY = {
     "animate": ("gmsym.plotting", "animate"),
     "plot": ("gmsym.plotting", "plot"),
     **{name: ("gmsym.files", name) for name in ("dumps", "from_options", "read")},
-    **{name: ("gmsym.pipeline", name) for name in ("solve", "simulate", "options", "at_size", "crossing_time", "tune", "problem_of")},
+    **{
+        name: ("gmsym.pipeline", name)
+        for name in ("solve", "simulate", "options", "at_size", "crossing_time", "sweep", "tune", "problem_of")
+    },
     "compilation_cache": ("gmsym.runtime.cache", "compilation_cache"),
 }
 _INNER = {"pipeline": ("gmsym.pipeline", None)}  # for the command line, which is to be as light as `import gmsym`

@@ -1,4 +1,4 @@
-"""Verbs of a problem: derive, codegen, solve, simulate, compare, plot; `--theory` chooses another theory than the natural one."""
+"""Verbs of a problem: derive, codegen, solve, simulate, compare, plot, sweep; `--theory` chooses another theory than the natural one."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,9 +7,9 @@ import typer
 
 import gmsym as gm
 from gmsym import writing
-from gmsym.cli._app import ForceOption, QuietOption, TextOption, TheoryOption
+from gmsym.cli._app import FigureOption, ForceOption, JsonOption, QuietOption, TextOption, TheoryOption
 from gmsym.cli._input import Targets, check_numbers, check_targets, computing_verb, problem_verb, progress
-from gmsym.cli._output import draw, equation_text, exit_unless, report, report_comparison, write
+from gmsym.cli._output import draw, equation_text, exit_unless, report, report_comparison, show, write, write_json
 from gmsym.errors import InputError
 from gmsym.files import ProblemFile
 from gmsym.files.suggest import unknown
@@ -86,6 +86,30 @@ def plot(
     draw(lambda: gm.plot(result), output)
     if not quiet:
         print(f"Written to {output}")
+
+
+@problem_verb()
+def sweep(
+    given: ProblemFile,
+    theory: TheoryOption = None,
+    json_target: JsonOption = None,
+    store: Annotated[
+        Path | None, typer.Option("--store", metavar="FOLDER", help="Where the study is kept, in place of the file's.")
+    ] = None,
+    figure: FigureOption = None,
+    force: ForceOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Do a verb at every point of [sweep]; continues a study."""
+    check_targets(force, json=(json_target,), figure=(figure, ".png", ".svg", ".pdf"))
+
+    study = gm.pipeline.sweep_file(given, store=store, theory=theory, progress=progress(quiet))
+    if figure is not None:
+        draw(lambda: gm.plot(study.result), figure)
+    if json_target is not None:
+        write_json(study.record, json_target)
+    elif not quiet:
+        show(study.table)
 
 
 def _finish(result: Any, targets: Targets) -> None:

@@ -15,7 +15,8 @@ Tables and keys (everything but the loss has a default or is asked for when it i
 - `[trained]`: parameters of the loss that are trained: `initial = { name = value, ... }`, their `step` (default that of Theta) and `ridge`.
 - `[values]`: numbers of any parameters, and `declared`, a list of those that get theirs later. Entries of mixture, initial, teacher and
   trained may be texts: expressions of these.
-- `[run]` and `[simulation]`: the fields of `Run` and `Simulation`, and further options of a theory; `[spectrum]`: the matrix.
+- `[run]` and `[simulation]`: the fields of `Run` and `Simulation`, and further options of a theory; `[spectrum]`: the matrix; `[sweep]`:
+  the grid of a study.
 
 All numbers are dimensionless; scaling as in `Problem`.
 """
@@ -25,7 +26,7 @@ import math
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
@@ -36,6 +37,7 @@ from gmsym import symbols
 from gmsym.errors import InputError
 from gmsym.files import parser
 from gmsym.files.suggest import unknown
+from gmsym.files.sweep import Sweep
 from gmsym.problem import losses, optimizers, sampling
 from gmsym.problem.instance import Instance
 from gmsym.problem.loss import Loss
@@ -46,7 +48,7 @@ from gmsym.problem.sampling import AbstractSampling
 from gmsym.problem.teacher import Teacher
 from gmsym.problem.trained import Trained
 
-_TABLES = ("mixture", "loss", "optimizer", "sampling", "initial", "teacher", "trained", "values", "run", "simulation", "spectrum")
+_TABLES = ("mixture", "loss", "optimizer", "sampling", "initial", "teacher", "trained", "values", "run", "simulation", "spectrum", "sweep")
 _BY_FILE = ("teacher", "trained")  # tables whose keys no setting reaches: their names mean something else elsewhere
 # Options of the theories beside the fields of Run and Simulation; what applies is checked where one is chosen.
 RUN_OPTIONS = (
@@ -151,6 +153,25 @@ class ProblemFile:
     matrix: Matrix
     run_options: Mapping[str, Any]  # what [run] says, beside alpha
     simulation_options: Mapping[str, Any]  # what [simulation] says
+    sweep: Sweep | None = None  # what [sweep] says
+    source: tuple[Mapping[str, Any], Mapping[str, Any]] = field(
+        default=({}, {}), repr=False, compare=False
+    )  # tables and settings it was read from
+
+    def at(self, point: Mapping[str, Any]) -> "ProblemFile":
+        """The same file with other settings, those of a point of [sweep]; `loss` and `optimizer` as the options of that name.
+
+        Raises:
+            InputError: as `read`.
+        """
+        document, settings = self.source
+        for name in ("loss", "optimizer"):
+            if name in point and not isinstance(point[name], str):
+                raise InputError(f"[sweep] over {name} = {point[name]!r}: names or expressions are needed")
+        changed = _override(document, point.get("loss"), point.get("optimizer"))
+        own = {key: value for key, value in point.items() if key not in ("loss", "optimizer")}
+        with _naming("[sweep]"):
+            return _problem_file(changed, {**settings, **own})
 
     @cached_property
     def instance(self) -> Instance:
@@ -319,7 +340,10 @@ def _problem_file(document: dict[str, Any], settings: Mapping[str, Any]) -> Prob
     alpha = swept or run.alpha or (None if online else 1.0)
     values = values if alpha is None else {**values, "alpha": alpha}
     said = {key: value for key, value in tables["run"].items() if key != "alpha"}
-    file = ProblemFile(problem, values, run, simulation, matrix, said, tables["simulation"])
+    with _naming("[sweep]"):
+        swept_over = _sweep(tables["sweep"]) if "sweep" in document else None
+    read_from = (document, dict(settings))
+    file = ProblemFile(problem, values, run, simulation, matrix, said, tables["simulation"], swept_over, read_from)
     if not online and swept is None and not alpha * simulation.d < 2**63:
         raise InputError(f"[run] alpha = {run.alpha} with [simulation] d = {simulation.d} asks for more samples than can be counted")
     if not online and swept is None and file.n < 1:
@@ -348,6 +372,12 @@ def _check_run(table: Mapping[str, Any], online: bool) -> None:
         raise InputError("steps: online SGD takes `time`, t = steps * c/d, in their place")
     if not online and "time" in table:
         raise InputError('time is of online SGD, which [sampling] kind = "online" asks for; full batches take `steps`')
+
+
+def _sweep(table: Mapping[str, Any]) -> Sweep:
+    if "over" not in table:
+        raise InputError("over is missing: lists of values by name, such as { alpha = [0.5, 1.0] }")
+    return Sweep(**table)
 
 
 def _sampling(table: Mapping[str, Any]) -> AbstractSampling:
@@ -436,6 +466,8 @@ def _allowed(name: str, table: Mapping[str, Any], tables: Mapping[str, Mapping[s
         return [*_own(Simulation), *SIMULATION_OPTIONS]
     if name == "spectrum":
         return _own(Matrix)
+    if name == "sweep":
+        return _own(Sweep)
     if name == "loss":
         if table and not {"name", "expression"} & table.keys():
             return ["name", "expression"]

@@ -29,6 +29,9 @@ from gmsym.pipeline.finite import at_size as at_size
 from gmsym.pipeline.notebook import notebook as notebook
 from gmsym.pipeline.records import comparison_record as comparison_record
 from gmsym.pipeline.records import record as record
+from gmsym.pipeline.sweep import Study as Study
+from gmsym.pipeline.sweep import sweep as sweep
+from gmsym.pipeline.sweep import sweep_file as sweep_file
 from gmsym.pipeline.tables import comparison_table as comparison_table
 from gmsym.pipeline.tables import table as table
 from gmsym.pipeline.tasks import compare_file as compare_file

@@ -41,7 +41,7 @@ def with_provenance(
     about |= {
         "values": json.dumps(dict(values), sort_keys=True, default=_plain),
         "options": json.dumps({k: v for k, v in options.items() if k not in ("progress", "checkpoint")}, sort_keys=True, default=_plain),
-        "versions": json.dumps({name: _version(name) for name in _PACKAGES}),
+        "versions": json.dumps({name: package_version(name) for name in _PACKAGES}),
         "device": _device(),
         "wall_time": round(seconds, 3),
     }
@@ -85,7 +85,7 @@ def _plain(value: Any) -> Any:
     return f"a {type(value).__name__}"  # a trajectory is data of its own, with its own provenance
 
 
-def _version(name: str) -> str:
+def package_version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:  # run from a source tree

@@ -5,7 +5,6 @@ A module registers its solver under a kind of system by `@solving(kind)`, a simu
 """
 
 import inspect
-import json
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from time import perf_counter
@@ -15,6 +14,7 @@ import numpy as np
 
 from gmsym import derive
 from gmsym.errors import InputError
+from gmsym.pipeline._joining import joined
 from gmsym.pipeline._provenance import with_provenance
 from gmsym.problem import AbstractProblem
 from gmsym.system import AbstractSystem
@@ -218,21 +218,9 @@ def _over(solver: Verb, system: Any, values: Mapping[str, Any], over: Sequence[s
                 raise InputError(f"values has arrays for {' and '.join(left)}; spectra are taken over one parameter at a time")
             return _SWEEPS[type(system)](system, {**fixed, **point, name: arrays[name]}, name, **options)
         parts = [at({**point, name: x}, rest) for x in arrays[name].tolist()]
-        return _joined(parts, name, arrays[name])
+        return joined(parts, name, arrays[name])
 
     return at({}, over)
-
-
-def _joined(parts: list["xr.Dataset"], name: str, values: np.ndarray) -> "xr.Dataset":
-    """Results at values of one parameter as one; what differs between their attributes is left out, parameters apart from their values."""
-    import xarray as xr
-
-    dimension = xr.DataArray(values, dims=name, name=name)
-    joined = xr.concat(parts, dimension, combine_attrs="drop_conflicts", join="outer", data_vars="all", coords="minimal", compat="override")
-    known = [json.loads(part.attrs["parameters"]) for part in parts]
-    same = {k: v for k, v in known[0].items() if all(others.get(k) == v for others in known)}
-    inner = parts[0].attrs.get("swept", "")
-    return joined.assign_attrs(swept=f"{name} {inner}".strip(), parameters=json.dumps(same, sort_keys=True))
 
 
 def _numbers(name: str, value: Any) -> np.ndarray:

@@ -1,12 +1,14 @@
 """What the command line asks of a problem file: its theory derived, solved, simulated, compared, in the numbers that it states."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gmsym.comparison import compare
 from gmsym.errors import InputError
 from gmsym.files import ProblemFile
+from gmsym.files.reader import Matrix
 from gmsym.files.suggest import unknown
 from gmsym.pipeline._verbs import option_names, simulate, solve
 from gmsym.pipeline.theories import THEORIES, Theory
@@ -48,9 +50,15 @@ def theory_of(given: ProblemFile, name: str | None, solved: bool = True) -> tupl
 
 def derive_file(given: ProblemFile, name: str | None = None, solved: bool = False) -> Any:
     """The system, or the equations, of a theory of the problem."""
-    chosen, row = theory_of(given, name, solved)
-    matrix = given.matrix
-    return row.derive(given.problem, matrix.matrix, matrix.block, matrix.trained) if chosen == "spectrum" else row.derive(given.problem)
+    chosen, _ = theory_of(given, name, solved)
+    return _derived(given.problem, chosen, given.matrix if chosen == "spectrum" else None)
+
+
+@lru_cache(maxsize=64)
+def _derived(problem: Problem, name: str, matrix: Matrix | None) -> Any:
+    """The system, derived once for all points of a study."""
+    about = () if matrix is None else (matrix.matrix, matrix.block, matrix.trained)
+    return THEORIES[name].derive(problem, *about)
 
 
 def solve_file(

@@ -7,10 +7,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 
-from gmsym.comparison import Comparison, entries, measured_fluctuations
+from gmsym.comparison import Comparison, measured_fluctuations
 from gmsym.errors import InputError
 from gmsym.plotting.bands import bands
 from gmsym.plotting.curves import PALETTE, learning_curve, styled
+from gmsym.plotting.grids import lines, maps, score_maps
 from gmsym.plotting.overlay import overlay
 from gmsym.plotting.spectrum import filmstrip, spectral_density, transition_diagram
 from gmsym.schema import VARIABLES, swept
@@ -30,7 +31,8 @@ def plot(
     """Draw a result, alone or with its witness.
 
     Args:
-        result: of `gmsym.solve` or `gmsym.simulate`; or a comparison of order parameters, which draws both sides and the scores.
+        result: of `gmsym.solve`, `gmsym.simulate` or `gmsym.sweep` (over one parameter lines, over two heat maps of the last time); or a
+            comparison of order parameters, which draws both sides and the scores.
         runs: a simulation beside it.
         quantities: which order parameters. Default: those that there are.
         view: of spectra along a path: "film", one spectrum below another (default along time), or "transitions", edges and outliers over
@@ -58,14 +60,17 @@ def plot(
         return _variances(result, runs)
     if kind == "refinement":
         return _rounds(result)
+    if kind == "scores":
+        return score_maps(result, swept(result))
     if kind not in ("theory", "simulation"):
         said = f"is of kind {kind!r}" if isinstance(result, xr.Dataset) else f"= {' '.join(repr(result)[:60].split())}"
         raise InputError(f"result {said}: a result of gmsym.solve or gmsym.simulate, or a comparison, is needed")
     over = swept(result)
-    if len(over) > 1:
-        raise InputError(f"result is over {', '.join(over)}: take it at one value of all but one, such as result.sel({over[0]}=...)")
+    if len(over) > 2:
+        raise InputError(f"result is over {', '.join(over)}: take it at one value of all but two, such as result.sel({over[0]}=...)")
     if over:
-        return _over(result, over[0], _chosen(result, quantities))
+        chosen = None if quantities is None else _chosen(result, quantities)
+        return maps(result, over, chosen) if len(over) == 2 else lines(result, over[0], chosen or _chosen(result, None))
     if any(str(name).endswith("_deviation") for name in result) and f"{_chosen(result, None)[0]}_bias" not in result:
         return bands(result if limit is None else limit, result, runs, quantities, **options)
     if runs is not None:
@@ -85,24 +90,6 @@ def _chosen(result: xr.Dataset, quantities: Sequence[str] | None) -> list[str]:
         if name not in there:
             raise InputError(f"quantity = {name!r}: this result has {', '.join(there)}")
     return chosen
-
-
-def _over(result: xr.Dataset, over: str, quantities: Sequence[str]) -> np.ndarray:
-    """The last time of a swept result, over the parameter."""
-    final = result.isel(time=-1) if "time" in result.dims else result
-    with styled():
-        _, axes = plt.subplots(1, len(quantities), figsize=(3.2 * len(quantities), 2.6), layout="constrained", squeeze=False)
-    for ax, name in zip(axes[0], quantities, strict=True):
-        for i, entry in enumerate(entries(result, [name])):
-            colour = PALETTE[i % len(PALETTE)]
-            value, error = (entry.of(final, suffix).values for suffix in ("", "_error"))
-            ax.plot(final[over], value, ".-", color=colour, label=f"${entry.latex}$")
-            ax.fill_between(final[over], value - 2 * error, value + 2 * error, color=colour, alpha=0.25, linewidth=0)
-        if len(ax.lines) > 1:
-            ax.legend()
-        ax.set_xlabel(over.replace("_", " "))
-        ax.set_ylabel(f"{result[name].attrs['long_name']} ${result[name].attrs['latex']}$")
-    return axes[0]
 
 
 def _variances(theory: xr.Dataset, runs: xr.Dataset | None) -> np.ndarray:

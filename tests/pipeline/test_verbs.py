@@ -206,8 +206,8 @@ def test_one_value_of_a_sweep_is_a_result():
         gm.compare(grid.sel(alpha=1.5, eta=0.4), runs)
     with pytest.raises(gm.InputError, match="differ in the parameter 'eta'"):
         gm.compare(grid.sel(alpha=2.0, eta=0.2), runs)
-    with pytest.raises(gm.InputError, match="over eta, alpha: take it at one value of all but one"):
-        gm.plot(grid)
+    (ax,) = gm.plot(grid, quantities=["Q"])
+    assert (ax.get_ylabel(), ax.get_xlabel()) == ("eta", "alpha") and ax.collections[0].get_array().shape == (2, 2)
     assert len(gm.plot(grid.sel(eta=0.4), quantities=["m", "Q"])) == 2
     record = pipeline.record(grid)
     assert (record["over"], record["values"], record["results"][0]["over"]) == ("eta", [0.2, 0.4], "alpha")
