@@ -97,7 +97,7 @@ def _function(part: Computed) -> str:
     rows = [_summed(equation.rhs) for equation in part.equations]
     averaged = any(row.has(_weights) for row in rows)
     given = {**({"weights": _weights} if averaged else {}), **{s.name: s for s in part.arguments}}
-    says = "; ".join(equation.meaning for equation in part.equations)
+    says = "; ".join(dict.fromkeys(equation.meaning for equation in part.equations)) + "."
     if part.stacked:
         return printer.function(part.name, given, says, Stacked(part.arguments[0], *rows))
     return printer.function(part.name, given, says, rows[0] if len(rows) == 1 else rows)

@@ -104,9 +104,9 @@ def _kernels() -> tuple[Computed, ...]:
     h = sp.symbols(f"h_:{ORDER + 1}", real=True)
     a = [sp.sqrt(sp.factorial(p)) * h[p] / v ** sp.Rational(p, 2) for p in range(ORDER + 1)]
     slopes = [sp.sqrt(sp.diff(r**p, r).subs(r, 1)) for p in range(ORDER + 1)]  # of the two equal factors of each term
-    rows = tuple(Equation(_of(f"a_{p}", v), a[p], f"K0 = sum_p a_p(v) a_p(v') r^p, p = {p}", _OWN, "heuristic") for p in range(ORDER + 1))
+    rows = tuple(Equation(_of(f"a_{p}", v), a[p], "factor of K0 = sum_p a_p(v) a_p(v') r^p", _OWN, "heuristic") for p in range(ORDER + 1))
     lowered = tuple(
-        Equation(_of(f"d_{p}", v), slopes[p] * a[p], f"K1 = dK0/dr = sum_p d_p(v) d_p(v') r^(p-1), p = {p}", _OWN, "heuristic")
+        Equation(_of(f"d_{p}", v), slopes[p] * a[p], "factor of K1 = dK0/dr = sum_p d_p(v) d_p(v') r^(p-1)", _OWN, "heuristic")
         for p in range(1, ORDER + 1)
     )
     return Computed("kernel", (v, *h), rows, True), Computed("kernel_slope", (v, *h), lowered, True)

@@ -19,7 +19,7 @@ z = symbols.symbol("z")  # preactivation, the argument of an activation
 t = symbols.symbol("t0")  # projection xi . x, the argument of a target; a text may call it t
 _COUNTS = ("n", "samples", "width")
 _DEFAULTS = {"alignment": 0.0, "noise": 0.0}
-_LARGEST = 8  # dimensions of the span of spikes, means and target
+_LARGEST = 5  # dimensions of the span of spikes, means and target
 
 
 @final

@@ -68,7 +68,7 @@ def gaussian_means_between(
         nodes: of a "kinked" rule.
     """
     deviation = jnp.sqrt(jnp.asarray(cov, float)[0, 0])
-    z, weights = _between((jnp.asarray(kinks, float) - mean[0]) / deviation, nodes)
+    z, weights = between((jnp.asarray(kinks, float) - mean[0]) / deviation, nodes)
     values = jax.vmap(integrand)(mean[0] + deviation * z)
     return tuple(jnp.sum(weights * value) for value in values)
 
@@ -91,19 +91,19 @@ def gaussian_means_across(
     """
     root = square_root(jnp.asarray(cov, float))
     width = jnp.where(root[1, 1] > 0, root[1, 1], 1.0)
-    x, weights = _between((jnp.asarray(outer, float) - mean[0]) / root[0, 0], nodes)
+    x, weights = between((jnp.asarray(outer, float) - mean[0]) / root[0, 0], nodes)
     first = mean[0] + root[0, 0] * x
     centre = mean[1] + root[1, 0] * x
 
     def given(first, centre):
-        y, weights = _between((jnp.asarray(inner(first), float) - centre) / width, nodes)
+        y, weights = between((jnp.asarray(inner(first), float) - centre) / width, nodes)
         values = jax.vmap(lambda z: integrand(first, z))(centre + root[1, 1] * y)
         return tuple(jnp.sum(weights * value) for value in values)
 
     return tuple(jnp.sum(weights * value) for value in jax.vmap(given)(first, centre))
 
 
-def _between(kinks: jax.Array, nodes: Nodes) -> tuple[jax.Array, jax.Array]:
+def between(kinks: jax.Array, nodes: Nodes) -> tuple[jax.Array, jax.Array]:
     """Points (N,) and weights (N,) for N(0, 1), in panels between the kinks; kinks that are no numbers do nothing."""
     inside = jnp.clip(jnp.where(jnp.isnan(kinks), _REACH, kinks), -_REACH, _REACH)
     edges = jnp.concatenate([jnp.array([-_REACH]), jnp.sort(inside), jnp.array([_REACH])])
