@@ -258,6 +258,9 @@ def _expression(what: str, given: Any, variables: Mapping[str, sp.Symbol]) -> sp
     if isinstance(given, str):
         raise InputError(f"{what} = {given!r}: a SymPy expression is needed; gmsym.parse reads a text")
     if isinstance(given, sp.Basic):
+        for s in given.free_symbols:
+            if s.name in variables and s.is_nonnegative:  # a time: max(t, 0) is t already, and no renaming brings it back
+                raise InputError(f"{what} = {given}: its {s.name} is a time; write {variables[s.name].name} for a projection")
         given = given.xreplace({s: variables[s.name] for s in given.free_symbols if s.name in variables})
     expr = scalar(given, what)
     reserved = {"x", *_COUNTS, *_DEFAULTS, "ridge", "beta", "alpha", "spread", "step"}
