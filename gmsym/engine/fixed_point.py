@@ -22,6 +22,7 @@ _REACH = 9.0  # standard deviations of the direction along the target
 _NORM = 3  # nodes of the fluctuation of |x_perp|
 _VARIANCES = 24  # Chebyshev points in the variance of a preactivation
 _SMALLEST = 1e-14  # of the largest eigenvalue of a kernel
+_LIGHT = 1e-14  # of the largest weight of a node
 _LOG_NU = (-90.0, 30.0)
 
 
@@ -116,6 +117,8 @@ def _cluster(module: FixedPointModule, numbers: Numbers, c: int, nodes: int) -> 
     grids = [(z, weights), *[hermite] * others, norm]
     grid = np.stack([g.ravel() for g in np.meshgrid(*(g for g, _ in grids), indexing="ij")])
     mass = np.prod(np.stack([g.ravel() for g in np.meshgrid(*(w / w.sum() for _, w in grids), indexing="ij")]), axis=0)
+    heavy = mass > _LIGHT * mass.max()
+    grid, mass = grid[:, heavy], mass[heavy] / mass[heavy].sum()
     kappa = mean[:, None] + root @ grid[: root.shape[1]]
     q = len(xi) + own
     if own:
@@ -176,12 +179,12 @@ def _spectrum(module: FixedPointModule, numbers: Numbers, law: Nodes, neuron: np
     factors, slopes = np.asarray(module.kernel(v, *h)), np.asarray(module.kernel_slope(v, *h))
     weighted = np.sqrt(law.weights)
     features, lowered = (_features(rows, reduced) * weighted for rows in (factors, slopes))
-    left, size, _ = np.linalg.svd(features, full_matrices=False)
-    kept = size**2 > _SMALLEST * size[0] ** 2
-    functions = (left[:, kept].T @ features) / size[kept, None]
-    tau = np.linalg.svd(lowered, compute_uv=False) ** 2
-    tau = tau[tau > _SMALLEST * tau[0]]
-    t = size[kept] ** 2
+    t, left = np.linalg.eigh(features @ features.T)  # by the Gram matrix: nodes outnumber monomials a thousandfold
+    kept = t > _SMALLEST * t[-1]
+    t = t[kept]
+    functions = (left[:, kept].T @ features) / np.sqrt(t)[:, None]
+    tau = np.linalg.eigvalsh(lowered @ lowered.T)
+    tau = tau[tau > _SMALLEST * tau[-1]]
     tail = float(module.beyond(law.weights, energy, t, tau, numbers.n, q, numbers.trace))
     square = float(law.weights @ law.targets**2) + numbers.noise**2
     return Spectrum(t, tau, tail, functions @ (weighted * law.targets), square, functions / weighted)
@@ -191,6 +194,8 @@ def _features(rows: np.ndarray, reduced: np.ndarray) -> np.ndarray:
     """Of sum_p rows_p rows_p' (kappa . kappa')^p: one row a monomial, (monomials, N)."""
     features = []
     for p, row in enumerate(rows):
+        if not row.any():
+            continue
         for choice in combinations_with_replacement(range(len(reduced)), p):
             ways = factorial(p) // prod(factorial(choice.count(i)) for i in set(choice))
             features.append(row * np.sqrt(ways) * np.prod(reduced[list(choice)], axis=0))
@@ -220,7 +225,7 @@ def _error(module: FixedPointModule, numbers: Numbers, law: Nodes, found: Spectr
 
 def _spikes(module: FixedPointModule, found: Spectrum, given: dict) -> tuple[np.ndarray, float]:
     """Visible eigenvalues beyond the bulk, and its edge: where the slope of the generated map vanishes, right of its last pole."""
-    pole = float(found.tau[0]) / given["T"]
+    pole = float(found.tau[-1]) / given["T"]
     arrays = {name: jnp.asarray(value) for name, value in given.items()}
     low, high = log(pole * (1 + 1e-9)), log(pole) + 40
     solver = optx.Bisection(rtol=1e-12, atol=1e-12)

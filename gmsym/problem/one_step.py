@@ -63,7 +63,7 @@ class OneStep(AbstractProblem):
 
     Args:
         activation: s, an expression of `z`.
-        target: an expression of `t` = xi . x and of the cluster's label `y`, |xi|^2 = 1/|Sigma|_op with Sigma the pooled covariance within
+        target: an expression of `t0` = xi . x (a problem file may call it t) and of the cluster's label `y`, |xi|^2 = 1/|Sigma|_op with Sigma the pooled covariance within
             clusters.
         probabilities: rho_c, C numbers or expressions of parameters.
         labels: y_c, C of them.
@@ -83,7 +83,7 @@ class OneStep(AbstractProblem):
 
     Example:
         >>> import gmsym as gm
-        >>> problem = gm.OneStep(gm.parse("tanh(z)"), gm.parse("max(t, 0)"), direction="aligned")
+        >>> problem = gm.OneStep(gm.parse("tanh(z)"), gm.parse("max(t0, 0)"), direction="aligned")
         >>> [s.name for s in problem.parameters]
         ['alignment', 'alpha', 'beta', 'n', 'noise', 'ridge', 'samples', 'width']
     """
@@ -258,6 +258,9 @@ def _expression(what: str, given: Any, variables: Mapping[str, sp.Symbol]) -> sp
     if isinstance(given, str):
         raise InputError(f"{what} = {given!r}: a SymPy expression is needed; gmsym.parse reads a text")
     if isinstance(given, sp.Basic):
+        for s in given.free_symbols:
+            if s.name in variables and s.is_nonnegative:  # a time: max(t, 0) is t already, and no renaming brings it back
+                raise InputError(f"{what} = {given}: its {s.name} is a time; write {variables[s.name].name} for a projection")
         given = given.xreplace({s: variables[s.name] for s in given.free_symbols if s.name in variables})
     expr = scalar(given, what)
     reserved = {"x", *_COUNTS, *_DEFAULTS, "ridge", "beta", "alpha", "spread", "step"}
