@@ -69,7 +69,9 @@ def _moments(system: FixedPoint, opened: list[sp.Expr]) -> list[str]:
     x = sp.Symbol("x0", real=True) if x in parameters else x
     closed = [e.rhs for e in system.moments if is_closed(e.rhs)]
     texts = [
-        printer.function("integrands", {"x": x, "b": b, "parameters": parameters}, "What the open moments are means of.", _bodies(opened, x)),
+        printer.function(
+            "integrands", {"x": x, "b": b, "parameters": parameters}, "What the open moments are means of.", _bodies(opened, x)
+        ),
         printer.function("closed_moments", {"b": b, "parameters": parameters}, "Those in closed form.", closed),
     ]
     rows = iter(range(len(opened))), iter(range(len(closed)))

@@ -103,10 +103,17 @@ def compare_networks(theory: xr.Dataset, runs: xr.Dataset) -> NetworkComparison:
         gap = theirs - ours
         z = float(
             score(
-                np.array(gap), np.array(0.0), np.array(error), freedom=(math.inf, runs.attrs["replicates"] - 1.0), rounding=1e-12, allowed=1e-12
+                np.array(gap),
+                np.array(0.0),
+                np.array(error),
+                freedom=(math.inf, runs.attrs["replicates"] - 1.0),
+                rounding=1e-12,
+                allowed=1e-12,
             )
         )
         rows.append(NetworkRow(name, ours, theirs, gap, error, accuracy * abs(ours) + _SCORE * error, z))
     about = runs.attrs
-    title = f"{about['problem']}, n = {about['n']}, samples = {about['samples']}, width = {about['width']}, {about['replicates']} replicates"
+    title = (
+        f"{about['problem']}, n = {about['n']}, samples = {about['samples']}, width = {about['width']}, {about['replicates']} replicates"
+    )
     return NetworkComparison(rows, title)

@@ -1,9 +1,9 @@
 """A two-layer network after one gradient step: from the activation to its errors, in two scalar equations. Source: theory.md 12.
 
-The gradient is a spike w u^T/sqrt(k) and a remainder, so that given the projections kappa of a sample (on spikes, means, target direction and
-u) a preactivation is Gaussian; the features are replaced by Gaussians of the same conditional mean and covariance. Their kernel K0 on the law
-of kappa and its derivative K1, the part linear in the n - q other dimensions, carry the spectrum; ridge regression on it is one saddle point.
-Errors are not typed: the objective is, and ridge regression says that d objective/d lambda = |w|^2, so that the training error follows by
+The gradient is a spike w u^T/sqrt(k) and a remainder, so that given the projections kappa of a sample (on spikes, means, target
+direction and u) a preactivation is Gaussian; the features are replaced by Gaussians of the same conditional mean and covariance. Their
+kernel K0 on the law of kappa and its derivative K1, the part linear in the n - q other dimensions, carry the spectrum; ridge regression
+on it is one saddle point. Errors are not typed: the objective is, and ridge regression says that d objective/d lambda = |w|^2, so that the training error follows by
 implicit differentiation, and the test error is lambda*^2/lambda^2 times it.
 """
 
@@ -83,13 +83,15 @@ def _moments(problem: OneStep) -> tuple[Equation, ...]:
 def _gradient() -> tuple[Computed, ...]:
     """Spike of the gradient, and the law of a preactivation given kappa."""
     h1 = sp.Symbol("h_1", real=True)
-    scale = Equation(_of("v", own, chi), own + (n - q) / T * (1 + chi), "variance of a preactivation given kappa; chi: |x_perp|^2", _OWN, "own")
+    scale = Equation(
+        _of("v", own, chi), own + (n - q) / T * (1 + chi), "variance of a preactivation given kappa; chi: |x_perp|^2", _OWN, "own"
+    )
     first = Equation(_of("s_1", v), h1 / sp.sqrt(v), "E s'(sqrt(v) z), by Stein's lemma", _OWN, "theorem")
     within = Equation(sp.Symbol("u_i"), Over(y * slope * kappa_i), "gradient spike u along kappa_i", _PAPER, "heuristic")
-    beyond = Equation(
-        sp.Symbol("u_q"), sp.sqrt((n - q) / m * Over((y * slope) ** 2)), "and across all of them", _OWN, "heuristic"
+    beyond = Equation(sp.Symbol("u_q"), sp.sqrt((n - q) / m * Over((y * slope) ** 2)), "and across all of them", _OWN, "heuristic")
+    layer = Equation(
+        sp.Symbol("C_ij"), delta / T + eta**2 / k**2 * u_i * u_j, "covariance of a neuron's weights on kappa", _PAPER, "heuristic"
     )
-    layer = Equation(sp.Symbol("C_ij"), delta / T + eta**2 / k**2 * u_i * u_j, "covariance of a neuron's weights on kappa", _PAPER, "heuristic")
     return (
         Computed("variance", (own, chi, n, q, T), (scale,)),
         Computed("mean_slope", (h1, v), (first,)),
@@ -152,7 +154,9 @@ def _errors() -> tuple[Computed, ...]:
             given,
             (
                 Equation(sp.Symbol("F"), objective, "objective |y - y_hat|^2/m + lambda |w|^2", _OWN, "heuristic"),
-                Equation(sp.Symbol("E_train"), training, "training error F - lambda dF/dlambda, by d F/d lambda = |w|^2", _OWN, "heuristic"),
+                Equation(
+                    sp.Symbol("E_train"), training, "training error F - lambda dF/dlambda, by d F/d lambda = |w|^2", _OWN, "heuristic"
+                ),
                 Equation(mse, test, "test error (lambda*/lambda)^2 E_train", _OWN, "heuristic"),
             ),
         ),
@@ -189,6 +193,8 @@ def _degrees() -> tuple[Computed, ...]:
     rows = (
         Equation(sp.Symbol("l"), sp.ceiling(paper / (1 - paper)), "degree of the paper, (l-1)/l < beta < l/(l+1)", _PAPER, "theorem"),
         Equation(sp.Symbol("l_D"), sp.ceiling(1 / (1 - beta_D)) - 1, "sharp degree of data spikes, beta_D > 1 - 1/p", _OWN, "heuristic"),
-        Equation(sp.Symbol("l_G"), sp.ceiling(1 / (2 * (1 - beta_G))) - 1, "of the gradient's spike, beta_G > 1 - 1/(2p)", _OWN, "heuristic"),
+        Equation(
+            sp.Symbol("l_G"), sp.ceiling(1 / (2 * (1 - beta_G))) - 1, "of the gradient's spike, beta_G > 1 - 1/(2p)", _OWN, "heuristic"
+        ),
     )
     return (Computed("degrees", (paper, beta_D, beta_G), rows),)

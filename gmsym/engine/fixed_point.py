@@ -4,8 +4,10 @@ Shapes: C clusters; q dimensions of kappa, the gradient's own direction included
 All equations are those of the generated module; the names of its arguments are the letters displayed.
 """
 
+from collections.abc import Callable
+from functools import lru_cache
 from itertools import combinations_with_replacement
-from math import factorial, log, prod
+from math import factorial, prod
 from typing import NamedTuple
 
 import jax
@@ -19,10 +21,12 @@ from gmsym.runtime.fixed_point import FixedPointModule, Numbers
 from gmsym.runtime.nodes import rule
 
 _REACH = 9.0  # standard deviations of the direction along the target
-_NORM = 3  # nodes of the fluctuation of |x_perp|
+_STRONG = 3.0  # variance of a direction that gets all nodes
+_NORM = 2  # nodes of the fluctuation of |x_perp|
 _VARIANCES = 24  # Chebyshev points in the variance of a preactivation
 _SMALLEST = 1e-14  # of the largest eigenvalue of a kernel
 _LIGHT = 1e-14  # of the largest weight of a node
+_ROOM = 4096  # numbers of nodes are multiples of it, so that other numbers of a problem need no other compilation
 _LOG_NU = (-90.0, 30.0)
 
 
@@ -59,7 +63,6 @@ class Solution(NamedTuple):
     nu: float
     effective_ridge: float
     pull: float  # eta^2 u^T Sigma u/k^2, strength of the gradient's spike
-    lifted: float  # eigenvalue of the data's spikes relative to the rest
 
 
 def solve(module: FixedPointModule, numbers: Numbers, nodes: int, classified: bool) -> Solution:
@@ -80,22 +83,22 @@ def solve(module: FixedPointModule, numbers: Numbers, nodes: int, classified: bo
     found = _spectrum(module, numbers, law, neuron)
     sizes = {"n": float(numbers.n), "q": float(q), "T": numbers.trace, "k": float(numbers.width), "m": float(numbers.samples)}
     kernels = {"tau_j": found.tau, "K_tail": found.tail}
-    nu = float(_root(module, {**kernels, "t_a": found.t, **sizes}, numbers.ridge))
-    at = {"nu": nu, "t_a": found.t, **kernels, **sizes}
-    objective, training, test = (float(x) for x in module.errors(**at, y_a=found.target, y2=found.square))
+    scalars = _scalars(module)({**kernels, "t_a": found.t, **sizes}, found.target, found.square, numbers.ridge)
+    nu, objective, training, test, star, critical, edge = (float(x) for x in scalars[:-1])
     if not (np.isfinite(nu) and 0 < training <= test):
         raise ComputationError(f"no solution at ridge = {numbers.ridge * numbers.n:g}, n = {numbers.n}: take a larger ridge")
     error = _error(module, numbers, law, found, nu, test) if classified else np.nan
-    spikes, edge = _spikes(module, found, {**kernels, **sizes})
-    star = float(module.effective_ridge(**at))
-    lifted = float(np.max(np.linalg.eigvalsh(numbers.covariances - np.eye(numbers.covariances.shape[-1])), initial=0.0)) / numbers.trace
-    return Solution(objective, training, test, error, found.square, spikes, edge, nu, star, pull, lifted)
+    spikes = np.sort(np.asarray(scalars[-1])[found.t > critical])[::-1]
+    return Solution(objective, training, test, error, found.square, spikes, edge, nu, star, pull)
 
 
 def _law(module: FixedPointModule, numbers: Numbers, nodes: int) -> Nodes:
     """Panels between kinks along the target, Gauss-Hermite in the other directions, cluster by cluster."""
     parts = [_cluster(module, numbers, c, nodes) for c in range(len(numbers.labels))]
-    return Nodes(*(np.concatenate(arrays, axis=-1) for arrays in zip(*parts, strict=True)))
+    kappa, chi, weights, targets = (np.concatenate(arrays, axis=-1) for arrays in zip(*parts, strict=True))
+    room = -len(weights) % _ROOM
+    weights, targets = np.pad(weights, (0, room)), np.pad(targets, (0, room))
+    return Nodes(np.pad(kappa, ((0, 0), (0, room)), mode="edge"), np.pad(chi, (0, room), mode="edge"), weights, targets)
 
 
 def _cluster(module: FixedPointModule, numbers: Numbers, c: int, nodes: int) -> Nodes:
@@ -111,10 +114,9 @@ def _cluster(module: FixedPointModule, numbers: Numbers, c: int, nodes: int) -> 
     kept = values > 1e-9
     own = int(numbers.step > 0)
     root = np.hstack([along, vectors[:, kept] * np.sqrt(values[kept])])
-    others = root.shape[1] - 1 + own
-    hermite = np.polynomial.hermite_e.hermegauss(nodes)
-    norm = np.polynomial.hermite_e.hermegauss(_NORM)
-    grids = [(z, weights), *[hermite] * others, norm]
+    plain = max(3, nodes // 2 - 1)  # kernels are nearly linear along a direction of variance 1
+    counts = [nodes if value > _STRONG else plain for value in [*values[kept], *[0.0] * own]]
+    grids = [(z, weights), *(np.polynomial.hermite_e.hermegauss(count) for count in [*counts, _NORM])]
     grid = np.stack([g.ravel() for g in np.meshgrid(*(g for g, _ in grids), indexing="ij")])
     mass = np.prod(np.stack([g.ravel() for g in np.meshgrid(*(w / w.sum() for _, w in grids), indexing="ij")]), axis=0)
     heavy = mass > _LIGHT * mass.max()
@@ -132,7 +134,7 @@ def _cluster(module: FixedPointModule, numbers: Numbers, c: int, nodes: int) -> 
 def _between(kinks: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Points and weights for N(0, 1) in panels that end at the kinks."""
     edges = np.unique(np.clip(np.concatenate([[-_REACH, -4, -2, 2, 4, _REACH], kinks if kinks.size else [0.0]]), -_REACH, _REACH))
-    x, weights = np.polynomial.legendre.leggauss(count)
+    x, weights = np.polynomial.legendre.leggauss(count // 2 + 1)
     half, middle = np.diff(edges) / 2, (edges[1:] + edges[:-1]) / 2
     z = (middle[:, None] + half[:, None] * x).ravel()
     return z, (half[:, None] * weights).ravel() * np.exp(-(z**2) / 2)
@@ -165,7 +167,9 @@ def _moments(module: FixedPointModule, numbers: Numbers, v: np.ndarray) -> tuple
     return values[:-1], values[-1]
 
 
-def _tabled(module: FixedPointModule):
+@lru_cache(maxsize=32)
+def _tabled(module: FixedPointModule) -> Callable[..., jax.Array]:
+    """Moments at several b, (count, P), compiled once."""
     nodes = rule(1, "kinked", 2)
     return jax.jit(jax.vmap(lambda b, parameters, kinks: module.moments(b, parameters, kinks, nodes), in_axes=(0, None, None)))
 
@@ -180,61 +184,73 @@ def _spectrum(module: FixedPointModule, numbers: Numbers, law: Nodes, neuron: np
     weighted = np.sqrt(law.weights)
     features, lowered = (_features(rows, reduced) * weighted for rows in (factors, slopes))
     t, left = np.linalg.eigh(features @ features.T)  # by the Gram matrix: nodes outnumber monomials a thousandfold
-    kept = t > _SMALLEST * t[-1]
-    t = t[kept]
-    functions = (left[:, kept].T @ features) / np.sqrt(t)[:, None]
-    tau = np.linalg.eigvalsh(lowered @ lowered.T)
-    tau = tau[tau > _SMALLEST * tau[-1]]
-    tail = float(module.beyond(law.weights, energy, t, tau, numbers.n, q, numbers.trace))
+    kept = t > _SMALLEST * t[-1]  # the others stay, as zeros: shapes are those of the problem, not of its numbers
+    functions = np.where(kept[:, None], (left.T @ features) / np.sqrt(np.where(kept, t, 1.0))[:, None], 0.0)
+    t, tau = np.where(kept, t, 0.0), np.maximum(np.linalg.eigvalsh(lowered @ lowered.T), 0.0)
+    tail = max(0.0, float(module.beyond(law.weights, energy, t, tau, numbers.n, q, numbers.trace)))
     square = float(law.weights @ law.targets**2) + numbers.noise**2
-    return Spectrum(t, tau, tail, functions @ (weighted * law.targets), square, functions / weighted)
+    return Spectrum(t, tau, tail, functions @ (weighted * law.targets), square, functions / np.where(weighted > 0, weighted, 1.0))
 
 
 def _features(rows: np.ndarray, reduced: np.ndarray) -> np.ndarray:
     """Of sum_p rows_p rows_p' (kappa . kappa')^p: one row a monomial, (monomials, N)."""
-    features = []
+    monomials, features = {(): np.ones(reduced.shape[1])}, []
     for p, row in enumerate(rows):
-        if not row.any():
-            continue
         for choice in combinations_with_replacement(range(len(reduced)), p):
+            if choice:
+                monomials[choice] = monomials[choice[:-1]] * reduced[choice[-1]]
             ways = factorial(p) // prod(factorial(choice.count(i)) for i in set(choice))
-            features.append(row * np.sqrt(ways) * np.prod(reduced[list(choice)], axis=0))
+            if row.any():
+                features.append(row * np.sqrt(ways) * monomials[choice])
     return np.array(features)
+
+
+@lru_cache(maxsize=32)
+def _scalars(module: FixedPointModule) -> Callable[..., tuple]:
+    """(nu, objective, training and test error, lambda*, critical eigenvalue, edge, position of each), compiled once."""
+
+    @jax.jit
+    def solved(given: dict, target: jax.Array, square: float, ridge: float) -> tuple:
+        nu = _root(module, given, ridge)
+        objective, training, test = module.errors(nu=nu, y_a=target, y2=square, **given)
+        others = {name: value for name, value in given.items() if name != "t_a"}
+        critical = _critical(module, others)
+        positions = jax.vmap(lambda x: module.spike(x, **others))(jnp.maximum(given["t_a"], critical))
+        return nu, objective, training, test, module.effective_ridge(nu, **given), critical, module.spike(critical, **others), positions
+
+    return solved
 
 
 def _root(module: FixedPointModule, given: dict, ridge: float) -> jax.Array:
     """nu at which the generated equation gives the ridge, on the branch D < min(k, m) where it increases."""
-    arrays = {name: jnp.asarray(value) for name, value in given.items()}
 
     def gap(s, _):
         nu = jnp.exp(s)
-        inside = module.freedom(nu, **arrays) < jnp.minimum(arrays["k"], arrays["m"])
-        found = jnp.where(inside, module.ridge(nu, **arrays), 1.0)
-        return jnp.where(inside & (found > 0), jnp.log(jnp.abs(found)) - log(ridge), -1.0)
+        inside = module.freedom(nu, **given) < jnp.minimum(given["k"], given["m"])
+        found = jnp.where(inside, module.ridge(nu, **given), 1.0)
+        return jnp.where(inside & (found > 0), jnp.log(jnp.abs(found)) - jnp.log(ridge), -1.0)
 
     low, high = _LOG_NU
     solver = optx.Bisection(rtol=1e-14, atol=1e-13)
     return jnp.exp(optx.root_find(gap, solver, 0.0, options={"lower": low, "upper": high}, max_steps=200, throw=False).value)
 
 
+def _critical(module: FixedPointModule, given: dict) -> jax.Array:
+    """Where the slope of the generated map vanishes, right of its last pole: eigenvalues beyond give visible spikes, it gives the edge."""
+    pole = jnp.log(jnp.max(given["tau_j"]) / given["T"])
+
+    def slope(s, _):
+        x = jnp.exp(s)
+        right = x > jnp.max(given["tau_j"]) / given["T"]
+        return jnp.where(right, jnp.tanh(module.spike_slope(x, **given)), -1.0)
+
+    low, high = pole + 1e-9, pole + 40.0
+    solver = optx.Bisection(rtol=1e-12, atol=1e-12)
+    return jnp.exp(optx.root_find(slope, solver, low, options={"lower": low, "upper": high}, max_steps=200, throw=False).value)
+
+
 def _error(module: FixedPointModule, numbers: Numbers, law: Nodes, found: Spectrum, nu: float, test: float) -> float:
+    """0-1 error of the sign of the output."""
     fit = np.asarray(module.shrunk(found.target, found.t, nu)) @ found.functions
     variance = module.output_variance(law.weights, test, law.targets, fit)
     return float(module.misclassified(law.weights, law.targets * fit, variance))
-
-
-def _spikes(module: FixedPointModule, found: Spectrum, given: dict) -> tuple[np.ndarray, float]:
-    """Visible eigenvalues beyond the bulk, and its edge: where the slope of the generated map vanishes, right of its last pole."""
-    pole = float(found.tau[-1]) / given["T"]
-    arrays = {name: jnp.asarray(value) for name, value in given.items()}
-    low, high = log(pole * (1 + 1e-9)), log(pole) + 40
-    solver = optx.Bisection(rtol=1e-12, atol=1e-12)
-    slope = lambda s, _: jnp.where(_regular(module, s, arrays), module.spike_slope(jnp.exp(s), **arrays), -1.0)  # noqa: E731
-    critical = jnp.exp(optx.root_find(slope, solver, low, options={"lower": low, "upper": high}, max_steps=200, throw=False).value)
-    visible = np.sort(found.t[found.t > float(critical)])[::-1]
-    return np.array([float(module.spike(x, **arrays)) for x in visible]), float(module.spike(critical, **arrays))
-
-
-def _regular(module: FixedPointModule, s: jax.Array, arrays: dict) -> jax.Array:
-    """Whether x is right of the poles of the map."""
-    return jnp.exp(s) > arrays["tau_j"].max() / arrays["T"]

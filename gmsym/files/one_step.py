@@ -1,7 +1,7 @@
 """Tables of a problem file for a two-layer network after one gradient step.
 
-- `[one_step]`: `activation`, an expression of z; numbers n, samples, width, ridge (n lambda), and beta and alpha, or spread and step; numbers
-  of further parameters; `exponents = false` where spread and step get their numbers later.
+- `[one_step]`: `activation`, an expression of z; numbers n, samples, width, ridge (n lambda), and beta and alpha, or spread
+  and step; numbers of further parameters; `exponents = false` where spread and step get their numbers later.
 - `[mixture]`: `probabilities` and `labels` (default two clusters +1 and -1), `alignment` of the spikes (default 0), `means`, rows.
 - `[target]`: `expression` of t = xi . x and y (default max(t, 0)), `direction` ("aligned", "random" or coefficients), `noise` (default 0).
 - `[simulation]`: replicates and further options.

@@ -45,8 +45,8 @@ def solve_one_step(system: FixedPoint, values: Mapping[str, float], *, progress:
         progress: has no effect; a point takes less than a second.
 
     Returns:
-        Dataset with train_mse, objective, test_mse (no factor 1/2) and for targets +1 and -1 test_error, each with X_error, the change by
-        coarser nodes, and X_normalised, divided by target_square = E y^2; spike (positions in units of features^T features/samples), edge of
+        Dataset with train_mse, objective, test_mse (no factor 1/2) and for targets +1 and -1 test_error, each with X_error, the
+        change by coarser nodes, and X_normalised, divided by target_square = E y^2; spike (positions in units of features^T features/samples), edge of
         the bulk, degrees, level, and in the attribute `outside` what was not verified there.
 
     Raises:
@@ -103,7 +103,9 @@ def simulate_one_step(
     if eigenvalues > given.width:
         raise InputError(f"eigenvalues = {eigenvalues}: the feature matrix has {given.width}")
     model = None if degree is None else _hermite_model(problem, given, degree)
-    kept = Checkpoint(checkpoint, problem=problem.signature, values=given.values, degree=degree, tests=tests, eigenvalues=eigenvalues, seed=seed)
+    kept = Checkpoint(
+        checkpoint, problem=problem.signature, values=given.values, degree=degree, tests=tests, eigenvalues=eigenvalues, seed=seed
+    )
     cost = _cost.networks(given.n, given.samples, given.width, tests, replicates, degree is not None, eigenvalues)
     with working("training networks", cost, "fewer samples, neurons or replicates", progress) as report:
         runs = simulate_networks(
@@ -174,7 +176,11 @@ def _labelled(problem: OneStep, given: OneStepNumbers, module: Any, fine: Soluti
     import xarray as xr
 
     square = float(fine.square)
-    found = {"train_mse": (fine.train_mse, coarse.train_mse), "objective": (fine.objective, coarse.objective), "test_mse": (fine.test_mse, coarse.test_mse)}
+    found = {
+        "train_mse": (fine.train_mse, coarse.train_mse),
+        "objective": (fine.objective, coarse.objective),
+        "test_mse": (fine.test_mse, coarse.test_mse),
+    }
     if problem.is_classification and given.noise == 0:
         found["test_error"] = (fine.test_error, coarse.test_error)
     variables: dict[str, Any] = {}
@@ -234,7 +240,9 @@ def _outside(problem: OneStep, given: OneStepNumbers, strength: Mapping[str, flo
     words = {"data": "theta/n", "means": "|mu|^2/n", "gradient": "(eta s_u/width)^2"}
     for name, value in strength.items():
         if value > _STRONG:
-            found.append(f"{words[name]} = {value:.2g} exceeds {_STRONG}: level B+ may miss by 6% in the test error, 8% in the training error")
+            found.append(
+                f"{words[name]} = {value:.2g} exceeds {_STRONG}: level B+ may miss by 6% in the test error, 8% in the training error"
+            )
     ratio = given.width / given.samples
     if not _RATIOS[0] <= ratio <= _RATIOS[1]:
         found.append(f"width/samples = {ratio:.3g} is outside {_RATIOS[0]} to {_RATIOS[1]}, where the theory was checked against networks")

@@ -19,6 +19,8 @@ z = symbols.symbol("z")  # preactivation, the argument of an activation
 t = symbols.symbol("t0")  # projection xi . x, the argument of a target; a text may call it t
 _COUNTS = ("n", "samples", "width")
 _DEFAULTS = {"alignment": 0.0, "noise": 0.0}
+_RELU = sp.Max(t, 0)
+_EQUAL = (sp.Rational(1, 2), sp.Rational(1, 2))
 _LARGEST = 5  # dimensions of the span of spikes, means and target
 
 
@@ -63,8 +65,8 @@ class OneStep(AbstractProblem):
 
     Args:
         activation: s, an expression of `z`.
-        target: an expression of `t0` = xi . x (a problem file may call it t) and of the cluster's label `y`, |xi|^2 = 1/|Sigma|_op with Sigma the pooled covariance within
-            clusters.
+        target: an expression of `t0` = xi . x (a problem file may call it t) and of the cluster's label `y`; |xi|^2 = 1/|Sigma|_op with
+            Sigma the pooled covariance within clusters. Default: max(t0, 0).
         probabilities: rho_c, C numbers or expressions of parameters.
         labels: y_c, C of them.
         means: one row of coordinates a cluster, in an orthonormal frame that is orthogonal to the spikes; None: zero means.
@@ -94,9 +96,9 @@ class OneStep(AbstractProblem):
     def __init__(
         self,
         activation: Any,
-        target: Any = sp.Max(t, 0),
+        target: Any = _RELU,
         *,
-        probabilities: Any = (sp.Rational(1, 2), sp.Rational(1, 2)),
+        probabilities: Any = _EQUAL,
         labels: Any = (1, -1),
         means: Any = None,
         direction: Any = "aligned",
