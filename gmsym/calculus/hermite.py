@@ -1,7 +1,7 @@
 """Hermite coefficients of a function of a Gaussian variable, by derivatives of its conditional mean; never by direct integration.
 
 g(nu, b) = E s(nu + b z) is the calculus' job; then h_j = (b^j/j!) d^j g/dnu^j at nu = 0. Where g has no closed form, Stein's lemma
-moves the derivatives back: h_j = E[He_j(z) s(b z)]/j!, one mean of one dimension. Source: theory.md 12.1.
+moves the derivatives back: h_j = E[He_j(z) s(b z)]/j!, one mean of one dimension. Source: theory.md 8.1.
 """
 
 from typing import NamedTuple

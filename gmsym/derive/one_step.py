@@ -1,10 +1,10 @@
-"""A two-layer network after one gradient step: from the activation to its errors, in two scalar equations. Source: theory.md 12.
+"""A two-layer network after one gradient step: from the activation to its errors, in two scalar equations. Source: theory.md 8.
 
 The gradient is a spike w u^T/sqrt(k) and a remainder, so that given the projections kappa of a sample (on spikes, means, target
 direction and u) a preactivation is Gaussian; the features are replaced by Gaussians of the same conditional mean and covariance. Their
 kernel K0 on the law of kappa and its derivative K1, the part linear in the n - q other dimensions, carry the spectrum; ridge regression
-on it is one saddle point. Errors are not typed: the objective is, and ridge regression says that d objective/d lambda = |w|^2, so that the training error follows by
-implicit differentiation, and the test error is lambda*^2/lambda^2 times it.
+on it is one saddle point. Errors are not typed: the objective is, and ridge regression says that d objective/d lambda = |w|^2, so that the
+training error follows by implicit differentiation, and the test error is (lambda*/lambda)^2 times it.
 """
 
 from functools import lru_cache
@@ -20,8 +20,8 @@ from gmsym.problem.one_step import t, z
 from gmsym.system import Equation
 from gmsym.system.fixed_point import Computed, FixedPoint, Over, Total
 
-_PAPER = "Demir and Dogan 2025 (arXiv 2503.00856), theory.md 12"
-_OWN = "own, theory.md 12"
+_PAPER = "Demir and Dogan 2025 (arXiv 2503.00856), theory.md 8"
+_OWN = "own, theory.md 8"
 ORDER = 6
 
 
@@ -55,7 +55,7 @@ def one_step(problem: OneStep) -> FixedPoint:
         InputError: another kind of problem.
 
     Source: decomposition and Gaussian equivalence from Demir and Dogan 2025 (arXiv 2503.00856); the equations of the errors are our own and
-    heuristic, checked against simulation (theory.md 12).
+    heuristic, checked against simulation (theory.md 8).
 
     Example:
         >>> import gmsym as gm
@@ -74,10 +74,10 @@ def one_step(problem: OneStep) -> FixedPoint:
 def _moments(problem: OneStep) -> tuple[Equation, ...]:
     found = hermite_means(problem.activation, z, b, ORDER)
     rows = [
-        Equation(_of(f"h_{j}", b), h, f"Hermite coefficient {j} of z -> s(b z)", "theory.md 12.1", "theorem")
+        Equation(_of(f"h_{j}", b), h, f"Hermite coefficient {j} of z -> s(b z)", "theory.md 8.1", "theorem")
         for j, h in enumerate(found.coefficients)
     ]
-    return (*rows, Equation(_of("e", b), found.energy, "E s(b z)^2", "theory.md 12.1", "theorem"))
+    return (*rows, Equation(_of("e", b), found.energy, "E s(b z)^2", "theory.md 8.1", "theorem"))
 
 
 def _gradient() -> tuple[Computed, ...]:

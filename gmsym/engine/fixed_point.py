@@ -1,4 +1,4 @@
-"""Fixed point of two scalars: nodes of the law, kernels diagonalised on them, one bracketed root. Source: theory.md 12.
+"""Fixed point of two scalars: nodes of the law, kernels diagonalised on them, one bracketed root. Source: theory.md 8.
 
 Shapes: C clusters; q dimensions of kappa, the gradient's own direction included where there is a step; N nodes; P orders; a, j eigenvalues.
 All equations are those of the generated module; the names of its arguments are the letters displayed.

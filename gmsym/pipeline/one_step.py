@@ -1,4 +1,4 @@
-"""A two-layer network after one gradient step: theory, witness, and what a result says of itself. Source: theory.md 12."""
+"""A two-layer network after one gradient step: theory, witness, and what a result says of itself. Source: theory.md 8."""
 
 import json
 import math
@@ -45,9 +45,9 @@ def solve_one_step(system: FixedPoint, values: Mapping[str, float], *, progress:
         progress: has no effect; a point takes less than a second.
 
     Returns:
-        Dataset with train_mse, objective, test_mse (no factor 1/2) and for targets +1 and -1 test_error, each with X_error, the
-        change by coarser nodes, and X_normalised, divided by target_square = E y^2; spike (positions in units of features^T features/samples), edge of
-        the bulk, degrees, level, and in the attribute `outside` what was not verified there.
+        Dataset with train_mse, objective, test_mse (no factor 1/2) and for targets +1 and -1 test_error; each with X_error, the change by
+        coarser nodes, and X_normalised, divided by target_square = E y^2; spike and edge of the bulk, in units of features^T
+        features/samples; degrees; and the attributes level and `outside`, what was not verified there.
 
     Raises:
         InputError: a parameter is missing, unknown or out of range.

@@ -1,4 +1,4 @@
-"""A two-layer network after one gradient step on its first layer, its second layer fitted by ridge regression. Source: theory.md 12."""
+"""A two-layer network after one gradient step on its first layer, its second layer fitted by ridge regression. Source: theory.md 8."""
 
 import hashlib
 import math
@@ -81,7 +81,7 @@ class OneStep(AbstractProblem):
     Raises:
         InputError: an expression of other variables, or shapes that do not fit.
 
-    Source: Demir and Dogan 2025 (arXiv 2503.00856), theory.md 12.
+    Source: Demir and Dogan 2025 (arXiv 2503.00856), theory.md 8.
 
     Example:
         >>> import gmsym as gm

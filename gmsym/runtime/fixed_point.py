@@ -1,4 +1,4 @@
-"""Contract of a generated module of kind `FixedPoint`, and the numbers that go with it. Source: theory.md 12.
+"""Contract of a generated module of kind `FixedPoint`, and the numbers that go with it. Source: theory.md 8.
 
 Axes: n nodes of the law of the projections kappa, a eigenvalues of the kernel K0, j of its derivative K1, p orders 0 .. ORDER. The names of
 arguments are the letters of the displayed equations: n input dimension, m samples, k width, T = E|x|^2, q dimensions of kappa.

@@ -1,4 +1,4 @@
-"""Two-layer networks after one gradient step, trained on generated data; and their Hermite model. Source: theory.md 12.
+"""Two-layer networks after one gradient step, trained on generated data; and their Hermite model. Source: theory.md 8.
 
 The witness: activation and target are printed, the gradient is jax.grad of the squared loss, the second layer is a ridge regression.
 

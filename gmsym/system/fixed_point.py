@@ -1,7 +1,7 @@
 """A fixed point of few scalars, whose coefficients are means over a low-dimensional law and sums over eigenvalues of kernels.
 
 The kind of theories of ridge regression on features: kernels on the law are diagonalised, their eigenvalues enter two scalar equations, and
-errors are functions of the solution. Source: theory.md 12.
+errors are functions of the solution. Source: theory.md 8.
 """
 
 from dataclasses import dataclass
