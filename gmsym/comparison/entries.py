@@ -7,6 +7,7 @@ from typing import final
 
 import xarray as xr
 
+from gmsym import schema
 from gmsym.errors import InputError
 
 
