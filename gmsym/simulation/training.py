@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from gmsym import printer, runtime, schema, symbols
-from gmsym.errors import ComputationError, check_integers
+from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.problem import Problem
 from gmsym.problem.design import design, instance_of_size, rows_of, shares
 from gmsym.runtime.batches import together
@@ -22,6 +22,7 @@ from gmsym.simulation.data import Numbers, generate, numbers_of
 from gmsym.simulation.fresh import TEST_POINTS, TEST_SHIFTS, fresh_fields
 
 _SECONDS = 5e-10  # of a multiplication and an addition
+_MASKS = 1 << 30  # of the key of the masks, away from those of the steps
 _LARGEST_NORM2 = 1e12  # |Theta|^2 beyond this counts as divergence
 
 
@@ -65,15 +66,24 @@ def train(
         InputError: a number out of range; a cluster without samples; a block too small.
         ComputationError: training diverged: a quantity is not finite, or |Theta|^2 > 1e12.
     """
-    problem.check_full_batch("simulate (full-batch training)")
+    problem.check_full_batch("simulate (full-batch training)", batches=True)
     check_integers(n=(n, 1), d=(d, 1), steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
     instance = instance_of_size(problem, values, n, d)
     plan = design(instance, n, d)
+    _check_batches(problem, n)
     runtime.check_double()
     tested = 4 * len(problem.data.probabilities) * problem.fields * TEST_POINTS * TEST_SHIFTS  # fields of the test points, and copies
     batch = together(replicates, n * d + tested)
     runs = run_replicates(
-        _program(source(problem), len(problem.loss.labels), problem.decision, len(problem.optimizer.state), plan.counts, plan.sizes),
+        _program(
+            source(problem),
+            len(problem.loss.labels),
+            problem.decision,
+            len(problem.optimizer.state),
+            plan.counts,
+            plan.sizes,
+            _together(problem),
+        ),
         numbers_of(plan),
         seed=seed,
         replicates=replicates,
@@ -105,6 +115,16 @@ def train(
     )
 
 
+def _together(problem: Problem) -> bool | None:
+    return None if problem.batches is None else problem.batches.together
+
+
+def _check_batches(problem: Problem, n: int) -> None:
+    """Raises InputError unless the samples divide into the batches of a pass."""
+    if problem.batches is not None and problem.batches.kind == "epochs" and n % (count := dict(problem.batches.options)["batches"]):
+        raise InputError(f"n = {n}: {count} batches of a pass do not divide the samples; take a multiple of {count}")
+
+
 def source(problem: Problem) -> str:
     """The text that training runs: the loss of a sample, the update rule of a coordinate, the classifier's score if any."""
     loss, optimizer, parameters = problem.loss, problem.optimizer, problem.local_parameters
@@ -117,6 +137,11 @@ def source(problem: Problem) -> str:
             optimizer.composed,
         ),
     ]
+    if problem.batches is not None:
+        given = {"visit": symbols.visit, "t": symbols.t, "parameters": parameters}
+        rule = {"uniform": symbols.uniform, **given}
+        definitions.append(printer.function("next_visit", rule, "State of a sample at step t.", problem.batches.rule))
+        definitions.append(printer.function("weight", given, "Factor of a sample's gradient.", problem.batches.weight))
     if problem.decision == "sign":
         given = {"fields": loss.fields, "parameters": parameters}
         definitions.append(printer.function("readout", given, "Score whose sign is predicted.", loss.readout))
@@ -126,7 +151,9 @@ def source(problem: Problem) -> str:
 
 
 @lru_cache(maxsize=64)
-def _program(text: str, loss_labels: int, decision: str | None, states: int, counts: tuple[int, ...], sizes: tuple[int, ...]) -> Program:
+def _program(
+    text: str, loss_labels: int, decision: str | None, states: int, counts: tuple[int, ...], sizes: tuple[int, ...], together: bool | None
+) -> Program:
     """One training run of a `source`: observables of the state before each update. The first labels are those of the loss."""
     code = runtime.load(text, "gmsym_training")
     tested = _test_performance(code, loss_labels, decision)
@@ -134,15 +161,32 @@ def _program(text: str, loss_labels: int, decision: str | None, states: int, cou
     def begin(numbers, key):
         data = generate(counts, sizes, numbers, key)
         points = fresh_fields(data.theta.shape[1])(key)
-        return (data, points), (data.theta, tuple(jnp.zeros_like(data.theta) for _ in range(states)))
+        masks = None if together is None else jnp.zeros(len(data.samples))
+        return (data, points, jax.random.fold_in(key, _MASKS)), (
+            data.theta,
+            tuple(jnp.zeros_like(data.theta) for _ in range(states)),
+            masks,
+        )
+
+    def drawn(key, visit, step, parameters):
+        """(state, weight) of each sample at a step."""
+        own = jax.random.fold_in(key, step)
+        if together:
+            uniform = (jax.random.permutation(own, len(visit)) + 0.5) / len(visit)
+        else:
+            uniform = jax.random.uniform(own, visit.shape, dtype=visit.dtype)
+        visit = jnp.broadcast_to(code.next_visit(uniform, visit, step, parameters), visit.shape)
+        return visit, jnp.broadcast_to(code.weight(visit, step, parameters), visit.shape)
 
     def advance(numbers, fixed, carry, span):
-        (data, standard), (theta, state) = fixed, carry
+        (data, standard, key), (theta, state, visit) = fixed, carry
         label, parameters = data.labels[:, :loss_labels].T, numbers.parameters
 
+        visit, weight = (None, 1.0) if visit is None else drawn(key, visit, span[0], parameters)
+
         def risk(theta):
-            train_loss = jnp.sum(code.loss((data.samples @ theta).T, label, parameters)) / len(data.samples)
-            return train_loss + numbers.ridge / 2 * jnp.sum(theta**2), train_loss
+            losses = code.loss((data.samples @ theta).T, label, parameters)
+            return jnp.sum(weight * losses) / len(data.samples) + numbers.ridge / 2 * jnp.sum(theta**2), jnp.mean(losses)
 
         (_, train_loss), gradient = jax.value_and_grad(risk, has_aux=True)(theta)
         new = code.update(theta, gradient, span[0].astype(theta.dtype), state, parameters)
@@ -150,7 +194,7 @@ def _program(text: str, loss_labels: int, decision: str | None, states: int, cou
         blocks = jnp.stack([theta[rows].T @ theta[rows] for rows in rows_of(sizes)])
         m, covariance = data.means.T @ theta, jnp.einsum("kb,bcd->kcd", numbers.variance, blocks)
         observed = {"m": m, "Q": blocks.sum(axis=0), "Q_k": covariance, "train_loss": train_loss}
-        return (new_theta, tuple(new_state)), observed | tested(numbers, standard, m, covariance)
+        return (new_theta, tuple(new_state), visit), observed | tested(numbers, standard, m, covariance)
 
     return Program(begin, advance)
 
