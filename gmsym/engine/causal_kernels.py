@@ -188,7 +188,7 @@ def _scrambled(
         if by_batches(module):  # every step opens new directions
             room = _room(steps * module.FIELDS)
             if steps * module.FIELDS > points.most:
-                least = 1 << (2 * _FEWER * steps * module.FIELDS).bit_length()
+                least = 1 << (2 * steps * module.FIELDS - 1).bit_length()
                 raise InputError(f"samples = {samples}: mini-batches open a direction at every step; at least {least} are needed")
         return _run(module, numbers, points, room, steps, tolerance, progress)
 

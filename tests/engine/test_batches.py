@@ -50,7 +50,7 @@ def test_a_file_keeps_the_sampling(kind, tmp_path):
         (lambda: gm.derive.surrogate(_problem(gm.sampling.bernoulli(0.2))), "does not treat mini-batches"),
         (lambda: gm.derive.dmf(_problem(gm.sampling.bernoulli(0.2)), response="tangent"), "mini-batches need 'stein'"),
         (lambda: gm.simulate(_problem(gm.sampling.epochs(7)), VALUES, d=20, steps=2), "n = 30: 7 batches of a pass do not divide"),
-        (lambda: gm.solve(_problem(gm.sampling.bernoulli(0.2)), VALUES, steps=100, samples=256), "samples = 256: mini-batches open"),
+        (lambda: gm.solve(_problem(gm.sampling.bernoulli(0.2)), VALUES, steps=200, samples=256), "samples = 256: mini-batches open"),
     ],
 )
 def test_what_is_refused(call, message):
