@@ -469,6 +469,7 @@ def _allowed(name: str, table: Mapping[str, Any], tables: Mapping[str, Mapping[s
         return ["initial", "step", "ridge"]
     if name == "values":
         texts = [tables[other] for other in ("mixture", "initial", "teacher", "trained")]
+        texts.append({key: value for key, value in tables["sampling"].items() if key != "kind"})
         return list(dict.fromkeys(["declared", *table, *(n for n in _names_in(*_texts(texts), tables["optimizer"].get("ridge")))]))
     if name == "run":
         return [*_own(Run), *RUN_OPTIONS]

@@ -160,11 +160,17 @@ def _text(expr: sp.Expr) -> str:
 
 
 def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
     if isinstance(value, dict):
         return "{ " + ", ".join(f'"{key}" = {_toml(item)}' for key, item in value.items()) + " }"
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, sp.Integer):
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, sp.Integer)):
         return str(int(value))
     if isinstance(value, (float, sp.Float)):
         return repr(float(value))

@@ -149,7 +149,7 @@ class Problem(AbstractProblem):
         return () if self.trained is None else self.trained.names
 
     def check_full_batch(self, what: str, *, batches: bool = False) -> None:
-        """Raises InputError if the problem has parts that `what`, which is about Theta and full batches (or mini-`batches`), cannot treat."""
+        """Raises InputError if the problem has parts that `what`, of Theta and full batches (or mini-`batches`) only, cannot treat."""
         if self.batches is not None and not batches:
             raise InputError(f"{what} does not treat mini-batches ({self.batches.kind}); derive.dmf and simulate do")
         if self.is_online:
