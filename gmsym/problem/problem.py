@@ -114,6 +114,10 @@ class Problem(AbstractProblem):
         taken = sorted(names & {symbols.visit.name, symbols.uniform.name})
         if taken:
             raise InputError(f"{taken[0]!r} belongs to the sampling and cannot be a parameter; rename it")
+        if trained is not None and trained.step is not None and not self.is_online and symbols.eta not in optimizer.parameters:
+            raise InputError(
+                f"trained step = {trained.step}: it stands for eta in the update rule, which the optimizer {optimizer.name!r} does not have"
+            )
         if self.is_online and symbols.alpha in self.parameters:
             raise InputError("the problem depends on alpha, samples per dimension, which has no meaning for online SGD")
 
@@ -148,8 +152,8 @@ class Problem(AbstractProblem):
         """P parameters of the loss that are trained, in order."""
         return () if self.trained is None else self.trained.names
 
-    def check_full_batch(self, what: str, *, batches: bool = False) -> None:
-        """Raises InputError if the problem has parts that `what`, of Theta and full batches (or mini-`batches`) only, cannot treat."""
+    def check_full_batch(self, what: str, *, batches: bool = False, teachers: bool = False, trained: bool = False) -> None:
+        """Raises InputError if the problem samples online, or has parts that `what` does not say to treat."""
         if self.batches is not None and not batches:
             raise InputError(f"{what} does not treat mini-batches ({self.batches.kind}); derive.dmf and simulate do")
         if self.is_online:
@@ -157,9 +161,12 @@ class Problem(AbstractProblem):
                 f"{what}: this problem samples online: its theory is gmsym.derive.effective; sampling=gmsym.sampling.full()"
                 " asks for full batches"
             )
-        for part, present in (("teacher fields", self.teacher is not None), ("trained parameters of the loss", self.trained is not None)):
-            if present:
-                raise InputError(f"{what} does not treat {part}; they are part of online SGD: sampling=gmsym.sampling.online()")
+        untreated = [] if teachers or self.teacher is None else ["teacher fields"]
+        untreated += [] if trained or self.trained is None else ["trained parameters of the loss"]
+        if untreated:
+            raise InputError(
+                f"{what} does not treat {untreated[0]}; simulate and, with sampling=gmsym.sampling.online(), gmsym.derive.effective do"
+            )
 
     def check_online(self, what: str) -> None:
         """Raises InputError unless the problem samples online by gradient descent whose step is a multiple of eta."""
