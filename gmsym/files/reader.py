@@ -9,7 +9,8 @@ Tables and keys (everything but the loss has a default or is asked for when it i
   `title`, and what must be `positive`.
 - `[optimizer]`: `name` of the catalog (default gd), or `update`, one rule a variable, and a `title`; the numbers of its parameters;
   `ridge` (default 0). `eta` may be a text: a schedule, an expression of the step counter t and of parameters. Online, eta is c.
-- `[sampling]`: `kind`, "full" (default) or "online".
+- `[sampling]`: `kind`, "full" (default), "online", "bernoulli", "batches", "epochs" or "persistent", and the options of that kind:
+  `rate`, `persistence`, `batches`, `reshuffle`, `scaled`.
 - `[initial]`: `norm2` (default 1) and `overlap` (default 0).
 - `[teacher]`: `gram`, `overlap` and `means_overlap` (both default 0) of the directions behind the fields t0, t1, ... of the loss.
 - `[trained]`: parameters of the loss that are trained: `initial = { name = value, ... }`, their `step` (default that of Theta) and `ridge`.
@@ -392,7 +393,16 @@ def _sampling(table: Mapping[str, Any]) -> AbstractSampling:
     kind = table.get("kind", "full")
     if not isinstance(kind, str) or kind not in sampling.CATALOG:
         raise InputError(f"kind: {unknown('kind of sampling', str(kind), sampling.CATALOG)}")
-    return sampling.CATALOG[kind]()
+    made = sampling.CATALOG[kind]
+    options = {name: x for name, x in table.items() if name != "kind"}
+    allowed = inspect.signature(made).parameters
+    for name in options:
+        if name not in allowed:
+            raise InputError(f"{name}: {kind} has {', '.join(allowed) or 'no options'}")
+    missing = [name for name, x in allowed.items() if x.default is inspect.Parameter.empty and name not in options]
+    if missing:
+        raise InputError(f"{missing[0]} is missing: {kind} has {', '.join(allowed)}")
+    return made(**{name: parser.parse(x, what=name) if isinstance(x, str) else x for name, x in options.items()})
 
 
 # --- tables and keys --------------------------------------------------------------------------------------------------
@@ -458,7 +468,7 @@ def _allowed(name: str, table: Mapping[str, Any], tables: Mapping[str, Mapping[s
     if name == "mixture":
         return list(_ARRAYS if _is_explicit(table) else _SYMMETRIC)
     if name == "sampling":
-        return ["kind"]
+        return ["kind", "rate", "persistence", "batches", "reshuffle", "scaled"]
     if name == "initial":
         return ["norm2", "overlap"]
     if name == "teacher":
@@ -469,6 +479,7 @@ def _allowed(name: str, table: Mapping[str, Any], tables: Mapping[str, Mapping[s
         return list(table)
     if name == "values":
         texts = [tables[other] for other in ("mixture", "initial", "teacher", "trained", "observables")]
+        texts.append({key: value for key, value in tables["sampling"].items() if key != "kind"})
         return list(dict.fromkeys(["declared", *table, *(n for n in _names_in(*_texts(texts), tables["optimizer"].get("ridge")))]))
     if name == "run":
         return [*_own(Run), *RUN_OPTIONS]

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from gmsym import printer, runtime, schema, symbols
-from gmsym.errors import ComputationError, check_integers
+from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.problem import Problem
 from gmsym.problem.design import design, instance_of_size, rows_of, shares
 from gmsym.runtime.batches import together
@@ -23,6 +23,7 @@ from gmsym.simulation.data import Numbers, generate, numbers_of
 from gmsym.simulation.fresh import TEST_POINTS, TEST_SHIFTS, fresh_fields
 
 _SECONDS = 5e-10  # of a multiplication and an addition
+_MASKS = 1 << 30  # of the key of the masks, away from those of the steps
 _LARGEST_NORM2 = 1e12  # |Theta|^2 beyond this counts as divergence
 
 
@@ -66,10 +67,11 @@ def train(
         InputError: a number out of range; a cluster without samples; a block too small.
         ComputationError: training diverged: a quantity is not finite, or |Theta|^2 > 1e12.
     """
-    problem.check_full_batch("simulate (full-batch training)", teachers=True, trained=True)
+    problem.check_full_batch("simulate (full-batch training)", batches=True, teachers=True, trained=True)
     check_integers(n=(n, 1), d=(d, 1), steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
     instance = instance_of_size(problem, values, n, d)
     plan = design(instance, n, d)
+    _check_batches(problem, n)
     runtime.check_double()
     tested = (
         4 * len(problem.data.probabilities) * (problem.fields + len(problem.loss.teachers)) * TEST_POINTS * TEST_SHIFTS
@@ -83,6 +85,7 @@ def train(
             len(problem.optimizer.state),
             plan.counts,
             plan.sizes,
+            _together(problem),
             tuple(name for name, _ in problem.observables),
         ),
         numbers_of(plan),
@@ -118,6 +121,16 @@ def train(
     )
 
 
+def _together(problem: Problem) -> bool | None:
+    return None if problem.batches is None else problem.batches.together
+
+
+def _check_batches(problem: Problem, n: int) -> None:
+    """Raises InputError unless the samples divide into the batches of a pass."""
+    if problem.batches is not None and problem.batches.kind == "epochs" and n % (count := dict(problem.batches.options)["batches"]):
+        raise InputError(f"n = {n}: {count} batches of a pass do not divide the samples; take a multiple of {count}")
+
+
 def source(problem: Problem) -> str:
     """The text that training runs: the loss of a sample, the update rule of a coordinate, the classifier's score if any."""
     loss, optimizer, parameters = problem.loss, problem.optimizer, problem.local_parameters
@@ -132,6 +145,11 @@ def source(problem: Problem) -> str:
             optimizer.composed,
         ),
     ]
+    if problem.batches is not None:
+        given = {"visit": symbols.visit, "t": symbols.t, "parameters": parameters}
+        rule = {"uniform": symbols.uniform, **given}
+        definitions.append(printer.function("next_visit", rule, "State of a sample at step t.", problem.batches.rule))
+        definitions.append(printer.function("weight", given, "Factor of a sample's gradient.", problem.batches.weight))
     if problem.decision == "sign":
         definitions.append(printer.function("readout", {"fields": loss.fields, **model}, "Score whose sign is predicted.", loss.readout))
         given = {"teacher": loss.teachers, "label": symbols.labels(problem.data.label_size), "parameters": parameters}
@@ -148,6 +166,7 @@ def _program(
     states: int,
     counts: tuple[int, ...],
     sizes: tuple[int, ...],
+    together: bool | None,
     names: tuple[str, ...] = (),
 ) -> Program:
     """One training run of a `source`: what is recorded of the state before each update. The first labels are those of the loss, and
@@ -159,17 +178,32 @@ def _program(
         data = generate(counts, sizes, numbers, key)
         points = fresh_fields(data.theta.shape[1] + data.teachers.shape[1])(key)
         still = [tuple(jnp.zeros_like(x) for _ in range(states)) for x in (data.theta, numbers.trained)]
-        return (data, data.teachers.T @ data.samples.T, points), (data.theta, still[0], jnp.asarray(numbers.trained), still[1])
+        visit = None if together is None else jnp.zeros(len(data.samples))
+        fixed = data, data.teachers.T @ data.samples.T, points, jax.random.fold_in(key, _MASKS)
+        return fixed, (data.theta, still[0], jnp.asarray(numbers.trained), still[1], visit)
+
+    def drawn(key, visit, step, parameters):
+        """(state, weight) of each sample at a step."""
+        if visit is None:
+            return None, 1.0
+        own = jax.random.fold_in(key, step)
+        if together:
+            uniform = (jax.random.permutation(own, len(visit)) + 0.5) / len(visit)
+        else:
+            uniform = jax.random.uniform(own, visit.shape, dtype=visit.dtype)
+        visit = jnp.broadcast_to(code.next_visit(uniform, visit, step, parameters), visit.shape)
+        return visit, jnp.broadcast_to(code.weight(visit, step, parameters), visit.shape)
 
     def advance(numbers, fixed, carry, span):
-        (data, teacher, standard), (theta, state, v, state_v) = fixed, carry
+        (data, teacher, standard, key), (theta, state, v, state_v, visit) = fixed, carry
         label, parameters = data.labels[:, :loss_labels].T, numbers.parameters
+        visit, weight = drawn(key, visit, span[0], parameters)
 
         def risk(theta, v):
             fields = (data.samples @ theta).T
-            train_loss = jnp.sum(code.loss(fields, teacher, label, v, parameters)) / len(data.samples)
+            losses = code.loss(fields, teacher, label, v, parameters)
             penalty = numbers.ridge / 2 * jnp.sum(theta**2) + numbers.trained_ridge / 2 * jnp.sum(v**2)
-            return train_loss + penalty, (train_loss, fields)
+            return jnp.sum(weight * losses) / len(data.samples) + penalty, (jnp.sum(losses) / len(data.samples), fields)
 
         def updated(x, slope, state, parameters):
             new = code.update(x, slope, span[0].astype(x.dtype), state, parameters)
@@ -177,7 +211,7 @@ def _program(
             return x, tuple(state)
 
         (_, (train_loss, fields)), slopes = jax.value_and_grad(risk, argnums=(0, 1), has_aux=True)(theta, v)
-        new = *updated(theta, slopes[0], state, parameters), *updated(v, slopes[1], state_v, numbers.trained_parameters)
+        new = *updated(theta, slopes[0], state, parameters), *updated(v, slopes[1], state_v, numbers.trained_parameters), visit
         vectors = jnp.concatenate([theta, data.teachers], axis=1)
         blocks = jnp.stack([vectors[rows].T @ vectors[rows] for rows in rows_of(sizes)])
         covariance, C = jnp.einsum("kb,bcd->kcd", numbers.variance, blocks), theta.shape[1]
