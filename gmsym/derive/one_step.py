@@ -44,7 +44,6 @@ def _of(name: str, *arguments: sp.Expr) -> sp.Expr:
     return sp.Function(name)(*arguments)
 
 
-@lru_cache(maxsize=32)
 def one_step(problem: OneStep) -> FixedPoint:
     """The equations of a network after one gradient step, at level B+: errors of ridge regression, spikes of the feature matrix, degrees.
 
@@ -65,6 +64,11 @@ def one_step(problem: OneStep) -> FixedPoint:
     """
     if not isinstance(problem, OneStep):
         raise InputError(f"problem = {repr(problem)[:60]}: gmsym.OneStep(...) is needed")
+    return _derived(problem)
+
+
+@lru_cache(maxsize=32)
+def _derived(problem: OneStep) -> FixedPoint:
     target = Equation(_of("y", t, symbols.y), problem.target, "target of a sample, before noise", _PAPER, "theorem")
     parts = (_gradient(), _kernels(), _saddle(), _errors(), _classified(), _spikes(), _degrees())
     name = f"{problem.name}_one_step"
