@@ -44,7 +44,7 @@ VARIABLES = {
 }
 OPTIONAL = frozenset({"test_error", "M", "trained"})
 BY_BLOCK = ("m_b", "Q_b", "M_b")
-FULL_BATCH = tuple(name for name in VARIABLES if name not in ("M", "trained", *BY_BLOCK))  # variables of full-batch training
+FULL_BATCH = tuple(name for name in VARIABLES if name not in ("M", "trained", *BY_BLOCK))  # variables that full-batch training always has
 ONLINE = tuple(name for name in VARIABLES if name not in ("train_loss", *BY_BLOCK))  # and of online SGD, where several blocks add BY_BLOCK
 ATTRIBUTES = {"theory": ("problem", "alpha", "parameters"), "simulation": ("problem", "alpha", "parameters", "n", "d", "replicates")}
 ONLINE_ATTRIBUTES = {"theory": ("problem", "step", "parameters"), "simulation": ("problem", "step", "parameters", "d", "replicates")}
@@ -66,7 +66,7 @@ def to_dataset(
     Args:
         kind: where it comes from.
         values: m (T, K, C), Q (T, C, C), Q_k (T, K, C, C), train_loss (T,), test_loss (T,) and, if there is a readout,
-            test_error (T,). Online: no train_loss; M (T, S, C) and trained (T, P) where there are teachers and trained parameters; m_b
+            test_error (T,); M (T, S, C) and trained (T, P) where there are teachers and trained parameters. Online: no train_loss; m_b
             (T, B, K, C), Q_b (T, B, C, C) and M_b (T, B, S, C) where there are several blocks.
         errors: the standard error of each of `values`, of its shape; NaN where it is not known (a single replicate).
         attributes: `problem` (its name), `alpha`, `parameters` (by name), for a simulation `n`, `d`, `replicates`, and whatever else
@@ -87,11 +87,9 @@ def to_dataset(
         if name not in attributes:
             raise InputError(f"attributes lacks {name!r}; a {kind} has {', '.join(needed)}")
     values = {name: np.asarray(value, dtype=float) for name, value in values.items()}
-    if times is not None:  # without teachers or trained parameters their arrays are empty
-        values = {name: value for name, value in values.items() if value.size}
-        runs = {name: run for name, run in (runs or {}).items() if name in values}
-        errors = {name: error for name, error in errors.items() if name in values}
-    allowed = FULL_BATCH if times is None else (*ONLINE, *BY_BLOCK)
+    absent = {name for name in (*OPTIONAL, *BY_BLOCK) if name in values and not values[name].size}  # no teachers, no trained parameters
+    values, errors, runs = ({name: x for name, x in given.items() if name not in absent} for given in (values, errors, runs or {}))
+    allowed = (*FULL_BATCH, "M", "trained") if times is None else (*ONLINE, *BY_BLOCK)
     _check_names("values", values, set(allowed) - OPTIONAL - set(BY_BLOCK), allowed)
     _check_names("errors", errors, values.keys(), values.keys())
     _check_names("runs", runs or {}, (), values.keys())

@@ -18,6 +18,7 @@ from gmsym.engine.recursion import sample_recursion
 from gmsym.engine.refinement import limit_scalars, refinement_errors
 from gmsym.errors import InputError, check_integers
 from gmsym.pipeline import _cost
+from gmsym.pipeline._provenance import signature_of
 from gmsym.pipeline._stages import DEVIATION, deviation_labels, load, progress_bar
 from gmsym.pipeline._verbs import solving
 from gmsym.pipeline._work import check, memory_named, working
@@ -119,6 +120,7 @@ def solve_finite_size(
     samples: int = 8192,
     scrambles: int = 4,
     seed: int = 0,
+    checkpoint: "Path | str | None" = None,
     progress: bool | None = None,
 ) -> "xr.Dataset":
     """Mean and standard deviation of learning curves for every n, d of one ratio: y(n) = y + bias/n + O(1/n^2), sd = deviation/sqrt(n).
@@ -140,6 +142,7 @@ def solve_finite_size(
         replicates: pairs of runs of the surrogate, at least 2, behind the bias.
         samples, scrambles: of the DMF solver.
         seed: of everything random.
+        checkpoint: as `simulate`; whole populations and pairs of runs are kept.
         progress: show progress bars on stderr; by default only on a terminal.
 
     Returns:
@@ -173,13 +176,19 @@ def solve_finite_size(
     check("influence functions", _cost.influences(*_size(alpha, population), steps, outputs, populations, C, K), less)
     check("the 1/n correction", _cost.surrogate(2 * first, 2 * d, steps, replicates, C, K), "fewer steps or replicates")
     small, large = design_numbers(instance, first, d), design_numbers(instance, *_size(alpha, population))
+    asked = {"steps": steps, "times": chosen, "population": population, "seed": seed}
+    kept = Checkpoint(checkpoint, system=signature_of(system), values=instance.values, alpha=alpha, **asked)
     limit = solve_dmf(system.dmf, values, steps=steps, samples=samples, scrambles=scrambles, seed=seed, progress=progress)
     limit = limit.sel(time=list(chosen))
 
     with memory_named("influence functions", less), progress_bar("influence functions", progress) as report:
-        variances = relative_variances(module, adjoint, large, times=chosen, populations=populations, seed=seed, report=report)
+        stage = kept.stage("population")
+        variances = relative_variances(
+            module, adjoint, large, times=chosen, populations=populations, seed=seed, checkpoint=stage, report=report
+        )
     with progress_bar(f"surrogate at n = {first} and {2 * first}", progress) as report:
-        runs = double_runs(module, small, times=chosen, replicates=replicates, seed=seed + 1, report=report)
+        stage = kept.stage("pair")
+        runs = double_runs(module, small, times=chosen, replicates=replicates, seed=seed + 1, checkpoint=stage, report=report)
     added = {}
     for name, variance in variances.items():
         values = np.sqrt(variance)
@@ -235,6 +244,7 @@ def solve_refinement(
     rounds: int = 3,
     replicates: int = 20,
     seed: int = 0,
+    checkpoint: "Path | str | None" = None,
     progress: bool | None = None,
 ) -> "xr.Dataset":
     """How fast rounds of Picard's and Newton's iteration lead from the limit to the exact surrogate. Source: theory.md 1.3.
@@ -249,6 +259,7 @@ def solve_refinement(
         rounds: rounds of each method.
         replicates: draws of all Gaussians, at each n.
         seed: of all Gaussians.
+        checkpoint: as `simulate`; whole replicates are kept.
         progress: show a progress bar on stderr; by default only on a terminal.
 
     Returns:
@@ -273,8 +284,10 @@ def solve_refinement(
     large = design_numbers(instance, *_size(alpha, 4 * max(sizes)))
     module = load(system.recursion)
     methods = ("picard", "newton")
+    asked = {"steps": steps, "sizes": sizes, "rounds": rounds, "replicates": replicates, "seed": seed}
+    kept = Checkpoint(checkpoint, system=signature_of(system), values=instance.values, alpha=alpha, **asked)
     with working("refinement", cost, "fewer steps, rounds or replicates, or smaller sizes", progress) as report:
-        start = limit_scalars(module, large, steps, replicates=replicates, seed=seed + 1)
+        start = limit_scalars(module, large, steps, replicates=replicates, seed=seed + 1, checkpoint=kept.stage("limit"))
         pairs = list(product(methods, designs))
         rows = [
             refinement_errors(
@@ -286,6 +299,7 @@ def solve_refinement(
                 method=method,
                 replicates=replicates,
                 seed=seed,
+                checkpoint=kept.stage(f"{method} {sum(numbers.counts)}"),
                 report=lambda part, done=done: report((done + part) / len(pairs)),
             )
             for done, (method, numbers) in enumerate(pairs)

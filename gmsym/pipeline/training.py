@@ -51,7 +51,7 @@ def simulate_full(
         InputError: a number is unknown, missing or out of range; before anything is computed.
         ComputationError: training diverged; names the step and the quantity.
     """
-    problem.check_full_batch("simulate (full-batch training)")
+    problem.check_full_batch("simulate (full-batch training)", teachers=True, trained=True)
     check_integers(d=(d, 1), steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
     if n is None:
         n = counted(problem.at(values).ratio, d)

@@ -111,6 +111,10 @@ class Problem(AbstractProblem):
         clash = sorted(filter(_MOMENT.fullmatch, names))
         if clash:
             raise InputError(f"{clash[0]} is the name of a moment of the fields and cannot be a parameter; allowed is any other name")
+        if trained is not None and trained.step is not None and not self.is_online and symbols.eta not in optimizer.parameters:
+            raise InputError(
+                f"trained step = {trained.step}: it stands for eta in the update rule, which the optimizer {optimizer.name!r} does not have"
+            )
         if self.is_online and symbols.alpha in self.parameters:
             raise InputError("the problem depends on alpha, samples per dimension, which has no meaning for online SGD")
 
@@ -139,16 +143,19 @@ class Problem(AbstractProblem):
         """P parameters of the loss that are trained, in order."""
         return () if self.trained is None else self.trained.names
 
-    def check_full_batch(self, what: str) -> None:
-        """Raises InputError if the problem has parts that `what`, which is about Theta and full batches only, cannot treat."""
+    def check_full_batch(self, what: str, *, teachers: bool = False, trained: bool = False) -> None:
+        """Raises InputError if the problem samples online, or has teachers or trained parameters and `what` does not say to treat them."""
         if self.is_online:
             raise InputError(
                 f"{what}: this problem samples online: its theory is gmsym.derive.effective; sampling=gmsym.sampling.full()"
                 " asks for full batches"
             )
-        for part, present in (("teacher fields", self.teacher is not None), ("trained parameters of the loss", self.trained is not None)):
-            if present:
-                raise InputError(f"{what} does not treat {part}; they are part of online SGD: sampling=gmsym.sampling.online()")
+        untreated = [] if teachers or self.teacher is None else ["teacher fields"]
+        untreated += [] if trained or self.trained is None else ["trained parameters of the loss"]
+        if untreated:
+            raise InputError(
+                f"{what} does not treat {untreated[0]}; simulate and, with sampling=gmsym.sampling.online(), gmsym.derive.effective do"
+            )
 
     def check_online(self, what: str) -> None:
         """Raises InputError unless the problem samples online by gradient descent whose step is a multiple of eta."""

@@ -58,19 +58,21 @@ def train(
         report: called with the completed fraction, about every second.
 
     Returns:
-        Means over replicates m, Q, Q_k, train_loss, test_loss and, if the loss has a prediction, test_error; their standard
-        errors `*_error`; and the replicates `*_runs`.
+        Means over replicates m, Q, Q_k, perhaps M and trained, train_loss, test_loss and, if the loss has a prediction, test_error; their
+        standard errors `*_error`; and the replicates `*_runs`.
 
     Raises:
         InputError: a number out of range; a cluster without samples; a block too small.
         ComputationError: training diverged: a quantity is not finite, or |Theta|^2 > 1e12.
     """
-    problem.check_full_batch("simulate (full-batch training)")
+    problem.check_full_batch("simulate (full-batch training)", teachers=True, trained=True)
     check_integers(n=(n, 1), d=(d, 1), steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
     instance = instance_of_size(problem, values, n, d)
     plan = design(instance, n, d)
     runtime.check_double()
-    tested = 4 * len(problem.data.probabilities) * problem.fields * TEST_POINTS * TEST_SHIFTS  # fields of the test points, and copies
+    tested = (
+        4 * len(problem.data.probabilities) * (problem.fields + len(problem.loss.teachers)) * TEST_POINTS * TEST_SHIFTS
+    )  # fields of the test points, and copies
     batch = together(replicates, n * d + tested)
     runs = run_replicates(
         _program(source(problem), len(problem.loss.labels), problem.decision, len(problem.optimizer.state), plan.counts, plan.sizes),
@@ -102,14 +104,17 @@ def train(
             "seed": seed,
         },
         runs,
+        parameters=[x.name for x in problem.trained_parameters],
     )
 
 
 def source(problem: Problem) -> str:
     """The text that training runs: the loss of a sample, the update rule of a coordinate, the classifier's score if any."""
     loss, optimizer, parameters = problem.loss, problem.optimizer, problem.local_parameters
+    model = {"trained": problem.trained_parameters, "parameters": parameters}
+    sample = {"fields": loss.fields, "teacher": loss.teachers, "label": loss.labels, **model}
     definitions = [
-        printer.function("loss", {"fields": loss.fields, "label": loss.labels, "parameters": parameters}, "Loss of a sample.", loss.value),
+        printer.function("loss", sample, "Loss of a sample.", loss.value),
         printer.function(
             "update",
             {"theta": symbols.theta, "g": symbols.g, "t": symbols.t, "state": optimizer.state, "parameters": parameters},
@@ -118,9 +123,8 @@ def source(problem: Problem) -> str:
         ),
     ]
     if problem.decision == "sign":
-        given = {"fields": loss.fields, "parameters": parameters}
-        definitions.append(printer.function("readout", given, "Score whose sign is predicted.", loss.readout))
-        given = {"label": symbols.labels(problem.data.label_size), "parameters": parameters}
+        definitions.append(printer.function("readout", {"fields": loss.fields, **model}, "Score whose sign is predicted.", loss.readout))
+        given = {"teacher": loss.teachers, "label": symbols.labels(problem.data.label_size), "parameters": parameters}
         definitions.append(printer.function("target", given, "Its sign is the true class.", problem.target))
     return printer.module(f"loss and update rule of {loss.name} / {optimizer.name}.", *definitions)
 
@@ -133,46 +137,58 @@ def _program(text: str, loss_labels: int, decision: str | None, states: int, cou
 
     def begin(numbers, key):
         data = generate(counts, sizes, numbers, key)
-        points = fresh_fields(data.theta.shape[1])(key)
-        return (data, points), (data.theta, tuple(jnp.zeros_like(data.theta) for _ in range(states)))
+        points = fresh_fields(data.theta.shape[1] + data.teachers.shape[1])(key)
+        still = [tuple(jnp.zeros_like(x) for _ in range(states)) for x in (data.theta, numbers.trained)]
+        return (data, data.teachers.T @ data.samples.T, points), (data.theta, still[0], jnp.asarray(numbers.trained), still[1])
 
     def advance(numbers, fixed, carry, span):
-        (data, standard), (theta, state) = fixed, carry
+        (data, teacher, standard), (theta, state, v, state_v) = fixed, carry
         label, parameters = data.labels[:, :loss_labels].T, numbers.parameters
 
-        def risk(theta):
-            train_loss = jnp.sum(code.loss((data.samples @ theta).T, label, parameters)) / len(data.samples)
-            return train_loss + numbers.ridge / 2 * jnp.sum(theta**2), train_loss
+        def risk(theta, v):
+            train_loss = jnp.sum(code.loss((data.samples @ theta).T, teacher, label, v, parameters)) / len(data.samples)
+            penalty = numbers.ridge / 2 * jnp.sum(theta**2) + numbers.trained_ridge / 2 * jnp.sum(v**2)
+            return train_loss + penalty, train_loss
 
-        (_, train_loss), gradient = jax.value_and_grad(risk, has_aux=True)(theta)
-        new = code.update(theta, gradient, span[0].astype(theta.dtype), state, parameters)
-        new_theta, *new_state = (jnp.broadcast_to(jnp.asarray(v, theta.dtype), theta.shape) for v in new)
-        blocks = jnp.stack([theta[rows].T @ theta[rows] for rows in rows_of(sizes)])
-        m, covariance = data.means.T @ theta, jnp.einsum("kb,bcd->kcd", numbers.variance, blocks)
-        observed = {"m": m, "Q": blocks.sum(axis=0), "Q_k": covariance, "train_loss": train_loss}
-        return (new_theta, tuple(new_state)), observed | tested(numbers, standard, m, covariance)
+        def updated(x, slope, state, parameters):
+            new = code.update(x, slope, span[0].astype(x.dtype), state, parameters)
+            x, *state = (jnp.broadcast_to(jnp.asarray(y, x.dtype), x.shape) for y in new)
+            return x, tuple(state)
+
+        (_, train_loss), slopes = jax.value_and_grad(risk, argnums=(0, 1), has_aux=True)(theta, v)
+        new = *updated(theta, slopes[0], state, parameters), *updated(v, slopes[1], state_v, numbers.trained_parameters)
+        vectors = jnp.concatenate([theta, data.teachers], axis=1)
+        blocks = jnp.stack([vectors[rows].T @ vectors[rows] for rows in rows_of(sizes)])
+        covariance, C = jnp.einsum("kb,bcd->kcd", numbers.variance, blocks), theta.shape[1]
+        overlaps = {"m": data.means.T @ theta, "Q": blocks.sum(axis=0)[:C, :C], "Q_k": covariance[:, :C, :C]}
+        overlaps |= {"M": data.teachers.T @ theta, "trained": v}
+        mean = jnp.concatenate([overlaps["m"], numbers.teacher_means.T], axis=1)
+        return new, overlaps | {"train_loss": train_loss} | tested(numbers, standard, mean, covariance, v)
 
     return Program(begin, advance)
 
 
 def _test_performance(code: ModuleType, loss_labels: int, decision: str | None) -> Callable[..., dict[str, jax.Array]]:
-    """The function (numbers, points, m (K, C), Q_k (K, C, C)) -> test_loss and, if there is a prediction, test_error."""
+    """The function (numbers, points, mean (K, C + T) and covariance of the fields of students and teachers, trained parameters) ->
+    test_loss and, if there is a prediction, test_error."""
 
-    def performance(numbers: Numbers, standard: jax.Array, m: jax.Array, covariance: jax.Array) -> dict[str, jax.Array]:
+    def performance(numbers: Numbers, standard: jax.Array, mean: jax.Array, covariance: jax.Array, v: jax.Array) -> dict[str, jax.Array]:
         parameters, labels = numbers.parameters, jnp.asarray(numbers.labels)
+        columns = mean.shape[1] - len(numbers.teacher_gram)
 
-        def of_cluster(m, covariance, label):
-            h = m[:, None] + square_root(covariance) @ standard
-            observed = {"test_loss": jnp.mean(code.loss(h, label[:loss_labels], parameters))}
+        def of_cluster(mean, covariance, label):
+            fields = mean[:, None] + square_root(covariance) @ standard
+            h, teacher = fields[:columns], fields[columns:]
+            observed = {"test_loss": jnp.mean(code.loss(h, teacher, label[:loss_labels], v, parameters))}
             if decision == "sign":
-                right = jnp.sign(code.readout(h, parameters)) * jnp.sign(code.target(label, parameters))
+                right = jnp.sign(code.readout(h, v, parameters)) * jnp.sign(code.target(teacher, label, parameters))
                 observed["test_error"] = jnp.mean((1 - right) / 2)
             if decision == "argmax":
                 best = h == h.max(axis=0)
                 observed["test_error"] = 1 - jnp.mean(best[jnp.argmax(label)] / best.sum(axis=0))
             return observed
 
-        by_cluster = jax.vmap(of_cluster)(m, covariance, labels)
+        by_cluster = jax.vmap(of_cluster)(mean, covariance, labels)
         return {name: jnp.asarray(numbers.probabilities) @ value for name, value in by_cluster.items()}
 
     return performance
