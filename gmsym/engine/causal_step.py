@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers, given, teachers
+from gmsym.engine.visits import strata
+from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers, by_batches, given, teachers
 
 Arrays = dict[str, Any]
 
@@ -28,6 +29,7 @@ class Population(NamedTuple):
 
     g: Float[Array, "tiles j n"]
     tiles: Float[Array, ""]  # that count
+    seed: Float[Array, ""]  # of what else is drawn
 
 
 class Carry(NamedTuple):
@@ -43,6 +45,7 @@ class Carry(NamedTuple):
     Da: Float[Array, "tiles k c j n"] | None  # and for their derivatives
     rank: Float[Array, " k"]
     rank_a: Float[Array, ""]
+    visit: Float[Array, "tiles k n"] | None  # state of each sample; of mini-batches
 
 
 def start(module: CausalKernelsModule, room: int, tiles: int, points: int) -> Carry:
@@ -68,6 +71,7 @@ def start(module: CausalKernelsModule, room: int, tiles: int, points: int) -> Ca
         Da=np.zeros((tiles, clusters, fields, room, points)) if tangents else None,
         rank=np.zeros(clusters, dtype=np.int64),
         rank_a=np.zeros((), dtype=np.int64),
+        visit=np.zeros((tiles, clusters, points)) if by_batches(module) else None,
     )
 
 
@@ -119,7 +123,7 @@ def step(
     if population is None:
         carry, x["La"], order["train_loss"] = _exact(module, numbers, tolerance, x, carry)
     else:
-        carry, x["La"], order["train_loss"] = _sampled(module, numbers, population, tolerance, x, carry)
+        carry, x["La"], order["train_loss"] = _sampled(module, numbers, population, tolerance, x, carry, t)
 
     def moved(old: Array, suffix: str) -> Array:
         parts = {part: new[part] for part in ("PUVY" if teachers(module) else "PUY")}
@@ -220,22 +224,34 @@ def _over_tiles(count: Any, number: Any, carry: Any, function: Callable[..., tup
 
 
 def _sampled(
-    module: CausalKernelsModule, numbers: Numbers, population: Population, tolerance: Any, x: Arrays, carry: Carry
+    module: CausalKernelsModule, numbers: Numbers, population: Population, tolerance: Any, x: Arrays, carry: Carry, t: Array
 ) -> tuple[Carry, Array, Array]:
     """(state with the gradients' innovations, La, train loss) of a population; adds its means to x."""
-    g, tiles = population
+    g, tiles, seed = population
 
-    def local(function: Callable[..., Array], h: Array, tau: Array | None) -> Array:
-        def of_cluster(h: Array, tau: Array | None, label: Array) -> Array:
-            return given(function, {"fields": h, "teacher": tau, "label": label, "parameters": numbers.parameters})
+    def local(function: Callable[..., Array], h: Array, tau: Array | None, visit: Array | None = None) -> Array:
+        def of_cluster(h: Array, tau: Array | None, label: Array, visit: Array | None) -> Array:
+            known = {"fields": h, "teacher": tau, "label": label, "visit": visit, "t": t, "parameters": numbers.parameters}
+            return given(function, known)
 
-        return jax.vmap(of_cluster, in_axes=(0, 1, 0))(h, tau, numbers.labels)
+        return jax.vmap(of_cluster, in_axes=(0, 1, 0, 0))(h, tau, numbers.labels, visit)
 
-    def measured(i: Array, kept: tuple[Array, Array | None]) -> tuple[Arrays, Any]:
+    def seen(i: Array, h: Array, tau: Array | None, visit: Array) -> tuple[Array, Array]:
+        """(state of the samples of a tile, their gradients)."""
+        of_sample = jax.vmap(lambda *own: module.next_visit(*own, t, numbers.parameters))
+        visit = of_sample(strata(h[:, 0], visit, seed, t, i), visit)
+        return visit, local(module.gradient_seen, h, tau, visit)
+
+    def measured(i: Array, kept: tuple[Array, Array | None, Array | None]) -> tuple[Arrays, Any]:
         here = x | {"g": g[i], "f": carry.f[i]} | ({} if carry.Df is None else {"Df": carry.Df[i]})
         h = given(module.field, here)
         tau = given(module.teacher_field, here) if teachers(module) else None
-        a, Da = here["a"], here["Da"] = local(module.gradient, h, tau), None
+        if kept[2] is None:
+            visit, a = None, local(module.gradient, h, tau)
+        else:
+            visit, a = seen(i, h, tau, kept[2][i])
+            visit = kept[2].at[i].set(visit)
+        here["a"], Da = a, None
         if module.RESPONSE == "tangent":
             Da = here["Da"] = given(module.tangent, here | {"A": local(module.hessian, h, tau)})
         means = {
@@ -245,11 +261,11 @@ def _sampled(
             "along": _mixture_correlation(module, x, carry.f[i], a),
             "gram": _mixture_correlation(module, x, a, a),
         }
-        return means, (kept[0].at[i].set(a), None if Da is None else kept[1].at[i].set(Da))
+        return means, (kept[0].at[i].set(a), None if Da is None else kept[1].at[i].set(Da), visit)
 
-    means, (a, Da) = _over_tiles(tiles, tiles, (carry.a, carry.Da), measured)
+    means, (a, Da, visit) = _over_tiles(tiles, tiles, (carry.a, carry.Da, carry.visit), measured)
     x["abar"], x["B"] = means["abar"], means["B"]
-    carry, La = _gradient_innovations(module, x, tiles, tolerance, carry._replace(a=a, Da=Da), means["along"].T, means["gram"])
+    carry, La = _gradient_innovations(module, x, tiles, tolerance, carry._replace(a=a, Da=Da, visit=visit), means["along"].T, means["gram"])
     return carry, La, means["train_loss"]
 
 

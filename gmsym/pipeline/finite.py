@@ -12,6 +12,7 @@ import numpy as np
 
 from gmsym import schema
 from gmsym.codegen import signature
+from gmsym.derive import size_expansion
 from gmsym.engine.bars import standard_error, student
 from gmsym.engine.fluctuation import double_runs, relative_variances
 from gmsym.engine.recursion import sample_recursion
@@ -29,6 +30,7 @@ from gmsym.problem.design import design, instance_of_size, realised, shares
 from gmsym.runtime.arguments import named
 from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.recursion import Design
+from gmsym.runtime.size_expansion import SizeExpansionModule
 from gmsym.system import FiniteSize, Recursion, Refinement
 
 if TYPE_CHECKING:
@@ -163,7 +165,7 @@ def solve_finite_size(
     most = _POPULATION if population is None else _count("population", population)
     check("finite_size", _cost.influences(max(most, steps), 1, steps, 1, populations, C, K), "fewer steps, or a smaller population")
     chosen = _times(steps, times)
-    module, adjoint = load(system.surrogate), load(system.influence)
+    module, adjoint, sizes = load(system.surrogate), load(system.influence), load(system.sizes)
 
     first, d = _matching_size(instance, alpha, max(_SMALLEST, 2 * steps))
     if population is None:
@@ -191,9 +193,9 @@ def solve_finite_size(
         runs = double_runs(module, small, times=chosen, replicates=replicates, seed=seed + 1, checkpoint=stage, report=report)
     added = {}
     for name, variance in variances.items():
-        values = np.sqrt(variance)
+        values = named(sizes.scaled, {"variance": variance})
         spread = student(populations) * standard_error(values)
-        change = named(adjoint.bias, {"total": first, "single": runs.single[name], "double": runs.double[name]})
+        change = named(sizes.bias, {"total": first, "single": runs.single[name], "double": runs.double[name]})
         bias, bias_error = change.mean(0), student(replicates) * standard_error(change)
         columns = {
             DEVIATION: ("standard deviation times root n of", r"\sqrt{n}\,\mathrm{sd}", values.mean(0), spread),
@@ -205,7 +207,7 @@ def solve_finite_size(
             added |= {f"{name}{suffix}": (limit[name].dims, value, labels), f"{name}{suffix}_error": (limit[name].dims, error)}
     about = {"bias_size": first, "bias_replicates": replicates, "population": population, "populations": populations}
     found = limit.assign(added).assign_attrs(about)
-    return found if n is None else at_size(found, n)
+    return found if n is None else _at_size(sizes, found, n)
 
 
 def at_size(finite: "xr.Dataset", n: int) -> "xr.Dataset":
@@ -216,19 +218,31 @@ def at_size(finite: "xr.Dataset", n: int) -> "xr.Dataset":
     Raises:
         InputError: `finite` is of another kind, or n is not an integer that leaves a sample for each cluster and a dimension.
     """
+    return _at_size(load(size_expansion()), finite, n)
+
+
+def _at_size(sizes: SizeExpansionModule, finite: "xr.Dataset", n: int) -> "xr.Dataset":
     names = [name for name in schema.VARIABLES if f"{name}{BIAS}" in getattr(finite, "data_vars", ())]
     if not names:
         raise InputError("finite holds no finite-size curves; a result of gmsym.derive.finite_size is needed")
     check_integers(n=(n, max(finite.sizes["cluster"], int(np.ceil(finite.attrs["alpha"])))))
     curves = finite.drop_vars([f"{name}{BIAS}{suffix}" for name in names for suffix in ("", "_error")])
+
+    def mean(limit: "xr.DataArray | float", bias: "xr.DataArray | float") -> "xr.DataArray":
+        return named(sizes.mean, {"asymptote": limit, "bias": bias, "total": n})
+
+    def deviation(scaled: "xr.DataArray") -> "xr.DataArray":
+        return named(sizes.deviation, {"scaled": scaled, "total": n})
+
     for name in names:
-        error = np.hypot(finite[f"{name}_error"], finite[f"{name}{BIAS}_error"] / n)
+        about, bias = finite[name].attrs, f"{name}{BIAS}"
+        error = np.hypot(mean(finite[f"{name}_error"], 0.0), mean(0.0, finite[f"{bias}_error"]))  # of a sum of two
         curves = curves.assign(
             {
-                name: (finite[name] + finite[f"{name}{BIAS}"] / n).assign_attrs(finite[name].attrs),
+                name: mean(finite[name], finite[bias]).assign_attrs(about),
                 f"{name}_error": error.assign_attrs(finite[f"{name}_error"].attrs),
-                f"{name}{DEVIATION}": (finite[f"{name}{DEVIATION}"] / np.sqrt(n)).assign_attrs(deviation_labels(finite[name].attrs)),
-                f"{name}{DEVIATION}_error": finite[f"{name}{DEVIATION}_error"] / np.sqrt(n),
+                f"{name}{DEVIATION}": deviation(finite[f"{name}{DEVIATION}"]).assign_attrs(deviation_labels(about)),
+                f"{name}{DEVIATION}_error": deviation(finite[f"{name}{DEVIATION}_error"]),
             }
         )
     return curves.assign_attrs({"n": int(n), "d": round(n / finite.attrs["alpha"])})

@@ -1,7 +1,5 @@
 """DMF of problems with teachers: a student of a linear teacher in closed form, and training."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import sympy as sp
@@ -72,7 +70,7 @@ def replace_teacher(problem, teacher):
 
 def test_a_teacher_is_refused_where_it_is_not_treated():
     problem = regression()
-    with pytest.raises(InputError, match="'tangent': with teacher fields 'stein' is needed"):
+    with pytest.raises(InputError, match="'tangent': teacher fields need 'stein'"):
         gm.derive.dmf(problem, response="tangent")
     for verb in (gm.derive.surrogate, gm.derive.finite_size, gm.derive.refinement):
         with pytest.raises(InputError, match="does not treat teacher fields"):
