@@ -47,9 +47,8 @@ def test_a_linear_teacher_in_closed_form():
     """From Theta = 0 the student is theta* (1 - (1 - eta X^T X/n)^t), whose overlaps are means over the eigenvalues."""
     result = gm.solve(regression(norm2=0), {"alpha": 2.0, "eta": 0.4, "ridge": 0.0}, steps=STEPS, samples=1024)
     for time in range(STEPS):
-        share = lambda x, t=time: 1 - (1 - 0.4 * x) ** t  # noqa: E731
-        M, Q = (spectral_means(2.0, lambda x, p=power: share(x) ** p) for power in (1, 2))
-        loss = spectral_means(2.0, lambda x: x * (1 - share(x)) ** 2) / 2
+        M, Q = (spectral_means(2.0, lambda x, t=time, p=power: (1 - (1 - 0.4 * x) ** t) ** p) for power in (1, 2))
+        loss = spectral_means(2.0, lambda x, t=time: x * (1 - 0.4 * x) ** (2 * t)) / 2
         for name, expected in (("M", M), ("Q", Q), ("train_loss", loss), ("test_loss", (1 - 2 * M + Q) / 2)):
             found, error = result[name].values[time].item(), result[f"{name}_error"].values[time].item()
             assert abs(found - expected) < 4 * error + 1e-10, (name, time)
@@ -58,14 +57,10 @@ def test_a_linear_teacher_in_closed_form():
 
 def test_a_student_at_the_teacher_stays():
     """Theta = theta* has no gradient: the teacher's response undoes that of the student's own field."""
-    problem = replace_teacher(regression(), gm.Teacher([[1]], [1]))
+    problem = gm.Problem(CENTRED, regression().loss, gm.optimizers.gd(), teacher=gm.Teacher([[1]], [1]))
     result = gm.solve(problem, {"alpha": 2.0, "eta": 0.4, "ridge": 0.0}, steps=4, samples=256)
     assert result.M.values == pytest.approx(np.ones((4, 1, 1)), abs=1e-12)
     assert result.train_loss.values == pytest.approx(np.zeros(4), abs=1e-12)
-
-
-def replace_teacher(problem, teacher):
-    return gm.Problem(problem.data, problem.loss, problem.optimizer, teacher=teacher)
 
 
 def test_a_teacher_is_refused_where_it_is_not_treated():
