@@ -173,7 +173,7 @@ class Problem(AbstractProblem):
         untreated += [] if trained or self.trained is None else ["trained parameters of the loss"]
         if untreated:
             raise InputError(
-                f"{what} does not treat {untreated[0]}; simulate and, with sampling=gmsym.sampling.online(), gmsym.derive.effective do"
+                f"{what} does not treat {untreated[0]}; derive.dmf, simulate and, with sampling=gmsym.sampling.online(), derive.effective do"
             )
 
     def check_online(self, what: str) -> None:
