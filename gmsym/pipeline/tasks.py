@@ -192,7 +192,8 @@ def _options(given: ProblemFile, system: AbstractSystem, state: Mapping[str, Any
     witness = option_names(_witness_kind(given.problem, system), "simulate")
     for name in said:
         if name not in allowed and name not in ("steps", "time", "samples", "scrambles", "seed") and name not in witness:
-            raise InputError(f"[run] {name}: {type(system).__name__} takes {', '.join(x for x in allowed if x != 'progress')}")
+            taken = ", ".join(x for x in allowed if x not in ("progress", "checkpoint"))
+            raise InputError(f"[run] {name}: {type(system).__name__} takes {taken}")
     return options | own
 
 
