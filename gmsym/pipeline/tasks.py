@@ -189,7 +189,8 @@ def _options(given: ProblemFile, system: AbstractSystem, state: Mapping[str, Any
     witness = option_names(type(system) if isinstance(system, Spectral) else type(given.problem.sampling), "simulate")
     for name in said:
         if name not in allowed and name not in ("steps", "time", "samples", "scrambles", "seed") and name not in witness:
-            raise InputError(f"[run] {name}: {type(system).__name__} takes {', '.join(x for x in allowed if x != 'progress')}")
+            taken = ", ".join(x for x in allowed if x not in ("progress", "checkpoint"))
+            raise InputError(f"[run] {name}: {type(system).__name__} takes {taken}")
     return options | own
 
 
