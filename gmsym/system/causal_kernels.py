@@ -27,6 +27,7 @@ sigma2 = kernel("sigma2", r"\sigma^2", subscripts=2)  # variance of block b in c
 omega = kernel("omega", r"\omega", subscripts=1, value="cn")  # Gaussian part of the field
 h = kernel("h", "h", subscripts=1, value="cn")  # local field
 a = kernel("a", "a", subscripts=1, value="cn")  # gradient of the loss in the fields
+visit = kernel("visit", "s", subscripts=1, value="n")  # state of the sample under mini-batches
 A = kernel("A", "A", subscripts=1, value="cdn")  # Hessian of the loss in the fields
 
 # Coordinate side: one coordinate of block b. Values carry the axis x of the basis (Theta(0), means, noise innovations).
