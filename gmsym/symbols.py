@@ -101,6 +101,11 @@ def is_teacher(name: str) -> bool:
     return _TEACHER.fullmatch(name) is not None
 
 
+def is_sample(name: str) -> bool:
+    """Whether `name` denotes a field, a label or a teacher field."""
+    return is_field(name) or is_label(name) or is_teacher(name)
+
+
 def check_component(name: str) -> None:
     """Raises InputError for a field, label or teacher field numbered in another way than 0, 1, ... or beyond what is allowed."""
     if not (is_field(name) or is_label(name) or is_teacher(name)) or len(name) == 1:

@@ -34,7 +34,8 @@ def names(given: Sequence[sp.Symbol]) -> tuple[str, ...]:
 
 def sample_arguments(system: System) -> dict[str, Sequence[sp.Symbol]]:
     """Arguments of a function of one population of samples."""
-    return {"fields": system.fields, "label": system.labels, "parameters": system.parameters}
+    taught = {"teacher": system.teachers} if system.teachers else {}
+    return {"fields": system.fields, **taught, "label": system.labels, "parameters": system.parameters}
 
 
 def loss_and_gradient(system: System) -> list[str]:
@@ -52,11 +53,12 @@ def visit_functions(system: System) -> list[str]:
     if system.visit is None or system.gradient_seen is None:
         return []
     given = {"visit": visit, "t": system.clock, "parameters": system.parameters}
+    sample = {name: x for name, x in sample_arguments(system).items() if name not in given}
     gradient = Stacked(system.fields[0], *system.gradient_seen)
     summary = "Gradient of the loss in the fields as a step sees it, (C, N); visit (N,)."
     return [
         printer.function("next_visit", {"uniform": uniform, **given}, "State of each sample at step t, (N,).", system.visit),
-        printer.function("gradient_seen", {"fields": system.fields, "label": system.labels, **given}, summary, gradient),
+        printer.function("gradient_seen", sample | given, summary, gradient),
     ]
 
 

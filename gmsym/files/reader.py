@@ -14,6 +14,8 @@ Tables and keys (everything but the loss has a default or is asked for when it i
 - `[initial]`: `norm2` (default 1) and `overlap` (default 0).
 - `[teacher]`: `gram`, `overlap` and `means_overlap` (both default 0) of the directions behind the fields t0, t1, ... of the loss.
 - `[trained]`: parameters of the loss that are trained: `initial = { name = value, ... }`, their `step` (default that of Theta) and `ridge`.
+- `[observables]`: `NAME = expression` of fields, labels, teacher fields, parameters, and m_0, Q_0_0, ...: mean and covariance of the
+  fields in the sample's cluster; their means are reported.
 - `[values]`: numbers of any parameters, and `declared`, a list of those that get theirs later. Entries of mixture, initial, teacher and
   trained may be texts: expressions of these.
 - `[run]` and `[simulation]`: the fields of `Run` and `Simulation`, and further options of a theory; `[spectrum]`: the matrix; `[sweep]`:
@@ -43,14 +45,16 @@ from gmsym.problem import losses, optimizers, sampling
 from gmsym.problem.instance import Instance
 from gmsym.problem.loss import Loss
 from gmsym.problem.mixture import GaussianMixture
+from gmsym.problem.observables import order_parameters
 from gmsym.problem.optimizer import Optimizer, check_schedule
 from gmsym.problem.problem import Problem
 from gmsym.problem.sampling import AbstractSampling
 from gmsym.problem.teacher import Teacher
 from gmsym.problem.trained import Trained
 
-_TABLES = ("mixture", "loss", "optimizer", "sampling", "initial", "teacher", "trained", "values", "run", "simulation", "spectrum", "sweep")
-_BY_FILE = ("teacher", "trained")  # tables whose keys no setting reaches: their names mean something else elsewhere
+_TABLES = ("mixture", "loss", "optimizer", "sampling", "initial", "teacher", "trained", "observables")
+_TABLES += ("values", "run", "simulation", "spectrum", "sweep")
+_BY_FILE = ("teacher", "trained", "observables")  # tables whose keys no setting reaches: their names mean something else elsewhere
 # Options of the theories beside the fields of Run and Simulation; what applies is checked where one is chosen.
 RUN_OPTIONS = (
     *("n", "d", "replicates", "points", "times", "two_time", "tolerance", "solver", "blocks_at", "paths"),
@@ -333,7 +337,11 @@ def _problem_file(document: dict[str, Any], settings: Mapping[str, Any]) -> Prob
             values = {**{k: v for k, v in _SYMMETRIC.items() if k not in values}, **values}
     with _naming("[initial]"):
         state = {key: _expressions(key, value) for key, value in tables["initial"].items()}
-        problem = Problem(data, loss, optimizer, sampling=sampled, teacher=teacher, trained=trained, **state, **ridge)
+    with _naming("[observables]"):
+        observables = _observables(tables["observables"], loss, () if trained is None else trained.names, [*values, *declared])
+    with _naming("[initial]"):
+        parts = {"sampling": sampled, "teacher": teacher, "trained": trained, "observables": observables}
+        problem = Problem(data, loss, optimizer, **parts, **state, **ridge)
     known = {s.name for s in problem.parameters}
     for name in tables["values"]:
         if name not in known:
@@ -467,8 +475,10 @@ def _allowed(name: str, table: Mapping[str, Any], tables: Mapping[str, Mapping[s
         return ["gram", "overlap", "means_overlap"]
     if name == "trained":
         return ["initial", "step", "ridge"]
+    if name == "observables":
+        return list(table)
     if name == "values":
-        texts = [tables[other] for other in ("mixture", "initial", "teacher", "trained")]
+        texts = [tables[other] for other in ("mixture", "initial", "teacher", "trained", "observables")]
         texts.append({key: value for key, value in tables["sampling"].items() if key != "kind"})
         return list(dict.fromkeys(["declared", *table, *(n for n in _names_in(*_texts(texts), tables["optimizer"].get("ridge")))]))
     if name == "run":
@@ -606,6 +616,11 @@ def _loss(table: Mapping[str, Any], trained: Sequence[str], declared: Sequence[s
         raise InputError(f"positive = {positive!r}: a table of numbers or expressions by name is needed")
     rest["positive"] = {name: sp.sympify(_expressions(f"positive {name}", value), strict=True) for name, value in positive.items()}
     return Loss(_title(table), expr, **rest), values
+
+
+def _observables(table: Mapping[str, Any], loss: Loss, trained: Sequence[sp.Symbol], declared: Sequence[str]) -> dict[str, sp.Expr]:
+    known = [*declared, *(x.name for x in (*trained, *loss.parameters, *order_parameters(len(loss.fields))))]
+    return {name: parser.parse_loss(text, known, what=f"[observables] {name}") for name, text in table.items()}
 
 
 def _title(table: Mapping[str, Any]) -> str:

@@ -93,6 +93,8 @@ def _(problem: Problem, values: Mapping[str, float] | None = None) -> str:
         initial = {v.name: x for v, x in zip(trained.names, trained.initial, strict=True)}
         step = {} if trained.step is None else {"step": trained.step}
         tables["trained"] = {"initial": initial, **step, "ridge": trained.ridge}
+    if problem.observables:
+        tables["observables"] = {name: _text(expr) for name, expr in problem.observables}
     given = dict(values or {})
     for name, value in given.items():
         if isinstance(value, bool) or not isinstance(value, Real):

@@ -18,6 +18,7 @@ from gmsym.problem.base import AbstractProblem
 from gmsym.problem.instance import Instance
 from gmsym.problem.loss import Loss
 from gmsym.problem.mixture import GaussianMixture, check_positive_semidefinite
+from gmsym.problem.observables import Observables, order_parameters, read
 from gmsym.problem.optimizer import Optimizer
 from gmsym.problem.sampling import AbstractSampling, Batches, Online, full
 from gmsym.problem.teacher import Teacher
@@ -42,6 +43,9 @@ class Problem(AbstractProblem):
         ridge: lambda; default the parameter `ridge`, which is 0 unless given.
         teacher: directions behind the teacher fields `t0, t1, ...` of the loss.
         trained: parameters of the loss that are trained beside Theta.
+        observables: expressions by name of a sample's fields, label and teacher fields, of trained and other parameters, and of the mean
+            `m_0, ...` and covariance `Q_0_0, Q_0_1, ...` of the fields in its cluster; results hold their means `train_NAME` over the
+            training samples and `test_NAME` over a fresh sample.
 
     Raises:
         InputError: shapes that do not fit together.
@@ -56,6 +60,7 @@ class Problem(AbstractProblem):
     ridge: sp.Expr = field()
     teacher: Teacher | None = field()
     trained: Trained | None = field()
+    observables: Observables = field()
 
     def __init__(
         self,
@@ -69,6 +74,7 @@ class Problem(AbstractProblem):
         ridge: Any = symbols.ridge,
         teacher: Teacher | None = None,
         trained: Trained | None = None,
+        observables: Mapping[str, sp.Expr] | Observables | None = None,
     ):
         for name, value, kind in (("data", data, GaussianMixture), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
             if not isinstance(value, kind):
@@ -102,6 +108,8 @@ class Problem(AbstractProblem):
         object.__setattr__(self, "ridge", numbers.scalar(ridge, "ridge"))
         object.__setattr__(self, "teacher", teacher)
         object.__setattr__(self, "trained", trained)
+        given = dict(observables) if isinstance(observables, tuple) else observables  # as `dataclasses.replace` has them
+        object.__setattr__(self, "observables", read(given, loss, data.label_size))
         if teacher is not None:
             _ = teacher.overlap_with(columns), teacher.overlap_with_means(clusters)  # their shapes
         names = {s.name for s in self.parameters}
@@ -164,9 +172,7 @@ class Problem(AbstractProblem):
         untreated = [] if teachers or self.teacher is None else ["teacher fields"]
         untreated += [] if trained or self.trained is None else ["trained parameters of the loss"]
         if untreated:
-            raise InputError(
-                f"{what} does not treat {untreated[0]}; simulate and, with sampling=gmsym.sampling.online(), gmsym.derive.effective do"
-            )
+            raise InputError(f"{what} does not treat {untreated[0]}; derive.dmf, simulate and, online, derive.effective do")
 
     def check_online(self, what: str) -> None:
         """Raises InputError unless the problem samples online by gradient descent whose step is a multiple of eta."""
@@ -226,6 +232,7 @@ class Problem(AbstractProblem):
             parts.append(sp.Symbol(self.sampling.kind))
         if self.batches is not None:
             parts += [self.batches.rule, self.batches.weight, sp.Symbol(self.batches.kind)]
+        parts += [sp.Tuple(sp.Symbol(name), expr) for name, expr in self.observables]
         present = [None if part is None else sp.sympify(part) for part in parts]  # a loss of several fields may have no readout
         plain = [
             part if part is None else part.xreplace({x: sp.Rational(repr(float(x))) for x in part.atoms(sp.Float)}) for part in present
@@ -235,10 +242,17 @@ class Problem(AbstractProblem):
     @cached_property
     def local_parameters(self) -> tuple[sp.Symbol, ...]:
         """Parameters of the loss and the optimizer, in alphabetical order."""
-        own = (self.loss.parameters | self.optimizer.parameters) - set(self.trained_parameters)
+        own = (self.loss.parameters | self.optimizer.parameters | self._of_observables) - set(self.trained_parameters)
         if self.batches is not None:
             own |= self.batches.parameters
         return tuple(sorted(own, key=lambda s: s.name))
+
+    @property
+    def _of_observables(self) -> frozenset[sp.Symbol]:
+        """Parameters of the observables."""
+        known = set(order_parameters(self.fields))
+        found = {s for _, expr in self.observables for s in expr.free_symbols}
+        return frozenset(s for s in found - known if not symbols.is_sample(s.name))
 
     @cached_property
     def parameters(self) -> tuple[sp.Symbol, ...]:

@@ -17,6 +17,7 @@ from gmsym.problem.design import design, instance_of_size, rows_of, shares
 from gmsym.runtime.batches import together
 from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.quadrature import square_root
+from gmsym.simulation import observed as own
 from gmsym.simulation._replicates import Program, run_replicates
 from gmsym.simulation.data import Numbers, generate, numbers_of
 from gmsym.simulation.fresh import TEST_POINTS, TEST_SHIFTS, fresh_fields
@@ -86,6 +87,7 @@ def train(
             plan.counts,
             plan.sizes,
             _together(problem),
+            tuple(name for name, _ in problem.observables),
         ),
         numbers_of(plan),
         seed=seed,
@@ -116,6 +118,7 @@ def train(
         },
         runs,
         parameters=[x.name for x in problem.trained_parameters],
+        observables=[name for name, _ in problem.observables],
     )
 
 
@@ -146,16 +149,25 @@ def source(problem: Problem) -> str:
         definitions.append(printer.function("readout", {"fields": loss.fields, **model}, "Score whose sign is predicted.", loss.readout))
         given = {"teacher": loss.teachers, "label": symbols.labels(problem.data.label_size), "parameters": parameters}
         definitions.append(printer.function("target", given, "Its sign is the true class.", problem.target))
+    definitions += own.printed(problem)
     return printer.module(f"loss and update rule of {loss.name} / {optimizer.name}.", *definitions)
 
 
 @lru_cache(maxsize=64)
 def _program(
-    text: str, loss_labels: int, decision: str | None, states: int, counts: tuple[int, ...], sizes: tuple[int, ...], together: bool | None
+    text: str,
+    loss_labels: int,
+    decision: str | None,
+    states: int,
+    counts: tuple[int, ...],
+    sizes: tuple[int, ...],
+    together: bool | None,
+    names: tuple[str, ...] = (),
 ) -> Program:
-    """One training run of a `source`: observables of the state before each update. The first labels are those of the loss."""
+    """One training run of a `source`: what is recorded of the state before each update. The first labels are those of the loss, and
+    `names` those of the problem's own observables."""
     code = runtime.load(text, "gmsym_training")
-    tested = _test_performance(code, loss_labels, decision)
+    tested = _test_performance(code, loss_labels, decision, names)
 
     def begin(numbers, key):
         data = generate(counts, sizes, numbers, key)
@@ -183,16 +195,17 @@ def _program(
         visit, weight = drawn(key, visit, span[0], parameters)
 
         def risk(theta, v):
-            losses = code.loss((data.samples @ theta).T, teacher, label, v, parameters)
+            fields = (data.samples @ theta).T
+            losses = code.loss(fields, teacher, label, v, parameters)
             penalty = numbers.ridge / 2 * jnp.sum(theta**2) + numbers.trained_ridge / 2 * jnp.sum(v**2)
-            return jnp.sum(weight * losses) / len(data.samples) + penalty, jnp.sum(losses) / len(data.samples)
+            return jnp.sum(weight * losses) / len(data.samples) + penalty, (jnp.sum(losses) / len(data.samples), fields)
 
         def updated(x, slope, state, parameters):
             new = code.update(x, slope, span[0].astype(x.dtype), state, parameters)
             x, *state = (jnp.broadcast_to(jnp.asarray(y, x.dtype), x.shape) for y in new)
             return x, tuple(state)
 
-        (_, train_loss), slopes = jax.value_and_grad(risk, argnums=(0, 1), has_aux=True)(theta, v)
+        (_, (train_loss, fields)), slopes = jax.value_and_grad(risk, argnums=(0, 1), has_aux=True)(theta, v)
         new = *updated(theta, slopes[0], state, parameters), *updated(v, slopes[1], state_v, numbers.trained_parameters), visit
         vectors = jnp.concatenate([theta, data.teachers], axis=1)
         blocks = jnp.stack([vectors[rows].T @ vectors[rows] for rows in rows_of(sizes)])
@@ -200,20 +213,27 @@ def _program(
         overlaps = {"m": data.means.T @ theta, "Q": blocks.sum(axis=0)[:C, :C], "Q_k": covariance[:, :C, :C]}
         overlaps |= {"M": data.teachers.T @ theta, "trained": v}
         mean = jnp.concatenate([overlaps["m"], numbers.teacher_means.T], axis=1)
-        return new, overlaps | {"train_loss": train_loss} | tested(numbers, standard, mean, covariance, v)
+        observed = {"train_loss": train_loss}
+        if names:
+            of_cluster = own.moments(overlaps["m"], overlaps["Q_k"])
+            of_sample = jnp.repeat(of_cluster, np.array(counts), axis=0, total_repeat_length=len(data.samples)).T
+            observed |= own.means(code.observables(fields, teacher, data.labels.T, of_sample, v, parameters), names, "train")
+        return new, overlaps | observed | tested(numbers, standard, mean, covariance, v)
 
     return Program(begin, advance)
 
 
-def _test_performance(code: ModuleType, loss_labels: int, decision: str | None) -> Callable[..., dict[str, jax.Array]]:
+def _test_performance(
+    code: ModuleType, loss_labels: int, decision: str | None, names: tuple[str, ...]
+) -> Callable[..., dict[str, jax.Array]]:
     """The function (numbers, points, mean (K, C + T) and covariance of the fields of students and teachers, trained parameters) ->
-    test_loss and, if there is a prediction, test_error."""
+    test_loss, test_error if there is a prediction, and the means of the observables."""
 
     def performance(numbers: Numbers, standard: jax.Array, mean: jax.Array, covariance: jax.Array, v: jax.Array) -> dict[str, jax.Array]:
         parameters, labels = numbers.parameters, jnp.asarray(numbers.labels)
         columns = mean.shape[1] - len(numbers.teacher_gram)
 
-        def of_cluster(mean, covariance, label):
+        def of_cluster(mean, covariance, label, moments):
             fields = mean[:, None] + square_root(covariance) @ standard
             h, teacher = fields[:columns], fields[columns:]
             observed = {"test_loss": jnp.mean(code.loss(h, teacher, label[:loss_labels], v, parameters))}
@@ -223,9 +243,12 @@ def _test_performance(code: ModuleType, loss_labels: int, decision: str | None) 
             if decision == "argmax":
                 best = h == h.max(axis=0)
                 observed["test_error"] = 1 - jnp.mean(best[jnp.argmax(label)] / best.sum(axis=0))
+            if names:
+                observed |= own.means(code.observables(h, teacher, label, moments, v, parameters), names, "test")
             return observed
 
-        by_cluster = jax.vmap(of_cluster)(mean, covariance, labels)
+        of_clusters = own.moments(mean[:, :columns], covariance[:, :columns, :columns])
+        by_cluster = jax.vmap(of_cluster)(mean, covariance, labels, of_clusters)
         return {name: jnp.asarray(numbers.probabilities) @ value for name, value in by_cluster.items()}
 
     return performance

@@ -191,10 +191,11 @@ def test_teachers_and_trained_parameters():
         overlap=[0.3, -0.3],
         teacher=Teacher([[1.0, 0.3], [0.3, 0.8]], [0.2, 0.4], [[0.1, -0.1], [0.5, -0.5]]),
         trained=Trained({"v": 0.7, "c": -0.2}, step=0.3, ridge=0.1),
+        observables={"signed": symbols.y * h * t0 + c, "spread": symbol("kappa") * (h - symbol("m_0")) ** 2 / symbol("Q_0_0")},
     )
-    values = {"eta": 1.0, "momentum": 0.4, "ridge": 0.05}
+    values = {"eta": 1.0, "momentum": 0.4, "ridge": 0.05, "kappa": 2.0}
     result = train(problem, values, **SIZE)
-    plan, (samples, _, start, means, teachers) = data_of(problem, **values)
+    plan, (samples, labels, start, means, teachers) = data_of(problem, **values)
     first, second = samples @ teachers[:, 0], samples @ teachers[:, 1]
     theta, w, optimizer, of_trained = start[:, 0], np.array([0.7, -0.2]), HeavyBall(1.0, 0.4), HeavyBall(0.3, 0.4)
     for time in range(SIZE["steps"]):
@@ -203,19 +204,32 @@ def test_teachers_and_trained_parameters():
         assert result.M_runs[0, time, :, 0].values == pytest.approx(teachers.T @ theta, rel=1e-10, abs=1e-12)
         assert result.trained_runs[0, time].values == pytest.approx(w, rel=1e-10)
         assert float(result.train_loss_runs[0, time]) == pytest.approx((rest**2).mean() / 2, rel=1e-10)
+        assert float(result.train_signed_runs[0, time]) == pytest.approx((labels[:, 0] * (samples @ theta) * first + w[1]).mean(), rel=1e-9)
+        spreads = []
+        for k, sign in enumerate((1, -1)):
+            fields = samples[labels[:, 0] == sign] @ theta
+            variance = theta**2 @ np.repeat(plan.instance.variance[k], plan.sizes)
+            spreads.append(2 * ((fields - means[:, k] @ theta) ** 2 / variance).mean())
+        assert float(result.train_spread_runs[0, time]) == pytest.approx(np.mean(spreads), rel=1e-9)
+        assert float(result.test_spread_runs[0, time]) == pytest.approx(2, rel=1e-9)
         if time == SIZE["steps"] - 1:
             break
         slopes = samples.T @ (rest * w[0] * (1 - squashed**2)) / len(rest) + 0.05 * theta
         slopes_of_trained = np.array([(rest * squashed).mean(), rest.mean()]) + 0.1 * w
         theta, w = optimizer(theta, slopes, time), of_trained(w, slopes_of_trained, time)
 
-    losses_, wrong = [], []
+    losses_, wrong, signed = [], [], []
     for k in range(2):
         noise = np.random.default_rng(k).standard_normal((40000, 40)) * np.sqrt(np.repeat(plan.instance.variance[k], plan.sizes))
         h_, (a, b) = (noise + means[:, k]) @ theta, ((noise + means[:, k]) @ teachers).T
         losses_.append((w[0] * np.tanh(h_) + w[1] - a * b) ** 2 / 2)
         wrong.append((h_ + w[1]) * a < 0)
-    for name, drawn in (("test_loss_runs", np.array(losses_)), ("test_error_runs", np.array(wrong))):
+        signed.append((1, -1)[k] * h_ * a + w[1])
+    for name, drawn in (
+        ("test_loss_runs", np.array(losses_)),
+        ("test_error_runs", np.array(wrong)),
+        ("test_signed_runs", np.array(signed)),
+    ):
         assert float(result[name][0, -1]) == pytest.approx(drawn.mean(), abs=4 * drawn.std() / np.sqrt(drawn.size) + 2e-3)
 
 
