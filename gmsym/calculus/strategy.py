@@ -94,7 +94,7 @@ def _is_crowded(terms: Terms, xs: tuple[sp.Symbol, ...]) -> bool:
     factors = [sort(F, xs) for F in terms]
     counts = (len(product.steps) for product in factors)
     open_ = sum(product.generic != 1 for product in factors)
-    return open_ > budget.NODES or sum(count for count in counts if count > _MAX_STEPS) > budget.CROWD
+    return open_ > budget.OPEN or sum(count for count in counts if count > _MAX_STEPS) > budget.CROWD
 
 
 def _once(F: sp.Expr, P: Polynomial, law: Gaussian) -> sp.Expr:
