@@ -354,6 +354,8 @@ def _function(expr: sp.Expr, field: sp.Symbol, doubles: bool = False) -> Callabl
             found = function(u)
         except (TypeError, ValueError, ArithmeticError):  # outside the domain
             return mpmath.nan
+        if isinstance(found, mpmath.mpc) and found.imag == 0:  # a branch without a real value, times a step that is 0
+            found = found.real
         return found if isinstance(found, (mpmath.mpf, float, int)) else mpmath.nan
 
     return value
