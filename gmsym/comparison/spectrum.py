@@ -181,17 +181,17 @@ def _counterparts(values: np.ndarray, overlaps: np.ndarray, count: int, edges: n
 
 
 def _cumulative(theory: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Points and the mass of the bulk up to them: between the Chebyshev nodes of every band."""
+    """Points and the mass of the bulk up to them: ends of the cells of the points, whose widths are proportional to the weights."""
     z, weight, density = (theory[name].values for name in ("z", "weight", "density"))
     if not weight.any():
         raise InputError("theory is on a given grid; the distance needs the spectrum on its own points")
     ends, masses, total = [], [], 0.0
     for low, high in theory["edge"].values:
         inside = (z >= low) & (z <= high)
-        count = int(inside.sum())
-        a = low if np.isfinite(low) else z[inside][0]
-        b = high if np.isfinite(high) else z[inside][-1]
-        ends.append((a + b) / 2 - (b - a) / 2 * np.cos(np.pi * np.arange(count + 1) / count))
+        widths = weight[inside]
+        a = low if np.isfinite(low) else z[inside][0] - widths[0] / 2
+        b = high if np.isfinite(high) else z[inside][-1] + widths[-1] / 2
+        ends.append(a + (b - a) * np.concatenate([[0.0], np.cumsum(widths) / widths.sum()]))
         masses.append(total + np.concatenate([[0.0], np.cumsum(weight[inside] * density[inside])]))
         total = masses[-1][-1]
     return np.concatenate(ends), np.concatenate(masses)
