@@ -42,13 +42,29 @@ VARIABLES = {
     "test_loss": Variable(("time",), "test loss", r"\ell_{\mathrm{test}}"),  # mean over a fresh sample
     "test_error": Variable(("time",), "test error", r"\varepsilon_{\mathrm{test}}"),  # misclassified fraction; absent without a readout
 }
+OBSERVABLE = "observable"  # attribute of the means of a problem's own observables: its name
 OPTIONAL = frozenset({"test_error", "M", "trained"})
 BY_BLOCK = ("m_b", "Q_b", "M_b")
-FULL_BATCH = tuple(name for name in VARIABLES if name not in ("M", "trained", *BY_BLOCK))  # variables of full-batch training
+FULL_BATCH = tuple(name for name in VARIABLES if name not in ("M", "trained", *BY_BLOCK))  # variables that full-batch training always has
 ONLINE = tuple(name for name in VARIABLES if name not in ("train_loss", *BY_BLOCK))  # and of online SGD, where several blocks add BY_BLOCK
 ATTRIBUTES = {"theory": ("problem", "alpha", "parameters"), "simulation": ("problem", "alpha", "parameters", "n", "d", "replicates")}
 ONLINE_ATTRIBUTES = {"theory": ("problem", "step", "parameters"), "simulation": ("problem", "step", "parameters", "d", "replicates")}
 RECORD = ("m", "Q", "Q_k", "train_loss", "test_loss", "test_error")  # what `last` reports
+
+
+def variables(dataset: "xr.Dataset") -> list[str]:
+    """Names of a result's variables, in order: those of the schema, then the means of the problem's observables."""
+    return [*(name for name in VARIABLES if name in dataset), *(str(name) for name in dataset if OBSERVABLE in dataset[name].attrs)]
+
+
+def variable(name: str) -> Variable:
+    """What a variable is; outside of the schema, the mean of an observable."""
+    if name in VARIABLES:
+        return VARIABLES[name]
+    sample, _, own = name.partition("_")
+    words = "the training samples" if sample == "train" else "a fresh sample"
+    text = own.replace("_", r"\_")
+    return Variable(("time",), f"mean of {own} over {words}", rf"\mathrm{{{text}}}_{{\mathrm{{{sample}}}}}")
 
 
 def to_dataset(
@@ -60,13 +76,14 @@ def to_dataset(
     *,
     times: np.ndarray | None = None,
     parameters: Sequence[str] = (),
+    observables: Sequence[str] = (),
 ) -> "xr.Dataset":
     """Label a result.
 
     Args:
         kind: where it comes from.
         values: m (T, K, C), Q (T, C, C), Q_k (T, K, C, C), train_loss (T,), test_loss (T,) and, if there is a readout,
-            test_error (T,). Online: no train_loss; M (T, S, C) and trained (T, P) where there are teachers and trained parameters; m_b
+            test_error (T,); M (T, S, C) and trained (T, P) where there are teachers and trained parameters. Online: no train_loss; m_b
             (T, B, K, C), Q_b (T, B, C, C) and M_b (T, B, S, C) where there are several blocks.
         errors: the standard error of each of `values`, of its shape; NaN where it is not known (a single replicate).
         attributes: `problem` (its name), `alpha`, `parameters` (by name), for a simulation `n`, `d`, `replicates`, and whatever else
@@ -74,6 +91,7 @@ def to_dataset(
         runs: the same variables for each replicate, with a leading axis (R, ...).
         times: real times of online SGD, (T,); default, the steps 0..T-1 of full-batch training.
         parameters: names of the trained parameters, (P,).
+        observables: names of the problem's observables, whose means train_NAME and test_NAME (T,) may be among the values.
 
     Raises:
         InputError: a variable or attribute is missing, a variable is unknown, has the wrong shape or is not finite; a negative error.
@@ -87,11 +105,11 @@ def to_dataset(
         if name not in attributes:
             raise InputError(f"attributes lacks {name!r}; a {kind} has {', '.join(needed)}")
     values = {name: np.asarray(value, dtype=float) for name, value in values.items()}
-    if times is not None:  # without teachers or trained parameters their arrays are empty
-        values = {name: value for name, value in values.items() if value.size}
-        runs = {name: run for name, run in (runs or {}).items() if name in values}
-        errors = {name: error for name, error in errors.items() if name in values}
-    allowed = FULL_BATCH if times is None else (*ONLINE, *BY_BLOCK)
+    absent = {name for name in (*OPTIONAL, *BY_BLOCK) if name in values and not values[name].size}  # no teachers, no trained parameters
+    values, errors, runs = ({name: x for name, x in given.items() if name not in absent} for given in (values, errors, runs or {}))
+    allowed = (*FULL_BATCH, "M", "trained") if times is None else (*ONLINE, *BY_BLOCK)
+    of_observables = [f"{sample}_{name}" for name in observables for sample in ("train", "test") if f"{sample}_{name}" in values]
+    allowed = (*allowed, *of_observables)
     _check_names("values", values, set(allowed) - OPTIONAL - set(BY_BLOCK), allowed)
     _check_names("errors", errors, values.keys(), values.keys())
     _check_names("runs", runs or {}, (), values.keys())
@@ -110,27 +128,27 @@ def to_dataset(
         )
     replicates = len(next(iter(runs.values()))) if runs else 0
 
-    variables = {}
-    for name, (dims, long_name, latex) in VARIABLES.items():
-        if name not in values:
-            continue
+    found = {}
+    for name in (*(x for x in VARIABLES if x in values), *of_observables):
+        dims, long_name, latex = variable(name)
+        about = {OBSERVABLE: name.partition("_")[2]} if name in of_observables else {}
         shape = tuple(sizes.get(d, 0) for d in dims)
         value = _checked(f"values[{name!r}]", values[name], shape)
         error = _checked(f"errors[{name!r}]", errors[name], shape, nan_allowed=True)
         if np.any(error < 0):
             raise InputError(f"errors[{name!r}] has a negative entry, {error[error < 0][0]}")
-        variables[name] = (dims, value, {"long_name": long_name, "latex": latex})
-        variables[f"{name}_error"] = (dims, error, {"long_name": f"standard error of the {long_name}", "latex": rf"\mathrm{{se}}({latex})"})
+        found[name] = (dims, value, {"long_name": long_name, "latex": latex, **about})
+        found[f"{name}_error"] = (dims, error, {"long_name": f"standard error of the {long_name}", "latex": rf"\mathrm{{se}}({latex})"})
         if runs and name in runs:
             run = _checked(f"runs[{name!r}]", runs[name], (replicates, *shape))
-            variables[f"{name}_runs"] = (("replicate", *dims), run, {"long_name": f"{long_name}, each replicate", "latex": latex})
+            found[f"{name}_runs"] = (("replicate", *dims), run, {"long_name": f"{long_name}, each replicate", "latex": latex})
 
     coordinates = {d: np.arange(size) for d, size in sizes.items()} | ({"replicate": np.arange(replicates)} if runs else {})
     if times is not None:
         coordinates["time"] = np.asarray(times, dtype=float)
     if parameters:
         coordinates["parameter"] = list(parameters)
-    dataset = xr.Dataset(variables, coordinates, {"kind": kind, **{name: _attribute(value) for name, value in attributes.items()}})
+    dataset = xr.Dataset(found, coordinates, {"kind": kind, **{name: _attribute(value) for name, value in attributes.items()}})
     dataset["time"].attrs = {"long_name": "time", "latex": "t", "units": "steps" if times is None else r"$d/c$ steps"}
     return dataset
 
@@ -158,7 +176,8 @@ def last(dataset: "xr.Dataset") -> dict[str, Any]:
     far as the result says them. With one field the field axes are dropped: m and
     Q_k are lists over clusters, Q is a number. What is not known is None: test_error without a readout, errors of a single replicate.
     A result of online SGD also has "M", a list over teachers, and "trained", by name, where there are such; and with several blocks "m_b",
-    "Q_b" and "M_b", lists over blocks of the same.
+    "Q_b" and "M_b", lists over blocks of the same. Teachers and trained parameters are in results of full batches too, and the means
+    "train_NAME" and "test_NAME" of the problem's observables.
     """
     final = _final(dataset)
     record, errors = ({name: _plain(final, name, suffix) for name in _reported(final)} for suffix in ("", "_error"))
@@ -173,7 +192,7 @@ def last(dataset: "xr.Dataset") -> dict[str, Any]:
 def last_deviation(dataset: "xr.Dataset") -> dict[str, Any]:
     """Standard deviation of a single run at the last time, of the variables and in the shapes of `last`: predicted, or over replicates."""
     final = _final(dataset)
-    spread = {f"{name}_deviation": final[f"{name}_runs"].std("replicate", ddof=1) for name in VARIABLES if f"{name}_runs" in final}
+    spread = {f"{name}_deviation": final[f"{name}_runs"].std("replicate", ddof=1) for name in variables(final) if f"{name}_runs" in final}
     final = final.assign({name: value for name, value in spread.items() if name not in final})
     return {name: _plain(final, name, "_deviation") for name in _reported(final)}
 
@@ -187,7 +206,8 @@ def _final(dataset: "xr.Dataset") -> "xr.Dataset":
 def _reported(final: "xr.Dataset") -> list[str]:
     """Names in order: online SGD has no training loss; a test error is reported as None where the loss has no readout."""
     own = [name for name in RECORD if name in final or name != "train_loss"]
-    return [*own, *(name for name in ("M", "trained", *BY_BLOCK) if name in final)]
+    named = [name for name in ("M", "trained", *BY_BLOCK) if name in final]
+    return [*own, *named, *(name for name in variables(final) if name not in VARIABLES)]
 
 
 def _plain(final: "xr.Dataset", name: str, suffix: str) -> Any:

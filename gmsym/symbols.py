@@ -32,9 +32,13 @@ ridge = sp.Symbol("ridge", nonnegative=True)  # lambda in (lambda/2) |Theta|^2
 sigma = sp.Symbol("sigma", positive=True)  # noise standard deviation of a cluster
 mu_norm = sp.Symbol("mu_norm", nonnegative=True)  # norm of a cluster mean
 
+# Of a sample under mini-batch sampling.
+visit = sp.Symbol("visit", real=True)  # state that says which steps see the sample
+uniform = sp.Symbol("uniform", real=True)  # its noise at each step, uniform on (0, 1)
+
 COMPONENTS = 64  # most fields, label components or teacher fields
 
-_ALPHABET = {s.name: s for s in (h, y, theta, g, t, alpha, eta, momentum, ridge, sigma, mu_norm)}
+_ALPHABET = {s.name: s for s in (h, y, theta, g, t, alpha, eta, momentum, ridge, sigma, mu_norm, visit, uniform)}
 _FIELD = re.compile(r"h(\d*)")
 _LABEL = re.compile(r"y(\d*)")
 _TEACHER = re.compile(r"t\d+")
@@ -95,6 +99,11 @@ def is_label(name: str) -> bool:
 def is_teacher(name: str) -> bool:
     """Whether `name` denotes a teacher field: `t0`, `t1`, ..."""
     return _TEACHER.fullmatch(name) is not None
+
+
+def is_sample(name: str) -> bool:
+    """Whether `name` denotes a field, a label or a teacher field."""
+    return is_field(name) or is_label(name) or is_teacher(name)
 
 
 def check_component(name: str) -> None:

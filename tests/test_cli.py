@@ -9,7 +9,8 @@ import pytest
 import xarray as xr
 from nbclient import NotebookClient
 
-from gmsym import pipeline
+import gmsym as gm
+from gmsym import files, pipeline
 from gmsym.errors import ComputationError, UnprintableError
 from gmsym.pipeline import tasks
 
@@ -18,7 +19,7 @@ ONLINE = ["--loss", "log(1 + exp(-y*h))", "--set", "kind=online", "--set", "time
 SMALL = ["--loss", "squared", "--set", "eta=0.1", "--set", "steps=4", "--set", "d=40", "--set", "alpha=1.5"]
 
 
-VERBS = ("derive", "codegen", "solve", "simulate", "compare", "plot", "notebook", "build", "demo")
+VERBS = ("derive", "codegen", "solve", "simulate", "compare", "plot", "sweep", "notebook", "demo", "build", "init", "list")
 
 
 @pytest.fixture
@@ -470,3 +471,22 @@ def test_the_demonstration_tries_its_files_first(gmsym, monkeypatch, tmp_path):
     (tmp_path / "gmsym_demo.csv").write_text("my,table\n")
     status, _, err = gmsym("demo", "--output", tmp_path)
     assert status == 2 and "gmsym_demo.csv: there is a file that gmsym did not write" in err
+
+
+def test_a_newcomer_gets_a_file_and_lists(gmsym, tmp_path):
+    """What `init` writes is a problem, its commented study included; what `list` lists is what a file can name."""
+    file = tmp_path / "problem.toml"
+    status, out, _ = gmsym("init", "--output", str(file))
+    assert status == 0 and str(file) in out
+    text = file.read_text()
+    given = files.loads(text.replace("# [sweep] ", "[sweep] ").replace("# over", "over").replace("# store", "store"))
+    assert given.sweep is not None and given.at({"eta": 0.5}).values["eta"] == 0.5 and given.problem.natural == "dmf"
+    file.write_text(text + "[observ")
+    status, _, err = gmsym("solve", str(file))
+    assert status == 2 and "not valid TOML" in err
+    for what, known in (("losses", "hinge"), ("optimizers", "heavy_ball"), ("samplings", "online"), ("theories", "surrogate")):
+        status, out, _ = gmsym("list", what)
+        assert status == 0 and any(line.startswith(known) for line in out.splitlines())
+    status, _, err = gmsym("list", "loses")
+    assert status == 2 and "did you mean 'losses'" in err
+    assert gmsym("--version")[1] == f"gmsym {gm.__version__}\n"

@@ -21,6 +21,7 @@ from gmsym.simulation import _replicates, run_chain, run_online, train
 
 PROBLEM = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.heavy_ball())
 ONLINE = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd(), sampling=gm.sampling.online())
+SQUARED = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.squared(), gm.optimizers.heavy_ball())
 ONCE = {"sigma": 1.0, "mu_norm": 1.2, "ridge": 0.05, "eta": 0.5}
 VALUES = {**ONCE, "momentum": 0.5}
 FULL = {"n": 60, "d": 40, "steps": 11, "replicates": 4}
@@ -136,6 +137,44 @@ def test_independent_pieces_continue_to_the_same_result(name, tmp_path, monkeypa
     assert run(checkpoint=path).equals(whole)
     with pytest.raises(AssertionError, match=r"\(0,\)"):
         run(seed=1, checkpoint=path)
+
+
+STAGES = {
+    "points": (lambda _: gm.derive.dmf(SQUARED), {**VALUES, "alpha": [1.0, 1.5, 2.0]}, {"steps": 3}, 2),
+    "finite size": (
+        gm.derive.finite_size,
+        {**VALUES, "alpha": 1.5},
+        {"steps": 2, "population": 60, "populations": 2, "replicates": 3, "samples": 64},
+        3,
+    ),
+    "refinement": (gm.derive.refinement, {**VALUES, "alpha": 1.5}, {"steps": 2, "sizes": (60,), "rounds": 1, "replicates": 2}, 2),
+}
+
+
+@pytest.mark.parametrize("name", [name if name == "points" else pytest.param(name, marks=pytest.mark.slow) for name in STAGES])
+def test_stages_continue_to_the_same_result(name, tmp_path, monkeypatch):
+    """Stopped so often that it would never end if nothing were kept."""
+    derivation, values, given, every = STAGES[name]
+    run, path = partial(gm.solve, derivation(PROBLEM), values, **given), tmp_path / "run.partial"
+    whole, resumed, calls, stops, waiting = run(), None, [], 0, interrupt.interruptibly
+
+    def stopped(function, *arguments):
+        calls.append(arguments)
+        if len(calls) % every == 0:
+            raise KeyboardInterrupt
+        return waiting(function, *arguments)
+
+    monkeypatch.setattr(interrupt, "interruptibly", stopped)
+    while resumed is None and stops < 10:
+        try:
+            resumed = run(checkpoint=path)
+        except KeyboardInterrupt as stop:
+            stops += 1
+            (note,) = stop.__notes__
+            assert "were done" in note and note.endswith("run.partial keeps them: the same call continues")
+    assert resumed is not None and stops >= 2
+    assert resumed.drop_attrs().identical(whole.drop_attrs())
+    assert {k: v for k, v in resumed.attrs.items() if k != "wall_time"} == {k: v for k, v in whole.attrs.items() if k != "wall_time"}
 
 
 def test_what_nobody_waits_for_ends_where_it_reports_next():

@@ -40,7 +40,7 @@ def _dmf(problem, response, **values):
         given = jax.tree.map(jnp.asarray, pipeline.numbers(system.problem.at({**values, "alpha": 1.5})))
         room, population = 4 * module.FIELDS + 1, None
         if system.response != "exact":
-            population = Population(jnp.asarray(whiten(sobol(64, room, 1)))[None], jnp.asarray(1))
+            population = Population(jnp.asarray(whiten(sobol(64, room, 1)))[None], jnp.asarray(1), jnp.asarray(1))
         with eagerly():
             carry, rows = jax.tree.map(jnp.asarray, start(module, room, 1, 64)), []
             for now in range(4):

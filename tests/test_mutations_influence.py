@@ -45,15 +45,14 @@ def run():
 
 
 def numbers(system):
-    """Influences on a random combination of all order parameters, the variance that they add up to, and the bias of doubling."""
+    """Influences on a random combination of all order parameters, and the variance that they add up to."""
     module, trace, means, start = run()
     adjoint, rng = pipeline.load(system), np.random.default_rng(0)
     bars = {name: jnp.asarray(rng.standard_normal(shape)) for name, shape in SHAPES.items()}
     with eagerly():
         found = influences(module, adjoint, DESIGN, means, trace, bars)
         variance = _variance(adjoint, DESIGN, oriented(start, DESIGN.sizes, np.eye(len(DESIGN.root))), found)
-    bias = named(adjoint.bias, {"total": 20, "single": 1.3, "double": 1.1})
-    return {"samples": found.samples, "coordinates": found.coordinates, "variance": variance, "bias": bias}
+    return {"samples": found.samples, "coordinates": found.coordinates, "variance": variance}
 
 
 def equations(system):
@@ -78,3 +77,18 @@ def test_every_displayed_sign_and_term_drives_a_number():
     print("\n" + table((enrolled.name, outcome) for outcome in found))
     idle = [o for o in found if o.fate in ("survived", "refused") and not expected(o)]
     assert not idle, "\n".join(f"{o.equation}: {o.mutation} ({o.fate}: {o.detail})" for o in idle)
+
+
+def at_sizes(system):
+    """What a module says of curves y + 3/n with the variance 4/n, at n = 20: bias, deviation, mean and deviation of one run."""
+    module, curve = pipeline.load(system), {n: 1.5 + 3.0 / n for n in (20, 40)}
+    arrays = {"total": 20, "single": curve[20], "double": curve[40], "asymptote": 1.5, "bias": 3.0, "variance": 4.0, "scaled": 2.0}
+    return {name: named(getattr(module, name), arrays) for name in ("bias", "scaled", "mean", "deviation")}
+
+
+def test_curves_at_a_size_are_those_of_the_expansion_and_of_no_other():
+    found = at_sizes(derive.size_expansion())
+    assert found == pytest.approx({"bias": 3.0, "scaled": 2.0, "mean": 1.65, "deviation": np.sqrt(4.0 / 20)}, rel=1e-14)
+    wrong = list(outcomes(Enrolled("sizes", derive.size_expansion, at_sizes, lambda system: system.equations())))
+    assert {outcome.equation for outcome in wrong} == {e.lhs for e in derive.size_expansion().equations()}
+    assert all(outcome.fate == "changed" for outcome in wrong), wrong

@@ -11,6 +11,7 @@ from typing import NoReturn
 from gmsym.cli import theory as theory  # isort: skip  in the order of --help
 from gmsym.cli import notebook as notebook  # isort: skip
 from gmsym.cli import cases as cases  # isort: skip
+from gmsym.cli import start as start  # isort: skip
 from gmsym.cli._app import app
 from gmsym.cli._signals import Stopped, leave, stopping
 from gmsym.errors import ComputationError, InputError, UnprintableError

@@ -31,7 +31,7 @@ QuietOption = Annotated[bool, typer.Option("--quiet", help="No table and no prog
 
 app = typer.Typer(
     name="gmsym",
-    help="Training dynamics on Gaussian mixtures: derive, generate, solve, simulate, compare.",
+    help="Training dynamics on Gaussian mixtures: derived, solved and simulated.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

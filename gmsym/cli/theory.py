@@ -100,7 +100,7 @@ def sweep(
     force: ForceOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Do a verb at every point of [sweep]; continues a study."""
+    """Do a verb at every point of a grid; continues a study."""
     check_targets(force, json=(json_target,), figure=(figure, ".png", ".svg", ".pdf"))
 
     study = gm.pipeline.sweep_file(given, store=store, theory=theory, progress=progress(quiet))

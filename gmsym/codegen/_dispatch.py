@@ -5,7 +5,7 @@ from functools import lru_cache, singledispatch
 from typing import Any
 
 from gmsym import generated
-from gmsym.codegen import causal_kernels, influence, ode, recursion, sde, spectral
+from gmsym.codegen import causal_kernels, influence, ode, recursion, sde, size_expansion, spectral
 from gmsym.errors import InputError
 from gmsym.system import (
     AbstractSystem,
@@ -17,6 +17,7 @@ from gmsym.system import (
     Recursion,
     Refinement,
     Sde,
+    SizeExpansion,
     Spectral,
 )
 
@@ -67,6 +68,7 @@ _text.register(Influence, influence.source)
 _text.register(Ode, ode.source)
 _text.register(Recursion, recursion.source)
 _text.register(Sde, sde.source)
+_text.register(SizeExpansion, size_expansion.source)
 _text.register(Spectral, spectral.source)
 
 

@@ -41,6 +41,8 @@ def _term(term: sp.Expr, output: str) -> str:
         base, power = factor.as_base_exp()
         if isinstance(base, Kernel):
             operands.append(Operand(f"{_name(base)}{_exponent(power)}", _axes(base)))
+        elif base in _NUMBERS and not power.is_Integer:
+            numbers.append(f"{_NUMBERS[base]}{_exponent(power)}")
         elif factor.is_Rational:
             numbers.append(str(factor) if factor.is_Integer else f"({factor})")
         elif base.is_Add and base.has(Kernel):  # a sum in parentheses

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gmsym import generated, printer
+from gmsym import generated, printer, symbols
 from gmsym.calculus.kernels import Kernel, kernel
 from gmsym.codegen._common import Group, Stacked, array_functions, loss_and_gradient, names, sample_arguments, test_functions
 from gmsym.system import Equation
@@ -97,6 +97,7 @@ def source(system: CausalKernels) -> str:
         *loss_and_gradient(system),
         *_hessian(system),
         *_offset(system),
+        *_visits(system),
         *array_functions(kernels),
         *array_functions(updates, {"t": system.clock, "parameters": system.parameters}),
         *test_functions(system),
@@ -145,6 +146,19 @@ def _hessian(system: CausalKernels) -> list[str]:
         ),
         'def hessian(fields, label, parameters):\n    """Hessian of the loss in the fields, (C, C, N); zero is taken at kinks."""\n'
         "    return jnp.stack(_hessian_rows(fields, label, parameters))\n",
+    ]
+
+
+def _visits(system: CausalKernels) -> list[str]:
+    """Of mini-batches."""
+    if system.visit is None or system.gradient_seen is None:
+        return []
+    given = {"visit": symbols.visit, "t": system.clock, "parameters": system.parameters}
+    gradient = Stacked(system.fields[0], *system.gradient_seen)
+    summary = "Gradient of the loss in the fields as a step sees it, (C, N); visit (N,)."
+    return [
+        printer.function("next_visit", {"uniform": symbols.uniform, **given}, "State of each sample at step t, (N,).", system.visit),
+        printer.function("gradient_seen", {"fields": system.fields, "label": system.labels, **given}, summary, gradient),
     ]
 
 

@@ -44,8 +44,7 @@ def source(system: Influence) -> str:
         _optimizer(system),
         indexed_function("variance_of_samples", samples, [samples[-1].lhs], "Variance from each cluster's samples, (K,)."),
         indexed_function("variance_of_coordinates", blocks, [blocks[-1].lhs], "Variance from one block's coordinates."),
-        indexed_function("variance", system.variance[4:5], [system.variance[4].lhs], "Variance of an order parameter, times n."),
-        indexed_function("bias", system.variance[5:], [system.variance[5].lhs], "Bias of an order parameter, times n."),
+        indexed_function("variance", system.variance[4:], [system.variance[4].lhs], "Variance of an order parameter, times n."),
     ]
     return _TEMPLATE.format(name=system.recursion.name, limit=system.limit, functions="\n\n".join(functions))
 

@@ -14,7 +14,7 @@ from scipy.special import ndtri, stdtr
 from gmsym.comparison._tables import as_html, as_text
 from gmsym.comparison.entries import entries
 from gmsym.errors import InputError
-from gmsym.schema import VARIABLES, parameters_of, said, swept
+from gmsym.schema import parameters_of, said, swept, variables
 
 _EXACT = 4.0  # stated errors by which a theory may be off an exact value
 ROUNDING = 1e-9  # relative to max(1, largest value): below this a value counts as exact, and a gap as none
@@ -160,8 +160,8 @@ def compare_trajectories(theory: xr.Dataset, runs: xr.Dataset, *, times: Sequenc
     freedom = _freedom("theory", theory, "scrambles"), _freedom("runs", runs, "replicates")
     rounding = ROUNDING + _mismatch(theory, runs)
     gap, error, z = {}, {}, {}
-    for name in VARIABLES:
-        if name in theory and name in runs:
+    for name in variables(theory):
+        if name in runs:
             gap[name] = runs[name] - theory[name]
             errors = theory[f"{name}_error"], runs[f"{name}_error"]
             error[name] = np.hypot(*errors)
@@ -201,7 +201,7 @@ def _mismatch(theory: xr.Dataset, runs: xr.Dataset) -> float:
 
 def _freedom(argument: str, dataset: xr.Dataset, count: str) -> float:
     """Degrees of freedom of the standard errors: one less than the number of independent repetitions."""
-    errors = [dataset[f"{name}_error"] for name in VARIABLES if name in dataset]
+    errors = [dataset[f"{name}_error"] for name in variables(dataset)]
     if any(bool(e.isnull().any()) for e in errors):
         raise InputError(f"{argument} has no standard errors; at least 2 {count} are needed")
     repetitions = dataset.attrs.get(count)

@@ -7,8 +7,8 @@ from typing import final
 
 import xarray as xr
 
+from gmsym import schema
 from gmsym.errors import InputError
-from gmsym.schema import VARIABLES
 
 
 @final
@@ -47,7 +47,7 @@ class Entry:
     @property
     def latex(self) -> str:
         """As printed, without dollars: `Q_{1}`, or `(Q_{1})_{0,2}`."""
-        base = VARIABLES[self.variable].latex.removesuffix("_k")
+        base = schema.variable(self.variable).latex.removesuffix("_k")
         if self.part is not None and self.part[0] == "parameter":
             return rf"\mathrm{{{self.part[2]}}}".replace("_", r"\_")
         place = self.block, self.cluster if self.part is None else self.part[1]
@@ -69,7 +69,7 @@ def entries(dataset: xr.Dataset, variables: Iterable[str] | None = None) -> tupl
     Raises:
         InputError: a variable that the result does not have.
     """
-    there = [name for name in VARIABLES if name in dataset]
+    there = schema.variables(dataset)
     chosen = there if variables is None else list(variables)
     for name in chosen:
         if name not in there:
@@ -77,7 +77,7 @@ def entries(dataset: xr.Dataset, variables: Iterable[str] | None = None) -> tupl
     several = dataset.sizes["field"] > 1
     found = []
     for name in chosen:
-        dims = VARIABLES[name].dims
+        dims = schema.variable(name).dims
         blocks, clusters = (range(dataset.sizes[d]) if d in dims else (None,) for d in ("block", "cluster"))
         dimension = next((d for d in dims if d in ("teacher", "parameter")), None)
         labels = [] if dimension is None else dataset[dimension].values.tolist()

@@ -8,6 +8,7 @@ from gmsym.derive.finite_size import refinement as refinement
 from gmsym.derive.flow import gradient_flow as gradient_flow
 from gmsym.derive.gordon import gordon as gordon
 from gmsym.derive.influence import influence as influence
+from gmsym.derive.size_expansion import size_expansion as size_expansion
 from gmsym.derive.spectrum import spectrum as spectrum
 from gmsym.derive.surrogate import surrogate as surrogate
 

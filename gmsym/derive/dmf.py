@@ -12,7 +12,7 @@ from gmsym.calculus.kernels import Kernel, Transposed, coefficient, distribute, 
 from gmsym.derive.comparison import limit_of_field, limit_of_noise
 from gmsym.derive.innovations import component, innovation_form
 from gmsym.derive.program import local_field, n, risk_gradient
-from gmsym.derive.samples import displayed, fresh_sample, of_sample
+from gmsym.derive.samples import displayed, fresh_sample, gradient_seen, of_sample
 from gmsym.errors import InputError
 from gmsym.problem import Problem
 from gmsym.system import CausalKernels, Equation, Equations
@@ -71,7 +71,7 @@ def dmf(problem: Problem, *, response: Response | None = None) -> CausalKernels:
     """
     if not isinstance(problem, Problem):
         raise InputError(f"problem = {problem!r}: a gmsym Problem is needed")
-    problem.check_full_batch("derive.dmf (full-batch training)")
+    problem.check_full_batch("derive.dmf (full-batch training)", batches=True)
     optimizer, loss = problem.optimizer, problem.loss
     if not optimizer.is_linear:
         raise InputError(
@@ -92,7 +92,9 @@ def dmf(problem: Problem, *, response: Response | None = None) -> CausalKernels:
         blocks=problem.data.blocks,
         parameters=problem.local_parameters,
         loss=of_sample(right[S.ell(k, t)], problem)[0] if S.ell(k, t) in right else loss.value,
-        gradient=of_sample(right[a(k, t)], problem),
+        gradient=tuple(loss.gradient),
+        gradient_seen=None if problem.batches is None else of_sample(right[a(k, t)], problem),
+        visit=None if problem.batches is None else problem.batches.rule,
         hessian=sp.ImmutableDenseMatrix(problem.fields, problem.fields, of_sample(hessian, problem)),
         offset=of_sample(right[offset(k)], problem) if offset(k) in right else None,
         state=optimizer.state,
@@ -108,6 +110,10 @@ def dmf(problem: Problem, *, response: Response | None = None) -> CausalKernels:
 
 def _response(problem: Problem, asked: Response | None) -> Response:
     loss = problem.loss
+    if problem.batches is not None:  # a sample's mask multiplies its gradient, which is not affine, and jumps
+        if asked not in (None, "stein"):
+            raise InputError(f"response = {asked!r}: mini-batches need 'stein'")
+        return "stein"
     if asked is None:
         return "exact" if loss.is_quadratic else "stein"
     possible = ["stein", *(["exact"] if loss.is_quadratic else []), *([] if loss.kinks or loss.cusps else ["tangent"])]
@@ -174,8 +180,7 @@ def local_equations(problem: Problem, response: Response, field: Equation) -> tu
     """The loss's own part: gradient, Hessian, and the kernels that are means over the samples of a cluster."""
     shown = displayed(problem)
     loss = problem.loss
-    column = loss.gradient[0] if problem.fields == 1 else sp.ImmutableDenseMatrix(loss.gradient)
-    local = Equation(a(k, t), column.xreplace(shown), "gradient of the loss in the fields", "theory.md 0", "own")
+    local = Equation(a(k, t), gradient_seen(problem).xreplace(shown), "gradient of the loss in the fields", "theory.md 0", "own")
     if response == "exact":
         return local, *_affine(local, [shown[f] for f in loss.fields]), *closed_kernels(field)
     loss_of_sample = Equation(S.ell(k, t), loss.value.xreplace(shown), "loss of a sample", "theory.md 0", "own")

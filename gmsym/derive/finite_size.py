@@ -2,6 +2,7 @@
 
 from gmsym.derive.dmf import dmf
 from gmsym.derive.influence import influence
+from gmsym.derive.size_expansion import size_expansion
 from gmsym.derive.surrogate import surrogate
 from gmsym.errors import InputError
 from gmsym.problem import Problem
@@ -16,7 +17,7 @@ def finite_size(problem: Problem) -> FiniteSize:
             infinite somewhere.
     """
     _check_smooth(problem, "derive.finite_size")
-    return FiniteSize(dmf(problem), influence(surrogate(problem)))
+    return FiniteSize(dmf(problem), influence(surrogate(problem)), size_expansion())
 
 
 def refinement(problem: Problem) -> Refinement:

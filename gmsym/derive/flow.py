@@ -55,6 +55,7 @@ def gradient_flow(system: CausalKernels) -> IntegroDifferential:
         InputError: the optimizer keeps a state, or is not a step of size eta that becomes a flow.
     """
     problem: Problem = system.problem
+    problem.check_full_batch("derive.gradient_flow")
     decay, rate = _speed(problem)
     field, response, gradient = field_equations()
 

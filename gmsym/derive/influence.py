@@ -15,6 +15,7 @@ from gmsym.problem import Problem
 from gmsym.system import Equation, Equations, Influence, Recursion
 from gmsym.system import indexed as X
 from gmsym.system import recursion as S
+from gmsym.system import size_expansion as V
 from gmsym.system.causal_kernels import ridge as ridge_of_program
 from gmsym.system.indexed import array, b, bar, c, d, i, j, k, n, over, total, x
 from gmsym.system.influence import Stage, fixed, ridge, size
@@ -166,15 +167,9 @@ def _variance() -> Equations:
             Equation(rest, of_block - over(known * fit, j), "influence in a block less its fit by what the start fixes", **OWN),
             Equation(of_coordinates, size / (size - fixed) * over(rest**2, x), "variance from a block's coordinates", **OWN),
             Equation(
-                array("variance", r"n\,\mathrm{Var}"),
+                V.variance,
                 total * (over(of_samples, k) + array("of_blocks", r"\textstyle\sum_b V")),
                 "variance of an order parameter, times n",
-                **OWN,
-            ),
-            Equation(
-                array("bias", r"\Delta"),
-                2 * total * (array("single", r"\mathrm{E}y_{n}") - array("double", r"\mathrm{E}y_{2n}")),
-                "n times what an order parameter is off the limit",
                 **OWN,
             ),
         )

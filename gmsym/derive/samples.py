@@ -16,7 +16,16 @@ def displayed(problem: Problem) -> dict[sp.Symbol, sp.Expr]:
     field_names = ["h_{k}(t)"] if len(fields) == 1 else [f"h_{{k{c}}}(t)" for c in range(len(fields))]
     label_names = ["y_{k}"] if len(labels) == 1 else [f"y_{{k{c}}}" for c in range(len(labels))]
     names = dict(zip((*fields, *labels), field_names + label_names, strict=True))
+    if problem.batches is not None:
+        names[symbols.visit] = "s_{k}(t)"
     return {symbol: sp.Symbol(name, real=True) for symbol, name in names.items()}
+
+
+def gradient_seen(problem: Problem) -> sp.Expr:
+    """Gradient of a sample's loss in its fields, as training sees it: a column if there are several, times the weight in a mini-batch."""
+    loss = problem.loss
+    column = loss.gradient[0] if problem.fields == 1 else sp.ImmutableDenseMatrix(loss.gradient)
+    return column if problem.batches is None else problem.batches.weight * column
 
 
 def of_sample(column: sp.Expr, problem: Problem) -> tuple[sp.Expr, ...]:

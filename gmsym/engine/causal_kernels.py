@@ -27,7 +27,7 @@ from gmsym.engine.causal_step import Carry, Population, enlarged, has_room, star
 from gmsym.engine.tails import shortfall, widened
 from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.runtime import quadrature
-from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers
+from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers, by_batches
 from gmsym.runtime.points import sobol, whiten
 
 TOLERANCE = 1e-6  # an innovation is kept when it adds this share of a vector's squared norm
@@ -184,7 +184,13 @@ def _scrambled(
             report(float(done.mean()))
 
         points = _point_set(module, samples, seeds[index], cheaper)
-        return _run(module, numbers, points, _first_room(module), steps, tolerance, progress)
+        room = _first_room(module)
+        if by_batches(module):  # every step opens new directions
+            room = _room(steps * module.FIELDS)
+            if steps * module.FIELDS > points.most:
+                least = 1 << (2 * steps * module.FIELDS - 1).bit_length()
+                raise InputError(f"samples = {samples}: mini-batches open a direction at every step; at least {least} are needed")
+        return _run(module, numbers, points, room, steps, tolerance, progress)
 
     # XLA leaves the interpreter's lock while it computes, so two scrambles share two cores.
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -224,7 +230,7 @@ class Points(NamedTuple):
         most = next((count for count in _TILES if count >= tiles), tiles) if size == _TILE else 1
         g = np.zeros((most, room, size))
         g[:tiles] = np.moveaxis(points.reshape(room, tiles, size), 1, 0)
-        return Population(g, np.asarray(tiles))
+        return Population(g, np.asarray(tiles), np.asarray(self.seed))
 
 
 def _point_set(module: CausalKernelsModule, samples: int, seed: int, cheaper: bool) -> Points:

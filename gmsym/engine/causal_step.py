@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers, given
+from gmsym.engine.visits import strata
+from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers, by_batches, given
 
 Arrays = dict[str, Any]
 
@@ -28,6 +29,7 @@ class Population(NamedTuple):
 
     g: Float[Array, "tiles j n"]
     tiles: Float[Array, ""]  # that count
+    seed: Float[Array, ""]  # of what else is drawn
 
 
 class Carry(NamedTuple):
@@ -43,6 +45,7 @@ class Carry(NamedTuple):
     Da: Float[Array, "tiles k c j n"] | None  # and for their derivatives
     rank: Float[Array, " k"]
     rank_a: Float[Array, ""]
+    visit: Float[Array, "tiles k n"] | None  # state of each sample; of mini-batches
 
 
 def start(module: CausalKernelsModule, room: int, tiles: int, points: int) -> Carry:
@@ -67,6 +70,7 @@ def start(module: CausalKernelsModule, room: int, tiles: int, points: int) -> Ca
         Da=np.zeros((tiles, clusters, fields, room, points)) if tangents else None,
         rank=np.zeros(clusters, dtype=np.int64),
         rank_a=np.zeros((), dtype=np.int64),
+        visit=np.zeros((tiles, clusters, points)) if by_batches(module) else None,
     )
 
 
@@ -113,7 +117,7 @@ def step(
     if population is None:
         carry, x["La"], order["train_loss"] = _exact(module, numbers, tolerance, x, carry)
     else:
-        carry, x["La"], order["train_loss"] = _sampled(module, numbers, population, tolerance, x, carry)
+        carry, x["La"], order["train_loss"] = _sampled(module, numbers, population, tolerance, x, carry, t)
 
     def moved(old: Array, suffix: str) -> Array:
         return _joined(*(jnp.broadcast_to(given(getattr(module, f"next_{part}{suffix}"), new), new[part].shape) for part in "PUY"))
@@ -200,18 +204,29 @@ def _over_tiles(count: Any, number: Any, carry: Any, function: Callable[..., tup
 
 
 def _sampled(
-    module: CausalKernelsModule, numbers: Numbers, population: Population, tolerance: Any, x: Arrays, carry: Carry
+    module: CausalKernelsModule, numbers: Numbers, population: Population, tolerance: Any, x: Arrays, carry: Carry, t: Array
 ) -> tuple[Carry, Array, Array]:
     """(state with the gradients' innovations, La, train loss) of a population; adds its means to x."""
-    g, tiles = population
+    g, tiles, seed = population
 
     def local(function: Callable[..., Array], h: Array) -> Array:
         return jax.vmap(function, in_axes=(0, 0, None))(h, numbers.labels, numbers.parameters)
 
-    def measured(i: Array, kept: tuple[Array, Array | None]) -> tuple[Arrays, Any]:
+    def seen(i: Array, h: Array, visit: Array) -> tuple[Array, Array]:
+        """(state of the samples of a tile, their gradients)."""
+        of_sample = jax.vmap(lambda *own: module.next_visit(*own, t, numbers.parameters))
+        visit = of_sample(strata(h[:, 0], visit, seed, t, i), visit)
+        return visit, jax.vmap(lambda h, y, own: module.gradient_seen(h, y, own, t, numbers.parameters))(h, numbers.labels, visit)
+
+    def measured(i: Array, kept: tuple[Array, Array | None, Array | None]) -> tuple[Arrays, Any]:
         here = x | {"g": g[i], "f": carry.f[i]} | ({} if carry.Df is None else {"Df": carry.Df[i]})
         h = given(module.field, here)
-        a, Da = here["a"], here["Da"] = local(module.gradient, h), None
+        if kept[2] is None:
+            visit, a = None, local(module.gradient, h)
+        else:
+            visit, a = seen(i, h, kept[2][i])
+            visit = kept[2].at[i].set(visit)
+        here["a"], Da = a, None
         if module.RESPONSE == "tangent":
             Da = here["Da"] = given(module.tangent, here | {"A": local(module.hessian, h)})
         means = {
@@ -221,11 +236,11 @@ def _sampled(
             "along": _mixture_correlation(module, x, carry.f[i], a),
             "gram": _mixture_correlation(module, x, a, a),
         }
-        return means, (kept[0].at[i].set(a), None if Da is None else kept[1].at[i].set(Da))
+        return means, (kept[0].at[i].set(a), None if Da is None else kept[1].at[i].set(Da), visit)
 
-    means, (a, Da) = _over_tiles(tiles, tiles, (carry.a, carry.Da), measured)
+    means, (a, Da, visit) = _over_tiles(tiles, tiles, (carry.a, carry.Da, carry.visit), measured)
     x["abar"], x["B"] = means["abar"], means["B"]
-    carry, La = _gradient_innovations(module, x, tiles, tolerance, carry._replace(a=a, Da=Da), means["along"].T, means["gram"])
+    carry, La = _gradient_innovations(module, x, tiles, tolerance, carry._replace(a=a, Da=Da, visit=visit), means["along"].T, means["gram"])
     return carry, La, means["train_loss"]
 
 

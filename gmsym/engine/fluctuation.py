@@ -27,6 +27,7 @@ from gmsym.engine.influence import influences
 from gmsym.engine.recursion import Weights, replicate_keys, run_program, test_performance, unit_weights
 from gmsym.errors import ComputationError, InputError
 from gmsym.runtime.arguments import named
+from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.frames import oriented
 from gmsym.runtime.influence import InfluenceModule
 from gmsym.runtime.interrupt import in_pieces
@@ -49,9 +50,10 @@ def double_runs(
     times: Sequence[int],
     replicates: int,
     seed: int,
+    checkpoint: Checkpoint | None = None,
     report: Callable[[float], None] | None = None,
 ) -> Doubling:
-    """Curves at `times` of pairs of surrogate runs and of their unions.
+    """Curves at `times` of pairs of surrogate runs and of their unions; finished pairs are kept in the checkpoint.
 
     Raises:
         ComputationError: a run diverged.
@@ -71,16 +73,20 @@ def double_runs(
 
     keys = replicate_keys(seed, replicates)
 
-    def compute(index: int) -> Doubling:
-        found = jax.tree.map(np.asarray, pair(keys[index]))
-        for runs in found:
+    def compute(index: int) -> dict[str, np.ndarray]:
+        found = {}
+        for size, runs in pair(keys[index])._asdict().items():
             for name, value in runs.items():
                 if not np.isfinite(value).all():
                     raise ComputationError(f"the surrogate diverged: {name} is not finite within {steps} steps")
+                found[f"{size} {name}"] = np.asarray(value)
         return found
 
-    found = in_pieces(compute, [1] * replicates, "pairs of runs", report=report)
-    return jax.tree.map(lambda *x: np.stack(x), *found)
+    found = in_pieces(compute, [1] * replicates, "pairs of runs", checkpoint=checkpoint, report=report)
+    stacked = {name: np.stack([piece[name] for piece in found]) for name in found[0]}
+    return Doubling(
+        *({name.removeprefix(f"{size} "): x for name, x in stacked.items() if name.startswith(size)} for size in Doubling._fields)
+    )
 
 
 def relative_variances(
@@ -91,9 +97,12 @@ def relative_variances(
     times: Sequence[int],
     populations: int,
     seed: int,
+    checkpoint: Checkpoint | None = None,
     report: Callable[[float], None] | None = None,
 ) -> dict[str, Float[np.ndarray, "r t ..."]]:
     """n Var(y) of each order parameter, train loss, test loss and test error at `times`, from each of R populations of the design's size.
+
+    Finished populations are kept in the checkpoint.
 
     Raises:
         InputError: a cluster or a block too small for a variance.
@@ -135,7 +144,7 @@ def relative_variances(
                 raise ComputationError(f"the fluctuation of {name} is not finite within {steps} steps: training diverges, or nearly so")
         return found
 
-    parts = in_pieces(compute, [1] * populations, "populations", report=report)
+    parts = in_pieces(compute, [1] * populations, "populations", checkpoint=checkpoint, report=report)
     return jax.tree.map(lambda *x: np.stack(x), *parts)
 
 

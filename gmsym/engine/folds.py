@@ -153,6 +153,7 @@ def _boxes(law: Scalar, covered: np.ndarray, branch: int) -> np.ndarray:
     ends = np.unique(np.concatenate([poles, hidden.ravel(), [-np.pi / 2, -np.pi / 4, 0.0, np.pi / 4, np.pi / 2]]))
     middle = (ends[1:] + ends[:-1]) / 2
     free = ~((middle[:, None] > hidden[:, 0]) & (middle[:, None] < hidden[:, 1])).any(1)
+    free &= (middle > ends[:-1]) & (middle < ends[1:])  # ends that differ by rounding have nothing between them
     boxes = np.stack([ends[:-1][free], ends[1:][free]], axis=1)
     if branch and len(boxes) > 1 and boxes[0, 0] == -np.pi / 2 and boxes[-1, 1] == np.pi / 2:
         boxes = np.concatenate([boxes[1:-1], [[boxes[-1, 0], boxes[0, 1] + np.pi]]])  # through infinity

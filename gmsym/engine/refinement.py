@@ -21,6 +21,7 @@ from jaxtyping import Array
 from gmsym.engine.draws import draws
 from gmsym.engine.recursion import Scalars, check_steps, no_offsets, replicate_keys, run_program
 from gmsym.errors import ComputationError
+from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.interrupt import in_pieces
 from gmsym.runtime.recursion import Design, RecursionModule
 
@@ -45,16 +46,22 @@ def newton_step(module: RecursionModule, design: Design, steps: int, key: Array,
     return jax.tree.map(jnp.add, start, change)
 
 
-def limit_scalars(module: RecursionModule, design: Design, steps: int, *, replicates: int, seed: int) -> Scalars:
-    """Scalars of the limit divided by their order, as means of the surrogate's own at the large size of `design`.
+def limit_scalars(
+    module: RecursionModule, design: Design, steps: int, *, replicates: int, seed: int, checkpoint: Checkpoint | None = None
+) -> Scalars:
+    """Scalars of the limit divided by their order, as means of the surrogate's own at the large size of `design`, whose runs are kept.
 
     phi and psi are 0; the others err by O(1/n) and by O(1/sqrt(n replicates)).
     """
     run = eqx.filter_jit(partial(exact_scalars, module, design, steps))
     total = no_offsets(module, steps)
     keys = replicate_keys(seed, replicates)
-    for scalars in in_pieces(lambda index: jax.block_until_ready(run(keys[index])), [1] * replicates, "runs of the limit"):
-        total = jax.tree.map(jnp.add, total, scalars)
+
+    def compute(index: int) -> dict[str, np.ndarray]:
+        return jax.tree.map(np.asarray, run(keys[index])._asdict())
+
+    for scalars in in_pieces(compute, [1] * replicates, "runs of the limit", checkpoint=checkpoint):
+        total = jax.tree.map(jnp.add, total, Scalars(**scalars))
     mean = jax.tree.map(lambda x: x / replicates, total)
     return _scaled(mean, sum(design.counts), -1)._replace(phi=jnp.zeros_like(mean.phi), psi=jnp.zeros_like(mean.psi))
 
@@ -69,6 +76,7 @@ def refinement_errors(
     method: Literal["picard", "newton"],
     replicates: int,
     seed: int,
+    checkpoint: Checkpoint | None = None,
     report: Callable[[float], None] | None = None,
 ) -> np.ndarray:
     """Distance to the exact surrogate after 0, 1, ... rounds, in Q_k(t, s) and m at all times, (R, rounds + 1).
@@ -78,6 +86,7 @@ def refinement_errors(
         start: scalars of the limit from `limit_scalars`.
         steps, rounds, replicates, seed: T; rounds; independent draws of all Gaussians; their seed.
         method: a step of Picard is Gamma_n, a step of Newton solves the linearised equation.
+        checkpoint: keeps finished replicates.
         report: called with the completed fraction.
 
     Raises:
@@ -99,16 +108,16 @@ def refinement_errors(
 
     keys = replicate_keys(seed, replicates)
 
-    def compute(index: int) -> np.ndarray:
+    def compute(index: int) -> dict[str, np.ndarray]:
         found, finite = errors(keys[index])
         row = np.asarray(found)
         if not finite:
             raise ComputationError(f"training diverges within {steps} steps, or its iterates are collinear to rounding; take steps smaller")
         if not np.isfinite(row).all():
             raise ComputationError(f"{method} refinement left the domain of the map at replicate {index}: errors {row}; take n larger")
-        return row
+        return {"error": row}
 
-    return np.stack(in_pieces(compute, [1] * replicates, "replicates", report=report))
+    return np.stack([piece["error"] for piece in in_pieces(compute, [1] * replicates, "replicates", checkpoint=checkpoint, report=report)])
 
 
 def _scaled(scalars: Scalars, n: int, power: int) -> Scalars:

@@ -9,10 +9,13 @@ Tables and keys (everything but the loss has a default or is asked for when it i
   `title`, and what must be `positive`.
 - `[optimizer]`: `name` of the catalog (default gd), or `update`, one rule a variable, and a `title`; the numbers of its parameters;
   `ridge` (default 0). `eta` may be a text: a schedule, an expression of the step counter t and of parameters. Online, eta is c.
-- `[sampling]`: `kind`, "full" (default) or "online".
+- `[sampling]`: `kind`, "full" (default), "online", "bernoulli", "batches", "epochs" or "persistent", and the options of that kind:
+  `rate`, `persistence`, `batches`, `reshuffle`, `scaled`.
 - `[initial]`: `norm2` (default 1) and `overlap` (default 0).
 - `[teacher]`: `gram`, `overlap` and `means_overlap` (both default 0) of the directions behind the fields t0, t1, ... of the loss.
 - `[trained]`: parameters of the loss that are trained: `initial = { name = value, ... }`, their `step` (default that of Theta) and `ridge`.
+- `[observables]`: `NAME = expression` of fields, labels, teacher fields, parameters, and m_0, Q_0_0, ...: mean and covariance of the
+  fields in the sample's cluster; their means are reported.
 - `[values]`: numbers of any parameters, and `declared`, a list of those that get theirs later. Entries of mixture, initial, teacher and
   trained may be texts: expressions of these.
 - `[run]` and `[simulation]`: the fields of `Run` and `Simulation`, and further options of a theory; `[spectrum]`: the matrix; `[sweep]`:
@@ -42,14 +45,16 @@ from gmsym.problem import losses, optimizers, sampling
 from gmsym.problem.instance import Instance
 from gmsym.problem.loss import Loss
 from gmsym.problem.mixture import GaussianMixture
+from gmsym.problem.observables import order_parameters
 from gmsym.problem.optimizer import Optimizer, check_schedule
 from gmsym.problem.problem import Problem
 from gmsym.problem.sampling import AbstractSampling
 from gmsym.problem.teacher import Teacher
 from gmsym.problem.trained import Trained
 
-_TABLES = ("mixture", "loss", "optimizer", "sampling", "initial", "teacher", "trained", "values", "run", "simulation", "spectrum", "sweep")
-_BY_FILE = ("teacher", "trained")  # tables whose keys no setting reaches: their names mean something else elsewhere
+_TABLES = ("mixture", "loss", "optimizer", "sampling", "initial", "teacher", "trained", "observables")
+_TABLES += ("values", "run", "simulation", "spectrum", "sweep")
+_BY_FILE = ("teacher", "trained", "observables")  # tables whose keys no setting reaches: their names mean something else elsewhere
 # Options of the theories beside the fields of Run and Simulation; what applies is checked where one is chosen.
 RUN_OPTIONS = (
     *("n", "d", "replicates", "points", "times", "two_time", "tolerance", "solver", "blocks_at", "paths"),
@@ -332,7 +337,11 @@ def _problem_file(document: dict[str, Any], settings: Mapping[str, Any]) -> Prob
             values = {**{k: v for k, v in _SYMMETRIC.items() if k not in values}, **values}
     with _naming("[initial]"):
         state = {key: _expressions(key, value) for key, value in tables["initial"].items()}
-        problem = Problem(data, loss, optimizer, sampling=sampled, teacher=teacher, trained=trained, **state, **ridge)
+    with _naming("[observables]"):
+        observables = _observables(tables["observables"], loss, () if trained is None else trained.names, [*values, *declared])
+    with _naming("[initial]"):
+        parts = {"sampling": sampled, "teacher": teacher, "trained": trained, "observables": observables}
+        problem = Problem(data, loss, optimizer, **parts, **state, **ridge)
     known = {s.name for s in problem.parameters}
     for name in tables["values"]:
         if name not in known:
@@ -384,7 +393,16 @@ def _sampling(table: Mapping[str, Any]) -> AbstractSampling:
     kind = table.get("kind", "full")
     if not isinstance(kind, str) or kind not in sampling.CATALOG:
         raise InputError(f"kind: {unknown('kind of sampling', str(kind), sampling.CATALOG)}")
-    return sampling.CATALOG[kind]()
+    made = sampling.CATALOG[kind]
+    options = {name: x for name, x in table.items() if name != "kind"}
+    allowed = inspect.signature(made).parameters
+    for name in options:
+        if name not in allowed:
+            raise InputError(f"{name}: {kind} has {', '.join(allowed) or 'no options'}")
+    missing = [name for name, x in allowed.items() if x.default is inspect.Parameter.empty and name not in options]
+    if missing:
+        raise InputError(f"{missing[0]} is missing: {kind} has {', '.join(allowed)}")
+    return made(**{name: parser.parse(x, what=name) if isinstance(x, str) else x for name, x in options.items()})
 
 
 # --- tables and keys --------------------------------------------------------------------------------------------------
@@ -450,15 +468,18 @@ def _allowed(name: str, table: Mapping[str, Any], tables: Mapping[str, Mapping[s
     if name == "mixture":
         return list(_ARRAYS if _is_explicit(table) else _SYMMETRIC)
     if name == "sampling":
-        return ["kind"]
+        return ["kind", "rate", "persistence", "batches", "reshuffle", "scaled"]
     if name == "initial":
         return ["norm2", "overlap"]
     if name == "teacher":
         return ["gram", "overlap", "means_overlap"]
     if name == "trained":
         return ["initial", "step", "ridge"]
+    if name == "observables":
+        return list(table)
     if name == "values":
-        texts = [tables[other] for other in ("mixture", "initial", "teacher", "trained")]
+        texts = [tables[other] for other in ("mixture", "initial", "teacher", "trained", "observables")]
+        texts.append({key: value for key, value in tables["sampling"].items() if key != "kind"})
         return list(dict.fromkeys(["declared", *table, *(n for n in _names_in(*_texts(texts), tables["optimizer"].get("ridge")))]))
     if name == "run":
         return [*_own(Run), *RUN_OPTIONS]
@@ -595,6 +616,11 @@ def _loss(table: Mapping[str, Any], trained: Sequence[str], declared: Sequence[s
         raise InputError(f"positive = {positive!r}: a table of numbers or expressions by name is needed")
     rest["positive"] = {name: sp.sympify(_expressions(f"positive {name}", value), strict=True) for name, value in positive.items()}
     return Loss(_title(table), expr, **rest), values
+
+
+def _observables(table: Mapping[str, Any], loss: Loss, trained: Sequence[sp.Symbol], declared: Sequence[str]) -> dict[str, sp.Expr]:
+    known = [*declared, *(x.name for x in (*trained, *loss.parameters, *order_parameters(len(loss.fields))))]
+    return {name: parser.parse_loss(text, known, what=f"[observables] {name}") for name, text in table.items()}
 
 
 def _title(table: Mapping[str, Any]) -> str:

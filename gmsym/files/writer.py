@@ -79,7 +79,7 @@ def _(problem: Problem, values: Mapping[str, float] | None = None) -> str:
             "update": {v.name: _text(rule) for v, rule in optimizer.update},
             **({} if problem.ridge == symbols.ridge else {"ridge": _text(problem.ridge)}),
         },
-        "sampling": {"kind": problem.sampling.kind},
+        "sampling": {"kind": problem.sampling.kind, **({} if problem.batches is None else dict(problem.batches.options))},
         "initial": {"norm2": problem.norm2.tolist(), "overlap": problem.overlap.tolist()},
     }
     if problem.teacher is not None:
@@ -93,6 +93,8 @@ def _(problem: Problem, values: Mapping[str, float] | None = None) -> str:
         initial = {v.name: x for v, x in zip(trained.names, trained.initial, strict=True)}
         step = {} if trained.step is None else {"step": trained.step}
         tables["trained"] = {"initial": initial, **step, "ridge": trained.ridge}
+    if problem.observables:
+        tables["observables"] = {name: _text(expr) for name, expr in problem.observables}
     given = dict(values or {})
     for name, value in given.items():
         if isinstance(value, bool) or not isinstance(value, Real):
@@ -164,7 +166,9 @@ def _toml(value: Any) -> str:
         return "{ " + ", ".join(f'"{key}" = {_toml(item)}' for key, item in value.items()) + " }"
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, sp.Integer):
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, sp.Integer)):
         return str(int(value))
     if isinstance(value, (float, sp.Float)):
         return repr(float(value))

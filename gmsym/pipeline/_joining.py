@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def joined(parts: "list[xr.Dataset]", name: str, values: np.ndarray) -> "xr.Dataset":
+def joined(parts: "Sequence[xr.Dataset]", name: str, values: np.ndarray) -> "xr.Dataset":
     """Results at values of one parameter as one; what differs between their attributes is left out, parameters apart from their values."""
     import xarray as xr
 
@@ -22,6 +22,13 @@ def joined(parts: "list[xr.Dataset]", name: str, values: np.ndarray) -> "xr.Data
     same = {k: v for k, v in known[0].items() if all(others.get(k) == v for others in known)}
     inner = parts[0].attrs.get("swept", "")
     return result.assign_attrs(swept=f"{name} {inner}".strip(), parameters=json.dumps(same, sort_keys=True))
+
+
+def folded(parts: "Sequence[xr.Dataset]", over: "Mapping[str, np.ndarray]") -> "xr.Dataset":
+    """Results at the points of a grid, in its order, as one."""
+    for name, values in reversed(over.items()):
+        parts = [joined(parts[i : i + len(values)], name, values) for i in range(0, len(parts), len(values))]
+    return parts[0]
 
 
 def on_grid(found: "Sequence[xr.Dataset | None]", over: Mapping[str, Sequence[Any]]) -> "xr.Dataset":
@@ -37,8 +44,5 @@ def on_grid(found: "Sequence[xr.Dataset | None]", over: Mapping[str, Sequence[An
         raise ComputationError("no point has a result")
     numbers = first.assign({name: x.astype(float) for name, x in first.data_vars.items() if x.dtype.kind in "biu"})
     parts = [xr.full_like(numbers, np.nan) if x is None else x for x in found]
-    for name, values in reversed(over.items()):
-        labels = np.array(values)
-        free = name if name not in first.variables and name not in first.dims else f"swept_{name}"
-        parts = [joined(parts[i : i + len(values)], free, labels) for i in range(0, len(parts), len(values))]
-    return parts[0]
+    taken = {*first.variables, *first.dims}
+    return folded(parts, {f"swept_{name}" if name in taken else name: np.array(values) for name, values in over.items()})

@@ -37,7 +37,7 @@ def with_provenance(
     except InputError:
         pass  # no text states it: the result stands without
     if not isinstance(origin, AbstractProblem):
-        about["signature"] = _signature(origin)
+        about["signature"] = signature_of(origin)
     about |= {
         "values": json.dumps(dict(values), sort_keys=True, default=_plain),
         "options": json.dumps({k: v for k, v in options.items() if k not in ("progress", "checkpoint")}, sort_keys=True, default=_plain),
@@ -71,8 +71,8 @@ def _file_of(result: "xr.Dataset") -> "ProblemFile":
     return loads(text, origin="the result's problem_text")
 
 
-def _signature(system: AbstractSystem) -> str:
-    """That of its module, or of each of its parts."""
+def signature_of(system: AbstractSystem) -> str:
+    """That of a system's module, or of each of its parts."""
     parts = getattr(system, "parts", {"": system})
     return " ".join(signature(part) for part in parts.values())
 

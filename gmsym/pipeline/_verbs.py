@@ -7,6 +7,7 @@ A module registers its solver under a kind of system by `@solving(kind)`, a simu
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import product
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,15 @@ import numpy as np
 
 from gmsym import derive
 from gmsym.errors import InputError
-from gmsym.pipeline._joining import joined
-from gmsym.pipeline._provenance import with_provenance
+from gmsym.pipeline._joining import folded
+from gmsym.pipeline._keeping import points_kept
+from gmsym.pipeline._provenance import signature_of, with_provenance
 from gmsym.problem import AbstractProblem
 from gmsym.system import AbstractSystem
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import xarray as xr
 
 Verb = Callable[..., Any]
@@ -62,13 +66,14 @@ def solve(system: Any, values: Mapping[str, Any] | None = None, **options: Any) 
             effective dynamics online.
         values: a number for each parameter of the problem, by name, and `alpha`, samples per dimension, where the theory has it. Arrays
             give the result their dimensions, named as they are.
-        options: keyword arguments of the theory, below; `gmsym.options(system)` describes them.
+        options: keyword arguments of the theory, below; `gmsym.options(system)` describes them. Where arrays are among the values,
+            `checkpoint` too (not of spectra): a file that keeps finished points, so that the same call continues after an interruption.
 
     =============================  ==================================================================================================
     `derive.dmf`                   steps, n and d (in place of alpha), samples, scrambles, two_time, seed, progress
     `derive.surrogate`             d, steps, n (default alpha d), replicates, seed, checkpoint, progress
-    `derive.finite_size`           steps, n, times, population, populations, replicates, samples, scrambles, seed, progress
-    `derive.refinement`            steps, sizes, rounds, replicates, seed, progress
+    `derive.finite_size`           steps, n, times, population, populations, replicates, samples, scrambles, seed, checkpoint, progress
+    `derive.refinement`            steps, sizes, rounds, replicates, seed, checkpoint, progress
     `derive.effective`             time, d, blocks_at, tolerance, solver, progress
     `derive.fluctuations`          time, initial, paths, seed, progress
     `derive.spectrum`              m, Q, M (the state), along and times (states along a result), points, grid, progress
@@ -94,11 +99,12 @@ def solve(system: Any, values: Mapping[str, Any] | None = None, **options: Any) 
     if isinstance(system, AbstractProblem):
         system = getattr(derive, system.natural)(system)
     solver = _found(_SOLVERS, system, "solve", "what a verb of gmsym.derive gives, or a Problem")
-    _check_options(solver, options, f"solving {type(system).__name__}")
     values = _checked(values)
+    kept = options.pop("checkpoint", None) if _keeps_points(system, values) else None
+    _check_options(solver, options, f"solving {type(system).__name__}")
     started = perf_counter()
     over = [name for name, value in values.items() if np.ndim(value)]
-    result = _over(solver, system, values, over, options) if over else solver(system, values, **options)
+    result = _over(solver, system, values, over, options, kept) if over else solver(system, values, **options)
     return with_provenance(result, system, values, options, perf_counter() - started)
 
 
@@ -157,6 +163,15 @@ def option_names(kind: type, verb: str = "solve") -> dict[str, inspect.Parameter
     return {name: x for name, x in inspect.signature(found).parameters.items() if x.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
+def keeps(system: AbstractSystem, values: Mapping[str, Any]) -> bool:
+    """Whether `solve` takes a checkpoint."""
+    return _keeps_points(system, values) or "checkpoint" in option_names(type(system))
+
+
+def _keeps_points(system: Any, values: Mapping[str, Any]) -> bool:
+    return type(system) not in _SWEEPS and any(np.ndim(value) for value in values.values())
+
+
 def _witnessed(problem: Any) -> Any:
     """What decides how something is simulated: a system with a simulation of its own, or the sampling of the problem."""
     if type(problem) in _SIMULATIONS:
@@ -197,8 +212,15 @@ def _checked(values: Any) -> Mapping[str, Any]:
     return values
 
 
-def _over(solver: Verb, system: Any, values: Mapping[str, Any], over: Sequence[str], options: Mapping[str, Any]) -> "xr.Dataset":
-    """The result over the grid of all arrays among the values; a kind with a sweep of its own takes one array."""
+def _over(
+    solver: Verb,
+    system: Any,
+    values: Mapping[str, Any],
+    over: Sequence[str],
+    options: Mapping[str, Any],
+    kept: "Path | str | None",
+) -> "xr.Dataset":
+    """The result over the grid of all arrays among the values, whose points are kept; a kind with a sweep of its own takes one array."""
     arrays = {name: _numbers(name, values[name]) for name in over}
     fixed = {name: value for name, value in values.items() if name not in arrays}
     problem = system.problem
@@ -209,18 +231,18 @@ def _over(solver: Verb, system: Any, values: Mapping[str, Any], over: Sequence[s
     if "alpha" in arrays and problem.is_online and type(system) not in _SWEEPS:
         raise InputError(f"alpha = {arrays['alpha'].tolist()}: online SGD has no samples per dimension; only spectra are taken over alpha")
 
-    def at(point: Mapping[str, float], left: Sequence[str]) -> "xr.Dataset":
-        if not left:
-            return solver(system, {**fixed, **point}, **options)
-        name, *rest = left
-        if type(system) in _SWEEPS:
-            if rest:
-                raise InputError(f"values has arrays for {' and '.join(left)}; spectra are taken over one parameter at a time")
-            return _SWEEPS[type(system)](system, {**fixed, **point, name: arrays[name]}, name, **options)
-        parts = [at({**point, name: x}, rest) for x in arrays[name].tolist()]
-        return joined(parts, name, arrays[name])
+    if type(system) in _SWEEPS:
+        if len(over) > 1:
+            raise InputError(f"values has arrays for {' and '.join(over)}; spectra are taken over one parameter at a time")
+        return _SWEEPS[type(system)](system, {**fixed, **arrays}, over[0], **options)
+    points = [dict(zip(over, point, strict=True)) for point in product(*(x.tolist() for x in arrays.values()))]
 
-    return at({}, over)
+    def at(index: int) -> "xr.Dataset":
+        return solver(system, {**fixed, **points[index]}, **options)
+
+    asked = {name: value for name, value in options.items() if name != "progress"}
+    computation = {"problem": problem.signature, "system": signature_of(system), "values": dict(values), "options": asked}
+    return folded(points_kept(at, len(points), kept, **computation), arrays)
 
 
 def _numbers(name: str, value: Any) -> np.ndarray:

@@ -12,12 +12,14 @@ import numpy as np
 
 from gmsym import schema
 from gmsym.codegen import signature
+from gmsym.derive import size_expansion
 from gmsym.engine.bars import standard_error, student
 from gmsym.engine.fluctuation import double_runs, relative_variances
 from gmsym.engine.recursion import sample_recursion
 from gmsym.engine.refinement import limit_scalars, refinement_errors
 from gmsym.errors import InputError, check_integers
 from gmsym.pipeline import _cost
+from gmsym.pipeline._provenance import signature_of
 from gmsym.pipeline._stages import DEVIATION, deviation_labels, load, progress_bar
 from gmsym.pipeline._verbs import solving
 from gmsym.pipeline._work import check, memory_named, working
@@ -28,6 +30,7 @@ from gmsym.problem.design import design, instance_of_size, realised, shares
 from gmsym.runtime.arguments import named
 from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.recursion import Design
+from gmsym.runtime.size_expansion import SizeExpansionModule
 from gmsym.system import FiniteSize, Recursion, Refinement
 
 if TYPE_CHECKING:
@@ -119,6 +122,7 @@ def solve_finite_size(
     samples: int = 8192,
     scrambles: int = 4,
     seed: int = 0,
+    checkpoint: "Path | str | None" = None,
     progress: bool | None = None,
 ) -> "xr.Dataset":
     """Mean and standard deviation of learning curves for every n, d of one ratio: y(n) = y + bias/n + O(1/n^2), sd = deviation/sqrt(n).
@@ -140,6 +144,7 @@ def solve_finite_size(
         replicates: pairs of runs of the surrogate, at least 2, behind the bias.
         samples, scrambles: of the DMF solver.
         seed: of everything random.
+        checkpoint: as `simulate`; whole populations and pairs of runs are kept.
         progress: show progress bars on stderr; by default only on a terminal.
 
     Returns:
@@ -160,7 +165,7 @@ def solve_finite_size(
     most = _POPULATION if population is None else _count("population", population)
     check("finite_size", _cost.influences(max(most, steps), 1, steps, 1, populations, C, K), "fewer steps, or a smaller population")
     chosen = _times(steps, times)
-    module, adjoint = load(system.surrogate), load(system.influence)
+    module, adjoint, sizes = load(system.surrogate), load(system.influence), load(system.sizes)
 
     first, d = _matching_size(instance, alpha, max(_SMALLEST, 2 * steps))
     if population is None:
@@ -173,18 +178,24 @@ def solve_finite_size(
     check("influence functions", _cost.influences(*_size(alpha, population), steps, outputs, populations, C, K), less)
     check("the 1/n correction", _cost.surrogate(2 * first, 2 * d, steps, replicates, C, K), "fewer steps or replicates")
     small, large = design_numbers(instance, first, d), design_numbers(instance, *_size(alpha, population))
+    asked = {"steps": steps, "times": chosen, "population": population, "seed": seed}
+    kept = Checkpoint(checkpoint, system=signature_of(system), values=instance.values, alpha=alpha, **asked)
     limit = solve_dmf(system.dmf, values, steps=steps, samples=samples, scrambles=scrambles, seed=seed, progress=progress)
     limit = limit.sel(time=list(chosen))
 
     with memory_named("influence functions", less), progress_bar("influence functions", progress) as report:
-        variances = relative_variances(module, adjoint, large, times=chosen, populations=populations, seed=seed, report=report)
+        stage = kept.stage("population")
+        variances = relative_variances(
+            module, adjoint, large, times=chosen, populations=populations, seed=seed, checkpoint=stage, report=report
+        )
     with progress_bar(f"surrogate at n = {first} and {2 * first}", progress) as report:
-        runs = double_runs(module, small, times=chosen, replicates=replicates, seed=seed + 1, report=report)
+        stage = kept.stage("pair")
+        runs = double_runs(module, small, times=chosen, replicates=replicates, seed=seed + 1, checkpoint=stage, report=report)
     added = {}
     for name, variance in variances.items():
-        values = np.sqrt(variance)
+        values = named(sizes.scaled, {"variance": variance})
         spread = student(populations) * standard_error(values)
-        change = named(adjoint.bias, {"total": first, "single": runs.single[name], "double": runs.double[name]})
+        change = named(sizes.bias, {"total": first, "single": runs.single[name], "double": runs.double[name]})
         bias, bias_error = change.mean(0), student(replicates) * standard_error(change)
         columns = {
             DEVIATION: ("standard deviation times root n of", r"\sqrt{n}\,\mathrm{sd}", values.mean(0), spread),
@@ -196,7 +207,7 @@ def solve_finite_size(
             added |= {f"{name}{suffix}": (limit[name].dims, value, labels), f"{name}{suffix}_error": (limit[name].dims, error)}
     about = {"bias_size": first, "bias_replicates": replicates, "population": population, "populations": populations}
     found = limit.assign(added).assign_attrs(about)
-    return found if n is None else at_size(found, n)
+    return found if n is None else _at_size(sizes, found, n)
 
 
 def at_size(finite: "xr.Dataset", n: int) -> "xr.Dataset":
@@ -207,19 +218,31 @@ def at_size(finite: "xr.Dataset", n: int) -> "xr.Dataset":
     Raises:
         InputError: `finite` is of another kind, or n is not an integer that leaves a sample for each cluster and a dimension.
     """
+    return _at_size(load(size_expansion()), finite, n)
+
+
+def _at_size(sizes: SizeExpansionModule, finite: "xr.Dataset", n: int) -> "xr.Dataset":
     names = [name for name in schema.VARIABLES if f"{name}{BIAS}" in getattr(finite, "data_vars", ())]
     if not names:
         raise InputError("finite holds no finite-size curves; a result of gmsym.derive.finite_size is needed")
     check_integers(n=(n, max(finite.sizes["cluster"], int(np.ceil(finite.attrs["alpha"])))))
     curves = finite.drop_vars([f"{name}{BIAS}{suffix}" for name in names for suffix in ("", "_error")])
+
+    def mean(limit: "xr.DataArray | float", bias: "xr.DataArray | float") -> "xr.DataArray":
+        return named(sizes.mean, {"asymptote": limit, "bias": bias, "total": n})
+
+    def deviation(scaled: "xr.DataArray") -> "xr.DataArray":
+        return named(sizes.deviation, {"scaled": scaled, "total": n})
+
     for name in names:
-        error = np.hypot(finite[f"{name}_error"], finite[f"{name}{BIAS}_error"] / n)
+        about, bias = finite[name].attrs, f"{name}{BIAS}"
+        error = np.hypot(mean(finite[f"{name}_error"], 0.0), mean(0.0, finite[f"{bias}_error"]))  # of a sum of two
         curves = curves.assign(
             {
-                name: (finite[name] + finite[f"{name}{BIAS}"] / n).assign_attrs(finite[name].attrs),
+                name: mean(finite[name], finite[bias]).assign_attrs(about),
                 f"{name}_error": error.assign_attrs(finite[f"{name}_error"].attrs),
-                f"{name}{DEVIATION}": (finite[f"{name}{DEVIATION}"] / np.sqrt(n)).assign_attrs(deviation_labels(finite[name].attrs)),
-                f"{name}{DEVIATION}_error": finite[f"{name}{DEVIATION}_error"] / np.sqrt(n),
+                f"{name}{DEVIATION}": deviation(finite[f"{name}{DEVIATION}"]).assign_attrs(deviation_labels(about)),
+                f"{name}{DEVIATION}_error": deviation(finite[f"{name}{DEVIATION}_error"]),
             }
         )
     return curves.assign_attrs({"n": int(n), "d": round(n / finite.attrs["alpha"])})
@@ -235,6 +258,7 @@ def solve_refinement(
     rounds: int = 3,
     replicates: int = 20,
     seed: int = 0,
+    checkpoint: "Path | str | None" = None,
     progress: bool | None = None,
 ) -> "xr.Dataset":
     """How fast rounds of Picard's and Newton's iteration lead from the limit to the exact surrogate. Source: theory.md 1.3.
@@ -249,6 +273,7 @@ def solve_refinement(
         rounds: rounds of each method.
         replicates: draws of all Gaussians, at each n.
         seed: of all Gaussians.
+        checkpoint: as `simulate`; whole replicates are kept.
         progress: show a progress bar on stderr; by default only on a terminal.
 
     Returns:
@@ -273,8 +298,10 @@ def solve_refinement(
     large = design_numbers(instance, *_size(alpha, 4 * max(sizes)))
     module = load(system.recursion)
     methods = ("picard", "newton")
+    asked = {"steps": steps, "sizes": sizes, "rounds": rounds, "replicates": replicates, "seed": seed}
+    kept = Checkpoint(checkpoint, system=signature_of(system), values=instance.values, alpha=alpha, **asked)
     with working("refinement", cost, "fewer steps, rounds or replicates, or smaller sizes", progress) as report:
-        start = limit_scalars(module, large, steps, replicates=replicates, seed=seed + 1)
+        start = limit_scalars(module, large, steps, replicates=replicates, seed=seed + 1, checkpoint=kept.stage("limit"))
         pairs = list(product(methods, designs))
         rows = [
             refinement_errors(
@@ -286,6 +313,7 @@ def solve_refinement(
                 method=method,
                 replicates=replicates,
                 seed=seed,
+                checkpoint=kept.stage(f"{method} {sum(numbers.counts)}"),
                 report=lambda part, done=done: report((done + part) / len(pairs)),
             )
             for done, (method, numbers) in enumerate(pairs)

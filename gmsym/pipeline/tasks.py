@@ -10,7 +10,7 @@ from gmsym.errors import InputError
 from gmsym.files import ProblemFile
 from gmsym.files.reader import Matrix
 from gmsym.files.suggest import unknown
-from gmsym.pipeline._verbs import option_names, simulate, solve
+from gmsym.pipeline._verbs import keeps, option_names, simulate, solve
 from gmsym.pipeline.theories import THEORIES, Theory
 from gmsym.problem import Problem
 from gmsym.system import AbstractSystem, CausalKernels, FiniteSize, Recursion, Spectral
@@ -71,8 +71,9 @@ def solve_file(
     """
     system = derive_file(given, name, solved=True)
     state = _state(given, system, progress)
-    kept = _kept(type(system), "solve", checkpoint)
-    return solve(system, _values(given, system, state), **_options(given, system, state), **kept, progress=progress)
+    values = _values(given, system, state)
+    kept = {"checkpoint": checkpoint} if checkpoint is not None and keeps(system, values) else {}
+    return solve(system, values, **_options(given, system, state), **kept, progress=progress)
 
 
 def simulate_file(
@@ -211,9 +212,9 @@ def _witness(given: ProblemFile, what: Any, state: Mapping[str, Any], checkpoint
     values = _values(given, what, state) if isinstance(what, AbstractSystem) else dict(given.values)
     if given.simulation_options.get("n") is not None:
         values.pop("alpha", None)  # n and d say it
-    return simulate(what, values, **options, **_kept(kind, "simulate", checkpoint), progress=progress)
+    return simulate(what, values, **options, **_kept(kind, checkpoint), progress=progress)
 
 
-def _kept(kind: type, verb: str, checkpoint: Path | None) -> dict[str, Path]:
-    """The option that keeps what is done, where the computation has it."""
-    return {"checkpoint": checkpoint} if checkpoint is not None and "checkpoint" in option_names(kind, verb) else {}
+def _kept(kind: type, checkpoint: Path | None) -> dict[str, Path]:
+    """The option that keeps what is done, where the simulation has it."""
+    return {"checkpoint": checkpoint} if checkpoint is not None and "checkpoint" in option_names(kind, "simulate") else {}

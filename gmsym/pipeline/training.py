@@ -8,7 +8,7 @@ from gmsym.pipeline._cost import online_sgd, training
 from gmsym.pipeline._verbs import simulating
 from gmsym.pipeline._work import working
 from gmsym.problem import Problem
-from gmsym.problem.sampling import Full, Online
+from gmsym.problem.sampling import Batches, Full, Online
 from gmsym.simulation import run_chain, run_online, train
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+@simulating(Batches)
 @simulating(Full)
 def simulate_full(
     problem: Problem,
@@ -51,7 +52,7 @@ def simulate_full(
         InputError: a number is unknown, missing or out of range; before anything is computed.
         ComputationError: training diverged; names the step and the quantity.
     """
-    problem.check_full_batch("simulate (full-batch training)")
+    problem.check_full_batch("simulate (full-batch training)", batches=True, teachers=True, trained=True)
     check_integers(d=(d, 1), steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
     if n is None:
         n = counted(problem.at(values).ratio, d)

@@ -11,7 +11,7 @@ from matplotlib.colors import TwoSlopeNorm
 from gmsym.comparison import Entry, entries
 from gmsym.errors import InputError
 from gmsym.plotting.curves import PALETTE, styled
-from gmsym.schema import VARIABLES
+from gmsym.schema import variables
 
 _SCALARS = ("train_loss", "test_loss", "test_error")
 _SEQUENTIAL, _DIVERGING = "viridis", "coolwarm"
@@ -47,7 +47,7 @@ def maps(result: xr.Dataset, over: Sequence[str], quantities: Sequence[str] | No
     Returns:
         The Axes, one an entry.
     """
-    there = [name for name in VARIABLES if name in result]
+    there = variables(result)
     chosen = quantities or [name for name in _SCALARS if name in there] or there[:1]
     found = entries(result, chosen)
     final = last_time(result)

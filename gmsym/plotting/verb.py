@@ -14,7 +14,7 @@ from gmsym.plotting.curves import PALETTE, learning_curve, styled
 from gmsym.plotting.grids import lines, maps, score_maps
 from gmsym.plotting.overlay import overlay
 from gmsym.plotting.spectrum import filmstrip, spectral_density, transition_diagram
-from gmsym.schema import VARIABLES, swept
+from gmsym.schema import swept, variables
 
 _SHOWN = ("m", "Q", "M", "trained", "train_loss", "test_loss", "test_error")
 
@@ -84,7 +84,7 @@ def plot(
 
 
 def _chosen(result: xr.Dataset, quantities: Sequence[str] | None) -> list[str]:
-    there = [name for name in VARIABLES if name in result]
+    there = variables(result)
     chosen = [name for name in _SHOWN if name in there] if quantities is None else list(quantities)
     for name in chosen:
         if name not in there:

@@ -24,7 +24,7 @@ class Design:
     instance: Instance  # with p_k = n_k/n and rho_b = d_b/d
     counts: tuple[int, ...]  # n_k, (K,)
     sizes: tuple[int, ...]  # d_b, (B,)
-    root: np.ndarray  # R with R^T R = Gram matrix of (Theta_0, means), (rank, C + K)
+    root: np.ndarray  # R with R^T R = Gram matrix of (Theta_0, means, teacher directions), (rank, C + K + T)
 
     def block_rows(self) -> list[slice]:
         """Coordinates of each block."""
@@ -56,15 +56,15 @@ def design(instance: Instance, n: int, d: int) -> Design:
 
     Raises:
         InputError: a cluster without a sample, or a block with fewer coordinates than the rank of the Gram matrix of
-            (Theta_0, means), which cannot be realised there.
+            (Theta_0, means, teacher directions), which cannot be realised there.
     """
     counts = apportion(instance.probabilities, n)
     if min(counts) < 1:
         k = counts.index(min(counts))
         raise InputError(f"n = {n} samples leave cluster {k} of probability {instance.probabilities[k]:.3g} empty; take n larger")
-    gram = np.block([[instance.initial_gram, instance.initial_overlap], [instance.initial_overlap.T, instance.means_gram]])
-    root = gram_root(gram)
-    sizes = block_sizes(instance.fractions, d, len(root), "(Theta_0, means)")
+    root = gram_root(instance.gram)
+    vectors = "(Theta_0, means, teacher)" if len(instance.teacher_gram) else "(Theta_0, means)"
+    sizes = block_sizes(instance.fractions, d, len(root), vectors)
     return Design(realised(instance, d, n), counts, sizes, root)
 
 

@@ -5,6 +5,7 @@ from typing import final
 
 import numpy as np
 
+from gmsym import symbols
 from gmsym.errors import InputError
 
 
@@ -32,6 +33,12 @@ class Instance:
     alpha: float | None = None  # samples per dimension, n/d, where it is said
     step: float | None = None  # c of online SGD
     placed: np.ndarray | None = None  # Gram matrix of (Theta_0, means, teacher directions) within each block; None: rho_b of the whole
+
+    @property
+    def trained_parameters(self) -> dict[str, float]:
+        """`parameters` as the update rule of the trained parameters of the loss reads them: their own step stands for eta."""
+        own = {} if self.trained_step is None else {symbols.eta.name: self.trained_step}
+        return self.parameters | own
 
     @property
     def block_grams(self) -> np.ndarray:

@@ -18,8 +18,9 @@ from gmsym.problem.base import AbstractProblem
 from gmsym.problem.instance import Instance
 from gmsym.problem.loss import Loss
 from gmsym.problem.mixture import GaussianMixture, check_positive_semidefinite
+from gmsym.problem.observables import Observables, order_parameters, read
 from gmsym.problem.optimizer import Optimizer
-from gmsym.problem.sampling import AbstractSampling, Online, full
+from gmsym.problem.sampling import AbstractSampling, Batches, Online, full
 from gmsym.problem.teacher import Teacher
 from gmsym.problem.trained import Trained
 
@@ -42,6 +43,9 @@ class Problem(AbstractProblem):
         ridge: lambda; default the parameter `ridge`, which is 0 unless given.
         teacher: directions behind the teacher fields `t0, t1, ...` of the loss.
         trained: parameters of the loss that are trained beside Theta.
+        observables: expressions by name of a sample's fields, label and teacher fields, of trained and other parameters, and of the mean
+            `m_0, ...` and covariance `Q_0_0, Q_0_1, ...` of the fields in its cluster; results hold their means `train_NAME` over the
+            training samples and `test_NAME` over a fresh sample.
 
     Raises:
         InputError: shapes that do not fit together.
@@ -56,6 +60,7 @@ class Problem(AbstractProblem):
     ridge: sp.Expr = field()
     teacher: Teacher | None = field()
     trained: Trained | None = field()
+    observables: Observables = field()
 
     def __init__(
         self,
@@ -69,6 +74,7 @@ class Problem(AbstractProblem):
         ridge: Any = symbols.ridge,
         teacher: Teacher | None = None,
         trained: Trained | None = None,
+        observables: Mapping[str, sp.Expr] | Observables | None = None,
     ):
         for name, value, kind in (("data", data, GaussianMixture), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
             if not isinstance(value, kind):
@@ -102,6 +108,8 @@ class Problem(AbstractProblem):
         object.__setattr__(self, "ridge", numbers.scalar(ridge, "ridge"))
         object.__setattr__(self, "teacher", teacher)
         object.__setattr__(self, "trained", trained)
+        given = dict(observables) if isinstance(observables, tuple) else observables  # as `dataclasses.replace` has them
+        object.__setattr__(self, "observables", read(given, loss, data.label_size))
         if teacher is not None:
             _ = teacher.overlap_with(columns), teacher.overlap_with_means(clusters)  # their shapes
         names = {s.name for s in self.parameters}
@@ -111,6 +119,13 @@ class Problem(AbstractProblem):
         clash = sorted(filter(_MOMENT.fullmatch, names))
         if clash:
             raise InputError(f"{clash[0]} is the name of a moment of the fields and cannot be a parameter; allowed is any other name")
+        taken = sorted(names & {symbols.visit.name, symbols.uniform.name})
+        if taken:
+            raise InputError(f"{taken[0]!r} belongs to the sampling and cannot be a parameter; rename it")
+        if trained is not None and trained.step is not None and not self.is_online and symbols.eta not in optimizer.parameters:
+            raise InputError(
+                f"trained step = {trained.step}: it stands for eta in the update rule, which the optimizer {optimizer.name!r} does not have"
+            )
         if self.is_online and symbols.alpha in self.parameters:
             raise InputError("the problem depends on alpha, samples per dimension, which has no meaning for online SGD")
 
@@ -120,6 +135,11 @@ class Problem(AbstractProblem):
         return isinstance(self.sampling, Online)
 
     @property
+    def batches(self) -> Batches | None:
+        """How mini-batches are drawn; None for full batches and online."""
+        return self.sampling if isinstance(self.sampling, Batches) else None
+
+    @property
     def natural(self) -> str:
         """The theory that answers it: "dmf", or "effective" online."""
         return "effective" if self.is_online else "dmf"
@@ -127,7 +147,8 @@ class Problem(AbstractProblem):
     @property
     def name(self) -> str:
         """Loss and optimizer, or that it is online."""
-        return f"{self.loss.name} / {'online' if self.is_online else self.optimizer.name}"
+        batches = "" if self.batches is None else f" / {self.batches.kind}"
+        return f"{self.loss.name} / {'online' if self.is_online else self.optimizer.name}{batches}"
 
     @property
     def fields(self) -> int:
@@ -139,16 +160,21 @@ class Problem(AbstractProblem):
         """P parameters of the loss that are trained, in order."""
         return () if self.trained is None else self.trained.names
 
-    def check_full_batch(self, what: str) -> None:
-        """Raises InputError if the problem has parts that `what`, which is about Theta and full batches only, cannot treat."""
+    def check_full_batch(self, what: str, *, batches: bool = False, teachers: bool = False, trained: bool = False) -> None:
+        """Raises InputError if the problem samples online, or has parts that `what` does not say to treat."""
+        if self.batches is not None and not batches:
+            raise InputError(f"{what} does not treat mini-batches ({self.batches.kind}); derive.dmf and simulate do")
         if self.is_online:
             raise InputError(
                 f"{what}: this problem samples online: its theory is gmsym.derive.effective; sampling=gmsym.sampling.full()"
                 " asks for full batches"
             )
-        for part, present in (("teacher fields", self.teacher is not None), ("trained parameters of the loss", self.trained is not None)):
-            if present:
-                raise InputError(f"{what} does not treat {part}; they are part of online SGD: sampling=gmsym.sampling.online()")
+        untreated = [] if teachers or self.teacher is None else ["teacher fields"]
+        untreated += [] if trained or self.trained is None else ["trained parameters of the loss"]
+        if untreated:
+            raise InputError(
+                f"{what} does not treat {untreated[0]}; simulate and, with sampling=gmsym.sampling.online(), gmsym.derive.effective do"
+            )
 
     def check_online(self, what: str) -> None:
         """Raises InputError unless the problem samples online by gradient descent whose step is a multiple of eta."""
@@ -206,6 +232,9 @@ class Problem(AbstractProblem):
             parts.append(self.loss.target)
         if self.is_online:
             parts.append(sp.Symbol(self.sampling.kind))
+        if self.batches is not None:
+            parts += [self.batches.rule, self.batches.weight, sp.Symbol(self.batches.kind)]
+        parts += [sp.Tuple(sp.Symbol(name), expr) for name, expr in self.observables]
         present = [None if part is None else sp.sympify(part) for part in parts]  # a loss of several fields may have no readout
         plain = [
             part if part is None else part.xreplace({x: sp.Rational(repr(float(x))) for x in part.atoms(sp.Float)}) for part in present
@@ -215,8 +244,17 @@ class Problem(AbstractProblem):
     @cached_property
     def local_parameters(self) -> tuple[sp.Symbol, ...]:
         """Parameters of the loss and the optimizer, in alphabetical order."""
-        own = (self.loss.parameters | self.optimizer.parameters) - set(self.trained_parameters)
+        own = (self.loss.parameters | self.optimizer.parameters | self._of_observables) - set(self.trained_parameters)
+        if self.batches is not None:
+            own |= self.batches.parameters
         return tuple(sorted(own, key=lambda s: s.name))
+
+    @property
+    def _of_observables(self) -> frozenset[sp.Symbol]:
+        """Parameters of the observables."""
+        known = set(order_parameters(self.fields))
+        found = {s for _, expr in self.observables for s in expr.free_symbols}
+        return frozenset(s for s in found - known if not symbols.is_sample(s.name))
 
     @cached_property
     def parameters(self) -> tuple[sp.Symbol, ...]:
@@ -261,6 +299,8 @@ class Problem(AbstractProblem):
                 raise InputError(f"{name} = {value!r}: a {'positive' if known[name].is_positive else 'non-negative'} number is needed")
         bound = {known[name]: sp.Float(value, 17) for name, value in values.items()}
         self.loss.check_domain({**bound, **self._initial_trained(bound)})
+        if self.batches is not None:
+            self.batches.check(bound)
         arrays = self.data.check(bound)
         columns, clusters = self.fields, self.data.clusters
         gram = numbers.numeric(self.norm2, bound, (columns, columns))

@@ -1,12 +1,21 @@
-"""Which samples a step of training sees. Source: theory.md 0 and 6.
+"""Which samples a step of training sees. Source: theory.md 0, 5 and 6.
 
 `full()`: every step sees all n samples. `online()`: every step sees one fresh sample and has the length eta/d; time is steps * eta/d.
+Mini-batches are a local program of each sample: a state `visit`, its rule in the state before, a fresh `uniform` number and the step t, and
+the weight of the sample's gradient. Samples follow it independently, or together, with the exact counts of a batch.
 """
 
 from abc import ABC
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
+
+import sympy as sp
+
+from gmsym import symbols
+from gmsym.errors import InputError
+from gmsym.problem import _numbers as numbers
+from gmsym.symbols import eta, t, uniform, visit
 
 
 class AbstractSampling(ABC):
@@ -31,6 +40,40 @@ class Online(AbstractSampling):
     kind: ClassVar[str] = "online"
 
 
+@final
+@dataclass(frozen=True)
+class Batches(AbstractSampling):
+    """Mini-batches of the n samples; the gradient of a sample has the factor `weight`, the loss that is reported has none."""
+
+    called: str  # the kind, as a problem file calls it
+    options: tuple[tuple[str, Any], ...]  # by which it was made
+    rule: sp.Expr  # `visit` at step t in its value before, a fresh `uniform` and t; at t = 0 there is none before
+    weight: sp.Expr  # in `visit` and t
+    rate: sp.Expr  # share of the samples in a step
+    together: bool  # whether the uniform numbers of the n samples are the n strata of (0, 1) in random order: exact counts
+
+    @property
+    def kind(self) -> str:
+        """As a problem file calls it."""
+        return self.called
+
+    @property
+    def parameters(self) -> frozenset[sp.Symbol]:
+        """Symbols that need a number."""
+        return numbers.parameters(self.rule, self.weight) - {visit, uniform, t}
+
+    def check(self, bound: dict[sp.Symbol, sp.Float]) -> None:
+        """Raises InputError unless the options, at these values, are in their ranges."""
+        for name, value in self.options:
+            if isinstance(value, bool):
+                continue
+            number = sp.sympify(value).subs(bound)
+            if name == "rate" and not 0 < number <= 1:
+                raise InputError(f"rate = {number}: the share of samples in a step is in (0, 1]")
+            if name == "persistence" and not number > 0:
+                raise InputError(f"persistence = {number}: a positive time is needed, of which a step is eta")
+
+
 def full() -> Full:
     """Full batches: every step sees all n samples."""
     return Full()
@@ -41,4 +84,83 @@ def online() -> Online:
     return Online()
 
 
-CATALOG: dict[str, Callable[..., AbstractSampling]] = {f.__name__: f for f in (full, online)}
+def bernoulli(rate: Any, *, scaled: bool = True) -> Batches:
+    """Each sample is seen with the probability `rate`, at every step anew. Source: Mignacco et al. 2020; theory.md 5.
+
+    Args:
+        rate: in (0, 1], a number or an expression of parameters.
+        scaled: whether the gradient is divided by the rate. The paper's is not.
+
+    Raises:
+        InputError: the rate is no number in its range.
+
+    Example:
+        >>> bernoulli(0.25).kind
+        'bernoulli'
+    """
+    rate = numbers.scalar(rate, "rate")
+    return _made("bernoulli", {"rate": rate, "scaled": scaled}, sp.Heaviside(rate - uniform), visit, rate, False)
+
+
+def batches(rate: Any, *, scaled: bool = True) -> Batches:
+    """Batches of the fixed size rate * n, drawn anew at every step. Arguments and errors: see `bernoulli`."""
+    rate = numbers.scalar(rate, "rate")
+    return _made("batches", {"rate": rate, "scaled": scaled}, sp.Heaviside(rate - uniform), visit, rate, True)
+
+
+def epochs(batches: int, *, reshuffle: bool = True, scaled: bool = True) -> Batches:
+    """Passes over all samples in so many batches, drawn without replacement: anew at every pass, or once.
+
+    Args:
+        batches: of a pass, at least 1; a simulation needs it to divide n.
+        reshuffle: whether every pass has another partition.
+        scaled: whether the gradient is divided by the share of a batch.
+
+    Raises:
+        InputError: the number of batches is no positive integer.
+    """
+    if isinstance(batches, bool) or not isinstance(batches, (int, sp.Integer)) or batches < 1:
+        raise InputError(f"batches = {batches!r}: a positive integer, batches of a pass over all samples, is needed")
+    count = sp.Integer(batches)
+    now = sp.Mod(t, count)
+    drawn = sp.Eq(now if numbers_flag("reshuffle", reshuffle) else t, 0) if count > 1 or not reshuffle else sp.true
+    rule = sp.Piecewise((sp.floor(count * uniform), drawn), (visit, True))
+    seen = sp.Piecewise((sp.S.One, sp.Eq(visit, now)), (sp.S.Zero, True))
+    return _made("epochs", {"batches": int(batches), "reshuffle": reshuffle, "scaled": scaled}, rule, seen, 1 / count, True)
+
+
+def persistent(rate: Any, persistence: Any, *, scaled: bool = True) -> Batches:
+    """Persistent SGD: each sample is seen or not by a two-state chain, for the time `persistence` on average. Mignacco et al. 2020.
+
+    A step is the time eta. Its probabilities are those of the chain in continuous time, so that they are below 1 for every step.
+
+    Args:
+        rate: stationary probability of being seen, in (0, 1], a number or an expression of parameters.
+        persistence: mean time for which a sample stays seen, positive, likewise.
+        scaled: whether the gradient is divided by the rate.
+
+    Raises:
+        InputError: a number out of its range.
+    """
+    rate, time = numbers.scalar(rate, "rate"), numbers.scalar(persistence, "persistence")
+    stays = rate + (visit - rate) * sp.exp(-eta / (rate * time))
+    chance = sp.Piecewise((rate, sp.Eq(t, 0)), (stays, True))
+    return _made("persistent", {"rate": rate, "persistence": time, "scaled": scaled}, sp.Heaviside(chance - uniform), visit, rate, False)
+
+
+def numbers_flag(name: str, value: Any) -> bool:
+    """`value`, if it is true or false."""
+    if not isinstance(value, bool):
+        raise InputError(f"{name} = {value!r}: true or false is needed")
+    return value
+
+
+def _made(kind: str, options: dict[str, Any], rule: sp.Expr, seen: sp.Expr, rate: sp.Expr, together: bool) -> Batches:
+    weight = seen / rate if numbers_flag("scaled", options["scaled"]) else seen
+    made = Batches(kind, tuple(options.items()), symbols.canonical(rule), symbols.canonical(weight), rate, together)
+    numeric = {name: x for name, x in options.items() if isinstance(x, sp.Expr) and x.is_number}
+    Batches(kind, tuple(numeric.items()), rule, weight, rate, together).check({})
+    return made
+
+
+CATALOG: dict[str, Callable[..., AbstractSampling]] = {f.__name__: f for f in (full, online, bernoulli, batches, epochs, persistent)}

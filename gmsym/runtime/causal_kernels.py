@@ -31,6 +31,11 @@ def given(function: Callable[..., Array], arrays: Mapping[str, Any]) -> Array:
     return function(**{name: arrays[name] for name in code.co_varnames[: code.co_argcount]})
 
 
+def by_batches(module: "CausalKernelsModule") -> bool:
+    """Whether a module is of mini-batches; it then has `next_visit` and `gradient_seen`, too."""
+    return hasattr(module, "next_visit")
+
+
 class CausalKernelsModule(Protocol):
     """What a generated module of this kind offers; the functions are pure and work under `jit` and `vmap`."""
 

@@ -5,8 +5,9 @@ import json
 import time
 import zipfile
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -34,9 +35,20 @@ class Checkpoint:
         text = json.dumps(computation | {"jax": jax.__version__}, sort_keys=True, default=lambda x: np.asarray(x).tolist())
         self.key = hashlib.sha256(text.encode()).hexdigest()
         self._saved = time.monotonic()
+        self._stage = ""  # how the names of a stage's arrays begin in the file
+
+    def stage(self, name: str) -> Self:
+        """The same file as one of several stages of the computation sees it, whose arrays stand beside those of the others."""
+        seen = copy(self)
+        seen._stage = f"{name}: "
+        return seen
 
     def load(self) -> dict[str, np.ndarray]:
         """The arrays that were kept; empty if there are none of this computation."""
+        return {name.removeprefix(self._stage): x for name, x in self._file().items() if name.startswith(self._stage)}
+
+    def _file(self) -> dict[str, np.ndarray]:
+        """The arrays of all stages."""
         if self.path is None or not self.path.is_file():
             return {}
         try:
@@ -55,11 +67,18 @@ class Checkpoint:
         """Keep the arrays in place of those before."""
         if self.path is None:
             return
+        named = {f"{self._stage}{name}": x for name, x in arrays.items()}
         with writing.replacing(self.path) as temporary, open(temporary, "xb") as file:
-            np.savez(file, **{writing.MARK: np.zeros(0), "key": np.array(self.key), **arrays})
+            np.savez(file, **{writing.MARK: np.zeros(0), "key": np.array(self.key), **self._others(), **named})
         self._saved = time.monotonic()
+
+    def _others(self) -> dict[str, np.ndarray]:
+        """The arrays of other stages."""
+        return {name: x for name, x in self._file().items() if not name.startswith(self._stage)}
 
     def note(self, done: float, of: str) -> str:
         """What is kept, in words, when so much is done of a number of something."""
-        kept = "nothing is kept" if self.path is None or not done else f"{self.path} keeps them: the same call continues"
+        kept = (
+            "nothing is kept" if self.path is None or not (done or self._others()) else f"{self.path} keeps them: the same call continues"
+        )
         return f"{done:.3g} of {of} were done; {kept}"

@@ -55,7 +55,3 @@ class InfluenceModule(Protocol):
     def variance(self, of_blocks, of_samples, total) -> Float[Array, ""]:
         """n Var of an output."""
         ...
-
-    def bias(self, single, double, total):
-        """n times what an output at size n is off the limit, from the mean of two runs and the run on their union."""
-        ...

@@ -87,6 +87,7 @@ def in_pieces(
     *,
     checkpoint: Checkpoint | None = None,
     report: Report | None = None,
+    beside: bool = True,
 ) -> list[Any]:
     """[compute(0), compute(1), ...], independent of each other, one after the other beside the main thread.
 
@@ -96,6 +97,7 @@ def in_pieces(
         unit: what is counted, such as "replicates".
         checkpoint: where finished pieces are kept, and found again.
         report: called with the completed fraction.
+        beside: whether a piece is computed beside the main thread; not where it is interrupted at once by what it calls.
 
     Raises:
         KeyboardInterrupt: at once, with a note of what is kept.
@@ -105,7 +107,7 @@ def in_pieces(
     total = sum(sizes)
     try:
         for index in range(len(found), len(sizes)):
-            found.append(interruptibly(compute, index))
+            found.append(interruptibly(compute, index) if beside else compute(index))
             if checkpoint.due():
                 checkpoint.save(_named(found))
             if report is not None:
@@ -114,6 +116,7 @@ def in_pieces(
     except (KeyboardInterrupt, SystemExit) as stop:
         if found and checkpoint.path is not None:
             checkpoint.save(_named(found))
+        getattr(stop, "__notes__", []).clear()  # of the unfinished piece
         stop.add_note(checkpoint.note(sum(sizes[: len(found)]), f"{total} {unit}"))
         raise
     return found

@@ -18,6 +18,7 @@ from gmsym.problem.design import realised, shares
 from gmsym.runtime.batches import together
 from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.quadrature import square_root
+from gmsym.simulation import observed as own
 from gmsym.simulation._replicates import Program, run_replicates
 
 _LARGEST = 1e12  # |Theta|^2 beyond this counts as divergence
@@ -49,6 +50,7 @@ class Kind(NamedTuple):
     text: str  # see `source`
     loss_labels: int  # the first labels, which the loss takes
     decision: str | None
+    names: tuple[str, ...]  # of the problem's own observables
 
 
 def numbers_of(instance: Instance, sizes: Sequence[int]) -> Numbers:
@@ -77,7 +79,7 @@ def kind_of(problem: Problem) -> Kind:
     Raises:
         InputError: the optimizer is not gradient descent.
     """
-    return Kind(_source(problem), len(problem.loss.labels), problem.decision)
+    return Kind(_source(problem), len(problem.loss.labels), problem.decision, tuple(name for name, _ in problem.observables))
 
 
 def load(kind: Kind) -> ModuleType:
@@ -99,6 +101,7 @@ def _source(problem: Problem) -> str:
         definitions.append(printer.function("readout", given, "Score whose sign is predicted.", loss.readout))
         given = {"teacher": loss.teachers, "label": symbols.labels(problem.data.label_size), "parameters": parameters}
         definitions.append(printer.function("target", given, "Its sign is the true class.", problem.target))
+    definitions += own.printed(problem)
     return printer.module(f"loss and schedule of {loss.name}.", *definitions)
 
 
@@ -124,7 +127,7 @@ def observables(kind: Kind, code: ModuleType, numbers: Numbers, standard: jax.Ar
     the variables of the schema, test_loss and perhaps test_error on points (C + T, N) of N(0, I)."""
     shares, parameters = numbers.shares[:, None, None], numbers.parameters
 
-    def of_cluster(mean, covariance, label, v, size):
+    def of_cluster(mean, covariance, label, moments, v, size):
         fields = mean[:, None] + square_root(covariance) @ standard
         h, teacher = fields[:size], fields[size:]
         found = {"test_loss": jnp.mean(code.loss(h, teacher, label[: kind.loss_labels], v, parameters))}
@@ -134,6 +137,8 @@ def observables(kind: Kind, code: ModuleType, numbers: Numbers, standard: jax.Ar
         if kind.decision == "argmax":
             best = h == h.max(axis=0)
             found["test_error"] = 1 - jnp.mean(best[jnp.argmax(label)] / best.sum(axis=0))
+        if kind.names:
+            found |= own.means(code.observables(h, teacher, label, moments, v, parameters), kind.names, "test")
         return found
 
     def observed(Q, m, M, v):
@@ -142,7 +147,8 @@ def observables(kind: Kind, code: ModuleType, numbers: Numbers, standard: jax.Ar
         covariance = jnp.einsum("kb,bfg->kfg", numbers.variance, gram)
         found = {"Q": Q.sum(axis=0), "m": m.sum(axis=0), "M": M.sum(axis=0), "trained": v, "Q_k": covariance[:, :size, :size]}
         mean = jnp.concatenate([found["m"], numbers.teacher_means.T], axis=1)
-        tested = jax.vmap(partial(of_cluster, size=size), in_axes=(0, 0, 0, None))(mean, covariance, numbers.labels, v)
+        moments = own.moments(found["m"], found["Q_k"])
+        tested = jax.vmap(partial(of_cluster, size=size), in_axes=(0, 0, 0, 0, None))(mean, covariance, numbers.labels, moments, v)
         found |= {name: numbers.probabilities @ value for name, value in tested.items()}
         return found | ({"Q_b": Q, "m_b": m, "M_b": M} if len(numbers.shares) > 1 else {})
 
@@ -209,6 +215,7 @@ def replicated(
         runs,
         times=times,
         parameters=[x.name for x in problem.trained_parameters],
+        observables=[name for name, _ in problem.observables],
     )
 
 

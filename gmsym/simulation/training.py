@@ -11,17 +11,19 @@ import numpy as np
 import xarray as xr
 
 from gmsym import printer, runtime, schema, symbols
-from gmsym.errors import ComputationError, check_integers
+from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.problem import Problem
 from gmsym.problem.design import design, instance_of_size, rows_of, shares
 from gmsym.runtime.batches import together
 from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.quadrature import square_root
+from gmsym.simulation import observed as own
 from gmsym.simulation._replicates import Program, run_replicates
 from gmsym.simulation.data import Numbers, generate, numbers_of
 from gmsym.simulation.fresh import TEST_POINTS, TEST_SHIFTS, fresh_fields
 
 _SECONDS = 5e-10  # of a multiplication and an addition
+_MASKS = 1 << 30  # of the key of the masks, away from those of the steps
 _LARGEST_NORM2 = 1e12  # |Theta|^2 beyond this counts as divergence
 
 
@@ -58,22 +60,34 @@ def train(
         report: called with the completed fraction, about every second.
 
     Returns:
-        Means over replicates m, Q, Q_k, train_loss, test_loss and, if the loss has a prediction, test_error; their standard
-        errors `*_error`; and the replicates `*_runs`.
+        Means over replicates m, Q, Q_k, perhaps M and trained, train_loss, test_loss and, if the loss has a prediction, test_error; their
+        standard errors `*_error`; and the replicates `*_runs`.
 
     Raises:
         InputError: a number out of range; a cluster without samples; a block too small.
         ComputationError: training diverged: a quantity is not finite, or |Theta|^2 > 1e12.
     """
-    problem.check_full_batch("simulate (full-batch training)")
+    problem.check_full_batch("simulate (full-batch training)", batches=True, teachers=True, trained=True)
     check_integers(n=(n, 1), d=(d, 1), steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
     instance = instance_of_size(problem, values, n, d)
     plan = design(instance, n, d)
+    _check_batches(problem, n)
     runtime.check_double()
-    tested = 4 * len(problem.data.probabilities) * problem.fields * TEST_POINTS * TEST_SHIFTS  # fields of the test points, and copies
+    tested = (
+        4 * len(problem.data.probabilities) * (problem.fields + len(problem.loss.teachers)) * TEST_POINTS * TEST_SHIFTS
+    )  # fields of the test points, and copies
     batch = together(replicates, n * d + tested)
     runs = run_replicates(
-        _program(source(problem), len(problem.loss.labels), problem.decision, len(problem.optimizer.state), plan.counts, plan.sizes),
+        _program(
+            source(problem),
+            len(problem.loss.labels),
+            problem.decision,
+            len(problem.optimizer.state),
+            plan.counts,
+            plan.sizes,
+            _together(problem),
+            tuple(name for name, _ in problem.observables),
+        ),
         numbers_of(plan),
         seed=seed,
         replicates=replicates,
@@ -102,14 +116,28 @@ def train(
             "seed": seed,
         },
         runs,
+        parameters=[x.name for x in problem.trained_parameters],
+        observables=[name for name, _ in problem.observables],
     )
+
+
+def _together(problem: Problem) -> bool | None:
+    return None if problem.batches is None else problem.batches.together
+
+
+def _check_batches(problem: Problem, n: int) -> None:
+    """Raises InputError unless the samples divide into the batches of a pass."""
+    if problem.batches is not None and problem.batches.kind == "epochs" and n % (count := dict(problem.batches.options)["batches"]):
+        raise InputError(f"n = {n}: {count} batches of a pass do not divide the samples; take a multiple of {count}")
 
 
 def source(problem: Problem) -> str:
     """The text that training runs: the loss of a sample, the update rule of a coordinate, the classifier's score if any."""
     loss, optimizer, parameters = problem.loss, problem.optimizer, problem.local_parameters
+    model = {"trained": problem.trained_parameters, "parameters": parameters}
+    sample = {"fields": loss.fields, "teacher": loss.teachers, "label": loss.labels, **model}
     definitions = [
-        printer.function("loss", {"fields": loss.fields, "label": loss.labels, "parameters": parameters}, "Loss of a sample.", loss.value),
+        printer.function("loss", sample, "Loss of a sample.", loss.value),
         printer.function(
             "update",
             {"theta": symbols.theta, "g": symbols.g, "t": symbols.t, "state": optimizer.state, "parameters": parameters},
@@ -117,62 +145,115 @@ def source(problem: Problem) -> str:
             optimizer.composed,
         ),
     ]
+    if problem.batches is not None:
+        given = {"visit": symbols.visit, "t": symbols.t, "parameters": parameters}
+        rule = {"uniform": symbols.uniform, **given}
+        definitions.append(printer.function("next_visit", rule, "State of a sample at step t.", problem.batches.rule))
+        definitions.append(printer.function("weight", given, "Factor of a sample's gradient.", problem.batches.weight))
     if problem.decision == "sign":
-        given = {"fields": loss.fields, "parameters": parameters}
-        definitions.append(printer.function("readout", given, "Score whose sign is predicted.", loss.readout))
-        given = {"label": symbols.labels(problem.data.label_size), "parameters": parameters}
+        definitions.append(printer.function("readout", {"fields": loss.fields, **model}, "Score whose sign is predicted.", loss.readout))
+        given = {"teacher": loss.teachers, "label": symbols.labels(problem.data.label_size), "parameters": parameters}
         definitions.append(printer.function("target", given, "Its sign is the true class.", problem.target))
+    definitions += own.printed(problem)
     return printer.module(f"loss and update rule of {loss.name} / {optimizer.name}.", *definitions)
 
 
 @lru_cache(maxsize=64)
-def _program(text: str, loss_labels: int, decision: str | None, states: int, counts: tuple[int, ...], sizes: tuple[int, ...]) -> Program:
-    """One training run of a `source`: observables of the state before each update. The first labels are those of the loss."""
+def _program(
+    text: str,
+    loss_labels: int,
+    decision: str | None,
+    states: int,
+    counts: tuple[int, ...],
+    sizes: tuple[int, ...],
+    together: bool | None,
+    names: tuple[str, ...] = (),
+) -> Program:
+    """One training run of a `source`: what is recorded of the state before each update. The first labels are those of the loss, and
+    `names` those of the problem's own observables."""
     code = runtime.load(text, "gmsym_training")
-    tested = _test_performance(code, loss_labels, decision)
+    tested = _test_performance(code, loss_labels, decision, names)
 
     def begin(numbers, key):
         data = generate(counts, sizes, numbers, key)
-        points = fresh_fields(data.theta.shape[1])(key)
-        return (data, points), (data.theta, tuple(jnp.zeros_like(data.theta) for _ in range(states)))
+        points = fresh_fields(data.theta.shape[1] + data.teachers.shape[1])(key)
+        still = [tuple(jnp.zeros_like(x) for _ in range(states)) for x in (data.theta, numbers.trained)]
+        visit = None if together is None else jnp.zeros(len(data.samples))
+        fixed = data, data.teachers.T @ data.samples.T, points, jax.random.fold_in(key, _MASKS)
+        return fixed, (data.theta, still[0], jnp.asarray(numbers.trained), still[1], visit)
+
+    def drawn(key, visit, step, parameters):
+        """(state, weight) of each sample at a step."""
+        if visit is None:
+            return None, 1.0
+        own = jax.random.fold_in(key, step)
+        if together:
+            uniform = (jax.random.permutation(own, len(visit)) + 0.5) / len(visit)
+        else:
+            uniform = jax.random.uniform(own, visit.shape, dtype=visit.dtype)
+        visit = jnp.broadcast_to(code.next_visit(uniform, visit, step, parameters), visit.shape)
+        return visit, jnp.broadcast_to(code.weight(visit, step, parameters), visit.shape)
 
     def advance(numbers, fixed, carry, span):
-        (data, standard), (theta, state) = fixed, carry
+        (data, teacher, standard, key), (theta, state, v, state_v, visit) = fixed, carry
         label, parameters = data.labels[:, :loss_labels].T, numbers.parameters
+        visit, weight = drawn(key, visit, span[0], parameters)
 
-        def risk(theta):
-            train_loss = jnp.sum(code.loss((data.samples @ theta).T, label, parameters)) / len(data.samples)
-            return train_loss + numbers.ridge / 2 * jnp.sum(theta**2), train_loss
+        def risk(theta, v):
+            fields = (data.samples @ theta).T
+            losses = code.loss(fields, teacher, label, v, parameters)
+            penalty = numbers.ridge / 2 * jnp.sum(theta**2) + numbers.trained_ridge / 2 * jnp.sum(v**2)
+            return jnp.sum(weight * losses) / len(data.samples) + penalty, (jnp.sum(losses) / len(data.samples), fields)
 
-        (_, train_loss), gradient = jax.value_and_grad(risk, has_aux=True)(theta)
-        new = code.update(theta, gradient, span[0].astype(theta.dtype), state, parameters)
-        new_theta, *new_state = (jnp.broadcast_to(jnp.asarray(v, theta.dtype), theta.shape) for v in new)
-        blocks = jnp.stack([theta[rows].T @ theta[rows] for rows in rows_of(sizes)])
-        m, covariance = data.means.T @ theta, jnp.einsum("kb,bcd->kcd", numbers.variance, blocks)
-        observed = {"m": m, "Q": blocks.sum(axis=0), "Q_k": covariance, "train_loss": train_loss}
-        return (new_theta, tuple(new_state)), observed | tested(numbers, standard, m, covariance)
+        def updated(x, slope, state, parameters):
+            new = code.update(x, slope, span[0].astype(x.dtype), state, parameters)
+            x, *state = (jnp.broadcast_to(jnp.asarray(y, x.dtype), x.shape) for y in new)
+            return x, tuple(state)
+
+        (_, (train_loss, fields)), slopes = jax.value_and_grad(risk, argnums=(0, 1), has_aux=True)(theta, v)
+        new = *updated(theta, slopes[0], state, parameters), *updated(v, slopes[1], state_v, numbers.trained_parameters), visit
+        vectors = jnp.concatenate([theta, data.teachers], axis=1)
+        blocks = jnp.stack([vectors[rows].T @ vectors[rows] for rows in rows_of(sizes)])
+        covariance, C = jnp.einsum("kb,bcd->kcd", numbers.variance, blocks), theta.shape[1]
+        overlaps = {"m": data.means.T @ theta, "Q": blocks.sum(axis=0)[:C, :C], "Q_k": covariance[:, :C, :C]}
+        overlaps |= {"M": data.teachers.T @ theta, "trained": v}
+        mean = jnp.concatenate([overlaps["m"], numbers.teacher_means.T], axis=1)
+        observed = {"train_loss": train_loss}
+        if names:
+            of_cluster = own.moments(overlaps["m"], overlaps["Q_k"])
+            of_sample = jnp.repeat(of_cluster, np.array(counts), axis=0, total_repeat_length=len(data.samples)).T
+            observed |= own.means(code.observables(fields, teacher, data.labels.T, of_sample, v, parameters), names, "train")
+        return new, overlaps | observed | tested(numbers, standard, mean, covariance, v)
 
     return Program(begin, advance)
 
 
-def _test_performance(code: ModuleType, loss_labels: int, decision: str | None) -> Callable[..., dict[str, jax.Array]]:
-    """The function (numbers, points, m (K, C), Q_k (K, C, C)) -> test_loss and, if there is a prediction, test_error."""
+def _test_performance(
+    code: ModuleType, loss_labels: int, decision: str | None, names: tuple[str, ...]
+) -> Callable[..., dict[str, jax.Array]]:
+    """The function (numbers, points, mean (K, C + T) and covariance of the fields of students and teachers, trained parameters) ->
+    test_loss, test_error if there is a prediction, and the means of the observables."""
 
-    def performance(numbers: Numbers, standard: jax.Array, m: jax.Array, covariance: jax.Array) -> dict[str, jax.Array]:
+    def performance(numbers: Numbers, standard: jax.Array, mean: jax.Array, covariance: jax.Array, v: jax.Array) -> dict[str, jax.Array]:
         parameters, labels = numbers.parameters, jnp.asarray(numbers.labels)
+        columns = mean.shape[1] - len(numbers.teacher_gram)
 
-        def of_cluster(m, covariance, label):
-            h = m[:, None] + square_root(covariance) @ standard
-            observed = {"test_loss": jnp.mean(code.loss(h, label[:loss_labels], parameters))}
+        def of_cluster(mean, covariance, label, moments):
+            fields = mean[:, None] + square_root(covariance) @ standard
+            h, teacher = fields[:columns], fields[columns:]
+            observed = {"test_loss": jnp.mean(code.loss(h, teacher, label[:loss_labels], v, parameters))}
             if decision == "sign":
-                right = jnp.sign(code.readout(h, parameters)) * jnp.sign(code.target(label, parameters))
+                right = jnp.sign(code.readout(h, v, parameters)) * jnp.sign(code.target(teacher, label, parameters))
                 observed["test_error"] = jnp.mean((1 - right) / 2)
             if decision == "argmax":
                 best = h == h.max(axis=0)
                 observed["test_error"] = 1 - jnp.mean(best[jnp.argmax(label)] / best.sum(axis=0))
+            if names:
+                observed |= own.means(code.observables(h, teacher, label, moments, v, parameters), names, "test")
             return observed
 
-        by_cluster = jax.vmap(of_cluster)(m, covariance, labels)
+        of_clusters = own.moments(mean[:, :columns], covariance[:, :columns, :columns])
+        by_cluster = jax.vmap(of_cluster)(mean, covariance, labels, of_clusters)
         return {name: jnp.asarray(numbers.probabilities) @ value for name, value in by_cluster.items()}
 
     return performance

@@ -11,4 +11,5 @@ from gmsym.system.integro_differential import IntegroDifferential as IntegroDiff
 from gmsym.system.ode import Ode as Ode
 from gmsym.system.recursion import Recursion as Recursion
 from gmsym.system.sde import Sde as Sde
+from gmsym.system.size_expansion import SizeExpansion as SizeExpansion
 from gmsym.system.spectral import Spectral as Spectral

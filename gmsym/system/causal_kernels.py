@@ -129,6 +129,8 @@ class CausalKernels(AbstractSystem):
     moments: tuple[tuple[sp.Symbol, ...], tuple[tuple[sp.Symbol, ...], ...]]  # symbols of m (C,) and Q_k (C, C) in the next two
     test_loss: tuple[sp.Expr, ...]  # (K,) mean loss of a fresh sample of each cluster
     test_error: tuple[sp.Expr, ...] | None  # (K,) misclassification probability, None without a readout
+    gradient_seen: tuple[sp.Expr, ...] | None = None  # (C,) the same of a sample in mini-batches, in its `visit` and the clock
+    visit: sp.Expr | None = None  # rule of `visit` in its value before, a `uniform` number and the clock
     limit: str = "n, d -> oo at fixed alpha = n/d"
 
     def equations(self) -> Equations:

@@ -8,6 +8,7 @@ from gmsym.system.base import AbstractSystem, Equations
 from gmsym.system.causal_kernels import CausalKernels
 from gmsym.system.influence import Influence
 from gmsym.system.recursion import Recursion
+from gmsym.system.size_expansion import SizeExpansion
 
 
 @final
@@ -20,6 +21,7 @@ class FiniteSize(AbstractSystem):
 
     dmf: CausalKernels
     influence: Influence
+    sizes: SizeExpansion
 
     @property
     def name(self) -> str:
@@ -38,11 +40,11 @@ class FiniteSize(AbstractSystem):
     @property
     def parts(self) -> dict[str, AbstractSystem]:
         """The systems from which code is generated, by name."""
-        return {"dmf": self.dmf, "surrogate": self.surrogate, "influence": self.influence}
+        return {"dmf": self.dmf, "surrogate": self.surrogate, "influence": self.influence, "sizes": self.sizes}
 
     def equations(self) -> Equations:
-        """Those of the limit, then those of the influence functions."""
-        return Equations([*self.dmf.equations(), *self.influence.equations()])
+        """Those of the limit, then those of the influence functions, then how curves depend on the size."""
+        return Equations([*self.dmf.equations(), *self.influence.equations(), *self.sizes.equations()])
 
     def __repr__(self) -> str:
         return f"FiniteSize({self.name!r}, of {self.dmf!r})"

@@ -70,6 +70,7 @@ def test_the_error_bars_cover_the_innovation_tolerance():
         assert (gap <= 6 * np.hypot(default.errors[name], finer.errors[name]) + 1e-12).all(), name
 
 
+@pytest.mark.slow
 def test_the_error_bars_cover_the_quadrature():
     """Five classes at Q = I: the misclassification probability 4/5 comes from sampled nodes, whose error is in the error bar."""
     data = gm.GaussianMixture(probabilities=[0.2] * 5, labels=np.eye(5).tolist(), means_gram=np.eye(5).tolist(), variance=[1] * 5)

@@ -40,16 +40,7 @@ def test_one_step_on_pure_noise_fluctuates_as_wishart_matrices_do():
     assert found["Q"][:, 0].max() < 1e-20  # the start is exact
 
 
-def test_one_step_on_pure_noise_has_the_bias_of_wishart_matrices():
-    """E |(I - eta S)^2| = 1 - 2 eta + eta^2 (1 + (d + 1)/n): eta^2/n beyond the limit, to all orders."""
-    module, design = prepared(NOISE, 100, 50, eta=ETA)
-    runs = double_runs(module, design, times=(0, 1), replicates=600, seed=1)
-    change = 200 * (runs.single["Q"] - runs.double["Q"])[:, 1, 0, 0]
-    error = change.std(ddof=1) / np.sqrt(len(change))
-    assert error < 0.05
-    assert abs(change.mean() - ETA**2) < 3.5 * error
-
-
+@pytest.mark.slow
 def test_deviations_do_not_depend_on_the_population():
     """Six clusters: the start fixes 29 moments of the coordinates, a quarter of the 120 of the smaller population."""
     data = gm.GaussianMixture(probabilities=[sp.Rational(1, 6)] * 6, labels=[1, -1] * 3, means_gram=np.eye(6).tolist(), variance=[1] * 6)

@@ -57,3 +57,18 @@ def test_an_edge_is_none_of_another_fixed_point():
             except (ZeroDivisionError, np.linalg.LinAlgError):
                 continue
             assert far > 1e-3, f"{lhs}: {what}"
+
+
+def test_a_covered_interval_may_end_next_to_a_value():
+    """Ends one rounding apart have no number between them, where a pole would be divided by."""
+
+    def ends(covered):
+        found = folds.gaps(law, np.array([[-1.0, covered]]))
+        return [z for gap in found for z, s in ((gap.low, gap.s_low), (gap.high, gap.s_high)) if np.isfinite(s).all()]
+
+    for value in (0.4431638754572902, 1.3257929414732095):
+        law = folds.scalar(np.array([value, 5.0]), np.array([0.5, 0.5]), np.ones(1), np.ones(1), 4.0, 1e-12)
+        known = ends(value - 1e-6)
+        assert len(known) >= 2  # the ends of the bulk
+        for covered in (np.nextafter(value, 0), np.nextafter(value, 9)):
+            np.testing.assert_allclose(ends(covered), known, rtol=1e-12)

@@ -393,7 +393,7 @@ def test_problems_that_are_not_for_online_sgd_are_refused():
         with pytest.raises(gm.InputError, match="does not treat trained parameters"):
             verb(replace(xor(), sampling=gm.sampling.full()))
     with pytest.raises(gm.InputError, match="does not treat teacher fields"):
-        gm.simulate(replace(taught(), sampling=gm.sampling.full()), {"ridge": 0.0, "eta": 1.0}, n=100, d=50, steps=3)
+        derive.surrogate(replace(taught(), sampling=gm.sampling.full()))
 
 
 def test_an_error_without_a_gradient_is_not_tuned():

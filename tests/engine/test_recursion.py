@@ -40,8 +40,8 @@ def test_without_fluctuation_parameters_the_law_is_another():
         instance.labels, instance.variance, plan.counts, plan.sizes, plan.root, instance.ridge, tuple(instance.parameters.values())
     )
     module = pipeline.load(derive.surrogate(problem))
-    runs, _ = sample_recursion(module, numbers, steps=steps, replicates=6000, seed=3, fluctuations=False)
-    training = gm.simulate(problem, {"eta": 1.0, "ridge": 0.1}, n=n, d=d, steps=steps, replicates=6000, seed=4)
+    runs, _ = sample_recursion(module, numbers, steps=steps, replicates=3000, seed=3, fluctuations=False)
+    training = gm.simulate(problem, {"eta": 1.0, "ridge": 0.1}, n=n, d=d, steps=steps, replicates=3000, seed=4)
     assert scipy.stats.ks_2samp(runs["train_loss"][:, -1], training["train_loss_runs"].values[:, -1]).pvalue < 1e-3
 
 

@@ -74,6 +74,7 @@ def test_without_the_noise_of_the_corrector_the_volatility_of_q_is_too_large():
     assert np.allclose(partial[1:], full[1:])
 
 
+@pytest.mark.slow
 def test_the_volatility_is_the_covariance_of_sampled_increments():
     """XOR network: c Sigma from 2000000 samples of (h, u), no Gaussian conditioning; each entry within five standard errors."""
     problem, step = xor(), 0.5

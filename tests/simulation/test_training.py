@@ -13,6 +13,8 @@ from gmsym.derive import dmf
 from gmsym.errors import ComputationError, InputError
 from gmsym.problem import GaussianMixture, Loss, Optimizer, Problem, losses, optimizers
 from gmsym.problem.design import design
+from gmsym.problem.teacher import Teacher
+from gmsym.problem.trained import Trained
 from gmsym.runtime import batches
 from gmsym.simulation import source, train
 from gmsym.simulation.data import generate, numbers_of
@@ -32,7 +34,7 @@ def data_of(problem, replicate=0, seed=0, n=60, d=40, **parameters):
 
 def history(problem, gradient, update, steps, ridge=0.0, **parameters):
     """(Theta_t, training data): NumPy training with l'(h, y) = gradient(h, y) and a stateful update(theta, g, t)."""
-    _, (samples, labels, start, _) = data_of(problem, ridge=ridge, **parameters)
+    _, (samples, labels, start, _, _) = data_of(problem, ridge=ridge, **parameters)
     path = [start[:, 0]]
     for time in range(steps - 1):
         slopes = gradient(samples @ path[-1], labels[:, 0])
@@ -97,7 +99,7 @@ def test_against_numpy(loss, optimizer, make, parameters, ridge=0.2):
     parameters = {**SYMMETRIC, **parameters}
     result = train(problem, {"ridge": ridge, **parameters}, **SIZE)
     path, samples, labels = history(problem, gradient, make(), SIZE["steps"], ridge=ridge, **parameters)
-    _, (_, _, _, means) = data_of(problem, **parameters)
+    _, (_, _, _, means, _) = data_of(problem, **parameters)
     close = {"rel": 1e-12, "abs": 1e-12}
     assert result.m_runs[0, :, :, 0].values == pytest.approx(path @ means, **close)
     assert result.Q_runs[0, :, 0, 0].values == pytest.approx((path**2).sum(axis=1), **close)
@@ -116,7 +118,7 @@ def test_several_fields_blocks_and_labels():
     )
     problem = Problem(mixture, losses.softmax(3), optimizers.gd())
     result = train(problem, {"eta": 1.5, "ridge": 0.1}, **SIZE)
-    plan, (samples, labels, x, means) = data_of(problem, eta=1.5, ridge=0.1)
+    plan, (samples, labels, x, means, _) = data_of(problem, eta=1.5, ridge=0.1)
     for time in range(SIZE["steps"]):
         fields = samples @ x
         weights = np.exp(fields) / np.exp(fields).sum(axis=1, keepdims=True)
@@ -172,6 +174,76 @@ def test_labels_of_0_and_1_have_the_error_of_labels_of_a_sign():
     assert dmf(problems[0]).test_error == dmf(problems[1]).test_error
 
 
+def test_teachers_and_trained_parameters():
+    """A student v tanh(h) + c of a two-index target, v and c trained by heavy ball with their own step and ridge."""
+    t0, t1, v, c = (symbol(name) for name in ("t0", "t1", "v", "c"))
+    loss = Loss("two_index", (v * sp.tanh(h) + c - t0 * t1) ** 2 / 2, readout=h + c, target=t0)
+    problem = Problem(
+        GaussianMixture(
+            probabilities=[0.5, 0.5],
+            labels=[1, -1],
+            means_gram=[[1, -1], [-1, 1]],
+            variance=[[0.5, 2.0], [1.0, 0.2]],
+            fractions=[0.5, 0.5],
+        ),
+        loss,
+        optimizers.heavy_ball(),
+        overlap=[0.3, -0.3],
+        teacher=Teacher([[1.0, 0.3], [0.3, 0.8]], [0.2, 0.4], [[0.1, -0.1], [0.5, -0.5]]),
+        trained=Trained({"v": 0.7, "c": -0.2}, step=0.3, ridge=0.1),
+        observables={"signed": symbols.y * h * t0 + c, "spread": symbol("kappa") * (h - symbol("m_0")) ** 2 / symbol("Q_0_0")},
+    )
+    values = {"eta": 1.0, "momentum": 0.4, "ridge": 0.05, "kappa": 2.0}
+    result = train(problem, values, **SIZE)
+    plan, (samples, labels, start, means, teachers) = data_of(problem, **values)
+    first, second = samples @ teachers[:, 0], samples @ teachers[:, 1]
+    theta, w, optimizer, of_trained = start[:, 0], np.array([0.7, -0.2]), HeavyBall(1.0, 0.4), HeavyBall(0.3, 0.4)
+    for time in range(SIZE["steps"]):
+        squashed = np.tanh(samples @ theta)
+        rest = w[0] * squashed + w[1] - first * second
+        assert result.M_runs[0, time, :, 0].values == pytest.approx(teachers.T @ theta, rel=1e-10, abs=1e-12)
+        assert result.trained_runs[0, time].values == pytest.approx(w, rel=1e-10)
+        assert float(result.train_loss_runs[0, time]) == pytest.approx((rest**2).mean() / 2, rel=1e-10)
+        assert float(result.train_signed_runs[0, time]) == pytest.approx((labels[:, 0] * (samples @ theta) * first + w[1]).mean(), rel=1e-9)
+        spreads = []
+        for k, sign in enumerate((1, -1)):
+            fields = samples[labels[:, 0] == sign] @ theta
+            variance = theta**2 @ np.repeat(plan.instance.variance[k], plan.sizes)
+            spreads.append(2 * ((fields - means[:, k] @ theta) ** 2 / variance).mean())
+        assert float(result.train_spread_runs[0, time]) == pytest.approx(np.mean(spreads), rel=1e-9)
+        assert float(result.test_spread_runs[0, time]) == pytest.approx(2, rel=1e-9)
+        if time == SIZE["steps"] - 1:
+            break
+        slopes = samples.T @ (rest * w[0] * (1 - squashed**2)) / len(rest) + 0.05 * theta
+        slopes_of_trained = np.array([(rest * squashed).mean(), rest.mean()]) + 0.1 * w
+        theta, w = optimizer(theta, slopes, time), of_trained(w, slopes_of_trained, time)
+
+    losses_, wrong, signed = [], [], []
+    for k in range(2):
+        noise = np.random.default_rng(k).standard_normal((40000, 40)) * np.sqrt(np.repeat(plan.instance.variance[k], plan.sizes))
+        h_, (a, b) = (noise + means[:, k]) @ theta, ((noise + means[:, k]) @ teachers).T
+        losses_.append((w[0] * np.tanh(h_) + w[1] - a * b) ** 2 / 2)
+        wrong.append((h_ + w[1]) * a < 0)
+        signed.append((1, -1)[k] * h_ * a + w[1])
+    for name, drawn in (
+        ("test_loss_runs", np.array(losses_)),
+        ("test_error_runs", np.array(wrong)),
+        ("test_signed_runs", np.array(signed)),
+    ):
+        assert float(result[name][0, -1]) == pytest.approx(drawn.mean(), abs=4 * drawn.std() / np.sqrt(drawn.size) + 2e-3)
+
+
+def test_a_step_of_trained_parameters_stands_for_eta():
+    rule = Optimizer("halved", {"theta": theta - g / 2})
+    with pytest.raises(InputError, match=r"trained step = 0.3.*stands for eta in the update rule, which the optimizer 'halved'"):
+        Problem(
+            GaussianMixture.symmetric(),
+            Loss("biased", sp.log(1 + sp.exp(-symbols.y * (h + symbol("c"))))),
+            rule,
+            trained=Trained({"c": 0}, step=0.3),
+        )
+
+
 def test_ties_are_guesses():
     """Theta_0 = 0 predicts nothing: half the binary predictions are wrong, two thirds of those of three classes."""
     binary = train(Problem(GaussianMixture.symmetric(), losses.perceptron(), optimizers.gd(), norm2=0), {"eta": 1.0, **SYMMETRIC}, **SIZE)
@@ -185,7 +257,7 @@ def test_kink_at_the_start():
     """At h = 0 the perceptron's gradient is the average of both sides: the first step is half of what it is beyond the kink."""
     problem = Problem(GaussianMixture.symmetric(), losses.perceptron(), optimizers.gd(), norm2=0)
     result = train(problem, {"eta": 1.0, **SYMMETRIC}, **SIZE)
-    _, (samples, labels, _, means) = data_of(problem, eta=1.0, **SYMMETRIC)
+    _, (samples, labels, _, means, _) = data_of(problem, eta=1.0, **SYMMETRIC)
     assert result.m_runs[0, 1, :, 0].values == pytest.approx(means.T @ (samples.T @ (labels[:, 0] / 2)) / 60, rel=1e-12)
 
 

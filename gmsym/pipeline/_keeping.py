@@ -1,0 +1,43 @@
+"""Results at the points of a grid, each kept in a checkpoint when it is there."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gmsym.runtime.checkpoint import Checkpoint
+from gmsym.runtime.interrupt import in_pieces
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_ABOUT = "about"  # what a dataset has beside its arrays, as JSON
+
+
+def points_kept(compute: "Callable[[int], xr.Dataset]", count: int, path: Path | str | None, **computation: Any) -> "list[xr.Dataset]":
+    """[compute(0), compute(1), ...]; those that the file has of this computation are taken from there.
+
+    Raises:
+        KeyboardInterrupt: with a note of how many points are kept.
+    """
+    checkpoint = Checkpoint(path, **computation)
+    found = in_pieces(lambda index: _arrays(compute(index)), [1] * count, "points", checkpoint=checkpoint, beside=False)
+    return [_dataset(piece) for piece in found]
+
+
+def _arrays(dataset: "xr.Dataset") -> dict[str, np.ndarray]:
+    variables = {name: [list(x.dims), x.attrs] for name, x in dataset.variables.items()}
+    about = {"variables": variables, "coordinates": list(dataset.coords), "attrs": dataset.attrs}
+    text = json.dumps(about, default=lambda x: np.asarray(x).tolist())
+    return {_ABOUT: np.array(text), **{f"={name}": x.values for name, x in dataset.variables.items()}}
+
+
+def _dataset(arrays: dict[str, np.ndarray]) -> "xr.Dataset":
+    import xarray as xr
+
+    about = json.loads(str(arrays[_ABOUT]))
+    variables = {name: (dims, arrays[f"={name}"], attrs) for name, (dims, attrs) in about["variables"].items()}
+    coordinates = {name: variables.pop(name) for name in about["coordinates"]}
+    return xr.Dataset(variables, coordinates, about["attrs"])
