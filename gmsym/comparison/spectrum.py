@@ -135,12 +135,14 @@ def kolmogorov(theory: xr.Dataset, runs: xr.Dataset) -> np.ndarray:
     atom, zeros = float(theory["atom"]), int(runs.attrs["zeros"])
     distances = []
     for values in runs["eigenvalue"].values:
-        small = np.abs(values) < _ZERO * np.abs(values).max()
+        resolved = _ZERO * np.abs(values).max()
+        small = np.abs(values) < resolved
         points = np.unique(np.concatenate([np.where(small, 0.0, values), np.zeros(zeros)]))
         every = np.sort(np.concatenate([np.where(small, 0.0, values), np.zeros(zeros)]))
-        bulk = np.interp(points, ends, masses, left=0.0, right=masses[-1])
+        beside = np.where(points == 0, resolved, 0.0)  # bulk that close to 0 counts as 0, too
+        low, high = (np.interp(points + sense * beside, ends, masses, left=0.0, right=masses[-1]) for sense in (-1, 1))
         below, upto = (np.searchsorted(every, points, side=side) / len(every) for side in ("left", "right"))
-        distances.append(max(np.abs(bulk + atom * (points > 0) - below).max(), np.abs(bulk + atom * (points >= 0) - upto).max()))
+        distances.append(max(np.abs(low + atom * (points > 0) - below).max(), np.abs(high + atom * (points >= 0) - upto).max()))
     return np.array(distances)
 
 
