@@ -14,10 +14,10 @@ from gmsym.errors import UnprintableError
 from gmsym.system.causal_kernels import Mean, alpha, ridge, s
 from gmsym.system.recursion import samples
 
-ORDER = "klobcdijqxn"  # the order of axes in every array; o and q stand for a second cluster l' and innovation j'
+ORDER = "efklobcdijqxn"  # the order of axes in every array; f, o and q stand for a second teacher e', cluster l' and innovation j'
 _INNER = "uvwyz"  # field axes between the factors of a product
 _NAMES = {"Bk": "B", "Theta": "theta", "lambda": "ridge"}  # where the text's name is not the symbol's
-_LETTERS = {"l'": "o", "j'": "q"}  # likewise of indices
+_LETTERS = {"e'": "f", "l'": "o", "j'": "q"}  # likewise of indices
 _NUMBERS = {alpha, ridge, samples}
 
 

@@ -33,7 +33,8 @@ def names(given: Sequence[sp.Symbol]) -> tuple[str, ...]:
 
 def sample_arguments(system: System) -> dict[str, Sequence[sp.Symbol]]:
     """Arguments of a function of one population of samples."""
-    return {"fields": system.fields, "label": system.labels, "parameters": system.parameters}
+    taught = {"teacher": system.teachers} if system.teachers else {}
+    return {"fields": system.fields, **taught, "label": system.labels, "parameters": system.parameters}
 
 
 def loss_and_gradient(system: System) -> list[str]:

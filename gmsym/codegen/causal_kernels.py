@@ -13,6 +13,8 @@ from gmsym.system.causal_kernels import (
     Df_mean,
     Dh,
     Gamma,
+    M,
+    Mk,
     Phi,
     Q,
     Qk,
@@ -27,7 +29,9 @@ from gmsym.system.causal_kernels import (
     j_other,
     k,
     m,
+    star_gram_k,
     t,
+    tau,
     train_loss,
     unit,
 )
@@ -41,7 +45,7 @@ state       {state}
 response    {response}
 limit       {limit}
 
-Axes of arrays, in this order: k, l and o clusters ({clusters}), b blocks ({blocks}), c and d fields ({columns}), i and j innovations,
+Axes of arrays, in this order: k, l and o clusters ({clusters}), {axis}b blocks ({blocks}), c and d fields ({columns}), i and j innovations,
 n points of the population. A time index is not an axis: arrays hold the current time, X_s those of a second time, X_0 the initial one.
 """
 
@@ -53,7 +57,7 @@ SIGNATURE = ""
 FIELDS = {columns}
 CLUSTERS = {clusters}
 BLOCKS = {blocks}
-STATE = {state!r}
+{taught}STATE = {state!r}
 PARAMETERS = {parameters!r}
 RESPONSE = "{response}"
 START = {start!r}  # multiples of the identity, of the coefficients of Theta(0) and the means
@@ -78,6 +82,10 @@ _NAMES = {
     Gamma: "correlation",
     unit: "mixture_correlation",
     Phi: "noise_covariance",
+    tau: "teacher_field",
+    M: "teacher_overlap",
+    Mk: "cluster_teacher_overlap",
+    star_gram_k: "teacher_covariance",
 }
 # The correlation of some innovations with others is a function of both.
 _OTHERS = {
@@ -113,6 +121,8 @@ def source(system: CausalKernels) -> str:
         "clusters": system.clusters,
         "blocks": system.blocks,
         "columns": len(system.fields),
+        "taught": f"TEACHERS = {len(system.teachers)}\n" if system.teachers else "",
+        "axis": f"e and f teacher directions ({len(system.teachers)}), " if system.teachers else "",
         "start": starts,
         "functions": "\n\n".join(functions),
     }
@@ -140,12 +150,13 @@ def _sorted(system: CausalKernels) -> tuple[dict[str, int], list[tuple[str, Equa
 def _hessian(system: CausalKernels) -> list[str]:
     like, count = system.fields[0], len(system.fields)
     rows = [Stacked(like, *system.hessian.row(c)) for c in range(count)]
+    given = ", ".join(sample_arguments(system))
     return [
         printer.function(
             "_hessian_rows", sample_arguments(system), "Hessian of the loss in the fields, by rows, each (C, N).", Group(*rows)
         ),
-        'def hessian(fields, label, parameters):\n    """Hessian of the loss in the fields, (C, C, N); zero is taken at kinks."""\n'
-        "    return jnp.stack(_hessian_rows(fields, label, parameters))\n",
+        f'def hessian({given}):\n    """Hessian of the loss in the fields, (C, C, N); zero is taken at kinks."""\n'
+        f"    return jnp.stack(_hessian_rows({given}))\n",
     ]
 
 
@@ -154,11 +165,12 @@ def _visits(system: CausalKernels) -> list[str]:
     if system.visit is None or system.gradient_seen is None:
         return []
     given = {"visit": symbols.visit, "t": system.clock, "parameters": system.parameters}
+    sample = {name: x for name, x in sample_arguments(system).items() if name not in given}
     gradient = Stacked(system.fields[0], *system.gradient_seen)
     summary = "Gradient of the loss in the fields as a step sees it, (C, N); visit (N,)."
     return [
         printer.function("next_visit", {"uniform": symbols.uniform, **given}, "State of each sample at step t, (N,).", system.visit),
-        printer.function("gradient_seen", {"fields": system.fields, "label": system.labels, **given}, summary, gradient),
+        printer.function("gradient_seen", sample | given, summary, gradient),
     ]
 
 

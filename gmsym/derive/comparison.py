@@ -10,7 +10,34 @@ import sympy as sp
 
 from gmsym.calculus.kernels import coefficient, distribute, fold, innermost, kernel, outermost, split
 from gmsym.derive.program import d, n
-from gmsym.system.causal_kernels import B, L, Mean, Partial, R, Ra, Theta, W, a, alpha, b, g, j, k, p, r, rho, s, sigma2, t
+from gmsym.system.causal_kernels import (
+    B,
+    L,
+    Lz,
+    Mean,
+    Partial,
+    R,
+    Ra,
+    Rz,
+    S,
+    Theta,
+    W,
+    a,
+    alpha,
+    b,
+    e,
+    g,
+    j,
+    k,
+    p,
+    r,
+    rank,
+    rho,
+    s,
+    sigma2,
+    star,
+    t,
+)
 from gmsym.system.recursion import Inner, M, phi, psi, q, u, z
 
 
@@ -54,6 +81,18 @@ def limit_of_noise() -> tuple[sp.Expr, sp.Expr]:
     memory = distribute(memory.xreplace({Mean(Partial(a(k, t), g(r)), k): chain}))
     past = sp.Sum(L(k, r, s) * q(k, r), (r, 0, s))  # Sigma_k^{1/2} Theta_s
     return fresh, fold(outermost(memory, s), past, sp.sqrt(sigma2(k, b)) * Theta(b, s))
+
+
+def limit_of_teachers() -> sp.Expr:
+    """What teachers add to the memory part of `limit_of_noise`: n p_k sigma_kb sum_e Rz_k(e,t) theta*_e.
+
+    A teacher's field is one more product with Z_k, made before all others: zeta_k(e) = sum_r Lz_kr(e) g_r, on which a_k(t) depends
+    through the loss and through its own past.
+    """
+    chain = sp.Sum(Rz(k, e, t) * Lz(k, r, e), (e, 1, S))
+    memory = distribute(sp.Sum(n * p(k) * chain * q(k, r), (r, 1, rank)))
+    past = sp.Sum(Lz(k, r, e) * q(k, r), (r, 1, rank))  # Sigma_k^{1/2} theta*_e
+    return fold(outermost(memory, e), past, sp.sqrt(sigma2(k, b)) * star(e, b))
 
 
 def limit_of_field() -> tuple[sp.Expr, sp.Expr, sp.Expr]:

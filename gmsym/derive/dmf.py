@@ -5,17 +5,19 @@ rest is substitution: the linear optimizer is solved for its coefficients in (Th
 order parameters are bilinear in those. Source: theory.md 2; Celentano, Cheng, Montanari 2021; Mignacco et al. 2020.
 """
 
+from collections.abc import Callable
+
 import sympy as sp
 
 from gmsym import symbols
 from gmsym.calculus.kernels import Kernel, Transposed, coefficient, distribute, fold, inside
-from gmsym.derive.comparison import limit_of_field, limit_of_noise
-from gmsym.derive.innovations import component, innovation_form
+from gmsym.derive.comparison import limit_of_field, limit_of_noise, limit_of_teachers
+from gmsym.derive.innovations import component, innovation_form, stein_equations
 from gmsym.derive.program import local_field, n, risk_gradient
 from gmsym.derive.samples import displayed, fresh_sample, gradient_seen, of_sample
 from gmsym.errors import InputError
 from gmsym.problem import Problem
-from gmsym.system import CausalKernels, Equation, Equations
+from gmsym.system import CausalKernels, Equation, Equations, recursion
 from gmsym.system import causal_kernels as S
 from gmsym.system.causal_kernels import (
     A,
@@ -31,6 +33,7 @@ from gmsym.system.causal_kernels import (
     Response,
     Theta,
     U,
+    V,
     W,
     a,
     abar,
@@ -48,10 +51,16 @@ from gmsym.system.causal_kernels import (
     rho,
     s,
     sigma2,
+    star,
+    star_gram,
+    star_gram_k,
+    star_mean,
     t,
+    tau,
     xi,
+    zeta,
 )
-from gmsym.system.recursion import M, z
+from gmsym.system.recursion import z
 
 SOURCE = "theory.md 2; Celentano, Cheng, Montanari 2021; Gerbelot et al. 2022"
 _delta = sp.KroneckerDelta
@@ -71,7 +80,7 @@ def dmf(problem: Problem, *, response: Response | None = None) -> CausalKernels:
     """
     if not isinstance(problem, Problem):
         raise InputError(f"problem = {problem!r}: a gmsym Problem is needed")
-    problem.check_full_batch("derive.dmf (full-batch training)", batches=True)
+    problem.check_full_batch("derive.dmf (full-batch training)", batches=True, teachers=True)
     optimizer, loss = problem.optimizer, problem.loss
     if not optimizer.is_linear:
         raise InputError(
@@ -88,6 +97,7 @@ def dmf(problem: Problem, *, response: Response | None = None) -> CausalKernels:
         problem=problem,
         fields=loss.fields,
         labels=symbols.labels(problem.data.label_size),
+        teachers=loss.teachers,
         clusters=problem.data.clusters,
         blocks=problem.data.blocks,
         parameters=problem.local_parameters,
@@ -110,9 +120,12 @@ def dmf(problem: Problem, *, response: Response | None = None) -> CausalKernels:
 
 def _response(problem: Problem, asked: Response | None) -> Response:
     loss = problem.loss
-    if problem.batches is not None:  # a sample's mask multiplies its gradient, which is not affine, and jumps
+    if (
+        problem.batches is not None or problem.teacher is not None
+    ):  # a sample's mask multiplies its gradient, which is not affine, and jumps
         if asked not in (None, "stein"):
-            raise InputError(f"response = {asked!r}: mini-batches need 'stein'")
+            what = "mini-batches" if problem.teacher is None else "teacher fields"
+            raise InputError(f"response = {asked!r}: {what} need 'stein'")
         return "stein"
     if asked is None:
         return "exact" if loss.is_quadratic else "stein"
@@ -124,12 +137,14 @@ def _response(problem: Problem, asked: Response | None) -> Response:
 
 def kernel_equations(problem: Problem, response: Response) -> Equations:
     """The system of two-time kernels. Each equation is derived from those before it."""
-    field, memory, gradient = field_equations()
+    taught = problem.teacher is not None
+    field, memory, gradient = field_equations(taught)
     noise = noise_equations()
-    expansion = expansion_equation()
+    expansion = expansion_equation(taught)
     return Equations(
         (
             field,
+            *(teacher_equations() if taught else ()),
             *local_equations(problem, response, field),
             Equation(S.train_loss(t), sp.Sum(p(k) * Mean(S.ell(k, t), k), (k, 1, S.K)), "train loss", "theory.md 0", "own"),
             memory,
@@ -137,17 +152,36 @@ def kernel_equations(problem: Problem, response: Response) -> Equations:
             *noise,
             expansion,
             *optimizer_equations(problem, gradient),
-            *overlaps(expansion, noise[1]),
+            *overlaps(expansion, noise[1], taught),
         )
     )
 
 
-def field_equations() -> tuple[Equation, Equation, Equation]:
+def teacher_equations() -> tuple[Equation, ...]:
+    """Teacher fields, and covariances of their Gaussian parts with those of the students: a teacher is an iterate that stays."""
+    source = f"{SOURCE} (2.8)"
+    gram = distribute(sp.Sum(rho(b) * sigma2(k, b) * star_gram(S.e, S.e_other), (b, 1, B)))
+    return (
+        Equation(tau(k, S.e), star_mean(S.e, k) + zeta(k, S.e), "field of a teacher direction, cluster k", source, "theorem"),
+        Equation(star_gram_k(k, S.e, S.e_other), gram, "teacher directions in the metric of cluster k", source, "own"),
+        Equation(
+            Mean(zeta(k, S.e) * zeta(k, S.e_other), k),
+            star_gram_k(k, S.e, S.e_other),
+            "covariance of the teachers' noise",
+            source,
+            "theorem",
+        ),
+        Equation(Mean(omega(k, t) * zeta(k, S.e), k), S.Mk(k, S.e, t), "its covariance with the fields' noise", source, "theorem"),
+    )
+
+
+def field_equations(taught: bool = False) -> tuple[Equation, Equation, Equation]:
     """h_k(t), its response kernel R_k(t,s) and the gradient G_b(t), from the program and the comparison rule."""
     _, memory, response = limit_of_field()
     rename = {r: s}
     field = local_field(omega(k, t) + memory.xreplace(rename))
     fresh, feedback = limit_of_noise()
+    feedback += limit_of_teachers() if taught else 0
     gradient = distribute(risk_gradient(lambda cluster, time: fresh + feedback))
     noise = sp.Add(*(x for x in sp.Add.make_args(gradient) if x.has(z)))
     return (
@@ -164,6 +198,7 @@ def noise_equations() -> tuple[Equation, Equation]:
     at = sp.sqrt(sigma2(k, b)) / n * coefficient(fresh, z(k, S.j))
     square = at * Transposed(at.xreplace({t: s}))
     covariance = sp.Sum(square, (S.j, 0, t), (k, 1, K))
+    M = recursion.M
     gram = sp.Sum(M(k, S.j, t) * Transposed(M(k, S.j, s)), (S.j, 0, t))
     covariance = distribute(n * fold(covariance, gram, n * p(k) * S.C(k, t, s)))
     return (
@@ -192,14 +227,7 @@ def local_equations(problem: Problem, response: Response, field: Equation) -> tu
         Equation(S.C(k, t, s), Mean(a(k, t) * Transposed(a(k, s)), k), "correlation of the gradients", f"{SOURCE} (2.2)", "theorem"),
     )
     if response == "stein":
-        left = sp.Sum(Ra(k, t, r) * Qk(k, r, s), (r, 0, t))
-        right = Mean(a(k, t) * Transposed(omega(k, s)), k)
-        return (
-            local,
-            loss_of_sample,
-            *means,
-            Equation(left, right, "response of the gradients, by Stein's lemma", f"{SOURCE} (2.5)", "theorem", r"s \le t"),
-        )
+        return local, loss_of_sample, *means, *stein_equations(problem.teacher is not None)
     return (
         local,
         Equation(A(k, t), hessian.xreplace(shown), "Hessian of the loss in the fields, away from kinks", "theory.md 0", "own"),
@@ -256,9 +284,10 @@ def closed_kernels(field: Equation) -> tuple[Equation, ...]:
     )
 
 
-def expansion_equation() -> Equation:
-    """The linear optimizer solved: Theta_b(t) = P_b(t) Theta_0 + sum_k U_kb(t) mu_k + sum_s W_b(t,s) xi_b(s)."""
+def expansion_equation(taught: bool = False) -> Equation:
+    """The linear optimizer solved: Theta_b(t) = P_b(t) Theta_0 + sum_k U_kb(t) mu_k + sum_e V_eb(t) theta*_e + sum_s W_b(t,s) xi_b(s)."""
     expansion = P(b, t) * Theta(b, 0) + sp.Sum(U(k, b, t) * mu(k, b), (k, 1, K)) + sp.Sum(W(b, t, s) * xi(b, s), (s, 0, t - 1))
+    expansion += sp.Sum(V(S.e, b, t) * star(S.e, b), (S.e, 1, S.S)) if taught else 0
     return Equation(Theta(b, t), expansion, "one coordinate of block b in its basis", "own; theory.md 2", "own")
 
 
@@ -268,10 +297,13 @@ def optimizer_equations(problem: Problem, gradient: Equation) -> tuple[Equation,
     variables = [None, *problem.optimizer.state]
     source = "own; theory.md 2"
     equations = []
-    for family, vector, meaning in ((P, Theta(b, 0), "Theta(0)"), (U, mu(k, b), "the mean of cluster k"), (W, xi(b, s), "the noise xi(s)")):
+    basis = [(P, Theta(b, 0), "Theta(0)"), (U, mu(k, b), "the mean of cluster k"), (W, xi(b, s), "the noise xi(s)")]
+    if problem.teacher is not None:
+        basis.insert(2, (V, star(S.e, b), "a teacher direction"))
+    for family, vector, meaning in basis:
         slope_ = _gradient_component(gradient.rhs, family, vector)
         for row, variable in enumerate(variables):
-            indices = {P: (b,), U: (k, b), W: (b,)}[family]
+            indices = {P: (b,), U: (k, b), V: (S.e, b), W: (b,)}[family]
             source_time = (s,) if family is W else ()
             terms = [update[row, column] * component(family, other, *indices, t, *source_time) for column, other in enumerate(variables)]
             lhs = component(family, variable, *indices, t + 1, *source_time)
@@ -286,21 +318,28 @@ def optimizer_equations(problem: Problem, gradient: Equation) -> tuple[Equation,
     return tuple(equations)
 
 
-def overlaps(expansion: Equation, noise: Equation) -> tuple[Equation, ...]:
-    """m_k(t), Q(t,s) and Q_k(t,s): inner products of Theta's expansion, by the second moments of its basis in a block."""
+def overlaps(expansion: Equation, noise: Equation, taught: bool = False) -> tuple[Equation, ...]:
+    """m_k(t), Q(t,s) and Q_k(t,s), and with teachers M_e(t) and M_ke(t): inner products of Theta's expansion, by the second moments of its
+    basis in a block."""
     past = sp.Symbol("r'", integer=True, nonnegative=True)
     other = sp.Symbol("l'", integer=True, positive=True)
     covariance = noise.rhs.xreplace({t: r, s: past, k: l}) / alpha  # of xi(r), xi(r'), times n = alpha d: a sum over d coordinates
     left = expansion.rhs.xreplace({s: r, k: l})
-    right = Transposed(expansion.rhs.xreplace({s: past, k: other, t: s}))
+    right = Transposed(expansion.rhs.xreplace({s: past, k: other, t: s, S.e: S.e_other}))
     start, noisy = Theta(b, 0), (xi(b, r), Transposed(xi(b, past)))
-    # Means over the coordinates of a block; Theta(0) and the means know nothing of the noise.
+    teacher, another = star(S.e, b), star(S.e_other, b)
+    # Means over the coordinates of a block; Theta(0), the means and the teachers know nothing of the noise.
     moments = {
         (start, Transposed(start)): {start: Q(0, 0)},
         (start, mu(other, b)): {start: m(other, 0)},
         (mu(l, b), Transposed(start)): {Transposed(start): Transposed(m(l, 0))},
         (mu(l, b), mu(other, b)): {mu(l, b): gram(l, other)},
         noisy: {noisy[0]: covariance},
+        (start, another): {start: S.M(S.e_other, 0)},
+        (teacher, Transposed(start)): {Transposed(start): Transposed(S.M(S.e, 0))},
+        (mu(l, b), another): {another: star_mean(S.e_other, l)},
+        (teacher, mu(other, b)): {teacher: star_mean(S.e, other)},
+        (teacher, another): {teacher: star_gram(S.e, S.e_other)},
     }
 
     def mean(term: sp.Expr) -> sp.Expr:
@@ -312,7 +351,11 @@ def overlaps(expansion: Equation, noise: Equation) -> tuple[Equation, ...]:
 
     square = distribute(sp.Add(*(mean(term) for term in sp.Add.make_args(distribute(left * right)))))
     single = sp.Add.make_args(distribute(expansion.rhs.xreplace({k: l})))
-    projected = sp.Add(*(term.xreplace({start: m(k, 0), mu(l, b): gram(k, l)}) for term in single if not term.has(xi)))
+    products = {start: m(k, 0), mu(l, b): gram(k, l), teacher: star_mean(S.e, k)}
+    projected = sp.Add(*(term.xreplace(products) for term in single if not term.has(xi)))
+    turned = {S.e: S.e_other}
+    products = {start: S.M(S.e, 0), mu(l, b): star_mean(S.e, l), another: star_gram(S.e, S.e_other)}
+    taught_by = sp.Add(*(term.xreplace(turned).xreplace(products) for term in single if not term.has(xi)))
     source = "own; theory.md 2"
 
     def over_blocks(weight: sp.Expr, expr: sp.Expr) -> sp.Expr:
@@ -322,6 +365,15 @@ def overlaps(expansion: Equation, noise: Equation) -> tuple[Equation, ...]:
         Equation(m(k, t), over_blocks(rho(b), projected), "overlap with the mean of cluster k", source, "own"),
         Equation(Q(t, s), over_blocks(rho(b), square), "overlap of two iterates", source, "own"),
         Equation(Qk(k, t, s), over_blocks(rho(b) * sigma2(k, b), square), "the same in the metric of cluster k", source, "own"),
+        *(_taught(over_blocks, taught_by) if taught else ()),
+    )
+
+
+def _taught(over_blocks: Callable[[sp.Expr, sp.Expr], sp.Expr], product: sp.Expr) -> tuple[Equation, ...]:
+    source = "own; theory.md (2.8)"
+    return (
+        Equation(S.M(S.e, t), over_blocks(rho(b), product), "overlap with a teacher direction", source, "own"),
+        Equation(S.Mk(k, S.e, t), over_blocks(rho(b) * sigma2(k, b), product), "the same in the metric of cluster k", source, "own"),
     )
 
 
@@ -343,5 +395,11 @@ def _gradient_component(gradient: sp.Expr, family: type[Kernel], vector: sp.Expr
         return sp.Sum(total.function.xreplace(bound), *limits)
 
     through = through.replace(lambda x: isinstance(x, sp.Sum), renamed)
-    of_theta = {P: lambda time: P(b, time), U: lambda time: U(k, b, time), W: lambda time: W(b, time, s)}[family]
+    own = own.xreplace({k: l}) if family is V else own
+    of_theta = {
+        P: lambda time: P(b, time),
+        U: lambda time: U(k, b, time),
+        V: lambda time: V(S.e, b, time),
+        W: lambda time: W(b, time, s),
+    }[family]
     return own + through.replace(Theta, lambda block, time: of_theta(time))

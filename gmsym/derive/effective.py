@@ -14,9 +14,9 @@ from functools import cache
 import sympy as sp
 
 from gmsym import budget, symbols
-from gmsym.calculus import GaussianMean, expectation
 from gmsym.calculus.kernels import Transposed
 from gmsym.derive.expansion import fluctuation_equations
+from gmsym.derive.samples import joint_mean, overlaps_of_mean
 from gmsym.errors import InputError
 from gmsym.functions import heaviside_form
 from gmsym.problem import Problem
@@ -281,9 +281,8 @@ def _groups(problem: Problem, law: S.Law, shared: bool) -> tuple[list[dict[sp.Sy
     centred = dict.fromkeys(law.mean, sp.S.Zero)
     found = []
     for cluster, label in enumerate(problem.data.labels):
-        overlaps = problem.data.means_gram[cluster, cluster], *_teacher_column(problem, cluster)
         at_label = {} if shared else dict(zip(labels, label, strict=True))
-        found.append(at_label | (centred if all(x == 0 for x in overlaps) else {}))
+        found.append(at_label | (centred if all(x == 0 for x in overlaps_of_mean(problem, cluster)) else {}))
     distinct = [group for index, group in enumerate(found) if group not in found[:index]]
     return distinct, tuple(map(distinct.index, found))
 
@@ -292,11 +291,6 @@ def _depends_on_label(problem: Problem) -> bool:
     """Whether it depends on the label which predictions are wrong."""
     labels = symbols.labels(problem.data.label_size)
     return problem.decision == "argmax" or problem.target is not None and problem.target.has(*labels)
-
-
-def _teacher_column(problem: Problem, cluster: int) -> list[sp.Expr]:
-    """theta*_s . mu_k of a cluster."""
-    return [] if problem.teacher is None else list(problem.teacher.overlap_with_means(problem.data.clusters)[:, cluster])
 
 
 def _trained_gradient(problem: Problem) -> tuple[sp.Expr, ...]:
@@ -347,7 +341,7 @@ def _reduced(problem: Problem, law: S.Law, label: dict[sp.Symbol, sp.Expr], resp
 
     @cache
     def mean(f: sp.Expr) -> sp.Expr:
-        return _mean(f, xs, location, law.covariance)
+        return joint_mean(f, xs, location, law.covariance)
 
     if response == "derivative":
         rows = [[mean(sp.diff(_by_side(g), x)) for x in xs] for g in gradient]
@@ -390,24 +384,12 @@ def _degree(expr: sp.Expr, x: sp.Expr) -> int:
     return 2
 
 
-def _mean(f: sp.Expr, xs: Sequence[sp.Symbol], location: Sequence[sp.Expr], covariance: sp.MatrixBase) -> sp.Expr:
-    """E[f], closed or reduced. Means inside means, which the calculus leaves where the order of two kinks depends on a parameter, are one
-    mean over all fields instead: quadrature in C + T dimensions costs less than quadrature at each node of another one."""
-    reduced = expectation(f, xs, location, covariance)
-    if not any(node.integrand.has(GaussianMean) for node in reduced.atoms(GaussianMean)):
-        return reduced
-    terms = sp.Add.make_args(sp.expand(f))
-    sharp = [x for x in terms if x.has(sp.DiracDelta)]
-    regular = sp.Add(*(x for x in terms if x not in sharp)) if sharp else f
-    return expectation(sp.Add(*sharp), xs, location, covariance) + GaussianMean(sp.Lambda(tuple(xs), regular), location, covariance)
-
-
 def _tested(problem: Problem, law: S.Law, label: dict[sp.Symbol, sp.Expr]) -> S.Tested:
     location = [x.xreplace(label) for x in law.mean]
     xs = (*problem.loss.fields, *problem.loss.teachers)
 
     def mean(f: sp.Expr) -> sp.Expr:
-        return _mean(f, xs, location, law.covariance)
+        return joint_mean(f, xs, location, law.covariance)
 
     error = None
     if problem.decision == "sign":

@@ -6,6 +6,7 @@ What comes out is array algebra at one time; code is generated from it as it sta
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import sympy as sp
 
@@ -23,7 +24,10 @@ from gmsym.system.causal_kernels import (
     K,
     L,
     La,
+    Lz,
+    M,
     Mean,
+    Mk,
     P,
     Partial,
     Phi,
@@ -33,15 +37,21 @@ from gmsym.system.causal_kernels import (
     Ra,
     Response,
     Rt,
+    Rz,
+    S,
     U,
+    V,
     Vh,
     W,
     Y,
     a,
     abar,
     b,
+    e,
+    e_other,
     e_P,
     e_U,
+    e_V,
     e_Y,
     ell,
     f,
@@ -63,10 +73,13 @@ from gmsym.system.causal_kernels import (
     rank_a,
     s,
     slope,
+    star_gram_k,
     t,
+    tau,
     train_loss,
     unit,
     xi,
+    zeta,
 )
 from gmsym.system.recursion import samples as n
 
@@ -89,31 +102,65 @@ def innovation_form(kernel_form: Equations, state: Sequence[sp.Symbol], response
     Where the gradients are affine in the fields (response "exact"), they are affine in the fields' innovations, too:
     f_i = fbar_i + sum_j (df_i/dg_j) g_j with constant derivatives, and nothing is left to be sampled.
     """
-    right = {e.lhs: e.rhs for e in kernel_form}
-    exact = response == "exact"
-    expansions = expansion_equations(exact)
-    x = {e.lhs: e.rhs for e in expansions}
-    starts = [e for e in kernel_form if e.lhs in {component(F, v, *F_indices, 0) for F, F_indices in _KNOWN for v in (None, *state)}]
+    right = {equation.lhs: equation.rhs for equation in kernel_form}
+    exact, taught = response == "exact", any(lhs.has(V) for lhs in right)
+    expansions = expansion_equations(exact, taught)
+    known = (*_KNOWN, *([(V, (e, b))] if taught else []))
+    x = {equation.lhs: equation.rhs for equation in expansions}
+    starts = [
+        equation
+        for equation in kernel_form
+        if equation.lhs in {component(F, v, *F_indices, 0) for F, F_indices in known for v in (None, *state)}
+    ]
     local = _closed(right, x) if exact else _sampled(right, x, response)
-    return Equations((*expansions, *_overlaps(right, x), *local, *_noise(right, x, exact), *starts, *_updates(right, x, state)))
+    return Equations((*expansions, *_overlaps(right, x), *local, *_noise(right, x, exact), *starts, *_updates(right, x, state, known)))
 
 
 _KNOWN = ((P, (b,)), (U, (k, b)))  # coefficients of what is there at the start
 
 
-def expansion_equations(exact: bool) -> tuple[Equation, ...]:
+def stein_equations(taught: bool) -> tuple[Equation, ...]:
+    """Stein's lemma for the gradients' responses: with teachers the fields' noise is one of several Gaussians, each with its response."""
+    source, meaning = (
+        "theory.md 2; Celentano, Cheng, Montanari 2021; Gerbelot et al. 2022 (2.5)",
+        "response of the gradients, by Stein's lemma",
+    )
+    found = [Equation(stein_sum(taught), Mean(a(k, t) * Transposed(omega(k, s)), k), meaning, source, "theorem", r"s \le t")]
+    if taught:
+        sums = sp.Sum(Ra(k, t, r) * Mk(k, e, r), (r, 0, t)) + sp.Sum(Rz(k, e_other, t) * star_gram_k(k, e_other, e), (e_other, 1, S))
+        found.append(Equation(sums, Mean(a(k, t) * zeta(k, e), k), f"{meaning}, with a teacher's field", source, "theorem"))
+    return tuple(found)
+
+
+def stein_sum(taught: bool) -> sp.Expr:
+    """E[a_k(t) omega_k(s)^T] in responses."""
+    teachers = sp.Sum(Rz(k, e, t) * Transposed(Mk(k, e, s)), (e, 1, S)) if taught else sp.S.Zero
+    return sp.Sum(Ra(k, t, r) * Qk(k, r, s), (r, 0, t)) + teachers
+
+
+def expansion_equations(exact: bool, taught: bool = False) -> tuple[Equation, ...]:
     """What each side is written in."""
     affine = fbar(k, j) + sp.Sum(g(j_other) * Df_mean(k, j, j_other), (j_other, 1, rank))
     rows = (
         (omega(k, t), sp.Sum(g(j) * L(k, j, t), (j, 1, rank)), "fields' noise in innovations, orthonormal: iid N(0, 1)"),
         (a(k, t), sp.Sum(f(k, j) * La(j, t), (j, 1, rank_a)), "gradients in innovations, orthonormal over the mixture"),
         *([(f(k, j), affine, "an innovation of affine gradients")] if exact else []),
+        *([(zeta(k, e), _noise_of_teacher(), "teachers' noise in the fields' innovations, of which it takes the first")] if taught else []),
         # In each cluster l: its innovations are orthonormal in its own metric.
         (P(b, t), sp.Sum(L(l, j, t) * e_P(l, j, b), (j, 1, rank)), "coefficient of Theta(0), in innovations of Theta"),
         (U(k, b, t), sp.Sum(L(l, j, t) * e_U(l, j, b, k), (j, 1, rank)), "coefficient of a mean, in innovations of Theta"),
+        *([(V(e, b, t), _along(e_V(l, j, b, e)), "coefficient of a teacher direction, in innovations of Theta")] if taught else []),
         (Y(b, j, t), sp.Sum(L(l, i, t) * e_Y(l, i, b, j), (i, 1, rank)), "coefficient of the noise, Y = W La, in innovations of Theta"),
     )
     return tuple(Equation(lhs, rhs, meaning, SOURCE, "own") for lhs, rhs, meaning in rows)
+
+
+def _noise_of_teacher() -> sp.Expr:
+    return sp.Sum(g(j) * Lz(k, j, e), (j, 1, rank))
+
+
+def _along(direction: sp.Expr) -> sp.Expr:
+    return sp.Sum(L(l, j, t) * direction, (j, 1, rank))
 
 
 def _overlaps(right: Sides, x: Sides) -> tuple[Equation, ...]:
@@ -135,7 +182,15 @@ def _overlaps(right: Sides, x: Sides) -> tuple[Equation, ...]:
         Equation(Q(t, s), rewritten(right[Q(t, s)]), "overlap of two iterates", SOURCE, "own"),
         Equation(Qk(k, t, s), rewritten(right[Qk(k, t, s)]), "the same in the metric of cluster k", SOURCE, "own"),
         Equation(gram, named, "covariance of the fields' noise", SOURCE, "own"),
+        *(Equation(lhs, right[lhs], meaning, SOURCE, "own") for lhs, meaning in _OF_TEACHERS if lhs in right),
     )
+
+
+_OF_TEACHERS = (
+    (M(e, t), "overlap with a teacher direction"),
+    (Mk(k, e, t), "the same in the metric of cluster k"),
+    (star_gram_k(k, e, e_other), "teacher directions in the metric of cluster k"),
+)
 
 
 def _sampled(right: Sides, x: Sides, response: Response) -> tuple[Equation, ...]:
@@ -144,12 +199,13 @@ def _sampled(right: Sides, x: Sides, response: Response) -> tuple[Equation, ...]
     found = [
         Equation(Rt(k, j, t), _memory(right), "memory: response of the field to the gradients' innovations, with Y = W La", SOURCE, "own"),
         Equation(h(k, t), _remembered(distribute(field), s, j), "local field of a sample of cluster k", SOURCE, "own"),
+        *([Equation(tau(k, e), right[tau(k, e)].xreplace(x), "field of a teacher direction", SOURCE, "own")] if tau(k, e) in right else []),
         Equation(abar(k, t), right[abar(k, t)], "mean gradient", SOURCE, "own"),
         Equation(train_loss(t), right[train_loss(t)], "train loss", SOURCE, "own"),
     ]
     if response == "stein":
         # Both sides of Stein's lemma hold L_kj(s)^T: its coefficients are equal.
-        stein = right[sp.Sum(Ra(k, t, r) * Qk(k, r, s), (r, 0, t))]
+        stein = right[stein_sum(tau(k, e) in right)]
         mean = stein.xreplace({omega(k, s): coefficient(x[omega(k, t)], L(k, j, t))})
     else:
         # d/dg_j = sum_s L_kj(s) d/domega_k(s).
@@ -228,20 +284,35 @@ def _each_cluster(total: sp.Expr) -> tuple[sp.Expr, tuple]:
     return summand.xreplace({k: l}), (l, 1, K)
 
 
-def _updates(right: Sides, x: Sides, state: Sequence[sp.Symbol]) -> tuple[Equation, ...]:
+def _updates(right: Sides, x: Sides, state: Sequence[sp.Symbol], known: Sequence[Any]) -> tuple[Equation, ...]:
     """The optimizer's step on the coefficients of Theta, its feedback through the gradients' response in innovations of Theta."""
     found = []
     for variable in (None, *state):
         of = "Theta" if variable is None else f"the optimizer's {variable}"
-        for (family, indices), past in zip(_KNOWN, (P(b, r), U(k, b, r)), strict=True):
+        for family, indices in known:
+            past = family(*indices, r)
             expanded = {past: x[past.xreplace({r: t})].xreplace({t: r})}
             lhs = component(family, variable, *indices, t + 1)
-            rhs = right[lhs].replace(_feeds_back, lambda y, e=expanded: _responding(y.xreplace(e), j))
-            meaning = f"coefficient of {'Theta(0)' if family is P else 'the mean of cluster k'} in {of}"
+            rhs = right[lhs].replace(_feeds_back, lambda y, z=expanded, of=past: _responding(y.xreplace(z), j) - _of_teacher(y, of))
+            meaning = f"coefficient of {_VECTORS[family]} in {of}"
             found.append(Equation(lhs, rhs, meaning, SOURCE, "own"))
         step = _onto_innovation(right[component(W, variable, b, t + 1, s)], right, x)
         found.append(Equation(component(Y, variable, b, j, t + 1), step, f"coefficient of the noise in {of}", SOURCE, "own"))
     return tuple(found)
+
+
+_VECTORS = {P: "Theta(0)", U: "the mean of cluster k", V: "a teacher direction"}
+
+
+def _of_teacher(total: sp.Sum, past: sp.Expr) -> sp.Expr:
+    """The part of B_lj(t) = sum_r Ra_l(t,r) L_lj(r) + sum_e Rz_l(e,t) Lz_lj(e) that is not in sum_r Ra_l(t,r) V_e(r), for V_e(r) = past.
+
+    A teacher is sum_j Lz_lj(e) e_lj, which has the coefficient 1 of itself and none of anything else.
+    """
+    if not isinstance(past, V):
+        return sp.S.Zero
+    single = sp.Mul(*(Rz(l, e, t) if isinstance(y, Ra) else y for y in sp.Mul.make_args(total.function) if y != past))
+    return sp.Sum(single, *(limit for limit in total.limits if limit[0] != r))
 
 
 def _feeds_back(expr: sp.Expr) -> bool:

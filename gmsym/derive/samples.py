@@ -1,5 +1,7 @@
 """What every theory says about a single sample: how it is displayed, and the loss and error of a fresh one."""
 
+from collections.abc import Sequence
+
 import sympy as sp
 
 from gmsym import symbols
@@ -11,11 +13,12 @@ _MOST_CLASSES = 4
 
 
 def displayed(problem: Problem) -> dict[sp.Symbol, sp.Expr]:
-    """Fields and labels of the loss as the equations show them: of cluster k at time t."""
+    """Fields, labels and teacher fields of the loss as the equations show them: of cluster k at time t."""
     fields, labels = problem.loss.fields, symbols.labels(problem.data.label_size)
     field_names = ["h_{k}(t)"] if len(fields) == 1 else [f"h_{{k{c}}}(t)" for c in range(len(fields))]
     label_names = ["y_{k}"] if len(labels) == 1 else [f"y_{{k{c}}}" for c in range(len(labels))]
-    names = dict(zip((*fields, *labels), field_names + label_names, strict=True))
+    teacher_names = [rf"\tau_{{k{s}}}" for s in range(1, len(problem.loss.teachers) + 1)]
+    names = dict(zip((*fields, *labels, *problem.loss.teachers), field_names + label_names + teacher_names, strict=True))
     if problem.batches is not None:
         names[symbols.visit] = "s_{k}(t)"
     return {symbol: sp.Symbol(name, real=True) for symbol, name in names.items()}
@@ -29,32 +32,58 @@ def gradient_seen(problem: Problem) -> sp.Expr:
 
 
 def of_sample(column: sp.Expr, problem: Problem) -> tuple[sp.Expr, ...]:
-    """Entries of a displayed function of one sample, in the fields and labels of the loss."""
+    """Entries of a displayed function of one sample, in the fields, labels and teacher fields of the loss."""
     names = {shown: symbol for symbol, shown in displayed(problem).items()}
     entries = list(column) if isinstance(column, sp.MatrixBase) else [column]
     return tuple(sp.sympify(entry).xreplace(names) for entry in entries)
 
 
 def fresh_sample(problem: Problem) -> tuple[Moments, tuple[sp.Expr, ...], tuple[sp.Expr, ...] | None]:
-    """Symbols of the fields' moments in one cluster; mean loss of each cluster; misclassification probability of each, or None."""
+    """Symbols of the moments of the fields, and of the teachers', in one cluster; mean loss of each cluster; misclassification
+    probability of each, or None."""
     moments = _moments(problem)
-    losses = tuple(_mean_over_cluster(problem.loss.at_label(problem.loss.value, y), problem, moments) for y in problem.data.labels)
+    losses = tuple(
+        _mean_over_cluster(problem.loss.at_label(problem.loss.value, y), problem, moments, cluster)
+        for cluster, y in enumerate(problem.data.labels)
+    )
     return moments, losses, _test_error(problem, moments)
 
 
 def _moments(problem: Problem) -> Moments:
-    """Symbols of the mean (C,) and the covariance (C, C) of the fields of a fresh sample of one cluster."""
-    count = range(problem.fields)
+    """Symbols of the mean (C + S,) and the covariance of the fields, students first, of a fresh sample of one cluster."""
+    count = range(problem.fields + len(problem.loss.teachers))
     mean = tuple(sp.Symbol(f"m_{c}", real=True) for c in count)
     diagonal = [sp.Symbol(f"Q_{c}_{c}", positive=True) for c in count]
     off = {(c, e): sp.Symbol(f"Q_{c}_{e}", real=True) for c in count for e in count if c < e}
     return mean, tuple(tuple(diagonal[c] if c == e else off[min(c, e), max(c, e)] for e in count) for c in count)
 
 
-def _mean_over_cluster(expr: sp.Expr, problem: Problem, moments: Moments) -> sp.Expr:
-    """E[expr(h)] over h ~ N(m_k, Q_k), closed by the calculus where it can be."""
+def _mean_over_cluster(expr: sp.Expr, problem: Problem, moments: Moments, cluster: int) -> sp.Expr:
+    """E[expr(h, tau)] over (h, tau) ~ N(m_k, Q_k), closed by the calculus where it can be; more closes where the mean is zero."""
     mean, covariance = moments
-    return expectation(expr, problem.loss.fields, mean, sp.ImmutableDenseMatrix(covariance))
+    if problem.teacher is None:
+        return expectation(expr, problem.loss.fields, mean, sp.ImmutableDenseMatrix(covariance))
+    centred = all(x == 0 for x in overlaps_of_mean(problem, cluster))
+    location = [sp.S.Zero] * len(mean) if centred else mean
+    return joint_mean(expr, (*problem.loss.fields, *problem.loss.teachers), location, sp.ImmutableDenseMatrix(covariance))
+
+
+def overlaps_of_mean(problem: Problem, cluster: int) -> tuple[sp.Expr, ...]:
+    """|mu_k|^2 and theta*_s . mu_k: where all vanish, the fields of the cluster have mean zero."""
+    along = () if problem.teacher is None else problem.teacher.overlap_with_means(problem.data.clusters)[:, cluster]
+    return problem.data.means_gram[cluster, cluster], *along
+
+
+def joint_mean(f: sp.Expr, xs: Sequence[sp.Symbol], location: Sequence[sp.Expr], covariance: sp.MatrixBase) -> sp.Expr:
+    """E[f], closed or reduced. Means inside means, which the calculus leaves where the order of two kinks depends on a parameter, are one
+    mean over all fields instead: quadrature in C + T dimensions costs less than quadrature at each node of another one."""
+    reduced = expectation(f, xs, location, covariance)
+    if not any(node.integrand.has(GaussianMean) for node in reduced.atoms(GaussianMean)):
+        return reduced
+    terms = sp.Add.make_args(sp.expand(f))
+    sharp = [x for x in terms if x.has(sp.DiracDelta)]
+    regular = sp.Add(*(x for x in terms if x not in sharp)) if sharp else f
+    return expectation(sp.Add(*sharp), xs, location, covariance) + GaussianMean(sp.Lambda(tuple(xs), regular), location, covariance)
 
 
 def _test_error(problem: Problem, moments: Moments) -> tuple[sp.Expr, ...] | None:
@@ -71,5 +100,6 @@ def _test_error(problem: Problem, moments: Moments) -> tuple[sp.Expr, ...] | Non
         # The calculus would take long over so many steps and close nothing: one node, integrated by sampling.
         mean, covariance = moments
         law = sp.Tuple(*mean), sp.ImmutableDenseMatrix(covariance)
-        return tuple(1 - GaussianMean(sp.Lambda(fields, 1 - expr), *law) for expr in wrong)
-    return tuple(_mean_over_cluster(expr, problem, moments) for expr in wrong)
+        xs = (*fields, *problem.loss.teachers)
+        return tuple(1 - GaussianMean(sp.Lambda(xs, 1 - expr), *law) for expr in wrong)
+    return tuple(_mean_over_cluster(expr, problem, moments, cluster) for cluster, expr in enumerate(wrong))

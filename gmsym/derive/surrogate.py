@@ -38,6 +38,7 @@ def surrogate(problem: Problem) -> Recursion:
         name=f"{loss.name}_{optimizer.name}_surrogate",
         problem=problem,
         fields=loss.fields,
+        teachers=loss.teachers,
         labels=symbols.labels(problem.data.label_size),
         clusters=problem.data.clusters,
         blocks=problem.data.blocks,

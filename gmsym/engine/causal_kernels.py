@@ -27,7 +27,7 @@ from gmsym.engine.causal_step import Carry, Population, enlarged, has_room, star
 from gmsym.engine.tails import shortfall, widened
 from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.runtime import quadrature
-from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers, by_batches
+from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers, by_batches, given, teachers
 from gmsym.runtime.points import sobol, whiten
 
 TOLERANCE = 1e-6  # an innovation is kept when it adds this share of a vector's squared norm
@@ -51,7 +51,9 @@ _ROWS = ("theta", "noise", "La")  # coefficients of Theta, covariance of the noi
 class Solution(NamedTuple):
     """Order parameters along the trajectory and their standard errors, NumPy float64. T times, K clusters, C fields."""
 
-    values: dict[str, np.ndarray]  # m (T, K, C), Q (T, C, C), Q_k (T, K, C, C), train_loss, test_loss (T,), perhaps test_error (T,)
+    values: dict[
+        str, np.ndarray
+    ]  # m (T, K, C), Q (T, C, C), Q_k (T, K, C, C), train_loss, test_loss (T,), perhaps test_error (T,), M (T, S, C)
     errors: dict[str, np.ndarray]  # of scrambles, points and tolerance (engine.bars), and of the quadrature, in quadrature
     ranks: tuple[int, int]  # innovations used by the fields (the most of any cluster) and by the gradients
     two_time: dict[str, np.ndarray]  # Q (T, T, C, C) and C (T, T, C, C), the mean of a(t) a(s)^T over the mixture; empty unless asked for
@@ -105,7 +107,7 @@ def solve_causal_kernels(
         values = {name: np.mean([run[name] for run in runs], axis=0) for name in names}
         seeds, room = _seeds(seed, scrambles), _first_room(module)
         sets = ([_point_set(module, N, x, fewer).points(room) for x in seeds] for N, fewer in ((samples, False), (samples // ratio, True)))
-        share = shortfall(module, numbers, values["m"], values["Q_k"], *sets, ratio)
+        share = shortfall(module, numbers, *moments(module, numbers, values), *sets, ratio)
         if share.max() > _SHORT:
             logging.getLogger("gmsym").warning(
                 "samples = %d points miss tails of the loss: its gradient's mean or mean square is off by %.2g of it; take more samples",
@@ -118,9 +120,24 @@ def solve_causal_kernels(
             errors[name] = np.hypot(bar, widened(values[name], share, name == "train_loss"))
         every = [_two_time(module, numbers, run) for run in runs] if two_time else []
         kernels = {name: np.mean([kernel[name] for kernel in every], axis=0) for name in ("Q", "C")} if two_time else {}
-    for name, change in _quadrature_error(module, numbers, values["m"], values["Q_k"]).items():
+    for name, change in _quadrature_error(module, numbers, *moments(module, numbers, values)).items():
         errors[name] = np.hypot(errors[name], change)
+    values, errors = ({name: x for name, x in found.items() if name != "M_k"} for found in (values, errors))
     return Solution(values, errors, ranks, kernels)
+
+
+def moments(module: CausalKernelsModule, numbers: Numbers, values: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Means (T, K, C + S) and covariances of the fields of students and teachers in each cluster."""
+    m, Q = values["m"], values["Q_k"]
+    if not teachers(module):
+        return m, Q
+    times = len(m)
+    known = {"rho": numbers.fractions, "sigma2": numbers.variance, "star_gram": numbers.teacher_gram}
+    gram = np.moveaxis(np.asarray(given(module.teacher_covariance, known)), -1, 0)  # (K, S, S)
+    M = np.moveaxis(values["M_k"], 1, 2)  # (T, K, S, C)
+    mean = np.broadcast_to(numbers.teacher_means.T, (times, *numbers.teacher_means.T.shape))
+    below = np.concatenate([M, np.broadcast_to(gram, (times, *gram.shape))], axis=-1)
+    return np.concatenate([m, mean], axis=-1), np.concatenate([np.concatenate([Q, np.swapaxes(M, -1, -2)], axis=-1), below], axis=-2)
 
 
 def _quadrature_error(module: CausalKernelsModule, numbers: Numbers, m: np.ndarray, Q: np.ndarray) -> dict[str, np.ndarray]:
@@ -200,7 +217,7 @@ def _scrambled(
 
 
 def _first_room(module: CausalKernelsModule) -> int:
-    return _room(8 * module.FIELDS + 8)
+    return _room(8 * module.FIELDS + 8 + teachers(module))
 
 
 def _room(least: int) -> int:
@@ -274,7 +291,7 @@ def _run(module, numbers, points, room, steps, tolerance, report) -> tuple[tuple
             carry, room = enlarged(carry, larger - room), larger
     output = {name: _concatenated([piece[name] for piece in pieces]) for name in pieces[0]}
     output["noise"] = np.asarray(carry.noise)
-    output |= _fresh_sample(module, numbers, output["m"], output["Q_k"], 0)
+    output |= _fresh_sample(module, numbers, *moments(module, numbers, output), 0)
     return (int(np.max(carry.rank)), int(carry.rank_a)), output
 
 
@@ -330,7 +347,7 @@ def _fresh_sample(module: CausalKernelsModule, numbers: Numbers, m: np.ndarray, 
 @eqx.filter_jit
 def _fresh_samples(module: CausalKernelsModule, numbers: Numbers, m: Array, Q: Array, alternative: int) -> dict[str, Array]:
     # An initial state at the origin has Q = 0, where h/sqrt(Q) has no value; the limit Q -> 0 has one.
-    Q = Q + _TINY * jnp.eye(module.FIELDS)
+    Q = Q + _TINY * jnp.eye(m.shape[-1])
     means = {"test_loss": module.test_loss, "test_error": module.test_error}
 
     def mixture(function: Callable[..., Array]) -> Array:

@@ -1,10 +1,10 @@
 """One step of the causal solver: orthogonalisation on both sides around the generated equations. Source: theory.md (2.5)-(2.7).
 
-Vectors of the parameters' space are held as coefficients x of Theta(0) (C), the means (K) and the noise innovations (j), block by
-block. Populations of samples are held as their values at points, in tiles of n that fit a cache, of which the first so many count; where
-gradients are affine in the fields (response "exact"), as their mean and their derivatives in the fields' innovations, n = 1 + r. There
-is room for as many innovations on either side, i and j. All mathematics of the theory is in the module's functions; here vectors are
-cut, joined, projected and normalised.
+Vectors of the parameters' space are held as coefficients x of Theta(0) (C), the means (K), the teacher directions (S) and the noise
+innovations (j), block by block. Populations of samples are held as their values at points, in tiles of n that fit a cache, of which the
+first so many count; where gradients are affine in the fields (response "exact"), as their mean and their derivatives in the fields'
+innovations, n = 1 + r. There is room for as many innovations on either side, i and j. All mathematics of the theory is in the module's
+functions; here vectors are cut, joined, projected and normalised.
 
 A step passes once over the population. Two more passes orthogonalise what is new, only where a direction may open.
 """
@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gmsym.engine.visits import strata
-from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers, by_batches, given
+from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers, by_batches, given, teachers
 
 Arrays = dict[str, Any]
 
@@ -51,10 +51,11 @@ class Carry(NamedTuple):
 def start(module: CausalKernelsModule, room: int, tiles: int, points: int) -> Carry:
     """Before the first step, with room for so many innovations of the fields and of the gradients, and tiles of so many points."""
     fields, clusters, blocks = module.FIELDS, module.CLUSTERS, module.BLOCKS
+    known = _known_vectors(module)
     sampled, tangents = module.RESPONSE != "exact", module.RESPONSE == "tangent"
 
     def first(suffix: str) -> np.ndarray:
-        vectors = np.zeros((blocks, fields, fields + clusters + room))
+        vectors = np.zeros((blocks, fields, known + room))
         vectors[..., :fields] = module.START[f"P{suffix}"] * np.eye(fields)
         vectors[..., fields : fields + clusters] = module.START[f"U{suffix}"]
         return vectors
@@ -63,7 +64,7 @@ def start(module: CausalKernelsModule, room: int, tiles: int, points: int) -> Ca
         theta=first(""),
         state=tuple(first(f"_{variable}") for variable in module.STATE),
         noise=np.zeros((blocks, room, room)),
-        e=np.zeros((clusters, blocks, room, fields + clusters + room)),
+        e=np.zeros((clusters, blocks, room, known + room)),
         f=np.zeros((tiles, clusters, room, points) if sampled else (clusters, room, 1 + room)),
         Df=np.zeros((tiles, clusters, room, room, points)) if tangents else None,
         a=np.zeros((tiles, clusters, fields, points)) if sampled else None,
@@ -93,7 +94,7 @@ def enlarged(carry: Carry, more: int) -> Carry:
 
 def has_room(module: CausalKernelsModule, carry: Carry) -> Array:
     """Whether all that the next step can open finds a place."""
-    return jnp.maximum(carry.rank.max(), carry.rank_a) + module.FIELDS <= carry.noise.shape[-1]
+    return jnp.maximum(carry.rank.max(), carry.rank_a) + module.FIELDS + teachers(module) <= carry.noise.shape[-1]
 
 
 def step(
@@ -106,11 +107,16 @@ def step(
     x["m"] = given(module.mean_overlap, x)
     order = {"m": x["m"], "Q": given(module.overlap, twice), "Q_k": given(module.cluster_overlap, twice)}
 
-    orthogonalise = jax.vmap(partial(_field_innovations, carry.theta, tolerance))
-    x["L"], e, rank = orthogonalise(_metric(module, x, carry.theta.shape[-1]), carry.e, carry.rank)
-    x |= {"e_P": jnp.swapaxes(e[..., : module.FIELDS], 2, 3)}
-    x |= {"e_U": jnp.moveaxis(e[..., module.FIELDS : module.FIELDS + module.CLUSTERS], -1, 0)}
-    x |= {"e_Y": e[..., module.FIELDS + module.CLUSTERS :]}
+    metric, e, rank = _metric(module, x, carry.theta.shape[-1]), carry.e, carry.rank
+    if teachers(module):  # their fields take the first innovations, at time 0, and stay in them
+        order |= {"M": given(module.teacher_overlap, x), "M_k": given(module.cluster_teacher_overlap, x)}
+        stars = jnp.eye(carry.theta.shape[-1])[module.FIELDS + module.CLUSTERS : _known_vectors(module)]
+        stars = jnp.broadcast_to(stars, (module.BLOCKS, *stars.shape))
+        Lz, e, rank = jax.vmap(partial(_field_innovations, stars, tolerance))(metric, e, rank)
+        x["Lz"] = jnp.swapaxes(Lz, 0, 1)
+    x["L"], e, rank = jax.vmap(partial(_field_innovations, carry.theta, tolerance))(metric, e, rank)
+    P, U, V, Y = _split(module, e)
+    x |= {"e_P": jnp.swapaxes(P, 2, 3), "e_U": jnp.moveaxis(U, -1, 0), "e_V": jnp.moveaxis(V, -1, 0), "e_Y": Y}
 
     x["Rt"] = given(module.memory, x)
     carry = carry._replace(e=e, rank=rank)
@@ -120,7 +126,9 @@ def step(
         carry, x["La"], order["train_loss"] = _sampled(module, numbers, population, tolerance, x, carry, t)
 
     def moved(old: Array, suffix: str) -> Array:
-        return _joined(*(jnp.broadcast_to(given(getattr(module, f"next_{part}{suffix}"), new), new[part].shape) for part in "PUY"))
+        parts = {part: new[part] for part in ("PUVY" if teachers(module) else "PUY")}
+        parts = {part: jnp.broadcast_to(given(getattr(module, f"next_{part}{suffix}"), new), old.shape) for part, old in parts.items()}
+        return _joined(**parts)
 
     new = x | {"t": t, "parameters": numbers.parameters}
     for variable, value in zip(module.STATE, carry.state, strict=True):
@@ -149,18 +157,30 @@ def _known(numbers: Numbers) -> Arrays:
         "gram": numbers.means_gram,
         "Q_0": numbers.initial_gram,
         "m_0": numbers.initial_overlap.T,
+        "star_gram": numbers.teacher_gram,
+        "star_mean": numbers.teacher_means,
+        "M_0": numbers.teacher_overlap.T,
     }
 
 
 def _cut(module: CausalKernelsModule, vectors: Float[Array, "b c x"], suffix: str = "") -> Arrays:
-    """Coefficients of Theta(0), the means, and the noise innovations."""
-    known = module.FIELDS + module.CLUSTERS
-    P, U, Y = vectors[..., : module.FIELDS], vectors[..., module.FIELDS : known], vectors[..., known:]
-    return {f"P{suffix}": P, f"U{suffix}": jnp.moveaxis(U, -1, 0), f"Y{suffix}": Y}
+    """Coefficients of Theta(0), the means, the teachers, and the noise innovations."""
+    P, U, V, Y = _split(module, vectors)
+    return {f"P{suffix}": P, f"U{suffix}": jnp.moveaxis(U, -1, 0), f"V{suffix}": jnp.moveaxis(V, -1, 0), f"Y{suffix}": Y}
 
 
-def _joined(P: Array, U: Array, Y: Array) -> Float[Array, "b c x"]:
-    return jnp.concatenate([P, jnp.moveaxis(U, 0, -1), Y], axis=-1)
+def _joined(P: Array, U: Array, Y: Array, V: Array | None = None) -> Float[Array, "b c x"]:
+    return jnp.concatenate([P, jnp.moveaxis(U, 0, -1), *([] if V is None else [jnp.moveaxis(V, 0, -1)]), Y], axis=-1)
+
+
+def _split(module: CausalKernelsModule, vectors: Float[Array, "... x"]) -> list[Array]:
+    """The same along the last axis."""
+    return jnp.split(vectors, [module.FIELDS, module.FIELDS + module.CLUSTERS, _known_vectors(module)], axis=-1)
+
+
+def _known_vectors(module: CausalKernelsModule) -> int:
+    """Vectors that are there at the start: Theta(0), the means, the teachers."""
+    return module.FIELDS + module.CLUSTERS + teachers(module)
 
 
 def _metric(module: CausalKernelsModule, x: Arrays, size: int) -> Float[Array, "k b x y"]:
@@ -209,30 +229,35 @@ def _sampled(
     """(state with the gradients' innovations, La, train loss) of a population; adds its means to x."""
     g, tiles, seed = population
 
-    def local(function: Callable[..., Array], h: Array) -> Array:
-        return jax.vmap(function, in_axes=(0, 0, None))(h, numbers.labels, numbers.parameters)
+    def local(function: Callable[..., Array], h: Array, tau: Array | None, visit: Array | None = None) -> Array:
+        def of_cluster(h: Array, tau: Array | None, label: Array, visit: Array | None) -> Array:
+            known = {"fields": h, "teacher": tau, "label": label, "visit": visit, "t": t, "parameters": numbers.parameters}
+            return given(function, known)
 
-    def seen(i: Array, h: Array, visit: Array) -> tuple[Array, Array]:
+        return jax.vmap(of_cluster, in_axes=(0, 1, 0, 0))(h, tau, numbers.labels, visit)
+
+    def seen(i: Array, h: Array, tau: Array | None, visit: Array) -> tuple[Array, Array]:
         """(state of the samples of a tile, their gradients)."""
         of_sample = jax.vmap(lambda *own: module.next_visit(*own, t, numbers.parameters))
         visit = of_sample(strata(h[:, 0], visit, seed, t, i), visit)
-        return visit, jax.vmap(lambda h, y, own: module.gradient_seen(h, y, own, t, numbers.parameters))(h, numbers.labels, visit)
+        return visit, local(module.gradient_seen, h, tau, visit)
 
     def measured(i: Array, kept: tuple[Array, Array | None, Array | None]) -> tuple[Arrays, Any]:
         here = x | {"g": g[i], "f": carry.f[i]} | ({} if carry.Df is None else {"Df": carry.Df[i]})
         h = given(module.field, here)
+        tau = given(module.teacher_field, here) if teachers(module) else None
         if kept[2] is None:
-            visit, a = None, local(module.gradient, h)
+            visit, a = None, local(module.gradient, h, tau)
         else:
-            visit, a = seen(i, h, kept[2][i])
+            visit, a = seen(i, h, tau, kept[2][i])
             visit = kept[2].at[i].set(visit)
         here["a"], Da = a, None
         if module.RESPONSE == "tangent":
-            Da = here["Da"] = given(module.tangent, here | {"A": local(module.hessian, h)})
+            Da = here["Da"] = given(module.tangent, here | {"A": local(module.hessian, h, tau)})
         means = {
             "abar": given(module.mean_gradient, here),
             "B": given(module.response, here),
-            "train_loss": given(module.train_loss, x | {"ell": local(module.loss, h)}),
+            "train_loss": given(module.train_loss, x | {"ell": local(module.loss, h, tau)}),
             "along": _mixture_correlation(module, x, carry.f[i], a),
             "gram": _mixture_correlation(module, x, a, a),
         }

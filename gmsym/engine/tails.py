@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gmsym.engine.bars import error_bar
-from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers
+from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers, given
 from gmsym.runtime.points import whitened_sobol
 
 _TIMES = 8
@@ -41,13 +41,13 @@ def shortfall(
     """Share of the gradient's mean or mean square that the points miss at each time, beyond their error bars, (T,).
 
     Args:
-        m, Q: moments of the fields, (T, K, C) and (T, K, C, C).
-        runs, cheaper: point sets, (rank, N) each, of which the first C dimensions stand for the fields.
+        m, Q: moments of the fields of students and teachers, (T, K, C + S) and (T, K, C + S, C + S).
+        runs, cheaper: point sets, (rank, N) each, of which the first C + S dimensions stand for the fields.
         ratio: how many times fewer points the cheaper ones have.
     """
     times = np.arange(len(m))
     some = np.linspace(0, len(m) - 1, _TIMES).astype(int)  # as many in a short run, so that none is compiled anew
-    m, Q, fields = jnp.asarray(m[some]), jnp.asarray(Q[some]), module.FIELDS
+    m, Q, fields = jnp.asarray(m[some]), jnp.asarray(Q[some]), m.shape[-1]
 
     def means(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return np.asarray(_means(module, numbers, m, Q, jnp.asarray(points[:fields]), jnp.asarray(weights)))
@@ -91,7 +91,8 @@ def _means(module, numbers, m: Array, Q: Array, points: Array, weights: Array) -
     def of(moments: tuple[Array, Array], label: Array) -> Array:
         mean, covariance = moments
         h = mean[:, None] + jnp.linalg.cholesky(covariance + _TINY * jnp.eye(len(mean))) @ points
-        a = module.gradient(h, label, numbers.parameters)
+        students, tau = h[: module.FIELDS], h[module.FIELDS :]
+        a = given(module.gradient, {"fields": students, "teacher": tau, "label": label, "parameters": numbers.parameters})
         return jnp.stack([a @ weights, a**2 @ weights])
 
     def at(moments: tuple[Array, Array]) -> Array:

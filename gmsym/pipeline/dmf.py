@@ -50,9 +50,10 @@ def solve_dmf(
         progress: show a progress bar on stderr; by default only on a terminal.
 
     Returns:
-        Dataset with m (time, cluster, field), Q (time, field, field_b), Q_k (time, cluster, field, field_b), train_loss,
-        test_loss, test_error (time) and the standard error X_error of each X; perhaps Q_two_time (time, time_b, field, field_b), the
-        overlaps Theta(t)^T Theta(s), and C_two_time, the gradient correlations E[a(t) a(s)^T] over the mixture.
+        Dataset with m (time, cluster, field), Q (time, field, field_b), Q_k (time, cluster, field, field_b), train_loss, test_loss,
+        test_error (time), with teachers M (time, teacher, field), and the standard error X_error of each X; perhaps Q_two_time (time,
+        time_b, field, field_b), the overlaps Theta(t)^T Theta(s), and C_two_time, the gradient correlations E[a(t) a(s)^T] over the
+        mixture.
 
     Raises:
         InputError: a number is unknown, missing or out of range; before anything is computed.
@@ -109,4 +110,7 @@ def numbers(instance: Instance) -> Any:
         ridge=instance.ridge,
         alpha=instance.ratio,
         parameters=list(instance.parameters.values()),
+        teacher_gram=instance.teacher_gram,
+        teacher_overlap=instance.teacher_overlap,
+        teacher_means=instance.teacher_means,
     )

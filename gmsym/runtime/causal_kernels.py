@@ -1,7 +1,7 @@
 """Contract of a generated module of kind `CausalKernels`, and the numbers that go with it. Source: theory.md (2.5)-(2.7).
 
 Axes: k and l clusters (K), b blocks (B), c and d fields (C), j and i innovations (of the fields: r, of the gradients: r_a),
-n points of the population (N).
+n points of the population (N); with teachers e and f their directions (S).
 """
 
 from collections.abc import Callable, Mapping
@@ -23,6 +23,14 @@ class Numbers(NamedTuple):
     ridge: Float[Array, ""]
     alpha: Float[Array, ""]
     parameters: Float[Array, " p"]  # of the loss and the optimizer, in the order of the module's PARAMETERS
+    teacher_gram: Float[Array, "e f"]
+    teacher_overlap: Float[Array, "c e"]
+    teacher_means: Float[Array, "e k"]
+
+
+def teachers(module: "CausalKernelsModule") -> int:
+    """S: a module of a problem with teachers says TEACHERS."""
+    return getattr(module, "TEACHERS", 0)
 
 
 def given(function: Callable[..., Array], arrays: Mapping[str, Any]) -> Array:
@@ -48,22 +56,28 @@ class CausalKernelsModule(Protocol):
     RESPONSE: str  # "tangent", "stein" or "exact"
     START: dict[str, int]  # P and U, and P_v, U_v of each state variable, at the start: multiples of the identity, and of ones
 
-    def loss(self, h: Float[Array, "c n"], y: Float[Array, " l"], parameters: Float[Array, " p"]) -> Float[Array, " n"]:
+    # With teachers the next three take their fields, teacher (e n), too; `given` picks arguments by name.
+
+    def loss(self, fields: Float[Array, "c n"], label: Float[Array, " l"], parameters: Float[Array, " p"]) -> Float[Array, " n"]:
         """Loss of each sample."""
         ...
 
-    def gradient(self, h: Float[Array, "c n"], y: Float[Array, " l"], parameters: Float[Array, " p"]) -> Float[Array, "c n"]:
+    def gradient(self, fields: Float[Array, "c n"], label: Float[Array, " l"], parameters: Float[Array, " p"]) -> Float[Array, "c n"]:
         """Its gradient in the fields."""
         ...
 
-    def hessian(self, h: Float[Array, "c n"], y: Float[Array, " l"], parameters: Float[Array, " p"]) -> Float[Array, "c d n"]:
+    def hessian(self, fields: Float[Array, "c n"], label: Float[Array, " l"], parameters: Float[Array, " p"]) -> Float[Array, "c d n"]:
         """Its Hessian in the fields, away from kinks."""
         ...
 
     # Each of the following takes some of these arrays, by name: numbers alpha, ridge, p (k), rho (b), sigma2 (kb), gram (kl), Q_0 (cd),
     # m_0 (kc); coefficients P (bcd), U (kbc), Y (bcj) of Theta in Theta(0), the means and the noise innovations, of a second time
     # P_s, U_s, Y_s, of a state variable v P_v, U_v, Y_v, and of the fields' innovations e_P (kbdj), e_U (lkbj), e_Y (kbij); and
-    # what the functions before it return. `given` picks them.
+    # what the functions before it return. With teachers also star_gram (ef), star_mean (ek), M_0 (ec), coefficients V (ebc) and e_V
+    # (ekbj) in their directions, and Lz (ekj), the factors of their fields' noise. `given` picks them.
+
+    # With teachers: teacher_overlap (ec), M; cluster_teacher_overlap (ekc) and teacher_covariance (efk), the same and star_gram in the
+    # metric of each cluster; teacher_field (ekn), from star_mean, Lz, g; next_V.
 
     def mean_overlap(self, P, U, gram, m_0, rho) -> Float[Array, "k c"]:
         """m: overlap with the means."""
@@ -134,6 +148,8 @@ class CausalKernelsModule(Protocol):
         ...
 
     # next_P, next_U, next_Y(t, parameters, ...) and for a state variable v next_P_v, ...: the coefficients after step t.
+
+    # Of a fresh sample; with teachers m and Q are of the fields of students and teachers together.
 
     def test_loss(self, m: Float[Array, "k c"], Q: Float[Array, "k c d"], parameters: Float[Array, " p"]) -> Float[Array, " k"]:
         """Mean loss of a fresh sample of each cluster."""

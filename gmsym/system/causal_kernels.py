@@ -9,12 +9,14 @@ from gmsym.calculus.kernels import kernel
 from gmsym.problem.base import AbstractProblem
 from gmsym.system.base import AbstractSystem, Equations
 
-# Indices: times t, s, r; clusters k, l; blocks b; innovations i, j. Sums run over 1..K and 1..B.
+# Indices: times t, s, r; clusters k, l; blocks b; teacher directions e; innovations i, j. Sums run over 1..K, 1..B and 1..S.
 t, s, r = sp.symbols("t s r", integer=True, nonnegative=True)
 i, j = sp.symbols("i j", integer=True, nonnegative=True)
 j_other = sp.Symbol("j'", integer=True, nonnegative=True)
 k, l, b = sp.symbols("k l b", integer=True, positive=True)  # noqa: E741
-K, B = sp.symbols("K B", integer=True, positive=True)
+e = sp.Symbol("e", integer=True, positive=True)
+e_other = sp.Symbol("e'", integer=True, positive=True)
+K, B, S = sp.symbols("K B S", integer=True, positive=True)
 
 # Numbers of the problem.
 alpha = sp.Symbol("alpha", positive=True)
@@ -28,11 +30,14 @@ omega = kernel("omega", r"\omega", subscripts=1, value="cn")  # Gaussian part of
 h = kernel("h", "h", subscripts=1, value="cn")  # local field
 a = kernel("a", "a", subscripts=1, value="cn")  # gradient of the loss in the fields
 A = kernel("A", "A", subscripts=1, value="cdn")  # Hessian of the loss in the fields
+zeta = kernel("zeta", r"\zeta", subscripts=2, value="n")  # Gaussian part of a teacher's field: cluster, direction
+tau = kernel("tau", r"\tau", subscripts=2, value="n")  # a teacher's field
 
 # Coordinate side: one coordinate of block b. Values carry the axis x of the basis (Theta(0), means, noise innovations).
 Theta = kernel("Theta", r"\Theta", subscripts=1, value="cx")
 G = kernel("G", "G", subscripts=1, value="cx")  # gradient of the risk
 mu = kernel("mu", r"\mu", subscripts=2, value="x")
+star = kernel("star", r"\theta^{*}", subscripts=2, value="x")  # teacher direction, block
 xi = kernel("xi", r"\xi", subscripts=1, value="cx")  # noise of the gradient, divided by sqrt(n)
 
 # Kernels.
@@ -50,6 +55,13 @@ ell = kernel("ell", r"\ell", subscripts=1, value="n")  # loss of a sample
 mean_loss = kernel("mean_loss", r"\bar\ell", subscripts=1)
 train_loss = kernel("train_loss", r"\mathcal{L}")
 gram = kernel("gram", r"(\mu^{\top}\mu)", subscripts=2)  # mu_k . mu_l
+V = kernel("V", "V", subscripts=2, value="c")  # coefficient of teacher direction e in Theta: direction, block
+M = kernel("M", "M", subscripts=1, value="c")  # Theta(t)^T theta*_e
+Mk = kernel("Mk", "M", subscripts=2, value="c")  # the same in the metric of cluster k
+Rz = kernel("Rz", r"R^{\zeta}", subscripts=2, value="c")  # response of the gradients to a teacher's field
+star_gram = kernel("star_gram", r"(\theta^{*\top}\theta^{*})", subscripts=2)  # theta*_e . theta*_e'
+star_gram_k = kernel("star_gram_k", r"(\theta^{*\top}\theta^{*})", subscripts=3)  # the same in the metric of cluster k
+star_mean = kernel("star_mean", r"(\theta^{*\top}\mu)", subscripts=2)  # theta*_e . mu_k
 offset = kernel("offset", r"a^{0}", subscripts=1, value="c")  # gradient of a quadratic loss at zero field
 slope = kernel("slope", "A", subscripts=1, value="cd")  # its Hessian
 
@@ -64,8 +76,10 @@ Bk = kernel("Bk", "B", subscripts=2, value="c")  # response: cluster, innovation
 Phi = kernel("Phi", r"\Phi", subscripts=3)  # covariance of the noise innovations, times n: block, innovation, innovation
 Gamma = kernel("Gamma", r"\Gamma", subscripts=3)  # correlation of the gradients' innovations: cluster, innovation, innovation
 unit = kernel("unit", r"\delta", subscripts=2)  # 1 where two innovations are the same, else 0
+Lz = kernel("Lz", r"L^{\zeta}", subscripts=3)  # of a teacher's field: cluster, innovation, direction
 e_P = kernel("e_P", r"e^{\Theta}", subscripts=3, value="d")  # coefficient of Theta(0) in e: cluster, innovation, block
 e_U = kernel("e_U", r"e^{\mu}", subscripts=4)  # of a mean: cluster, innovation, block, mean
+e_V = kernel("e_V", r"e^{*}", subscripts=4)  # of a teacher direction: cluster, innovation, block, direction
 e_Y = kernel("e_Y", r"e^{\zeta}", subscripts=4)  # of an innovation of the noise: cluster, innovation, block, innovation of the noise
 Df = kernel("Df", r"\partial f", subscripts=3, value="n")  # d f_ki / d g_j: cluster, innovation, innovation
 Da = kernel("Da", r"\partial a", subscripts=2, value="cn")  # d a_k(t) / d g_j: cluster, innovation
@@ -114,6 +128,7 @@ class CausalKernels(AbstractSystem):
     problem: AbstractProblem  # what it was derived from
     fields: tuple[sp.Symbol, ...]  # C local fields, arguments of the local functions
     labels: tuple[sp.Symbol, ...]  # L label components, likewise
+    teachers: tuple[sp.Symbol, ...]  # S fields of teacher directions, likewise
     clusters: int
     blocks: int
     parameters: tuple[sp.Symbol, ...]  # of the loss and the optimizer, in the order of generated signatures
@@ -126,7 +141,7 @@ class CausalKernels(AbstractSystem):
     response: Response  # how mean responses are computed: derivative of the gradient, Stein's lemma, or no sampling at all
     kernel_form: Equations
     innovation_form: Equations
-    moments: tuple[tuple[sp.Symbol, ...], tuple[tuple[sp.Symbol, ...], ...]]  # symbols of m (C,) and Q_k (C, C) in the next two
+    moments: tuple[tuple[sp.Symbol, ...], tuple[tuple[sp.Symbol, ...], ...]]  # mean (C + S,) and covariance of the fields in the next two
     test_loss: tuple[sp.Expr, ...]  # (K,) mean loss of a fresh sample of each cluster
     test_error: tuple[sp.Expr, ...] | None  # (K,) misclassification probability, None without a readout
     gradient_seen: tuple[sp.Expr, ...] | None = None  # (C,) the same of a sample in mini-batches, in its `visit` and the clock

@@ -64,6 +64,7 @@ class Recursion(AbstractSystem):
     name: str
     problem: AbstractProblem  # what it was derived from
     fields: tuple[sp.Symbol, ...]
+    teachers: tuple[sp.Symbol, ...]  # S fields of teacher directions, likewise
     labels: tuple[sp.Symbol, ...]
     clusters: int
     blocks: int
