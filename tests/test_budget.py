@@ -22,7 +22,7 @@ DERIVED = {
     "tower": "((((h0**2+h1)**3+h1)**3+1)**3+1)**3",
     "power of a sum": "(1+h+y)**100",
     "product of kinks": "*".join(f"abs(h-{k})" for k in range(1, 6)),
-    "kinks in kinks": "max(where(h>0,logsumexp(h,y,1),h**2),where(h-y>0,max(h,logsumexp(2*h,-h)),logsumexp(h,0)),logsumexp(h,-h),h-1)",
+    "mixed terms": "min(h**2+1,exp(h)-y,cosh(h),2+tanh(h)*h,sqrt(1+h**2)*3)",
 }
 DERIVATIONS = {
     "dmf": lambda full, online: gm.derive.dmf(full),

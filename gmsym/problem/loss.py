@@ -171,7 +171,9 @@ class Loss:
         loci = dict.fromkeys(locus for _, deltas in parts for locus in deltas)
         for locus in loci:
             vanishes = all(_vanishes_on(deltas.get(locus, sp.S.Zero), locus, self.fields) for _, deltas in parts)
-            if not vanishes and _jumps(self._stepped, locus, self.fields):
+            # A step in a step is 1/2 at its place, where it may hide a jump: then both sides are looked at.
+            hidden = any(step.args[0].has(sp.Heaviside) for _, deltas in parts for step in deltas.get(locus, sp.S.Zero).atoms(sp.Heaviside))
+            if (not vanishes or hidden) and _jumps(self._stepped, locus, self.fields):
                 raise InputError(f"loss = {self.expr} jumps where {locus} = 0; a loss must be continuous in its fields")
             if any(_is_infinite(a, locus, self.fields) for a in regular):
                 raise InputError(f"loss = {self.expr} has an infinite gradient where {locus} = 0; a finite one is needed")
