@@ -16,9 +16,8 @@ import sympy as sp
 from gmsym import symbols
 from gmsym.calculus.kernels import Transposed
 from gmsym.derive.expansion import fluctuation_equations
-from gmsym.derive.samples import joint_mean, overlaps_of_mean
+from gmsym.derive.samples import joint_mean, overlaps_of_mean, trained_gradient
 from gmsym.errors import InputError
-from gmsym.functions import heaviside_form
 from gmsym.problem import Problem
 from gmsym.system import Equation, Equations, Ode, Sde
 from gmsym.system import ode as S
@@ -77,7 +76,7 @@ def effective(problem: Problem) -> Ode:
     reduced = stein_equations(problem)
     law = _law(problem)
     used = [y for y in symbols.labels(problem.data.label_size) if loss.expr.has(y)]
-    shared = all(f.is_polynomial(*used) for f in (loss.value, *loss.gradient, *_trained_gradient(problem))) if used else True
+    shared = all(f.is_polynomial(*used) for f in (loss.value, *loss.gradient, *trained_gradient(problem))) if used else True
     groups, of_cluster = _groups(problem, law, shared)
     tested, tested_of_cluster = _groups(problem, law, shared and not _depends_on_label(problem))
     response, local = _local_means(problem, law, groups)
@@ -103,7 +102,7 @@ def effective(problem: Problem) -> Ode:
         tested=tuple(_tested(problem, law, group) for group in tested),
         tested_of_cluster=tested_of_cluster,
         gradient=loss.gradient,
-        trained_gradient=_trained_gradient(problem),
+        trained_gradient=trained_gradient(problem),
         schedule=schedule,
         clock=symbols.t,
     )
@@ -293,16 +292,6 @@ def _depends_on_label(problem: Problem) -> bool:
     return problem.decision == "argmax" or problem.target is not None and problem.target.has(*labels)
 
 
-def _trained_gradient(problem: Problem) -> tuple[sp.Expr, ...]:
-    value = heaviside_form(problem.loss.value)
-    return tuple(_without_deltas(sp.diff(value, name)) for name in problem.trained_parameters)
-
-
-def _without_deltas(expr: sp.Expr) -> sp.Expr:
-    """A continuous loss has no deltas in its first derivatives: those that appear are multiplied by zero."""
-    return expr.replace(lambda e: isinstance(e, sp.DiracDelta), lambda e: sp.S.Zero)
-
-
 def _local_means(problem: Problem, law: S.Law, groups: Sequence[dict[sp.Symbol, sp.Expr]]) -> tuple[S.Response, tuple[S.Local, ...]]:
     derivatives = [] if problem.loss.cusps else [_reduced(problem, law, group, "derivative") for group in groups]
     if problem.loss.cusps or any(x.has(sp.DiracDelta) for local in derivatives for x in local.response):
@@ -354,7 +343,7 @@ def _reduced(problem: Problem, law: S.Law, label: dict[sp.Symbol, sp.Expr], resp
         gradient=tuple(map(mean, gradient)),
         response=sp.ImmutableDenseMatrix(rows),
         square=sp.ImmutableDenseMatrix(square),
-        trained=tuple(mean(g.xreplace(label)) for g in _trained_gradient(problem)),
+        trained=tuple(mean(g.xreplace(label)) for g in trained_gradient(problem)),
     )
 
 
