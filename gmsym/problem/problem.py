@@ -172,9 +172,7 @@ class Problem(AbstractProblem):
         untreated = [] if teachers or self.teacher is None else ["teacher fields"]
         untreated += [] if trained or self.trained is None else ["trained parameters of the loss"]
         if untreated:
-            raise InputError(
-                f"{what} does not treat {untreated[0]}; simulate and, with sampling=gmsym.sampling.online(), gmsym.derive.effective do"
-            )
+            raise InputError(f"{what} does not treat {untreated[0]}; derive.dmf, simulate and, online, derive.effective do")
 
     def check_online(self, what: str) -> None:
         """Raises InputError unless the problem samples online by gradient descent whose step is a multiple of eta."""
