@@ -39,9 +39,9 @@ def test_bias_and_temperature_of_unequal_clusters(sampling):
     own = gm.Trained({"bias": 0.1, "scale": 0.8}, step=0.5, ridge=0.01)
     problem = gm.Problem(mixture, loss, gm.optimizers.heavy_ball(), trained=own, sampling=sampling)
     values = {"eta": 1.0, "momentum": 0.3, "ridge": 0.05}
-    theory = gm.solve(problem, values, n=2000, d=1000, steps=STEPS, samples=4096)
-    runs = gm.simulate(problem, values, n=2000, d=1000, steps=STEPS, replicates=24)
+    theory = gm.solve(problem, values, n=2000, d=1000, steps=8, samples=2048)
+    runs = gm.simulate(problem, values, n=2000, d=1000, steps=8, replicates=24)
     names = ("trained", "m", "Q", "train_loss", "test_loss", "test_error")
     scores = [(runs[name] - theory[name]) / np.hypot(runs[f"{name}_error"], theory[f"{name}_error"]) for name in names]
     found = np.concatenate([x.values[1:].ravel() for x in scores])
-    assert np.sqrt(np.mean(found**2)) < 1.6 and np.abs(found).max() < 4.5
+    assert np.sqrt(np.mean(found**2)) < 2 and np.abs(found).max() < 4.5
