@@ -1,9 +1,9 @@
 """gmsym: derive, generate, solve and validate the training dynamics of machine learning on Gaussian mixtures.
 
-State a problem      GaussianMixture, Loss, Optimizer, Problem, Teacher, Trained; catalogs losses, optimizers, sampling;
+State a problem      GaussianMixture, Loss, Optimizer, Problem, OneStep, Teacher, Trained; catalogs losses, optimizers, sampling;
                      parse (text to an expression), read (a problem file), from_options, dumps (a problem file's text)
 Derive equations     derive.dmf, derive.gradient_flow, derive.surrogate, derive.gordon, derive.influence, derive.finite_size,
-                     derive.refinement, derive.effective, derive.fluctuations, derive.spectrum
+                     derive.refinement, derive.effective, derive.fluctuations, derive.spectrum, derive.one_step
 Generate             source (the JAX module of a system)
 Compute              solve (a system or a problem), simulate (its witness), options (what they take); at_size, crossing_time, tune,
                      sweep (a grid of points on several processes or a cluster, kept point by point)
@@ -24,6 +24,7 @@ from gmsym.errors import UnprintableError as UnprintableError
 from gmsym.files.parser import parse as parse
 from gmsym.problem import GaussianMixture as GaussianMixture
 from gmsym.problem import Loss as Loss
+from gmsym.problem import OneStep as OneStep
 from gmsym.problem import Optimizer as Optimizer
 from gmsym.problem import Problem as Problem
 from gmsym.problem import Teacher as Teacher
@@ -71,7 +72,7 @@ _LAZY = {
 _INNER = {"pipeline": ("gmsym.pipeline", None)}  # for the command line, which is to be as light as `import gmsym`
 _EAGER = {
     *("symbols", "losses", "optimizers", "sampling", "parse", "__version__"),
-    *("GaussianMixture", "Loss", "Optimizer", "Problem", "Teacher", "Trained"),
+    *("GaussianMixture", "Loss", "OneStep", "Optimizer", "Problem", "Teacher", "Trained"),
     *("ComputationError", "InputError", "UnprintableError"),
 }
 

@@ -153,6 +153,16 @@ def to_dataset(
     return dataset
 
 
+ONE_STEP = {  # quantities of a network after one gradient step: what they are, LaTeX; no factor 1/2
+    "train_mse": ("training error", r"E_{\mathrm{train}}"),
+    "objective": ("objective with its ridge", "F"),
+    "test_mse": ("test error", r"E_{\mathrm{test}}"),
+    "test_error": ("0-1 error", r"P_{\mathrm{error}}"),
+    "target_square": ("mean square of the target", r"\mathbb{E} y^2"),
+    "eigenvalue": ("largest eigenvalues of features^T features/samples", r"x_a"),
+}
+
+
 def swept(result: "xr.Dataset") -> list[str]:
     """Parameters over which a result was solved and that are dimensions still, the outermost first."""
     return [name for name in result.attrs.get("swept", "").split() if name in result.dims]

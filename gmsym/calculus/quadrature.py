@@ -156,3 +156,8 @@ def _scan(u: Callable[..., mpmath.mpf]) -> Callable[..., list[mpmath.mpf]]:
 
 def _bisect(u: Callable[[mpmath.mpf], mpmath.mpf], a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
     return mpmath.findroot(u, (a, b), solver="anderson", verify=False)
+
+
+def breaks(f: sp.Expr, x: sp.Symbol) -> list[mpmath.mpf]:
+    """Where an f of x alone may have a kink or a jump."""
+    return [point for find in _breaks(f, (x,))[0] for point in find()]

@@ -23,7 +23,8 @@ TheoryOption = Annotated[
     typer.Option(
         "--theory",
         metavar="NAME",
-        help="dmf, surrogate, finite-size, refinement, effective, fluctuations, spectrum; to read: gradient-flow, gordon, influence.",
+        help="dmf, surrogate, finite-size, refinement, effective, fluctuations, spectrum, one-step; to read: gradient-flow, gordon, "
+        "influence.",
     ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite files that gmsym did not write.")]

@@ -5,12 +5,13 @@ from functools import lru_cache, singledispatch
 from typing import Any
 
 from gmsym import generated
-from gmsym.codegen import causal_kernels, influence, ode, recursion, sde, size_expansion, spectral
+from gmsym.codegen import causal_kernels, fixed_point, influence, ode, recursion, sde, size_expansion, spectral
 from gmsym.errors import InputError
 from gmsym.system import (
     AbstractSystem,
     CausalKernels,
     FiniteSize,
+    FixedPoint,
     Influence,
     IntegroDifferential,
     Ode,
@@ -64,6 +65,7 @@ def _text(system: AbstractSystem) -> str:
 
 
 _text.register(CausalKernels, causal_kernels.source)
+_text.register(FixedPoint, fixed_point.source)
 _text.register(Influence, influence.source)
 _text.register(Ode, ode.source)
 _text.register(Recursion, recursion.source)

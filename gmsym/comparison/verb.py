@@ -7,6 +7,7 @@ import xarray as xr
 
 from gmsym.comparison.compare import compare_trajectories
 from gmsym.comparison.fluctuations import compare_fluctuations
+from gmsym.comparison.one_step import compare_networks
 from gmsym.comparison.spectrum import compare_spectra
 from gmsym.errors import InputError
 
@@ -14,6 +15,7 @@ _BY_KINDS: dict[tuple[str, str], Callable[..., Any]] = {
     ("theory", "simulation"): compare_trajectories,
     ("spectrum", "spectrum simulation"): compare_spectra,
     ("fluctuations", "simulation"): compare_fluctuations,
+    ("one-step", "one-step simulation"): compare_networks,
 }
 
 

@@ -8,12 +8,13 @@ from gmsym.derive.finite_size import refinement as refinement
 from gmsym.derive.flow import gradient_flow as gradient_flow
 from gmsym.derive.gordon import gordon as gordon
 from gmsym.derive.influence import influence as influence
+from gmsym.derive.one_step import one_step as one_step
 from gmsym.derive.size_expansion import size_expansion as size_expansion
 from gmsym.derive.spectrum import spectrum as spectrum
 from gmsym.derive.surrogate import surrogate as surrogate
 
 _THEORIES = (
-    *("dmf", "effective", "finite_size", "fluctuations", "gordon", "gradient_flow", "influence", "refinement"),
+    *("dmf", "effective", "finite_size", "fluctuations", "gordon", "gradient_flow", "influence", "one_step", "refinement"),
     *("spectrum", "surrogate"),
 )
 

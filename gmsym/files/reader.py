@@ -18,6 +18,7 @@ Tables and keys (everything but the loss has a default or is asked for when it i
   fields in the sample's cluster; their means are reported.
 - `[values]`: numbers of any parameters, and `declared`, a list of those that get theirs later. Entries of mixture, initial, teacher and
   trained may be texts: expressions of these.
+- `[one_step]`: a problem of its own kind, with tables of its own (`files.one_step`).
 - `[run]` and `[simulation]`: the fields of `Run` and `Simulation`, and further options of a theory; `[spectrum]`: the matrix; `[sweep]`:
   the grid of a study.
 
@@ -38,10 +39,11 @@ import sympy as sp
 
 from gmsym import symbols
 from gmsym.errors import InputError
-from gmsym.files import parser
+from gmsym.files import one_step, parser
 from gmsym.files.suggest import unknown
 from gmsym.files.sweep import Sweep
 from gmsym.problem import losses, optimizers, sampling
+from gmsym.problem.base import AbstractProblem
 from gmsym.problem.instance import Instance
 from gmsym.problem.loss import Loss
 from gmsym.problem.mixture import GaussianMixture
@@ -151,7 +153,7 @@ class Matrix:
 class ProblemFile:
     """A problem with its numbers."""
 
-    problem: Problem
+    problem: AbstractProblem
     values: Mapping[str, Any]  # of the problem's parameters, by name, and alpha; arrays where one is to be swept
     run: Run
     simulation: Simulation
@@ -287,7 +289,23 @@ def _override(document: dict[str, Any], loss: str | None, optimizer: str | None)
     return document
 
 
+def _one_step_file(document: dict[str, Any], settings: Mapping[str, Any]) -> ProblemFile:
+    """A two-layer network after one gradient step, which has tables of its own."""
+    _check_finite("file", document)
+    _check_finite("--set", dict(settings))
+    problem, values, tables = one_step.read_tables(document, settings)
+    with _naming("[simulation]"):
+        simulation = Simulation(**{key: value for key, value in tables["simulation"].items() if key == "replicates"})
+    with _naming("[run]"):
+        run = Run(**tables["run"])
+    with _naming("[sweep]"):
+        swept = _sweep(tables["sweep"]) if "sweep" in document else None
+    return ProblemFile(problem, values, run, simulation, Matrix(), tables["run"], tables["simulation"], swept, (document, dict(settings)))
+
+
 def _problem_file(document: dict[str, Any], settings: Mapping[str, Any]) -> ProblemFile:
+    if "one_step" in document:
+        return _one_step_file(document, settings)
     tables = _tables(document)
     for name, alternative in (("loss", "expression"), ("optimizer", "update")):
         if {"name", alternative} <= tables[name].keys():

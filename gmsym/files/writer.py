@@ -11,7 +11,7 @@ from sympy.printing.str import StrPrinter
 from gmsym import functions, symbols
 from gmsym.errors import InputError
 from gmsym.files import parser
-from gmsym.problem import AbstractProblem, Problem
+from gmsym.problem import AbstractProblem, OneStep, Problem
 
 _CALLS = {
     sp.Abs: "abs",
@@ -103,6 +103,32 @@ def _(problem: Problem, values: Mapping[str, float] | None = None) -> str:
         tables["run"] = {"alpha": float(given.pop("alpha"))}
     open_names = [s.name for s in problem.parameters if s.name not in given and s.name != "alpha"]
     tables["values"] = {name: float(value) for name, value in given.items()} | ({"declared": open_names} if open_names else {})
+    return _tables_text(tables)
+
+
+@dumps.register
+def _(problem: OneStep, values: Mapping[str, float] | None = None) -> str:
+    given = dict(values or {})
+    for name, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise InputError(f"{name} = {repr(value)[:60]}: a problem file states a number")
+    mixture: dict[str, Any] = {"probabilities": list(problem.probabilities), "labels": list(problem.labels)}
+    if problem.means:
+        mixture["means"] = [list(row) for row in problem.means]
+    direction = problem.direction if isinstance(problem.direction, str) else list(problem.direction)
+    target: dict[str, Any] = {"expression": _text(problem.target), "direction": direction}
+    for table, name in ((mixture, "alignment"), (target, "noise")):
+        if name in given:
+            table[name] = given.pop(name)
+    tables = {
+        "one_step": {"title": problem.name, "activation": _text(problem.activation), "exponents": problem.exponents, **given},
+        "mixture": mixture,
+        "target": target,
+    }
+    return _tables_text(tables)
+
+
+def _tables_text(tables: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(f"[{name}]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in table.items()) for name, table in tables.items())
 
 

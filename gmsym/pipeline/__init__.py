@@ -10,6 +10,7 @@ notebook of a problem.
 """
 
 from gmsym.comparison import compare as compare
+from gmsym.pipeline import one_step as _one_step  # noqa: F401  and networks after one gradient step
 from gmsym.pipeline import spectrum_along as _spectrum_along  # noqa: F401  registers what solves a spectrum
 from gmsym.pipeline import spectrum_sweep as _spectrum_sweep  # noqa: F401  and over values
 from gmsym.pipeline._provenance import problem_of as problem_of

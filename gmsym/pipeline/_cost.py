@@ -103,6 +103,15 @@ def fluctuation_law(times: int, values: int, paths: int) -> Cost:
     return Cost(_NUMBER * memory, times * values**3 * 1e-8 + paths * grid * (1e-7 + _PRODUCT * values**2))
 
 
+def networks(n: int, m: int, k: int, tests: int, R: int, hermite: bool, eigenvalues: int) -> Cost:
+    """R networks of k neurons after one gradient step on m samples in n dimensions, their second layers by ridge regression."""
+    n, m, k, tests, R = map(float, (n, m, k, tests, R))
+    held = n * (2 * m + tests + 3 * k) + k * (3 * m + 2 * tests) * (2 if hermite else 1) + 2 * min(k, m) ** 2
+    work = n * k * (6 * m + tests) + (2 if hermite else 1) * (m * k * min(k, m) + min(k, m) ** 3)
+    spectrum = 10 * min(k, m) ** 3 if eigenvalues else 0.0
+    return Cost(_NUMBER * 2 * held, R * (_NORMAL * (n * (2 * m + tests + k) + k * (m + tests)) + 0.2 * _PRODUCT * (work + spectrum)))
+
+
 def densities(points: int, spectra: int, C: int) -> Cost:
     """Densities of spectra on points each; the quadrature of the fixed point is the same for all."""
     points, spectra = float(points), float(spectra)

@@ -63,7 +63,7 @@ def solve(system: Any, values: Mapping[str, Any] | None = None, **options: Any) 
 
     Args:
         system: what a verb of `gmsym.derive` made of a problem; or a problem, which takes its natural theory: DMF for full batches, the
-            effective dynamics online.
+            effective dynamics online, of a `OneStep` its fixed point.
         values: a number for each parameter of the problem, by name, and `alpha`, samples per dimension, where the theory has it. Arrays
             give the result their dimensions, named as they are.
         options: keyword arguments of the theory, below; `gmsym.options(system)` describes them. Where arrays are among the values,
@@ -77,6 +77,7 @@ def solve(system: Any, values: Mapping[str, Any] | None = None, **options: Any) 
     `derive.effective`             time, d, blocks_at, tolerance, solver, progress
     `derive.fluctuations`          time, initial, paths, seed, progress
     `derive.spectrum`              m, Q, M (the state), along and times (states along a result), points, grid, progress
+    `derive.one_step`              none but progress
     =============================  ==================================================================================================
 
     Returns:
@@ -97,7 +98,7 @@ def solve(system: Any, values: Mapping[str, Any] | None = None, **options: Any) 
         0.4353
     """
     if isinstance(system, AbstractProblem):
-        system = getattr(derive, system.natural)(system)
+        system = getattr(derive, system.natural.replace("-", "_"))(system)
     solver = _found(_SOLVERS, system, "solve", "what a verb of gmsym.derive gives, or a Problem")
     values = _checked(values)
     kept = options.pop("checkpoint", None) if _keeps_points(system, values) else None
@@ -120,6 +121,7 @@ def simulate(problem: Any, values: Mapping[str, float] | None = None, **options:
     full batches                   d, steps, n (default alpha d), replicates, seed, checkpoint, progress
     online                         d, time, replicates, points, sampler ("online" or "chain"), seed, checkpoint, progress
     `derive.spectrum`              d, m, Q, M (the state), replicates, extreme, vectors, seed, checkpoint, progress
+    `OneStep`                      replicates, degree (of a Hermite model beside it), eigenvalues, tests, seed, checkpoint, progress
     =============================  ==================================================================================================
 
     Returns:
@@ -150,7 +152,7 @@ def options(system: Any, verb: str = "solve") -> str:
     if verb not in ("solve", "simulate"):
         raise InputError(f"verb = {verb!r}; allowed are solve, simulate")
     if verb == "solve" and isinstance(system, AbstractProblem):
-        system = getattr(derive, system.natural)(system)
+        system = getattr(derive, system.natural.replace("-", "_"))(system)
     found = _SOLVERS.get(type(system)) if verb == "solve" else _SIMULATIONS.get(type(_witnessed(system)))
     if found is None:
         raise InputError(f"system = {system!r}: nothing to {verb} there")

@@ -7,6 +7,7 @@ import numpy as np
 
 from gmsym import schema
 from gmsym.comparison import Comparison, SpectrumComparison
+from gmsym.pipeline.one_step import one_step_record
 from gmsym.pipeline.spectrum import spectrum_record
 from gmsym.pipeline.spectrum_path import path_record
 
@@ -32,6 +33,8 @@ def _record(result: "xr.Dataset") -> dict[str, Any]:
         return {"over": over[0], "values": result[over[0]].values.tolist(), "results": parts}
     if kind == "spectrum":
         return spectrum_record(result)
+    if kind.startswith("one-step"):
+        return one_step_record(result)
     if kind == "spectrum simulation":
         values = result["eigenvalue"].values
         return {"matrix": result.attrs["matrix"], "n": result.attrs["n"], "d": result.attrs["d"], "eigenvalues": values.tolist()}

@@ -27,6 +27,8 @@ def table(result: "xr.Dataset") -> Table:
     kind, over = result.attrs["kind"], schema.swept(result)
     if kind == "spectrum along":
         return _path(result, record(result))
+    if kind.startswith("one-step"):
+        return _errors(result, over)
     if over:
         return _swept(result, over)
     if kind == "spectrum":
@@ -74,6 +76,32 @@ def _swept(result: "xr.Dataset", over: list[str]) -> Table:
     heads = [", ".join(f"{name} = {x:.6g}" for name, x in place.items()) for place in places]
     rows = [[entry.label, *(f"{float(entry.of(last.sel(place))):.6f}" for place in places)] for entry in entries(result)]
     return Table(f"{result.attrs['problem']}, time {last['time'].item():.6g}", ["", *heads], rows, [])
+
+
+def _errors(result: "xr.Dataset", over: list[str]) -> Table:
+    """Errors of a network after one gradient step, at each value of what was swept; beside them E y^2 taken out."""
+    names = [name for name in ("train_mse", "objective", "test_mse", "test_error") if name in result]
+    about = result.attrs
+    sized = f"n = {about['n']}, " if "n" in about else ""
+    title = f"{about['problem']}, {about['kind']}, {sized}level {about.get('level', '-')}"
+    if over:
+        places = [dict(zip(over, values, strict=True)) for values in product(*(result[name].values.tolist() for name in over))]
+        rows = [[*(f"{x:.6g}" for x in place.values()), *(f"{float(result[name].sel(place)):.6f}" for name in names)] for place in places]
+        return Table(title, [*over, *names], rows, [])
+    rows = []
+    for name in [*names, *(f"hermite_{x}" for x in names if f"hermite_{x}" in result)]:
+        share = f"{float(result[f'{name}_normalised']):.6f}" if f"{name}_normalised" in result else ""
+        rows.append([name, f"{float(result[name]):.6f}", f"{float(result[f'{name}_error']):.1e}", share])
+    return Table(title, ["", "value", "error", "over E y^2"], rows, _said_of_errors(record(result)))
+
+
+def _said_of_errors(known: dict[str, Any]) -> list[str]:
+    """Degrees, spikes and what was not verified, in words."""
+    said = []
+    if "degrees" in known:
+        said.append("degrees: " + ", ".join(f"{name} = {x}" for name, x in known["degrees"].items()))
+        said.append("spikes of the feature matrix: " + ", ".join(f"{x:.6g}" for x in known["spikes"]) + f"; edge {known['edge']:.6g}")
+    return said + [f"not verified here: {sentence}" for sentence in known.get("outside", [])]
 
 
 def _eigenvalues(result: "xr.Dataset") -> Table:

@@ -12,14 +12,14 @@ from gmsym.files.reader import Matrix
 from gmsym.files.suggest import unknown
 from gmsym.pipeline._verbs import keeps, option_names, simulate, solve
 from gmsym.pipeline.theories import THEORIES, Theory
-from gmsym.problem import Problem
+from gmsym.problem import AbstractProblem, Problem
 from gmsym.system import AbstractSystem, CausalKernels, FiniteSize, Recursion, Spectral
 
 if TYPE_CHECKING:
     import xarray as xr
 
 _OVERLAPS = ("m", "Q", "M")  # of a state, beside trained parameters
-_COMPARED = ("dmf", "finite-size", "effective", "fluctuations", "spectrum")
+_COMPARED = ("dmf", "finite-size", "effective", "fluctuations", "spectrum", "one-step")
 
 
 class Compared(NamedTuple):
@@ -45,6 +45,9 @@ def theory_of(given: ProblemFile, name: str | None, solved: bool = True) -> tupl
     allowed = [x for x, row in THEORIES.items() if row.solved or not solved]
     if chosen not in allowed:
         raise InputError(f"--theory: {unknown('theory', chosen, allowed)}")
+    if not isinstance(given.problem, THEORIES[chosen].of):
+        own = [x for x in allowed if isinstance(given.problem, THEORIES[x].of)]
+        raise InputError(f"--theory {chosen} is about another kind of problem; allowed here are {', '.join(own)}")
     return chosen, THEORIES[chosen]
 
 
@@ -186,17 +189,20 @@ def _options(given: ProblemFile, system: AbstractSystem, state: Mapping[str, Any
     own = {name: value for name, value in said.items() if name in allowed and name not in beside}
     if isinstance(system, Recursion) and "d" in own and "n" not in own:
         own["n"] = None  # alpha d of the new d
-    witness = option_names(type(system) if isinstance(system, Spectral) else type(given.problem.sampling), "simulate")
+    witness = option_names(_witness_kind(given.problem, system), "simulate")
     for name in said:
         if name not in allowed and name not in ("steps", "time", "samples", "scrambles", "seed") and name not in witness:
-            raise InputError(f"[run] {name}: {type(system).__name__} takes {', '.join(x for x in allowed if x != 'progress')}")
+            taken = ", ".join(x for x in allowed if x not in ("progress", "checkpoint"))
+            raise InputError(f"[run] {name}: {type(system).__name__} takes {taken}")
     return options | own
 
 
 def _witness(given: ProblemFile, what: Any, state: Mapping[str, Any], checkpoint: Path | None, progress: bool | None) -> "xr.Dataset":
-    kind = type(what) if isinstance(what, AbstractSystem) else type(given.problem.sampling)
+    kind = _witness_kind(given.problem, what)
     allowed = option_names(kind, "simulate")
-    options: dict[str, Any] = {"d": given.simulation.d, "replicates": given.simulation.replicates, "seed": given.run.seed}
+    options: dict[str, Any] = {"replicates": given.simulation.replicates, "seed": given.run.seed}
+    if "d" in allowed:
+        options["d"] = given.simulation.d
     if "steps" in allowed:
         options |= {"steps": given.run.steps, "n": given.n}
     if "time" in allowed:
@@ -213,6 +219,13 @@ def _witness(given: ProblemFile, what: Any, state: Mapping[str, Any], checkpoint
     if given.simulation_options.get("n") is not None:
         values.pop("alpha", None)  # n and d say it
     return simulate(what, values, **options, **_kept(kind, checkpoint), progress=progress)
+
+
+def _witness_kind(problem: AbstractProblem, what: Any) -> type:
+    """What the witness is registered under: the system of a spectrum, the sampling of training, another kind of problem itself."""
+    if isinstance(what, Spectral):
+        return type(what)
+    return type(problem.sampling) if isinstance(problem, Problem) else type(problem)
 
 
 def _kept(kind: type, checkpoint: Path | None) -> dict[str, Path]:

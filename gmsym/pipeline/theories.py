@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gmsym import derive
+from gmsym.problem import AbstractProblem, OneStep, Problem
 
 
 class Theory(NamedTuple):
@@ -11,6 +12,7 @@ class Theory(NamedTuple):
 
     derive: Callable[..., Any]  # Problem -> system, or Equations
     solved: bool = True  # False: it is for reading
+    of: type[AbstractProblem] = Problem  # the kind of problems it is about
 
 
 THEORIES = {
@@ -21,6 +23,7 @@ THEORIES = {
     "effective": Theory(derive.effective),  # online SGD, d -> infinity
     "fluctuations": Theory(derive.fluctuations),  # around it
     "spectrum": Theory(derive.spectrum),  # of the Hessian or information matrix
+    "one-step": Theory(derive.one_step, of=OneStep),  # two-layer networks after one gradient step
     "gradient-flow": Theory(lambda problem: derive.gradient_flow(derive.dmf(problem)), solved=False),  # the limit of small steps
     "gordon": Theory(lambda problem: derive.gordon(), solved=False),  # the comparison behind the surrogate, two steps verified
     "influence": Theory(lambda problem: derive.influence(derive.surrogate(problem)), solved=False),  # derivatives in a sample's weight

@@ -8,6 +8,8 @@ from gmsym.problem.instance import Instance as Instance
 from gmsym.problem.loss import Kink as Kink
 from gmsym.problem.loss import Loss as Loss
 from gmsym.problem.mixture import GaussianMixture as GaussianMixture
+from gmsym.problem.one_step import OneStep as OneStep
+from gmsym.problem.one_step import OneStepNumbers as OneStepNumbers
 from gmsym.problem.optimizer import Optimizer as Optimizer
 from gmsym.problem.problem import Problem as Problem
 from gmsym.problem.teacher import Teacher as Teacher

@@ -6,6 +6,7 @@ from gmsym.system.base import Equations as Equations
 from gmsym.system.causal_kernels import CausalKernels as CausalKernels
 from gmsym.system.finite_size import FiniteSize as FiniteSize
 from gmsym.system.finite_size import Refinement as Refinement
+from gmsym.system.fixed_point import FixedPoint as FixedPoint
 from gmsym.system.influence import Influence as Influence
 from gmsym.system.integro_differential import IntegroDifferential as IntegroDifferential
 from gmsym.system.ode import Ode as Ode
