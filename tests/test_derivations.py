@@ -66,6 +66,10 @@ def test_the_loss_and_its_means_are_those_of_the_source(case):
     assert equal_values(system.loss, local["loss"])
     for derived, expected in zip(system.gradient, local["gradient"], strict=True):
         assert equal_values(derived, expected)
+    if "visit" in local:
+        assert equal_values(system.visit, local["visit"])
+        for derived, expected in zip(system.gradient_seen, local["gradient_seen"], strict=True):
+            assert equal_values(derived, expected)
     for c, row in enumerate(local.get("hessian", ())):
         for d, expected in enumerate(row):
             assert equal_values(case.PROBLEM.loss.hessian[c, d], expected)

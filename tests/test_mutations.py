@@ -20,6 +20,7 @@ TWO_BLOCKS = {
 }
 UNEQUAL = gm.GaussianMixture(labels=[1, -1], **TWO_BLOCKS)
 START = {"norm2": 1.0, "overlap": [0.3, -0.2]}
+PERSISTENT = gm.sampling.persistent(sp.Rational(1, 2), 2)
 PROBIT_LIKE = gm.Loss("odd", sp.log(1 + (1 - y * h) ** 2))
 
 
@@ -57,7 +58,9 @@ SYSTEMS = [
     _dmf(gm.Problem(UNEQUAL, gm.losses.squared(), gm.optimizers.heavy_ball(), **START), "exact", eta=0.7, momentum=0.5, ridge=0.1),
     _dmf(gm.Problem(UNEQUAL, PROBIT_LIKE, gm.optimizers.heavy_ball(), **START), "tangent", eta=0.7, momentum=0.5, ridge=0.1),
     _dmf(gm.Problem(UNEQUAL, gm.losses.hinge(), gm.optimizers.heavy_ball(), **START), "stein", eta=0.7, momentum=0.5, ridge=0.1),
+    _dmf(gm.Problem(UNEQUAL, PROBIT_LIKE, gm.optimizers.gd(), sampling=PERSISTENT, **START), "stein", eta=0.7, ridge=0.1),
     _surrogate(gm.Problem(UNEQUAL, PROBIT_LIKE, gm.optimizers.heavy_ball(), **START), eta=0.7, momentum=0.5, ridge=0.1),
+    _surrogate(gm.Problem(UNEQUAL, PROBIT_LIKE, gm.optimizers.gd(), sampling=PERSISTENT, **START), eta=0.7, ridge=0.1),
 ]
 
 

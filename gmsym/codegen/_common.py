@@ -6,6 +6,7 @@ import sympy as sp
 
 from gmsym import generated, printer
 from gmsym.codegen._arrays import arguments, array_text, free_axes, scalars
+from gmsym.symbols import uniform, visit
 from gmsym.system import CausalKernels, Equation, Recursion
 
 System = CausalKernels | Recursion
@@ -49,6 +50,20 @@ def loss_and_gradient(system: System) -> list[str]:
     return [
         printer.function("loss", given, "Loss of each sample; fields (C, N), label (L,) -> (N,).", system.loss),
         printer.function("gradient", given, "Gradient of the loss in the fields, (C, N).", gradient),
+    ]
+
+
+def visit_functions(system: System) -> list[str]:
+    """Of mini-batches: which samples a step sees, and with which gradient; nothing for full batches."""
+    if system.visit is None or system.gradient_seen is None:
+        return []
+    given = {"visit": visit, "t": system.clock, "parameters": system.parameters}
+    sample = {name: x for name, x in sample_arguments(system).items() if name not in given}
+    gradient = Stacked(system.fields[0], *system.gradient_seen)
+    summary = "Gradient of the loss in the fields as a step sees it, (C, N); visit (N,)."
+    return [
+        printer.function("next_visit", {"uniform": uniform, **given}, "State of each sample at step t, (N,).", system.visit),
+        printer.function("gradient_seen", sample | given, summary, gradient),
     ]
 
 

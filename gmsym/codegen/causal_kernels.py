@@ -4,7 +4,16 @@ from dataclasses import replace
 
 from gmsym import generated, printer, symbols
 from gmsym.calculus.kernels import Kernel, kernel
-from gmsym.codegen._common import Group, Stacked, array_functions, loss_and_gradient, names, sample_arguments, test_functions
+from gmsym.codegen._common import (
+    Group,
+    Stacked,
+    array_functions,
+    loss_and_gradient,
+    names,
+    sample_arguments,
+    test_functions,
+    visit_functions,
+)
 from gmsym.system import Equation
 from gmsym.system.causal_kernels import (
     Bk,
@@ -107,7 +116,7 @@ def source(system: CausalKernels) -> str:
         *loss_and_gradient(system),
         *_hessian(system),
         *_offset(system),
-        *_visits(system),
+        *visit_functions(system),
         *array_functions(kernels),
         *array_functions(updates, {"t": system.clock, "parameters": system.parameters}),
         *_trained(system),
@@ -182,20 +191,6 @@ def _hessian(system: CausalKernels) -> list[str]:
         ),
         f'def hessian({given}):\n    """Hessian of the loss in the fields, (C, C, N); zero is taken at kinks."""\n'
         f"    return jnp.stack(_hessian_rows({given}))\n",
-    ]
-
-
-def _visits(system: CausalKernels) -> list[str]:
-    """Of mini-batches."""
-    if system.visit is None or system.gradient_seen is None:
-        return []
-    given = {"visit": symbols.visit, "t": system.clock, "parameters": system.parameters}
-    sample = {name: x for name, x in sample_arguments(system).items() if name not in given}
-    gradient = Stacked(system.fields[0], *system.gradient_seen)
-    summary = "Gradient of the loss in the fields as a step sees it, (C, N); visit (N,)."
-    return [
-        printer.function("next_visit", {"uniform": symbols.uniform, **given}, "State of each sample at step t, (N,).", system.visit),
-        printer.function("gradient_seen", sample | given, summary, gradient),
     ]
 
 

@@ -1,7 +1,7 @@
 """Source text of a module of kind `Recursion`; its contract is runtime/recursion.py."""
 
 from gmsym import generated, printer, symbols
-from gmsym.codegen._common import Group, array_functions, loss_and_gradient, names, test_functions
+from gmsym.codegen._common import Group, array_functions, loss_and_gradient, names, test_functions, visit_functions
 from gmsym.codegen._indexed import indexed_function
 from gmsym.system import indexed as X
 from gmsym.system.recursion import Recursion
@@ -46,6 +46,7 @@ def source(system: Recursion) -> str:
     optimizer = printer.function("optimizer", given, "New theta and state after step t, for arrays of any one shape.", [new, Group(*state)])
     functions = [
         *loss_and_gradient(system),
+        *_visits(system),
         optimizer,
         *array_functions(zip(ARRAY_FUNCTIONS, system.step, strict=True)),
         *_sums(system),
@@ -63,6 +64,11 @@ def source(system: Recursion) -> str:
         columns=len(system.fields),
         functions="\n\n".join(functions),
     )
+
+
+def _visits(system: Recursion) -> list[str]:
+    functions = visit_functions(system)
+    return [*functions, f"TOGETHER = {system.together}  # whether samples are drawn in exact numbers\n"] if functions else []
 
 
 _SUMS = {

@@ -14,7 +14,7 @@ from gmsym.calculus.kernels import Kernel, Transposed, coefficient, distribute, 
 from gmsym.derive.comparison import limit_of_field, limit_of_noise, limit_of_teachers
 from gmsym.derive.innovations import component, innovation_form, stein_equations
 from gmsym.derive.program import local_field, n, risk_gradient
-from gmsym.derive.samples import displayed, fresh_sample, gradient_seen, of_sample, trained_gradient
+from gmsym.derive.samples import displayed, fresh_sample, gradient_seen, of_sample, seen_by_steps, trained_gradient, visit_equations
 from gmsym.errors import InputError
 from gmsym.problem import Problem
 from gmsym.system import CausalKernels, Equation, Equations, recursion
@@ -104,9 +104,8 @@ def dmf(problem: Problem, *, response: Response | None = None) -> CausalKernels:
         blocks=problem.data.blocks,
         parameters=problem.local_parameters,
         loss=of_sample(right[S.ell(k, t)], problem)[0] if S.ell(k, t) in right else loss.value,
-        gradient=tuple(loss.gradient),
-        gradient_seen=None if problem.batches is None else of_sample(right[a(k, t)], problem),
-        visit=None if problem.batches is None else problem.batches.rule,
+        gradient=of_sample(right[a(k, t)], problem) if problem.batches is None else tuple(loss.gradient),
+        **seen_by_steps(right, problem),
         hessian=sp.ImmutableDenseMatrix(problem.fields, problem.fields, of_sample(hessian, problem)),
         offset=of_sample(right[offset(k)], problem) if offset(k) in right else None,
         state=optimizer.state,
@@ -147,6 +146,7 @@ def kernel_equations(problem: Problem, response: Response) -> Equations:
     return Equations(
         (
             field,
+            *visit_equations(problem),
             *(teacher_equations() if taught else ()),
             *local_equations(problem, response, field),
             Equation(S.train_loss(t), sp.Sum(p(k) * Mean(S.ell(k, t), k), (k, 1, S.K)), "train loss", "theory.md 0", "own"),

@@ -18,7 +18,9 @@ from gmsym.calculus.kernels import Transposed
 from gmsym.derive.expansion import fluctuation_equations
 from gmsym.derive.samples import joint_mean, overlaps_of_mean, trained_gradient
 from gmsym.errors import InputError
+from gmsym.functions import heaviside_form
 from gmsym.problem import Problem
+from gmsym.problem.observables import order_parameters
 from gmsym.system import Equation, Equations, Ode, Sde
 from gmsym.system import ode as S
 from gmsym.system.causal_kernels import Mean
@@ -79,6 +81,7 @@ def effective(problem: Problem) -> Ode:
     shared = all(f.is_polynomial(*used) for f in (loss.value, *loss.gradient, *trained_gradient(problem))) if used else True
     groups, of_cluster = _groups(problem, law, shared)
     tested, tested_of_cluster = _groups(problem, law, shared and not _depends_on_label(problem))
+    means = tuple(_tested(problem, law, group) for group in tested)
     response, local = _local_means(problem, law, groups)
     return Ode(
         name=f"{loss.name}_online",
@@ -99,7 +102,8 @@ def effective(problem: Problem) -> Ode:
         response=response,
         means=_mean_equations(local, of_cluster),
         of_cluster=of_cluster,
-        tested=tuple(_tested(problem, law, group) for group in tested),
+        tested=means,
+        tests=("test_loss", *([] if means[0].error is None else ["test_error"]), *(f"test_{name}" for name, _ in problem.observables)),
         tested_of_cluster=tested_of_cluster,
         gradient=loss.gradient,
         trained_gradient=trained_gradient(problem),
@@ -287,8 +291,10 @@ def _groups(problem: Problem, law: S.Law, shared: bool) -> tuple[list[dict[sp.Sy
 
 
 def _depends_on_label(problem: Problem) -> bool:
-    """Whether it depends on the label which predictions are wrong."""
+    """Whether it depends on the label which predictions are wrong, or an observable does."""
     labels = symbols.labels(problem.data.label_size)
+    if any(expr.has(*labels) for _, expr in problem.observables):
+        return True
     return problem.decision == "argmax" or problem.target is not None and problem.target.has(*labels)
 
 
@@ -371,4 +377,9 @@ def _tested(problem: Problem, law: S.Law, label: dict[sp.Symbol, sp.Expr]) -> S.
         fields = problem.loss.fields
         best = next(i for i, y in enumerate(symbols.labels(problem.data.label_size)) if label[y] == 1)
         error = 1 - mean(sp.Mul(*(sp.Heaviside(fields[best] - f) for f in fields if f != fields[best])))
-    return S.Tested(mean(problem.loss.value.xreplace(label)), error)
+    # An observable reads the covariance of its fields as Q, the law has it as V.
+    count = range(problem.fields)
+    upper = [law.covariance[c, e] for c in count for e in count if c <= e]
+    named = dict(zip(order_parameters(problem.fields)[problem.fields :], upper, strict=True))
+    own = tuple(mean(heaviside_form(expr.xreplace(label | named))) for _, expr in problem.observables)
+    return S.Tested(mean(problem.loss.value.xreplace(label)), error, own)

@@ -33,6 +33,7 @@ def refinement(problem: Problem) -> Refinement:
 def _check_smooth(problem: Problem, verb: str) -> None:
     if not isinstance(problem, Problem):
         raise InputError(f"problem = {problem!r}: a Problem is needed")
+    problem.check_full_batch(verb)
     if problem.loss.kinks:
         where = ", ".join(f"{kink.locus} = 0" for kink in problem.loss.kinks)
         raise InputError(

@@ -36,6 +36,7 @@ def influence(system: Recursion | Problem) -> Influence:
         InputError: as `surrogate`.
     """
     recursion = surrogate(system) if isinstance(system, Problem) else system
+    (system if isinstance(system, Problem) else system.problem).check_full_batch("derive.influence")
     step = {type(e.lhs): e for e in recursion.step}
     sums = {e.lhs: e for e in recursion.sums}
     stages = tuple(f(step, sums) for f in (_direction_of_parameters, _fields, _direction_of_gradients, _update))

@@ -1,6 +1,7 @@
 """What every theory says about a single sample: how it is displayed, and the loss and error of a fresh one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sympy as sp
 
@@ -8,9 +9,12 @@ from gmsym import symbols
 from gmsym.calculus import GaussianMean, expectation
 from gmsym.functions import heaviside_form
 from gmsym.problem import Problem
+from gmsym.system import Equation
+from gmsym.system import causal_kernels as S
 
 Moments = tuple[tuple[sp.Symbol, ...], tuple[tuple[sp.Symbol, ...], ...]]  # symbols of a mean (C,) and a covariance (C, C)
 _MOST_CLASSES = 4
+_BEFORE = {symbols.visit: sp.Symbol("s_{k}(t-1)", real=True), symbols.uniform: sp.Symbol("u_{k}(t)", real=True)}
 
 
 def displayed(problem: Problem) -> dict[sp.Symbol, sp.Expr]:
@@ -31,6 +35,22 @@ def gradient_seen(problem: Problem) -> sp.Expr:
     loss = problem.loss
     column = loss.gradient[0] if problem.fields == 1 else sp.ImmutableDenseMatrix(loss.gradient)
     return column if problem.batches is None else problem.batches.weight * column
+
+
+def visit_equations(problem: Problem) -> tuple[Equation, ...]:
+    """The rule of a sample's state under mini-batches, in its state before and a fresh uniform number; none for full batches."""
+    if problem.batches is None:
+        return ()
+    rule = problem.batches.rule.xreplace(_BEFORE)
+    return (Equation(S.visit(S.k, S.t), rule, "state of a sample, which says whether the step sees it", "theory.md 5", "own"),)
+
+
+def seen_by_steps(right: Mapping[sp.Expr, sp.Expr], problem: Problem) -> dict[str, Any]:
+    """What a system has of mini-batches, from its displayed equations: gradient as a step sees it, and the rule of the state."""
+    if problem.batches is None:
+        return {}
+    rule = sp.sympify(right[S.visit(S.k, S.t)]).xreplace({shown: symbol for symbol, shown in _BEFORE.items()})
+    return {"gradient_seen": of_sample(right[S.a(S.k, S.t)], problem), "visit": rule}
 
 
 def of_sample(column: sp.Expr, problem: Problem) -> tuple[sp.Expr, ...]:

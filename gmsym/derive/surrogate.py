@@ -9,7 +9,7 @@ from gmsym import symbols
 from gmsym.calculus.kernels import inside, kernel
 from gmsym.derive.comparison import noise_times_direction, transpose_times_direction
 from gmsym.derive.program import local_field, risk_gradient
-from gmsym.derive.samples import displayed, fresh_sample, of_sample
+from gmsym.derive.samples import displayed, fresh_sample, gradient_seen, of_sample, seen_by_steps, visit_equations
 from gmsym.errors import InputError
 from gmsym.problem import Problem
 from gmsym.system import Equation, Equations, Recursion
@@ -29,7 +29,7 @@ def surrogate(problem: Problem) -> Recursion:
     """
     if not isinstance(problem, Problem):
         raise InputError(f"problem = {problem!r}: a gmsym Problem is needed")
-    problem.check_full_batch("derive.surrogate (full-batch training)")
+    problem.check_full_batch("derive.surrogate (full-batch training)", batches=True)
     loss, optimizer = problem.loss, problem.optimizer
     moments, test_loss, test_error = fresh_sample(problem)
     program = program_equations(problem)
@@ -45,7 +45,9 @@ def surrogate(problem: Problem) -> Recursion:
         blocks=problem.data.blocks,
         parameters=problem.local_parameters,
         loss=loss.value,
-        gradient=of_sample(right[a(k, t)], problem),
+        gradient=of_sample(right[a(k, t)], problem) if problem.batches is None else tuple(loss.gradient),
+        **seen_by_steps(right, problem),
+        together=problem.batches is not None and problem.batches.together,
         state=optimizer.state,
         update=tuple(right[_next(x)].xreplace({y: x for x, y in _shown(problem).items()}) for x in (symbols.theta, *optimizer.state)),
         clock=symbols.t,
@@ -71,8 +73,7 @@ def _shown(problem: Problem) -> dict[sp.Symbol, sp.Symbol]:
 
 def program_equations(problem: Problem) -> Equations:
     """Fields, gradients and updates in the surrogate's fresh Gaussians, in the order of computation."""
-    loss, optimizer = problem.loss, problem.optimizer
-    column = loss.gradient[0] if problem.fields == 1 else sp.ImmutableDenseMatrix(loss.gradient)
+    optimizer = problem.optimizer
     risk = risk_gradient(lambda cluster, time: Za(cluster, time)).replace(abar, lambda *args: asum(*args))
     shown = _shown(problem)
     rules = [
@@ -84,7 +85,10 @@ def program_equations(problem: Problem) -> Equations:
             Equation(Zq(k, j), noise_times_direction(), "product of the noise with the direction q_kj", f"{SOURCE} (1.1)", "theorem"),
             Equation(ZTheta(k, t), sp.Sum(L(k, j, t) * Zq(k, j), (j, 0, t)), "product of the noise with the parameters", SOURCE, "theorem"),
             Equation(h(k, t), local_field(ZTheta(k, t)), "local field of a sample of cluster k", "theory.md 0", "own"),
-            Equation(a(k, t), column.xreplace(displayed(problem)), "gradient of the loss in the fields", "theory.md 0", "own"),
+            *visit_equations(problem),
+            Equation(
+                a(k, t), gradient_seen(problem).xreplace(displayed(problem)), "gradient of the loss in the fields", "theory.md 0", "own"
+            ),
             Equation(
                 Zu(k, j),
                 transpose_times_direction(),

@@ -10,6 +10,8 @@ from jaxtyping import Array, Float
 
 from gmsym.runtime.recursion import Design
 
+_VISITS = 1 << 30  # of the key of the masks of mini-batches, away from those of the steps
+
 
 class Draws(eqx.Module):
     """Independent standard normal numbers for each part, placed side by side: n_k samples and d_b coordinates add up over parts.
@@ -35,6 +37,17 @@ class Draws(eqx.Module):
         order, exists = self._samples()
         samples = jnp.take_along_axis(samples, jnp.asarray(order)[None], axis=-1) * exists
         return samples, jnp.concatenate([part[..., widest:] for part in parts], axis=-1)[..., self._coordinates()]
+
+    def uniform(self, t: Array, together: bool) -> Float[Array, "k n"]:
+        """A number in (0, 1) for each sample at step t: independent, or `together` the strata of (0, 1) in random order."""
+        key = jax.random.fold_in(jax.random.fold_in(self.keys[0], _VISITS), t)
+        exists = self._samples()[1] > 0
+        count = int(exists.sum())
+        if together:
+            numbers = (jax.random.permutation(key, count) + 0.5) / count
+        else:
+            numbers = jax.random.uniform(key, (count,), dtype=jnp.float64)
+        return jnp.full(exists.shape, 0.5).at[np.nonzero(exists)].set(numbers)
 
     def _samples(self) -> tuple[np.ndarray, np.ndarray]:
         """(where each sample of the union comes from, whether it exists), (K, parts * widest)."""

@@ -33,7 +33,6 @@ _SAFETY = 0.1  # tolerance of one step, relative to the tolerance asked for
 _LOOSER = {10.0: 4.0, 100.0: 40.0}  # tolerance of a step: what share of the change then is the solution's own error
 _LARGE = 1e6  # a state beyond this is on its way to infinity
 _FINEST = 1e-14  # tolerance of a step
-_TESTS = ("test_loss", "test_error")
 _TIGHTENED = 4  # how often that is lowered, tenfold each, until the error is as asked for
 
 
@@ -141,14 +140,14 @@ def _solver_errors(
     if not any(nature == "rough" for _, nature in module.TEST_NODES):  # jumps on fixed nodes have no derivative
         state = jax.tree.map(lambda *x: jnp.max(jnp.stack(x), axis=0), *moved)
         propagated = np.asarray(_propagated(module, states, state, numbers, sets[1]))
-        for i, name in enumerate(_TESTS[: propagated.shape[1]]):
+        for i, name in enumerate(module.TESTS):
             errors[name] = np.maximum(errors[name], propagated[:, i])
     return errors
 
 
 @eqx.filter_jit
 def _propagated(module, states: State, errors: State, numbers: Numbers, nodes) -> Array:
-    """Independent errors of the state (N, ...) as errors of test loss and error (N, 1 or 2), to first order."""
+    """Independent errors of the state (N, ...) as errors of the module's TESTS (N, tests), to first order."""
 
     def of_time(given):
         state, error = given
@@ -212,16 +211,15 @@ def integrate(module: OdeModule, solver: str, numbers: Numbers, start: State, ts
 
 def observables(module: OdeModule, states: State, numbers: Numbers, nodes: Sequence[Nodes]) -> dict[str, Array]:
     """At each time: Q (C, C), m (K, C), M (T, C), v (P,), Q_k (K, C, C), with several blocks Q_b, m_b and M_b with a leading axis (B,);
-    and of a fresh sample test_loss and, if there is a prediction, test_error."""
+    and of a fresh sample the module's TESTS: test_loss, test_error if there is a prediction, and the problem's observables."""
 
     performance = jax.lax.map(lambda state: _tested(module, state, numbers, nodes), states)
-    names = _TESTS[: performance.shape[1]]
     found = jax.vmap(lambda state: overlaps(state, numbers))(states)
-    return {**found, **{name: performance[:, i] for i, name in enumerate(names)}}
+    return {**found, **{name: performance[:, i] for i, name in enumerate(module.TESTS)}}
 
 
 def _tested(module: OdeModule, state: State, numbers: Numbers, nodes: Sequence[Nodes]) -> Array:
-    """Test loss and perhaps test error of a state, (1 or 2,)."""
+    """The module's TESTS of a state."""
     mean, V = law(state, numbers)
     return numbers.probabilities @ module.test(mean, V, numbers.labels, state.v, numbers.parameters, nodes)
 

@@ -18,6 +18,7 @@ from gmsym.engine.draws import Draws, draws
 from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.runtime.arguments import named
 from gmsym.runtime.batches import together
+from gmsym.runtime.causal_kernels import by_batches
 from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.frames import oriented
 from gmsym.runtime.interrupt import in_pieces
@@ -209,8 +210,8 @@ def _advance(
         return carry, (run.order, {"L": run.L, "M": run.M, **families})
 
     def one(key: Array, carry: tuple) -> tuple[tuple, tuple[dict, dict]]:
-        theta, state, *sides = carry
-        carry = (theta, state, *map(enlarged, sides))
+        theta, state, *sides, visit = carry
+        carry = (theta, state, *map(enlarged, sides), visit)
         shapes = jax.eval_shape(step, key, carry, first)[1]
         empty = jax.tree.map(lambda x: jnp.zeros((room, *x.shape), x.dtype), shapes)
 
@@ -352,7 +353,7 @@ def run_program(
     carry, (run, vectors) = jax.lax.scan(step, start, (jnp.arange(steps), offsets))
     if not traced:
         return run
-    sides = [x for side in carry[2:] for x in (side.direction, side.fresh, side.product)]
+    sides = [x for side in carry[2:4] for x in (side.direction, side.fresh, side.product)]
     return run._replace(trace=Trace(*vectors, run.L, run.M, run.used, *sides))
 
 
@@ -384,8 +385,15 @@ def _program(
     def local(function, h):
         return jax.vmap(function, in_axes=(0, 0, None))(h, labels, parameters)
 
+    def seen(t, h, visit):
+        """(state of the samples under mini-batches, gradients as the step sees them)."""
+        if visit is None:
+            return None, local(module.gradient, h)
+        visit = jnp.broadcast_to(module.next_visit(gaussians.uniform(t, module.TOGETHER), visit, t, parameters), visit.shape)
+        return visit, jax.vmap(lambda h, y, own: module.gradient_seen(h, y, own, t, parameters))(h, labels, visit)
+
     def step(carry, now):
-        theta, state, coordinates, samples = carry
+        theta, state, coordinates, samples, visit = carry
         t, offsets = now
         driver, (fresh_samples, fresh_coordinates) = _Driver(offsets, coupled), gaussians.at(t, fields)
         slots = t * fields + jnp.arange(fields)
@@ -395,7 +403,8 @@ def _program(
         m = driver.drive("m", overlap)
         L = coordinates.factor[:, slots]
         h = module.field(L=L, Zq=samples.product, m=m)
-        a = local(module.gradient, h) * exists[:, None]
+        visit, a = seen(t, h, visit)
+        a = a * exists[:, None]
         coordinates, samples = products.with_gradient(driver, a, fresh_coordinates, coordinates, samples, t)
         mean_gradient = named(module.mean_gradient, arrays | {"a": a})
         asum = driver.drive("asum", mean_gradient)
@@ -418,7 +427,7 @@ def _program(
         }
         new_theta, new_state = module.optimizer(t, theta, state, gradient, parameters)
         run = Run(order, L, M, *driver.rows((overlap, mean_gradient), (m, asum)))
-        return (new_theta, new_state, coordinates, samples), (run, (theta, state, h, a, gradient) if traced else ())
+        return (new_theta, new_state, coordinates, samples, visit), (run, (theta, state, h, a, gradient) if traced else ())
 
     slots = room * fields
     factor = jnp.zeros((clusters, slots, slots))
@@ -428,7 +437,8 @@ def _program(
         return _Side(side, side, side, factor, side if offset else side[:, :0])
 
     state = tuple(jnp.zeros_like(theta) for _ in module.STATE)
-    return step, (theta, state, empty(d), empty(widest))
+    visit = jnp.zeros((clusters, widest)) if by_batches(module) else None
+    return step, (theta, state, empty(d), empty(widest), visit)
 
 
 def test_performance(module: RecursionModule, design: Design, m: Array, covariance: Array) -> dict[str, Array]:

@@ -110,7 +110,8 @@ def solve_effective(
         errors = {name: error + change[name] for name, error in errors.items()}
         attributes["d"] = d
     names = [x.name for x in problem.trained_parameters]
-    result = schema.to_dataset("theory", means, errors, attributes, times=ts, parameters=names)
+    own = [name for name, _ in problem.observables]
+    result = schema.to_dataset("theory", means, errors, attributes, times=ts, parameters=names, observables=own)
     added = {f"{x}{DEVIATION}": (result[x].dims, deviations[x], deviation_labels(result[x].attrs)) for x in deviations if x in result}
     return result.assign(added)
 

@@ -82,6 +82,8 @@ def solve_surrogate(
     if n is None:
         n = counted(problem.at(values).ratio, d)
     check_integers(n=(n, 1))
+    if problem.batches is not None:
+        problem.batches.check_size(n)
     instance = instance_of_size(problem, values, n, d)
     numbers = design_numbers(instance, n, d)
     cost = _cost.surrogate(n, d, steps, replicates, problem.fields, problem.data.clusters)

@@ -44,8 +44,8 @@ class Problem(AbstractProblem):
         teacher: directions behind the teacher fields `t0, t1, ...` of the loss.
         trained: parameters of the loss that are trained beside Theta.
         observables: expressions by name of a sample's fields, label and teacher fields, of trained and other parameters, and of the mean
-            `m_0, ...` and covariance `Q_0_0, Q_0_1, ...` of the fields in its cluster; results hold their means `train_NAME` over the
-            training samples and `test_NAME` over a fresh sample.
+            `m_0, ...` and covariance `Q_0_0, Q_0_1, ...` of the fields in its cluster; simulations hold their means `train_NAME` over
+            the training samples and `test_NAME` over a fresh sample, the effective dynamics the latter; other theories leave them out.
 
     Raises:
         InputError: shapes that do not fit together.

@@ -73,6 +73,12 @@ class Batches(AbstractSampling):
             if name == "persistence" and not number > 0:
                 raise InputError(f"persistence = {number}: a positive time is needed, of which a step is eta")
 
+    def check_size(self, n: int) -> None:
+        """Raises InputError unless n samples divide into the batches of a pass."""
+        count = dict(self.options).get("batches", 1)
+        if n % count:
+            raise InputError(f"n = {n}: {count} batches of a pass do not divide the samples; take a multiple of {count}")
+
 
 def full() -> Full:
     """Full batches: every step sees all n samples."""

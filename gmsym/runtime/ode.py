@@ -61,6 +61,7 @@ class OdeModule(Protocol):
     RESPONSE: str  # "derivative" or "regression"
     NODES: tuple[tuple[int, Nature], ...]
     TEST_NODES: tuple[tuple[int, Nature], ...]
+    TESTS: tuple[str, ...]  # what `test` returns of a fresh sample: test_loss, perhaps test_error, the problem's observables
     SAMPLE_NODES: tuple[int, Nature]
 
     def means(self, mean, V, label, trained, parameters, nodes) -> Float[Array, "k outputs"]:

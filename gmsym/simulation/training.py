@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from gmsym import printer, runtime, schema, symbols
-from gmsym.errors import ComputationError, InputError, check_integers
+from gmsym.errors import ComputationError, check_integers
 from gmsym.problem import Problem
 from gmsym.problem.design import design, instance_of_size, rows_of, shares
 from gmsym.runtime.batches import together
@@ -71,7 +71,8 @@ def train(
     check_integers(n=(n, 1), d=(d, 1), steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
     instance = instance_of_size(problem, values, n, d)
     plan = design(instance, n, d)
-    _check_batches(problem, n)
+    if problem.batches is not None:
+        problem.batches.check_size(n)
     runtime.check_double()
     tested = (
         4 * len(problem.data.probabilities) * (problem.fields + len(problem.loss.teachers)) * TEST_POINTS * TEST_SHIFTS
@@ -123,12 +124,6 @@ def train(
 
 def _together(problem: Problem) -> bool | None:
     return None if problem.batches is None else problem.batches.together
-
-
-def _check_batches(problem: Problem, n: int) -> None:
-    """Raises InputError unless the samples divide into the batches of a pass."""
-    if problem.batches is not None and problem.batches.kind == "epochs" and n % (count := dict(problem.batches.options)["batches"]):
-        raise InputError(f"n = {n}: {count} batches of a pass do not divide the samples; take a multiple of {count}")
 
 
 def source(problem: Problem) -> str:

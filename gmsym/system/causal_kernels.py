@@ -29,6 +29,7 @@ sigma2 = kernel("sigma2", r"\sigma^2", subscripts=2)  # variance of block b in c
 omega = kernel("omega", r"\omega", subscripts=1, value="cn")  # Gaussian part of the field
 h = kernel("h", "h", subscripts=1, value="cn")  # local field
 a = kernel("a", "a", subscripts=1, value="cn")  # gradient of the loss in the fields
+visit = kernel("visit", "s", subscripts=1, value="n")  # state of the sample under mini-batches
 A = kernel("A", "A", subscripts=1, value="cdn")  # Hessian of the loss in the fields
 zeta = kernel("zeta", r"\zeta", subscripts=2, value="n")  # Gaussian part of a teacher's field: cluster, direction
 tau = kernel("tau", r"\tau", subscripts=2, value="n")  # a teacher's field

@@ -81,10 +81,11 @@ class Local(NamedTuple):
 
 
 class Tested(NamedTuple):
-    """Loss, and probability of a wrong prediction if there is one, of a fresh sample of a cluster."""
+    """Means over a fresh sample of a cluster: loss, probability of a wrong prediction if there is one, the problem's observables."""
 
     loss: sp.Expr
     error: sp.Expr | None
+    observables: tuple[sp.Expr, ...] = ()
 
 
 @final
@@ -116,6 +117,7 @@ class Ode(AbstractSystem):
     means: Equations  # over a fresh sample, for each group of clusters that share them
     of_cluster: tuple[int, ...]  # which group each cluster belongs to, (K,)
     tested: tuple[Tested, ...]
+    tests: tuple[str, ...]  # what an entry of it holds, by the names that a result has for them
     tested_of_cluster: tuple[int, ...]  # which entry of `tested` belongs to each cluster, (K,)
     gradient: tuple[sp.Expr, ...]  # a, (C,)
     trained_gradient: tuple[sp.Expr, ...]  # b, (P,)

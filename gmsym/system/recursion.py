@@ -81,6 +81,9 @@ class Recursion(AbstractSystem):
     moments: tuple[tuple[sp.Symbol, ...], tuple[tuple[sp.Symbol, ...], ...]]
     test_loss: tuple[sp.Expr, ...]
     test_error: tuple[sp.Expr, ...] | None
+    gradient_seen: tuple[sp.Expr, ...] | None = None  # (C,) the same of a sample in mini-batches, in its `visit` and the clock
+    visit: sp.Expr | None = None  # rule of `visit` in its value before, a `uniform` number and the clock
+    together: bool = False  # whether the uniform numbers of all samples are strata in random order
     limit: str = "none: exact in law at every n and d"
 
     def __repr__(self) -> str:

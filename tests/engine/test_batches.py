@@ -31,6 +31,15 @@ def test_a_batch_of_all_samples_is_full_batch():
         np.testing.assert_allclose(one[name], full[name], rtol=1e-10, atol=1e-12)
 
 
+def test_the_surrogate_of_all_samples_is_that_of_full_batches():
+    full, one = (
+        gm.solve(gm.derive.surrogate(_problem(x)), VALUES, n=30, d=20, steps=4, replicates=2)
+        for x in (gm.sampling.full(), gm.sampling.epochs(1))
+    )
+    for name in ("m_runs", "Q_runs", "train_loss_runs"):
+        np.testing.assert_allclose(one[name], full[name], rtol=1e-12)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_keeps_the_sampling(kind, tmp_path):
     problem = _problem(KINDS[kind])
@@ -47,7 +56,10 @@ def test_a_file_keeps_the_sampling(kind, tmp_path):
         (lambda: gm.sampling.persistent(0.3, -1), r"persistence = -1: a positive time"),
         (lambda: gm.sampling.epochs(2.5), r"batches = 2.5: a positive integer"),
         (lambda: gm.sampling.epochs(4, reshuffle="no"), r"reshuffle = 'no': true or false"),
-        (lambda: gm.derive.surrogate(_problem(gm.sampling.bernoulli(0.2))), "does not treat mini-batches"),
+        (lambda: gm.derive.influence(_problem(gm.sampling.bernoulli(0.2))), "derive.influence does not treat mini-batches"),
+        (lambda: gm.derive.finite_size(_problem(gm.sampling.epochs(4))), "derive.finite_size does not treat mini-batches"),
+        (lambda: gm.derive.refinement(_problem(gm.sampling.epochs(4))), "derive.refinement does not treat mini-batches"),
+        (lambda: gm.solve(gm.derive.surrogate(_problem(gm.sampling.epochs(7))), VALUES, d=20, steps=2), "n = 30: 7 batches"),
         (lambda: gm.derive.dmf(_problem(gm.sampling.bernoulli(0.2)), response="tangent"), "mini-batches need 'stein'"),
         (lambda: gm.simulate(_problem(gm.sampling.epochs(7)), VALUES, d=20, steps=2), "n = 30: 7 batches of a pass do not divide"),
         (lambda: gm.solve(_problem(gm.sampling.bernoulli(0.2)), VALUES, steps=200, samples=256), "samples = 256: mini-batches open"),
@@ -56,6 +68,21 @@ def test_a_file_keeps_the_sampling(kind, tmp_path):
 def test_what_is_refused(call, message):
     with pytest.raises(gm.InputError, match=message):
         call()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["reshuffled", "persistent"])
+def test_the_surrogate_has_the_law_of_training(kind):
+    """At n = 60, d = 40: means and standard deviations, whether samples are drawn together or alone."""
+    replicates, problem = 2000, _problem(KINDS[kind])
+    options = {"n": 60, "d": 40, "steps": 8, "replicates": replicates}
+    values = {**VALUES, "alpha": 1.5}
+    drawn = gm.solve(gm.derive.surrogate(problem), values, seed=1, **options), gm.simulate(problem, values, seed=2, **options)
+    for name in ("m", "Q", "train_loss", "test_error"):
+        one, other = (np.reshape(x[f"{name}_runs"].values, (replicates, 8, -1))[:, 1:] for x in drawn)
+        score = (one.mean(0) - other.mean(0)) / np.sqrt((one.var(0) + other.var(0)) / replicates)
+        assert np.abs(score).max() < 4, name
+        assert np.abs(np.log(one.std(0) / other.std(0))).max() < 4 / np.sqrt(replicates), name
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from gmsym.runtime import functions as rt
 from gmsym.runtime.nodes import gaussian_means
 
-SIGNATURE = "eaa4d964d7f4"
+SIGNATURE = "73ec48ca81c3"
 FIELDS = 1
 TEACHERS = 0
 CLUSTERS = 2
@@ -27,6 +27,7 @@ PARAMETERS = ('eta',)
 RESPONSE = "derivative"
 NODES = ((1, 'smooth'),)  # (dimension, nature of the integrand) of each set of quadrature nodes of `means`
 TEST_NODES = ((1, 'smooth'),)  # likewise of `test`
+TESTS = ('test_loss', 'test_error')  # what `test` returns of a fresh sample
 SAMPLE_NODES = (1, 'smooth')  # likewise for functions of one sample, its gradient squared and the like
 
 
@@ -171,7 +172,7 @@ def _test_1(mean, V, label, trained, parameters, nodes):
 
 
 def test(mean, V, label, trained, parameters, nodes):
-    """Loss and misclassification of a fresh sample of each cluster, (K, outputs); mean (K, C + T), V (K, C + T, C + T), label (K, L)."""
+    """Means of the tests over a fresh sample of each cluster, (K, outputs); mean (K, C + T), V (K, C + T, C + T), label (K, L)."""
     upper = V[:, [0], [0]]
     given = {"trained": trained, "parameters": parameters, "nodes": nodes}
     parts = []

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "ba0c4e5dd414"
+SIGNATURE = "73fd2a2102e8"
 FIELDS = 2
 TEACHERS = 2
 CLUSTERS = 1
@@ -26,6 +26,7 @@ PARAMETERS = ('eta',)
 RESPONSE = "derivative"
 NODES = ()  # (dimension, nature of the integrand) of each set of quadrature nodes of `means`
 TEST_NODES = ()  # likewise of `test`
+TESTS = ('test_loss',)  # what `test` returns of a fresh sample
 SAMPLE_NODES = (4, 'smooth')  # likewise for functions of one sample, its gradient squared and the like
 
 
@@ -125,7 +126,7 @@ def _test_0(mean, V, label, trained, parameters, nodes):
 
 
 def test(mean, V, label, trained, parameters, nodes):
-    """Loss and misclassification of a fresh sample of each cluster, (K, outputs); mean (K, C + T), V (K, C + T, C + T), label (K, L)."""
+    """Means of the tests over a fresh sample of each cluster, (K, outputs); mean (K, C + T), V (K, C + T, C + T), label (K, L)."""
     upper = V[:, [0, 0, 0, 0, 1, 1, 1, 2, 2, 3], [0, 1, 2, 3, 1, 2, 3, 2, 3, 3]]
     given = {"trained": trained, "parameters": parameters, "nodes": nodes}
     parts = []

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from gmsym.runtime import functions as rt
 from gmsym.runtime.nodes import gaussian_means
 
-SIGNATURE = "1077ce3c2318"
+SIGNATURE = "732ea5340692"
 FIELDS = 2
 TEACHERS = 0
 CLUSTERS = 4
@@ -27,6 +27,7 @@ PARAMETERS = ('eta',)
 RESPONSE = "derivative"
 NODES = ()  # (dimension, nature of the integrand) of each set of quadrature nodes of `means`
 TEST_NODES = ((2, 'rough'),)  # likewise of `test`
+TESTS = ('test_loss', 'test_error')  # what `test` returns of a fresh sample
 SAMPLE_NODES = (2, 'smooth')  # likewise for functions of one sample, its gradient squared and the like
 
 
@@ -254,7 +255,7 @@ def _test_1(mean, V, label, trained, parameters, nodes):
 
 
 def test(mean, V, label, trained, parameters, nodes):
-    """Loss and misclassification of a fresh sample of each cluster, (K, outputs); mean (K, C + T), V (K, C + T, C + T), label (K, L)."""
+    """Means of the tests over a fresh sample of each cluster, (K, outputs); mean (K, C + T), V (K, C + T, C + T), label (K, L)."""
     upper = V[:, [0, 0, 1], [0, 1, 1]]
     given = {"trained": trained, "parameters": parameters, "nodes": nodes}
     parts = []
