@@ -16,7 +16,7 @@ import sympy as sp
 from gmsym import budget, symbols
 from gmsym.calculus.kernels import Transposed
 from gmsym.derive.expansion import fluctuation_equations
-from gmsym.derive.samples import joint_mean, overlaps_of_mean
+from gmsym.derive.samples import joint_mean, overlaps_of_mean, trained_gradient
 from gmsym.errors import InputError
 from gmsym.functions import heaviside_form
 from gmsym.problem import Problem
@@ -78,7 +78,7 @@ def effective(problem: Problem) -> Ode:
     reduced = stein_equations(problem)
     law = _law(problem)
     used = [y for y in symbols.labels(problem.data.label_size) if loss.expr.has(y)]
-    shared = all(f.is_polynomial(*used) for f in (loss.value, *loss.gradient, *_trained_gradient(problem))) if used else True
+    shared = all(f.is_polynomial(*used) for f in (loss.value, *loss.gradient, *trained_gradient(problem))) if used else True
     groups, of_cluster = _groups(problem, law, shared)
     tested, tested_of_cluster = _groups(problem, law, shared and not _depends_on_label(problem))
     means = tuple(_tested(problem, law, group) for group in tested)
@@ -106,7 +106,7 @@ def effective(problem: Problem) -> Ode:
         tests=("test_loss", *([] if means[0].error is None else ["test_error"]), *(f"test_{name}" for name, _ in problem.observables)),
         tested_of_cluster=tested_of_cluster,
         gradient=loss.gradient,
-        trained_gradient=_trained_gradient(problem),
+        trained_gradient=trained_gradient(problem),
         schedule=schedule,
         clock=symbols.t,
     )
@@ -298,16 +298,6 @@ def _depends_on_label(problem: Problem) -> bool:
     return problem.decision == "argmax" or problem.target is not None and problem.target.has(*labels)
 
 
-def _trained_gradient(problem: Problem) -> tuple[sp.Expr, ...]:
-    value = heaviside_form(problem.loss.value)
-    return tuple(_without_deltas(sp.diff(value, name)) for name in problem.trained_parameters)
-
-
-def _without_deltas(expr: sp.Expr) -> sp.Expr:
-    """A continuous loss has no deltas in its first derivatives: those that appear are multiplied by zero."""
-    return expr.replace(lambda e: isinstance(e, sp.DiracDelta), lambda e: sp.S.Zero)
-
-
 def _local_means(problem: Problem, law: S.Law, groups: Sequence[dict[sp.Symbol, sp.Expr]]) -> tuple[S.Response, tuple[S.Local, ...]]:
     regressed = problem.loss.cusps or any(_is_large(g) for g in problem.loss.gradient)
     derivatives = [] if regressed else [_reduced(problem, law, group, "derivative") for group in groups]
@@ -360,7 +350,7 @@ def _reduced(problem: Problem, law: S.Law, label: dict[sp.Symbol, sp.Expr], resp
         gradient=tuple(map(mean, gradient)),
         response=sp.ImmutableDenseMatrix(rows),
         square=sp.ImmutableDenseMatrix(square),
-        trained=tuple(mean(g.xreplace(label)) for g in _trained_gradient(problem)),
+        trained=tuple(mean(g.xreplace(label)) for g in trained_gradient(problem)),
     )
 
 
