@@ -28,6 +28,10 @@ STEIN_DEGREE = 64  # of a polynomial whose moments are written, times the dimens
 CROWD = 24  # steps in all products of more than four
 STEPS = 8  # in a product beside what nothing closes; more are integrated with it
 TIDY = 120  # operations of what is brought to lowest terms
+OPEN = 40  # means of one integrand that nothing closes; more are one mean
+RESPONSE = 200  # terms of a gradient whose derivative is integrated; the mean of a larger one is regressed on the fields
+MERGED = 200  # terms of an entry of a matrix whose products of steps are multiplied out
+WHOLE = 1500  # nodes of an integrand that is looked into, for steps without effect and for directions of one variable
 
 _MANY = 10**9  # no estimate needs to be larger
 

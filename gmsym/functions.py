@@ -6,6 +6,7 @@ definitions by Heaviside steps, the form in which the derivative of a kink is vi
 Source: theory.md 9 and 10.
 """
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -275,40 +276,71 @@ def elementary(expr: sp.Expr) -> sp.Expr:
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
-_OF_MPMATH = {f: getattr(mpmath, f.__name__) for f in (sp.exp, sp.log, sp.sin, sp.cos, sp.tan, sp.asin, sp.acos, sp.atan)}
-_OF_MPMATH |= {f: getattr(mpmath, f.__name__) for f in (sp.sinh, sp.cosh, sp.tanh, sp.asinh, sp.acosh, sp.atanh, sp.erf, sp.erfc, sp.sign)}
-_OF_MPMATH |= {sp.Abs: abs, sp.Max: max, sp.Min: min, sp.Heaviside: lambda u, *_: (mpmath.sign(u) + 1) / 2, sp.Pow: lambda b, p: b**p}
-_OF_MPMATH |= {sp.Tuple: lambda *items: list(items), sp.Lt: operator.lt, sp.Le: operator.le, sp.Gt: operator.gt, sp.Ge: operator.ge}
-_OF_MPMATH |= {sp.Add: lambda *terms: mpmath.fsum(terms), sp.Mul: lambda *factors: mpmath.fprod(factors), sp.Eq: operator.eq}
-_OF_MPMATH |= {sp.And: lambda *parts: all(parts), sp.Or: lambda *parts: any(parts), sp.Not: operator.not_, sp.Ne: operator.ne}
+_NAMED = (sp.exp, sp.log, sp.sin, sp.cos, sp.tan, sp.asin, sp.acos, sp.atan, sp.sinh, sp.cosh, sp.tanh)
+_NAMED += (sp.asinh, sp.acosh, sp.atanh, sp.erf, sp.erfc)
+_PLAIN = {sp.Abs: abs, sp.Max: max, sp.Min: min, sp.Pow: lambda b, p: b**p, sp.Tuple: lambda *items: list(items)}
+_PLAIN |= {sp.Lt: operator.lt, sp.Le: operator.le, sp.Gt: operator.gt, sp.Ge: operator.ge, sp.Eq: operator.eq, sp.Ne: operator.ne}
+_PLAIN |= {sp.And: lambda *parts: all(parts), sp.Or: lambda *parts: any(parts), sp.Not: operator.not_}
 
 
-def numeric(expr: sp.Basic, variables: Sequence[sp.Symbol]) -> Callable[..., Any]:
-    """`expr` as a function of numbers for `variables`, at mpmath's precision when it is called; no text is made or executed.
+def _table(source: Any, **others: Callable[..., Any]) -> dict[Any, Callable[..., Any]]:
+    """Functions of numbers, those with a name from a module."""
+    named = {f: getattr(source, f.__name__) for f in _NAMED}
+    sign = others["sign"]
+    sums = {sp.Add: lambda *terms: source.fsum(terms), sp.Mul: lambda *factors: others["product"](factors)}
+    return {**named, **sums, **_PLAIN, sp.sign: sign, sp.Heaviside: lambda u, *_: (sign(u) + 1) / 2}
+
+
+_OF_MPMATH = _table(mpmath, sign=mpmath.sign, product=mpmath.fprod)
+_OF_DOUBLES = _table(math, sign=lambda u: (u > 0) - (u < 0), product=math.prod)
+
+
+def numeric(expr: sp.Basic, variables: Sequence[sp.Symbol], doubles: bool = False) -> Callable[..., Any]:
+    """`expr` as a function of numbers for `variables`; no text is made or executed. What stands in it twice is computed once.
+
+    Args:
+        doubles: in Python's floats, which overflow, instead of at mpmath's precision when it is called.
 
     Raises:
         KeyError: a symbol that is no variable, or a function without a numerical form.
     """
+    table = _OF_DOUBLES if doubles else _OF_MPMATH
     place = {x: i for i, x in enumerate(variables)}
+    steps: list[tuple[Callable[..., Any], tuple[int, ...]]] = []  # a function, and where the values are that it takes
 
-    def built(node: sp.Basic) -> Callable[[Sequence[Any]], Any]:
-        if node in place:
-            return operator.itemgetter(place[node])
-        if isinstance(node, (BooleanTrue, BooleanFalse)):
-            return lambda values, truth=node is sp.true: truth
-        if isinstance(node, (sp.Rational, sp.Float)):  # at the precision of the call
-            return lambda values: node._to_mpmath(mpmath.mp.prec)
-        if node.is_Atom and node.is_number:
-            return lambda values: node.evalf(mpmath.mp.dps)._to_mpmath(mpmath.mp.prec)
-        if isinstance(node, sp.Piecewise):
-            cases = [(built(value), built(condition)) for value, condition in node.args]
-            return lambda values: next((value(values) for value, condition in cases if condition(values)), mpmath.nan)
-        function, arguments = (_OF_MPMATH[node.func], node.args) if node.func in _OF_MPMATH else _own_form(node)
-        parts = [built(x) for x in arguments]
-        return lambda values: function(*(part(values) for part in parts))
+    def built(node: sp.Basic) -> int:
+        if node not in place:
+            function, arguments = _operation(node, variables, table, doubles)
+            parts = tuple(built(x) for x in arguments)
+            place[node] = len(variables) + len(steps)
+            steps.append((function, parts))
+        return place[node]
 
-    made = built(expr)
-    return lambda *values: made(values)
+    last = built(expr)
+
+    def value(*given: Any) -> Any:
+        values = list(given)
+        for function, parts in steps:
+            values.append(function(*[values[i] for i in parts]))
+        return values[last]
+
+    return value
+
+
+def _operation(node: sp.Basic, variables: Sequence[sp.Symbol], table: dict[Any, Callable[..., Any]], doubles: bool) -> tuple[Any, Any]:
+    """(function of numbers, arguments) of one node."""
+    if isinstance(node, (BooleanTrue, BooleanFalse)):
+        return (lambda truth=node is sp.true: truth), ()
+    if doubles and node.is_Atom and node.is_number:
+        return (lambda number=int(node) if node.is_Integer else float(node): number), ()
+    if isinstance(node, (sp.Rational, sp.Float)):  # at the precision of the call
+        return (lambda: node._to_mpmath(mpmath.mp.prec)), ()
+    if node.is_Atom and node.is_number:
+        return (lambda: node.evalf(mpmath.mp.dps)._to_mpmath(mpmath.mp.prec)), ()
+    if isinstance(node, sp.Piecewise):  # a branch that is not taken may have no value
+        cases = [tuple(numeric(part, variables, doubles) for part in case) for case in node.args]
+        return (lambda *given: next((value(*given) for value, condition in cases if condition(*given)), mpmath.nan)), variables
+    return (table[node.func], node.args) if node.func in table else _own_form(node)
 
 
 def _own_form(node: sp.Basic) -> tuple[Callable[..., Any], tuple[sp.Expr, ...]]:

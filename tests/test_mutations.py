@@ -43,7 +43,7 @@ def _dmf(problem, response, **values):
         if system.response != "exact":
             population = Population(jnp.asarray(whiten(sobol(64, room, 1)))[None], jnp.asarray(1), jnp.asarray(1))
         with eagerly():
-            carry, rows = jax.tree.map(jnp.asarray, start(module, room, 1, 64)), []
+            carry, rows = jax.tree.map(jnp.asarray, start(module, given, room, 1, 64)), []
             for now in range(4):
                 carry, row = step(module, given, population, 1e-12, carry, jnp.asarray(now))
                 rows.append(row)

@@ -7,6 +7,7 @@ import mpmath
 import sympy as sp
 from sympy.concrete.expr_with_limits import ExprWithLimits
 
+from gmsym import budget
 from gmsym.functions import numeric
 
 from .law import inverted
@@ -28,6 +29,9 @@ def span(f: sp.Expr, xs: tuple[sp.Symbol, ...]) -> tuple[Row, ...]:
     The rows are the forms that f is written in, or unit rows when these fill the space of the variables involved, less the
     directions along which the smooth factors turn out to be constant (softmax depends on differences of its fields only).
     """
+    involved = [i for i, x in enumerate(xs) if f.has_free(x)]
+    if len(involved) == 1 and budget.larger(f, budget.WHOLE):
+        return (_unit(involved[0], len(xs)),)
     kinked = [a for a in sp.Mul.make_args(f) if a.has(*_FLAT_PIECES)]
     smooth = sp.Mul(*(a for a in sp.Mul.make_args(f) if a not in kinked))
     rows = _basis(_forms(smooth, xs))

@@ -82,17 +82,24 @@ def _mean(f: sp.Expr, law: Gaussian, depth: int) -> sp.Expr:
         terms = collect(f, law.variables)
         if any(degree(P) * law.dimension > budget.STEIN_DEGREE for P in terms.values()):
             raise TooLargeError
-        if not f.has(sp.DiracDelta) and _crowd(terms, law.variables) > budget.CROWD:
-            raise TooLargeError
+        if _is_crowded({F: P for F, P in terms.items() if not F.has(sp.DiracDelta)}, law.variables):
+            sharp = [a for a in sp.Add.make_args(f) if a.has(sp.DiracDelta)]
+            if not sharp:
+                raise TooLargeError
+            regular = sp.Add(*(a for a in sp.Add.make_args(f) if a not in sharp))
+            if regular != 0:
+                return _mean(regular, law, depth + 1) + _mean(sp.Add(*sharp), law, depth + 1)
     except TooLargeError:
         return _irreducible(f, [], constant(sp.S.One, law.dimension), law, depth)
     return sp.Add(*(_once(F, P, law) if depth == 0 and len(P) == 1 else _term(F, P, law, depth + 1) for F, P in terms.items()))
 
 
-def _crowd(terms: Terms, xs: tuple[sp.Symbol, ...]) -> int:
-    """The steps in all products of more than are taken apart."""
-    counts = (len(sort(F, xs).steps) for F in terms)
-    return sum(count for count in counts if count > _MAX_STEPS)
+def _is_crowded(terms: Terms, xs: tuple[sp.Symbol, ...]) -> bool:
+    """Whether the steps in products of more than are taken apart, or the factors that nothing closes, are too many."""
+    factors = [sort(F, xs) for F in terms]
+    counts = (len(product.steps) for product in factors)
+    open_ = sum(product.generic != 1 for product in factors)
+    return open_ > budget.OPEN or sum(count for count in counts if count > _MAX_STEPS) > budget.CROWD
 
 
 def _once(F: sp.Expr, P: Polynomial, law: Gaussian) -> sp.Expr:

@@ -11,14 +11,15 @@ import sympy as sp
 from gmsym.calculus.kernels import Kernel, Transposed
 from gmsym.codegen._einsum import Operand, product, total
 from gmsym.errors import UnprintableError
-from gmsym.system.causal_kernels import Mean, alpha, ridge, s
+from gmsym.system.causal_kernels import Mean, alpha, ridge, ridge_v, s
 from gmsym.system.recursion import samples
 
-ORDER = "efklobcdijqxn"  # the order of axes in every array; f, o and q stand for a second teacher e', cluster l' and innovation j'
+# The order of axes in every array; p stands for trained parameters; f, o and q for a second teacher e', cluster l' and innovation j'.
+ORDER = "efklobcdpijqxn"
 _INNER = "uvwyz"  # field axes between the factors of a product
-_NAMES = {"Bk": "B", "Theta": "theta", "lambda": "ridge"}  # where the text's name is not the symbol's
+_NAMES = {"Bk": "B", "Theta": "theta", "lambda": "ridge", "lambda_v": "trained_ridge"}  # where the text's name is not the symbol's
 _LETTERS = {"e'": "f", "l'": "o", "j'": "q"}  # likewise of indices
-_NUMBERS = {alpha, ridge, samples}
+_NUMBERS = {alpha, ridge, ridge_v, samples}
 
 
 def arguments(expr: sp.Expr) -> list[str]:

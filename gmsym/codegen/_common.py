@@ -35,7 +35,12 @@ def names(given: Sequence[sp.Symbol]) -> tuple[str, ...]:
 def sample_arguments(system: System) -> dict[str, Sequence[sp.Symbol]]:
     """Arguments of a function of one population of samples."""
     taught = {"teacher": system.teachers} if system.teachers else {}
-    return {"fields": system.fields, **taught, "label": system.labels, "parameters": system.parameters}
+    return {"fields": system.fields, **taught, "label": system.labels, **_trained(system), "parameters": system.parameters}
+
+
+def _trained(system: System) -> dict[str, Sequence[sp.Symbol]]:
+    """The argument of trained parameters, where there are such."""
+    return {"trained": system.trained} if system.trained else {}
 
 
 def loss_and_gradient(system: System) -> list[str]:
@@ -106,7 +111,9 @@ def test_functions(system: System) -> list[str]:
     mean, covariance = system.moments
     count = range(len(mean))
     upper = [(c, d) for c in count for d in count if c <= d]
-    given = {"m": mean, "Q": [covariance[c][d] for c, d in upper], "parameters": system.parameters}
+    model = {**_trained(system), "parameters": system.parameters}
+    given = {"m": mean, "Q": [covariance[c][d] for c, d in upper], **model}
+    last = ", ".join(model)
     texts = []
     for name, meaning, expressions in (
         ("test_loss", "Mean loss of a fresh sample", system.test_loss),
@@ -118,9 +125,9 @@ def test_functions(system: System) -> list[str]:
         distinct = list(dict.fromkeys(expressions))
         for index, expr in enumerate(distinct):
             texts.append(printer.function(f"_{name}_{index}", given, f"{meaning}; m (C,), upper triangle of Q, parameters.", expr))
-        calls = ", ".join(f"_{name}_{distinct.index(expr)}(m[{k}], upper[{k}], parameters)" for k, expr in enumerate(expressions))
+        calls = ", ".join(f"_{name}_{distinct.index(expr)}(m[{k}], upper[{k}], {last})" for k, expr in enumerate(expressions))
         texts.append(
-            f'def {name}(m, Q, parameters):\n    """{meaning} of each cluster, (K,); m (K, C), Q (K, C, C)."""\n'
+            f'def {name}(m, Q, {last}):\n    """{meaning} of each cluster, (K,); m (K, C), Q (K, C, C)."""\n'
             f"    upper = Q[:, {[c for c, _ in upper]}, {[d for _, d in upper]}]\n"
             f"    return jnp.stack([{calls}])\n"
         )

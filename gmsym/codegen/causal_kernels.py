@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gmsym import generated, printer
+from gmsym import generated, printer, symbols
 from gmsym.calculus.kernels import Kernel, kernel
 from gmsym.codegen._common import (
     Group,
@@ -30,8 +30,10 @@ from gmsym.system.causal_kernels import (
     Rt,
     Vh,
     abar,
+    eta_v,
     f,
     fbar,
+    gv,
     h,
     hbar,
     j,
@@ -66,7 +68,7 @@ SIGNATURE = ""
 FIELDS = {columns}
 CLUSTERS = {clusters}
 BLOCKS = {blocks}
-{taught}STATE = {state!r}
+{taught}{trained}STATE = {state!r}
 PARAMETERS = {parameters!r}
 RESPONSE = "{response}"
 START = {start!r}  # multiples of the identity, of the coefficients of Theta(0) and the means
@@ -117,6 +119,7 @@ def source(system: CausalKernels) -> str:
         *visit_functions(system),
         *array_functions(kernels),
         *array_functions(updates, {"t": system.clock, "parameters": system.parameters}),
+        *_trained(system),
         *test_functions(system),
     ]
     filled = {
@@ -130,6 +133,7 @@ def source(system: CausalKernels) -> str:
         "clusters": system.clusters,
         "blocks": system.blocks,
         "columns": len(system.fields),
+        "trained": f"TRAINED = {names(system.trained)!r}\n" if system.trained else "",
         "taught": f"TEACHERS = {len(system.teachers)}\n" if system.teachers else "",
         "axis": f"e and f teacher directions ({len(system.teachers)}), " if system.teachers else "",
         "start": starts,
@@ -144,6 +148,8 @@ def _sorted(system: CausalKernels) -> tuple[dict[str, int], list[tuple[str, Equa
     kernels, updates = [], []
     for equation in system.innovation_form:
         lhs = equation.lhs
+        if isinstance(lhs, Kernel) and lhs.value in ("p", "pn"):
+            continue
         if isinstance(lhs, Kernel) and lhs.args[-1] == 0:
             starts[type(lhs).__name__] = int(equation.rhs)
         elif isinstance(lhs, Kernel) and lhs.args[-1] == t + 1:
@@ -154,6 +160,25 @@ def _sorted(system: CausalKernels) -> tuple[dict[str, int], list[tuple[str, Equa
         elif not isinstance(lhs, Kernel):
             kernels.append(("noise_of_fields", equation))
     return starts, kernels, updates
+
+
+def _trained(system: CausalKernels) -> list[str]:
+    """The gradient of the loss in trained parameters, and their update; their own step stands in the place of eta."""
+    if not system.trained:
+        return []
+    gradient = Stacked(system.fields[0], *system.trained_gradient)
+    equations = [e for e in system.innovation_form if isinstance(e.lhs, Kernel) and e.lhs.value == "p"]
+    risk = [("trained_risk_gradient", e) for e in equations if isinstance(e.lhs, gv)]
+    updates = [(f"next_{type(e.lhs).__name__}", e) for e in equations if not isinstance(e.lhs, gv)]
+    step = eta_v if any(e.rhs.has(eta_v) for _, e in updates) else symbols.eta
+    parameters = tuple(step if x == symbols.eta else x for x in system.parameters)
+    seen = {} if system.visit is None else {"visit": symbols.visit, "t": system.clock}
+    summary = "Gradient of the loss in the trained parameters, (P, N)."
+    return [
+        printer.function("trained_gradient", sample_arguments(system) | seen, summary, gradient),
+        *array_functions(risk),
+        *array_functions(updates, {"t": system.clock, "parameters": parameters}),
+    ]
 
 
 def _hessian(system: CausalKernels) -> list[str]:

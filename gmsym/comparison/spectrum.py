@@ -135,12 +135,14 @@ def kolmogorov(theory: xr.Dataset, runs: xr.Dataset) -> np.ndarray:
     atom, zeros = float(theory["atom"]), int(runs.attrs["zeros"])
     distances = []
     for values in runs["eigenvalue"].values:
-        small = np.abs(values) < _ZERO * np.abs(values).max()
+        resolved = _ZERO * np.abs(values).max()
+        small = np.abs(values) < resolved
         points = np.unique(np.concatenate([np.where(small, 0.0, values), np.zeros(zeros)]))
         every = np.sort(np.concatenate([np.where(small, 0.0, values), np.zeros(zeros)]))
-        bulk = np.interp(points, ends, masses, left=0.0, right=masses[-1])
+        beside = np.where(points == 0, resolved, 0.0)  # bulk that close to 0 counts as 0, too
+        low, high = (np.interp(points + sense * beside, ends, masses, left=0.0, right=masses[-1]) for sense in (-1, 1))
         below, upto = (np.searchsorted(every, points, side=side) / len(every) for side in ("left", "right"))
-        distances.append(max(np.abs(bulk + atom * (points > 0) - below).max(), np.abs(bulk + atom * (points >= 0) - upto).max()))
+        distances.append(max(np.abs(low + atom * (points > 0) - below).max(), np.abs(high + atom * (points >= 0) - upto).max()))
     return np.array(distances)
 
 
@@ -181,17 +183,17 @@ def _counterparts(values: np.ndarray, overlaps: np.ndarray, count: int, edges: n
 
 
 def _cumulative(theory: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Points and the mass of the bulk up to them: between the Chebyshev nodes of every band."""
+    """Points and the mass of the bulk up to them: ends of the cells of the points, whose widths are proportional to the weights."""
     z, weight, density = (theory[name].values for name in ("z", "weight", "density"))
     if not weight.any():
         raise InputError("theory is on a given grid; the distance needs the spectrum on its own points")
     ends, masses, total = [], [], 0.0
     for low, high in theory["edge"].values:
         inside = (z >= low) & (z <= high)
-        count = int(inside.sum())
-        a = low if np.isfinite(low) else z[inside][0]
-        b = high if np.isfinite(high) else z[inside][-1]
-        ends.append((a + b) / 2 - (b - a) / 2 * np.cos(np.pi * np.arange(count + 1) / count))
+        widths = weight[inside]
+        a = low if np.isfinite(low) else z[inside][0] - widths[0] / 2
+        b = high if np.isfinite(high) else z[inside][-1] + widths[-1] / 2
+        ends.append(a + (b - a) * np.concatenate([[0.0], np.cumsum(widths) / widths.sum()]))
         masses.append(total + np.concatenate([[0.0], np.cumsum(weight[inside] * density[inside])]))
         total = masses[-1][-1]
     return np.concatenate(ends), np.concatenate(masses)

@@ -14,7 +14,7 @@ from gmsym.calculus.kernels import Kernel, Transposed, coefficient, distribute, 
 from gmsym.derive.comparison import limit_of_field, limit_of_noise, limit_of_teachers
 from gmsym.derive.innovations import component, innovation_form, stein_equations
 from gmsym.derive.program import local_field, n, risk_gradient
-from gmsym.derive.samples import displayed, fresh_sample, gradient_seen, of_sample, seen_by_steps, visit_equations
+from gmsym.derive.samples import displayed, fresh_sample, gradient_seen, of_sample, seen_by_steps, trained_gradient, visit_equations
 from gmsym.errors import InputError
 from gmsym.problem import Problem
 from gmsym.system import CausalKernels, Equation, Equations, recursion
@@ -80,7 +80,7 @@ def dmf(problem: Problem, *, response: Response | None = None) -> CausalKernels:
     """
     if not isinstance(problem, Problem):
         raise InputError(f"problem = {problem!r}: a gmsym Problem is needed")
-    problem.check_full_batch("derive.dmf (full-batch training)", batches=True, teachers=True)
+    problem.check_full_batch("derive.dmf (full-batch training)", batches=True, teachers=True, trained=True)
     optimizer, loss = problem.optimizer, problem.loss
     if not optimizer.is_linear:
         raise InputError(
@@ -98,6 +98,8 @@ def dmf(problem: Problem, *, response: Response | None = None) -> CausalKernels:
         fields=loss.fields,
         labels=symbols.labels(problem.data.label_size),
         teachers=loss.teachers,
+        trained=problem.trained_parameters,
+        trained_gradient=trained_gradient(problem),
         clusters=problem.data.clusters,
         blocks=problem.data.blocks,
         parameters=problem.local_parameters,
@@ -126,9 +128,10 @@ def _response(problem: Problem, asked: Response | None) -> Response:
             what = "mini-batches" if problem.teacher is None else "teacher fields"
             raise InputError(f"response = {asked!r}: {what} need 'stein'")
         return "stein"
+    closed = loss.is_quadratic and problem.trained is None
     if asked is None:
-        return "exact" if loss.is_quadratic else "stein"
-    possible = ["stein", *(["exact"] if loss.is_quadratic else []), *([] if loss.kinks or loss.cusps else ["tangent"])]
+        return "exact" if closed else "stein"
+    possible = ["stein", *(["exact"] if closed else []), *([] if loss.kinks or loss.cusps else ["tangent"])]
     if asked not in possible:
         raise InputError(f"response = {asked!r}: for the loss {loss.name!r} one of {possible} is needed")
     return asked
@@ -152,6 +155,7 @@ def kernel_equations(problem: Problem, response: Response) -> Equations:
             *noise,
             expansion,
             *optimizer_equations(problem, gradient),
+            *(trained_equations(problem) if problem.trained is not None else ()),
             *overlaps(expansion, noise[1], taught),
         )
     )
@@ -316,6 +320,28 @@ def optimizer_equations(problem: Problem, gradient: Equation) -> tuple[Equation,
                 Equation(lhs, sp.Add(*terms, update[row, -1] * slope_), f"coefficient of {meaning} in {of}", source, "own", domain)
             )
     return tuple(equations)
+
+
+def trained_equations(problem: Problem) -> tuple[Equation, ...]:
+    """Trained parameters of the loss: their gradient is a mean over the samples, and goes through the optimizer's map."""
+    v, gv, dv = S.v, S.gv, S.dv
+    source = f"{SOURCE} (2.9)"
+    update = problem.optimizer.jacobian
+    if problem.trained is not None and problem.trained.step is not None:
+        update = update.xreplace({symbols.eta: S.eta_v})
+    variables = [None, *problem.optimizer.state]
+    column = [x.xreplace(displayed(problem)) for x in trained_gradient(problem)]  # as a step sees it
+    local = column[0] if len(column) == 1 else sp.ImmutableDenseMatrix(column)
+    gradient = sp.Sum(p(k) * Mean(dv(k, t), k), (k, 1, K)) + S.ridge_v * v(t)
+    found = [
+        Equation(dv(k, t), local, "gradient of the loss in the trained parameters", "theory.md 0", "own"),
+        Equation(gv(t), gradient, "gradient of the risk in the trained parameters", source, "own"),
+    ]
+    for row, variable in enumerate(variables):
+        terms = [update[row, column] * component(v, other, t) for column, other in enumerate(variables)]
+        of = "trained parameters" if variable is None else f"the optimizer's {variable} of the trained parameters"
+        found.append(Equation(component(v, variable, t + 1), sp.Add(*terms, update[row, -1] * gv(t)), of, source, "own"))
+    return tuple(found)
 
 
 def overlaps(expansion: Equation, noise: Equation, taught: bool = False) -> tuple[Equation, ...]:

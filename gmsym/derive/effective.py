@@ -13,10 +13,10 @@ from functools import cache
 
 import sympy as sp
 
-from gmsym import symbols
+from gmsym import budget, symbols
 from gmsym.calculus.kernels import Transposed
 from gmsym.derive.expansion import fluctuation_equations
-from gmsym.derive.samples import joint_mean, overlaps_of_mean
+from gmsym.derive.samples import joint_mean, overlaps_of_mean, trained_gradient
 from gmsym.errors import InputError
 from gmsym.functions import heaviside_form
 from gmsym.problem import Problem
@@ -78,7 +78,7 @@ def effective(problem: Problem) -> Ode:
     reduced = stein_equations(problem)
     law = _law(problem)
     used = [y for y in symbols.labels(problem.data.label_size) if loss.expr.has(y)]
-    shared = all(f.is_polynomial(*used) for f in (loss.value, *loss.gradient, *_trained_gradient(problem))) if used else True
+    shared = all(f.is_polynomial(*used) for f in (loss.value, *loss.gradient, *trained_gradient(problem))) if used else True
     groups, of_cluster = _groups(problem, law, shared)
     tested, tested_of_cluster = _groups(problem, law, shared and not _depends_on_label(problem))
     means = tuple(_tested(problem, law, group) for group in tested)
@@ -106,7 +106,7 @@ def effective(problem: Problem) -> Ode:
         tests=("test_loss", *([] if means[0].error is None else ["test_error"]), *(f"test_{name}" for name, _ in problem.observables)),
         tested_of_cluster=tested_of_cluster,
         gradient=loss.gradient,
-        trained_gradient=_trained_gradient(problem),
+        trained_gradient=trained_gradient(problem),
         schedule=schedule,
         clock=symbols.t,
     )
@@ -298,19 +298,10 @@ def _depends_on_label(problem: Problem) -> bool:
     return problem.decision == "argmax" or problem.target is not None and problem.target.has(*labels)
 
 
-def _trained_gradient(problem: Problem) -> tuple[sp.Expr, ...]:
-    value = heaviside_form(problem.loss.value)
-    return tuple(_without_deltas(sp.diff(value, name)) for name in problem.trained_parameters)
-
-
-def _without_deltas(expr: sp.Expr) -> sp.Expr:
-    """A continuous loss has no deltas in its first derivatives: those that appear are multiplied by zero."""
-    return expr.replace(lambda e: isinstance(e, sp.DiracDelta), lambda e: sp.S.Zero)
-
-
 def _local_means(problem: Problem, law: S.Law, groups: Sequence[dict[sp.Symbol, sp.Expr]]) -> tuple[S.Response, tuple[S.Local, ...]]:
-    derivatives = [] if problem.loss.cusps else [_reduced(problem, law, group, "derivative") for group in groups]
-    if problem.loss.cusps or any(x.has(sp.DiracDelta) for local in derivatives for x in local.response):
+    regressed = problem.loss.cusps or any(_is_large(g) for g in problem.loss.gradient)
+    derivatives = [] if regressed else [_reduced(problem, law, group, "derivative") for group in groups]
+    if regressed or any(x.has(sp.DiracDelta) for local in derivatives for x in local.response):
         return "regression", tuple(_reduced(problem, law, group, "regression") for group in groups)
     return "derivative", tuple(derivatives)
 
@@ -359,18 +350,33 @@ def _reduced(problem: Problem, law: S.Law, label: dict[sp.Symbol, sp.Expr], resp
         gradient=tuple(map(mean, gradient)),
         response=sp.ImmutableDenseMatrix(rows),
         square=sp.ImmutableDenseMatrix(square),
-        trained=tuple(mean(g.xreplace(label)) for g in _trained_gradient(problem)),
+        trained=tuple(mean(g.xreplace(label)) for g in trained_gradient(problem)),
     )
 
 
 def _by_side(expr: sp.Expr) -> sp.Expr:
     """`expr` with every step H standing alone, f(H) = H f(1) + (1 - H) f(0): no chain rule holds where a field's sign jumps, as in
     H(1 - sign(t) h), and no power of a step has its derivative."""
+    if expr.is_Add:
+        return sp.Add(*map(_by_side, expr.args))
     for step in sorted(expr.atoms(sp.Heaviside), key=sp.default_sort_key):
-        side = sp.Dummy("side", real=True)
-        if not step.args[0].has(sp.Heaviside) and sp.expand(sp.diff(expr.xreplace({step: side}), side, 2)) != 0:
-            return _by_side(step * expr.xreplace({step: sp.S.One}) + (1 - step) * expr.xreplace({step: sp.S.Zero}))
+        if not step.args[0].has(sp.Heaviside) and _degree(expr, step) > 1:
+            return _by_side(step * expr.xreplace({step: sp.S.One})) + _by_side((1 - step) * expr.xreplace({step: sp.S.Zero}))
     return expr
+
+
+def _is_large(gradient: sp.Expr) -> bool:
+    return budget.expanded_size(gradient) > budget.RESPONSE or budget.expanded_size(_by_side(gradient)) > budget.RESPONSE
+
+
+def _degree(expr: sp.Expr, x: sp.Expr) -> int:
+    """Of `expr` as a polynomial in x, as it is written; 2 where it is none."""
+    if expr == x or not expr.has(x):
+        return int(expr == x)
+    if expr.is_Add or expr.is_Mul:
+        degrees = [_degree(a, x) for a in expr.args]
+        return max(degrees) if expr.is_Add else sum(degrees)
+    return 2
 
 
 def _tested(problem: Problem, law: S.Law, label: dict[sp.Symbol, sp.Expr]) -> S.Tested:

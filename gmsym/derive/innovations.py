@@ -113,7 +113,10 @@ def innovation_form(kernel_form: Equations, state: Sequence[sp.Symbol], response
         if equation.lhs in {component(F, v, *F_indices, 0) for F, F_indices in known for v in (None, *state)}
     ]
     local = _closed(right, x) if exact else _sampled(right, x, response)
-    return Equations((*expansions, *_overlaps(right, x), *local, *_noise(right, x, exact), *starts, *_updates(right, x, state, known)))
+    trained = [y for y in kernel_form if isinstance(y.lhs, Kernel) and y.lhs.value == "p"]  # they are of one time as they stand
+    return Equations(
+        (*expansions, *_overlaps(right, x), *local, *_noise(right, x, exact), *starts, *_updates(right, x, state, known), *trained)
+    )
 
 
 _KNOWN = ((P, (b,)), (U, (k, b)))  # coefficients of what is there at the start

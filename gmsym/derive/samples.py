@@ -7,6 +7,7 @@ import sympy as sp
 
 from gmsym import symbols
 from gmsym.calculus import GaussianMean, expectation
+from gmsym.functions import heaviside_form
 from gmsym.problem import Problem
 from gmsym.system import Equation
 from gmsym.system import causal_kernels as S
@@ -25,6 +26,7 @@ def displayed(problem: Problem) -> dict[sp.Symbol, sp.Expr]:
     names = dict(zip((*fields, *labels, *problem.loss.teachers), field_names + label_names + teacher_names, strict=True))
     if problem.batches is not None:
         names[symbols.visit] = "s_{k}(t)"
+    names |= {v: f"{sp.latex(v)}(t)" for v in problem.trained_parameters}
     return {symbol: sp.Symbol(name, real=True) for symbol, name in names.items()}
 
 
@@ -86,6 +88,17 @@ def _mean_over_cluster(expr: sp.Expr, problem: Problem, moments: Moments, cluste
     centred = all(x == 0 for x in overlaps_of_mean(problem, cluster))
     location = [sp.S.Zero] * len(mean) if centred else mean
     return joint_mean(expr, (*problem.loss.fields, *problem.loss.teachers), location, sp.ImmutableDenseMatrix(covariance))
+
+
+def trained_gradient(problem: Problem) -> tuple[sp.Expr, ...]:
+    """Gradient of the loss in the trained parameters, as training sees it, (P,)."""
+    value, weight = heaviside_form(problem.loss.value), 1 if problem.batches is None else problem.batches.weight
+    return tuple(weight * _without_deltas(sp.diff(value, name)) for name in problem.trained_parameters)
+
+
+def _without_deltas(expr: sp.Expr) -> sp.Expr:
+    """A continuous loss has no deltas in its first derivatives: those that appear are multiplied by zero."""
+    return expr.replace(lambda e: isinstance(e, sp.DiracDelta), lambda e: sp.S.Zero)
 
 
 def overlaps_of_mean(problem: Problem, cluster: int) -> tuple[sp.Expr, ...]:

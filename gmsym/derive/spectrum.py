@@ -140,10 +140,11 @@ def _tidied(array: sp.Matrix) -> sp.Matrix:
     """Powers of a step are the step, products of steps are multiplied out, and a step that makes no difference is left out."""
 
     def tidy(expr: sp.Expr) -> sp.Expr:
-        for step in sorted(expr.atoms(sp.Heaviside), key=sp.default_sort_key):
+        steps = () if budget.larger(expr, budget.WHOLE) else sorted(expr.atoms(sp.Heaviside), key=sp.default_sort_key)
+        for step in steps:
             below, above = (expr.xreplace({step: value}) for value in (sp.S.Zero, sp.S.One))
             expr = below if _vanishes(above - below) else expr
-        if expr.has(sp.Heaviside) and budget.expanded_size(expr) <= budget.EXPANSION:
+        if expr.has(sp.Heaviside) and budget.expanded_size(expr) <= budget.MERGED:
             expr = sp.expand(expr)
         return expr.replace(lambda e: e.is_Pow and isinstance(e.base, sp.Heaviside) and e.exp.is_positive, lambda e: e.base)
 

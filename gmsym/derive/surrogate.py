@@ -39,6 +39,7 @@ def surrogate(problem: Problem) -> Recursion:
         problem=problem,
         fields=loss.fields,
         teachers=loss.teachers,
+        trained=problem.trained_parameters,
         labels=symbols.labels(problem.data.label_size),
         clusters=problem.data.clusters,
         blocks=problem.data.blocks,

@@ -76,6 +76,9 @@ def find_bulk(module: SpectralModule, numbers: Numbers, resolution: float = 1.0,
     if nodes.covered is not None and other.covered is not None:
         counted, found = _exact(nodes, vanishing)
         atom = _atom(module, nodes) if numbers.variance.all() else counted  # a block without noise is an atom of its own
+        if nodes.definite and counted > atom + _LOST:  # values up to `_TINY` are none: their mass thins out above the atom
+            vanishing = True
+            found = [gap._replace(upto=atom) if gap.low < 0 < gap.high else gap for gap in found]
         found = _solved(functions, nodes, found)
         ratio = other.scale / nodes.scale
         seen = [gap._replace(low=gap.low * ratio, high=gap.high * ratio) for gap in _exact(other, vanishing)[1]]

@@ -107,7 +107,7 @@ def solve_causal_kernels(
         values = {name: np.mean([run[name] for run in runs], axis=0) for name in names}
         seeds, room = _seeds(seed, scrambles), _first_room(module)
         sets = ([_point_set(module, N, x, fewer).points(room) for x in seeds] for N, fewer in ((samples, False), (samples // ratio, True)))
-        share = shortfall(module, numbers, *moments(module, numbers, values), *sets, ratio)
+        share = shortfall(module, numbers, *moments(module, numbers, values), *sets, ratio, values.get("trained"))
         if share.max() > _SHORT:
             logging.getLogger("gmsym").warning(
                 "samples = %d points miss tails of the loss: its gradient's mean or mean square is off by %.2g of it; take more samples",
@@ -120,7 +120,7 @@ def solve_causal_kernels(
             errors[name] = np.hypot(bar, widened(values[name], share, name == "train_loss"))
         every = [_two_time(module, numbers, run) for run in runs] if two_time else []
         kernels = {name: np.mean([kernel[name] for kernel in every], axis=0) for name in ("Q", "C")} if two_time else {}
-    for name, change in _quadrature_error(module, numbers, *moments(module, numbers, values)).items():
+    for name, change in _quadrature_error(module, numbers, *moments(module, numbers, values), _of_loss(values)).items():
         errors[name] = np.hypot(errors[name], change)
     values, errors = ({name: x for name, x in found.items() if name != "M_k"} for found in (values, errors))
     return Solution(values, errors, ranks, kernels)
@@ -140,11 +140,11 @@ def moments(module: CausalKernelsModule, numbers: Numbers, values: dict[str, np.
     return np.concatenate([m, mean], axis=-1), np.concatenate([np.concatenate([Q, np.swapaxes(M, -1, -2)], axis=-1), below], axis=-2)
 
 
-def _quadrature_error(module: CausalKernelsModule, numbers: Numbers, m: np.ndarray, Q: np.ndarray) -> dict[str, np.ndarray]:
+def _quadrature_error(module: CausalKernelsModule, numbers: Numbers, m: np.ndarray, Q: np.ndarray, v: np.ndarray) -> dict[str, np.ndarray]:
     """Change of the means over a fresh sample under another quadrature; where there is one, the largest under several."""
-    rule, changes = _fresh_sample(module, numbers, m, Q, 0), []
+    rule, changes = _fresh_sample(module, numbers, m, Q, v, 0), []
     for other in quadrature.ALTERNATIVES:
-        changes.append({name: np.abs(np.asarray(rule[name] - x)) for name, x in _fresh_sample(module, numbers, m, Q, other).items()})
+        changes.append({name: np.abs(np.asarray(rule[name] - x)) for name, x in _fresh_sample(module, numbers, m, Q, v, other).items()})
         if all((change < _CONVERGED).all() for change in changes[0].values()):
             break
     return {name: np.max([change[name] for change in changes], axis=0) for name in rule}
@@ -270,7 +270,7 @@ def _run(module, numbers, points, room, steps, tolerance, report) -> tuple[tuple
     """One population through all times: ((r, r_a), order parameters). The room for innovations grows when the next step may need more."""
     population = None if points is None else points.population(room)
     tiles, size = (0, 0) if population is None else (population.g.shape[0], population.g.shape[2])
-    carry, pieces, now, tolerance = start(module, room, tiles, size), [], 0, np.asarray(tolerance)
+    carry, pieces, now, tolerance = start(module, numbers, room, tiles, size), [], 0, np.asarray(tolerance)
     while now < steps:
         first, last = now, min(now + _CHUNK, steps)
         (carry, reached), piece = _advance((module, numbers, population, tolerance, np.asarray(first), np.asarray(last)), carry)
@@ -291,7 +291,7 @@ def _run(module, numbers, points, room, steps, tolerance, report) -> tuple[tuple
             carry, room = enlarged(carry, larger - room), larger
     output = {name: _concatenated([piece[name] for piece in pieces]) for name in pieces[0]}
     output["noise"] = np.asarray(carry.noise)
-    output |= _fresh_sample(module, numbers, *moments(module, numbers, output), 0)
+    output |= _fresh_sample(module, numbers, *moments(module, numbers, output), _of_loss(output), 0)
     return (int(np.max(carry.rank)), int(carry.rank_a)), output
 
 
@@ -334,24 +334,34 @@ def _advance(
     return (carry, t), rows
 
 
-def _fresh_sample(module: CausalKernelsModule, numbers: Numbers, m: np.ndarray, Q: np.ndarray, alternative: int) -> dict[str, np.ndarray]:
+def _of_loss(values: dict[str, np.ndarray]) -> np.ndarray:
+    """Trained parameters of the loss at each time, (T, P)."""
+    return values.get("trained", np.zeros((len(values["m"]), 0)))
+
+
+def _fresh_sample(
+    module: CausalKernelsModule, numbers: Numbers, m: np.ndarray, Q: np.ndarray, v: np.ndarray, alternative: int
+) -> dict[str, np.ndarray]:
     """Mean loss and misclassification probability of a fresh sample at each time, by one of the quadratures."""
     parts = []
     for first in range(0, len(m), _CHUNK):
         chosen = np.minimum(np.arange(first, first + _CHUNK), len(m) - 1)
-        part = _fresh_samples(module, numbers, m[chosen], Q[chosen], alternative)
+        part = _fresh_samples(module, numbers, m[chosen], Q[chosen], v[chosen], alternative)
         parts.append({name: np.asarray(value)[: len(m) - first] for name, value in part.items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 @eqx.filter_jit
-def _fresh_samples(module: CausalKernelsModule, numbers: Numbers, m: Array, Q: Array, alternative: int) -> dict[str, Array]:
+def _fresh_samples(module: CausalKernelsModule, numbers: Numbers, m: Array, Q: Array, v: Array, alternative: int) -> dict[str, Array]:
     # An initial state at the origin has Q = 0, where h/sqrt(Q) has no value; the limit Q -> 0 has one.
     Q = Q + _TINY * jnp.eye(m.shape[-1])
     means = {"test_loss": module.test_loss, "test_error": module.test_error}
 
     def mixture(function: Callable[..., Array]) -> Array:
-        return jax.vmap(lambda m, Q: numbers.probabilities @ function(m, Q, numbers.parameters))(m, Q)
+        def at(m: Array, Q: Array, v: Array) -> Array:
+            return numbers.probabilities @ given(function, {"m": m, "Q": Q, "trained": v, "parameters": numbers.parameters})
+
+        return jax.vmap(at)(m, Q, v)
 
     with quadrature.alternative(alternative):
         return {name: mixture(function) for name, function in means.items() if function is not None}

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gmsym.engine.visits import strata
-from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers, by_batches, given, teachers
+from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers, by_batches, given, teachers, trained
 
 Arrays = dict[str, Any]
 
@@ -43,12 +43,13 @@ class Carry(NamedTuple):
     Df: Float[Array, "tiles k i j n"] | None  # their derivatives in the field innovations; for tangents
     a: Float[Array, "tiles k c n"] | None  # room for the step's gradients; where these are sampled
     Da: Float[Array, "tiles k c j n"] | None  # and for their derivatives
+    v: tuple[Float[Array, " p"], ...]  # trained parameters of the loss, and their state of the optimizer
     rank: Float[Array, " k"]
     rank_a: Float[Array, ""]
     visit: Float[Array, "tiles k n"] | None  # state of each sample; of mini-batches
 
 
-def start(module: CausalKernelsModule, room: int, tiles: int, points: int) -> Carry:
+def start(module: CausalKernelsModule, numbers: Numbers, room: int, tiles: int, points: int) -> Carry:
     """Before the first step, with room for so many innovations of the fields and of the gradients, and tiles of so many points."""
     fields, clusters, blocks = module.FIELDS, module.CLUSTERS, module.BLOCKS
     known = _known_vectors(module)
@@ -69,6 +70,7 @@ def start(module: CausalKernelsModule, room: int, tiles: int, points: int) -> Ca
         Df=np.zeros((tiles, clusters, room, room, points)) if tangents else None,
         a=np.zeros((tiles, clusters, fields, points)) if sampled else None,
         Da=np.zeros((tiles, clusters, fields, room, points)) if tangents else None,
+        v=(numbers.trained, *(np.zeros_like(numbers.trained) for _ in module.STATE)),
         rank=np.zeros(clusters, dtype=np.int64),
         rank_a=np.zeros((), dtype=np.int64),
         visit=np.zeros((tiles, clusters, points)) if by_batches(module) else None,
@@ -102,7 +104,7 @@ def step(
 ) -> tuple[Carry, dict[str, Array]]:
     """Row t: overlaps of Theta, fields and gradients, their kernels, update. No population if nothing is sampled."""
     x = _known(numbers)
-    x |= _cut(module, carry.theta) | {"Phi": carry.noise}
+    x |= _cut(module, carry.theta) | {"Phi": carry.noise, "v": carry.v[0]}
     twice = x | _cut(module, carry.theta, "_s")
     x["m"] = given(module.mean_overlap, x)
     order = {"m": x["m"], "Q": given(module.overlap, twice), "Q_k": given(module.cluster_overlap, twice)}
@@ -134,9 +136,19 @@ def step(
     for variable, value in zip(module.STATE, carry.state, strict=True):
         new |= _cut(module, value, f"_{variable}")
     order |= {"theta": carry.theta, "La": x["La"]}
+    if trained(module):
+        order["trained"] = carry.v[0]
+        carry = carry._replace(v=_trained(module, numbers, x | {"t": t}, carry.v))
     theta = moved(carry.theta, "")
     state = tuple(moved(value, f"_{variable}") for variable, value in zip(module.STATE, carry.state, strict=True))
     return carry._replace(theta=theta, state=state), order
+
+
+def _trained(module: CausalKernelsModule, numbers: Numbers, x: Arrays, old: tuple[Array, ...]) -> tuple[Array, ...]:
+    """The trained parameters and their state after the step."""
+    names = ["v", *(f"v_{variable}" for variable in module.STATE)]
+    x = x | dict(zip(names, old, strict=True)) | {"parameters": numbers.trained_parameters}
+    return tuple(jnp.broadcast_to(given(getattr(module, f"next_{name}"), x), y.shape) for name, y in zip(names, old, strict=True))
 
 
 def two_time_overlaps(module: CausalKernelsModule, numbers: Numbers, theta: Array, noise: Array) -> Array:
@@ -160,6 +172,7 @@ def _known(numbers: Numbers) -> Arrays:
         "star_gram": numbers.teacher_gram,
         "star_mean": numbers.teacher_means,
         "M_0": numbers.teacher_overlap.T,
+        "trained_ridge": numbers.trained_ridge,
     }
 
 
@@ -232,7 +245,7 @@ def _sampled(
     def local(function: Callable[..., Array], h: Array, tau: Array | None, visit: Array | None = None) -> Array:
         def of_cluster(h: Array, tau: Array | None, label: Array, visit: Array | None) -> Array:
             known = {"fields": h, "teacher": tau, "label": label, "visit": visit, "t": t, "parameters": numbers.parameters}
-            return given(function, known)
+            return given(function, known | {"trained": x["v"]})
 
         return jax.vmap(of_cluster, in_axes=(0, 1, 0, 0))(h, tau, numbers.labels, visit)
 
@@ -247,10 +260,10 @@ def _sampled(
         h = given(module.field, here)
         tau = given(module.teacher_field, here) if teachers(module) else None
         if kept[2] is None:
-            visit, a = None, local(module.gradient, h, tau)
+            own, visit, a = None, None, local(module.gradient, h, tau)
         else:
-            visit, a = seen(i, h, tau, kept[2][i])
-            visit = kept[2].at[i].set(visit)
+            own, a = seen(i, h, tau, kept[2][i])
+            visit = kept[2].at[i].set(own)
         here["a"], Da = a, None
         if module.RESPONSE == "tangent":
             Da = here["Da"] = given(module.tangent, here | {"A": local(module.hessian, h, tau)})
@@ -261,10 +274,13 @@ def _sampled(
             "along": _mixture_correlation(module, x, carry.f[i], a),
             "gram": _mixture_correlation(module, x, a, a),
         }
+        if trained(module):
+            slopes = local(module.trained_gradient, h, tau, own)
+            means["gv"] = given(module.trained_risk_gradient, x | {"dv": slopes})
         return means, (kept[0].at[i].set(a), None if Da is None else kept[1].at[i].set(Da), visit)
 
     means, (a, Da, visit) = _over_tiles(tiles, tiles, (carry.a, carry.Da, carry.visit), measured)
-    x["abar"], x["B"] = means["abar"], means["B"]
+    x |= {name: means[name] for name in ("abar", "B", "gv") if name in means}
     carry, La = _gradient_innovations(module, x, tiles, tolerance, carry._replace(a=a, Da=Da, visit=visit), means["along"].T, means["gram"])
     return carry, La, means["train_loss"]
 

@@ -30,6 +30,8 @@ _THIN = 0.05  # the part of the bulk next to an atom that it reaches, in units o
 _LOST_MASS = 0.05
 _COMPARED, _HEIGHT = 32, 0.01  # points at which the closed form is asked, and their distance from the axis in units of the width
 _CLOSED = 1e-6  # of the mass of a band
+_SPREAD = 1e-3  # mass that Chebyshev nodes of a band may miss; more, and its points follow the mass
+_DECADES, _PER_DECADE, _ROUNDS = 9, 8, 2  # distances from the ends of such a band, and from 0, at which its mass is counted first
 _RESOLVED = 0.002  # relative difference of the density at a point and its mean over the point's cell
 
 
@@ -76,7 +78,7 @@ def solve_spectrum(
     resolution, former = 1.0, np.inf
     for _ in range(_REFINEMENTS):
         bulk = find_bulk(module, numbers, resolution, least)
-        x, weights = _points(bulk, points)
+        x, weights, ends = _points(bulk, points)
         density, error, residual = _density(module, bulk, x)
         counted = np.abs(x) > (_THIN * np.ptp(x) if bulk.thin else 0)
         missed = weights[counted] @ error[counted]
@@ -89,8 +91,12 @@ def solve_spectrum(
     def missed_masses() -> np.ndarray:
         return np.array([abs(weights[own] @ density[own] - mass) for own, mass in zip(within, bulk.masses, strict=True)])
 
+    sparse = missed_masses() > _SPREAD
+    if sparse.any():
+        x, weights, ends = _following(module, bulk, x, weights, within, ends, sparse)
+        density, error, residual = _density(module, bulk, x)
     between = missed_masses()
-    density, error = _averaged(module, bulk, x, weights, within, density, error)
+    density, error = _averaged(module, bulk, weights, within, ends, density, error)
     mass_errors = missed_masses()
     if mass_errors.sum() > _LOST_MASS:
         raise ComputationError(f"the density misses mass {mass_errors.sum():.4f} of the bands: more points or a smaller state are needed")
@@ -143,40 +149,87 @@ def _gaps(bulk: Bulk) -> list[tuple[float, float]]:
 # --- density ----------------------------------------------------------------------------------------------------------
 
 
-def _points(bulk: Bulk, points: int) -> tuple[np.ndarray, np.ndarray]:
-    """Chebyshev nodes of every band and their weights; bands have points in proportion to the roots of their widths."""
+def _closed(bulk: Bulk) -> list[tuple[float, float]]:
+    """Bands whose ends are finite."""
     lowest, highest = bulk.reach
-    closed = [(lowest if np.isinf(a) else a, highest if np.isinf(b) else b) for a, b in bulk.bands]
+    return [(lowest if np.isinf(a) else a, highest if np.isinf(b) else b) for a, b in bulk.bands]
+
+
+def _points(bulk: Bulk, points: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Chebyshev nodes of every band, their weights, and the ends of their cells; bands have points in proportion to the roots of their
+    widths."""
+    closed = _closed(bulk)
     share = np.sqrt([b - a for a, b in closed])
     counts = np.maximum(1, np.floor(points * share / share.sum())).astype(int)
     counts[int(np.argmax(counts))] += points - counts.sum()
-    xs, weights = [], []
+    xs, weights, ends = [], [], []
     for (a, b), count in zip(closed, counts, strict=True):
         angle = np.pi * (np.arange(count) + 0.5) / count
         xs.append((a + b) / 2 - (b - a) / 2 * np.cos(angle))
         weights.append((b - a) / 2 * np.sin(angle) * np.pi / count)
-    return np.concatenate(xs), np.concatenate(weights)
+        ends.append((a + b) / 2 - (b - a) / 2 * np.cos(np.pi * np.arange(count + 1) / count))
+    return np.concatenate(xs), np.concatenate(weights), ends
+
+
+def _following(
+    module: SpectralModule,
+    bulk: Bulk,
+    x: np.ndarray,
+    weights: np.ndarray,
+    within: list[np.ndarray],
+    ends: list[np.ndarray],
+    sparse: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Points, weights and cells, in `sparse` bands others: cells at quantiles of the mean of the counted mass and of the Chebyshev angle.
+
+    A law of A that spans decades has its mass in a part of the band that Chebyshev nodes hardly see.
+    """
+    x, weights, ends = x.copy(), weights.copy(), list(ends)
+    starts = np.cumsum(bulk.masses) - bulk.masses
+    distances = 10.0 ** -np.arange(0, _DECADES, 1 / _PER_DECADE)
+    for i in np.flatnonzero(sparse):
+        a, b = _closed(bulk)[i]
+        near = [center + sense * (b - a) * distances for center in (a, b, 0.0) for sense in (1, -1)]
+        tried = np.unique(np.concatenate([*near, ends[i]]))
+        for _ in range(_ROUNDS):
+            inner = tried[(tried > a) & (tried < b)]
+            tried = np.concatenate([[a], inner, [b]])
+            share = np.clip((_upto(module, bulk, inner) - starts[i]) / bulk.masses[i], 0, 1)
+            share = np.maximum.accumulate(np.concatenate([[0.0], share, [1.0]]))
+            angle = np.arccos(np.clip((a + b - 2 * tried) / (b - a), -1, 1)) / np.pi
+            cells = np.interp(np.linspace(0, 1, len(ends[i])), (share + angle) / 2, tried)
+            tried = np.unique(np.concatenate([tried, cells]))
+        own = within[i]
+        x[own], weights[own], ends[i] = (cells[1:] + cells[:-1]) / 2, np.diff(cells), cells
+    return x, weights, ends
+
+
+def _upto(module: SpectralModule, bulk: Bulk, x: np.ndarray) -> np.ndarray:
+    """Mass below points within bands, without the atom, (P,)."""
+    s = solved(stieltjes(module), bulk.nodes, x)[0]
+    atom = bulk.atom * (1 - np.arctan2(SMALLEST, x) / np.pi)  # of which the little distance from the axis leaves a tail
+    return masses_upto(bulk.nodes, x + 1j * SMALLEST, s, module.SIZE) - atom
 
 
 def _averaged(
-    module: SpectralModule, bulk: Bulk, x: np.ndarray, weights: np.ndarray, within: list[np.ndarray], density: np.ndarray, error: np.ndarray
+    module: SpectralModule,
+    bulk: Bulk,
+    weights: np.ndarray,
+    within: list[np.ndarray],
+    ends: list[np.ndarray],
+    density: np.ndarray,
+    error: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(density, error) with the mean over the cell of its point where nodes do not resolve it, in bands whose mass does not close.
 
     The mass of a cell is that of the law of the nodes; where they are sparse its place is known to a cell only.
     """
-    density, error, lowest, highest = density.copy(), error.copy(), *bulk.reach
+    density, error = density.copy(), error.copy()
     starts = np.cumsum(bulk.masses) - bulk.masses
-    for (a, b), own, start, mass in zip(bulk.bands, within, starts, bulk.masses, strict=True):
-        count = int(own.sum())
-        if count < 2 or abs(weights[own] @ density[own] - mass) < _CLOSED:
+    for own, edges, start, mass in zip(within, ends, starts, bulk.masses, strict=True):
+        if len(edges) < 3 or abs(weights[own] @ density[own] - mass) < _CLOSED:
             continue
-        a, b = max(a, lowest), min(b, highest)
-        ends = (a + b) / 2 - (b - a) / 2 * np.cos(np.pi * np.arange(1, count) / count)
-        s = solved(stieltjes(module), bulk.nodes, ends)[0]
-        upto = masses_upto(bulk.nodes, ends + 1j * SMALLEST, s, module.SIZE)
-        upto = upto - bulk.atom * (ends > 0)
-        cells = np.diff(np.concatenate([[start], upto, [start + mass]]))
+        cells = np.diff(np.concatenate([[start], _upto(module, bulk, edges[1:-1]), [start + mass]]))
         mean = np.maximum(cells, 0) / weights[own]
         coarse = np.abs(mean - density[own]) > _RESOLVED * np.maximum(mean, density[own])
         error[own] = np.where(coarse, np.maximum(error[own], np.abs(mean - density[own])), error[own])

@@ -37,6 +37,7 @@ def shortfall(
     runs: Sequence[np.ndarray],
     cheaper: Sequence[np.ndarray],
     ratio: float,
+    trained: np.ndarray | None = None,
 ) -> np.ndarray:
     """Share of the gradient's mean or mean square that the points miss at each time, beyond their error bars, (T,).
 
@@ -44,13 +45,15 @@ def shortfall(
         m, Q: moments of the fields of students and teachers, (T, K, C + S) and (T, K, C + S, C + S).
         runs, cheaper: point sets, (rank, N) each, of which the first C + S dimensions stand for the fields.
         ratio: how many times fewer points the cheaper ones have.
+        trained: trained parameters of the loss, (T, P).
     """
     times = np.arange(len(m))
     some = np.linspace(0, len(m) - 1, _TIMES).astype(int)  # as many in a short run, so that none is compiled anew
     m, Q, fields = jnp.asarray(m[some]), jnp.asarray(Q[some]), m.shape[-1]
+    v = jnp.asarray(np.zeros((len(times), 0)) if trained is None else trained)[some]
 
     def means(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return np.asarray(_means(module, numbers, m, Q, jnp.asarray(points[:fields]), jnp.asarray(weights)))
+        return np.asarray(_means(module, numbers, m, Q, v, jnp.asarray(points[:fields]), jnp.asarray(weights)))
 
     def plain(sets: Sequence[np.ndarray]) -> list[np.ndarray]:
         return [means(points, np.full(points.shape[1], 1 / points.shape[1])) for points in sets]
@@ -85,17 +88,17 @@ def _wide(fields: int, variant: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @eqx.filter_jit
-def _means(module, numbers, m: Array, Q: Array, points: Array, weights: Array) -> Float[Array, "t k two c"]:
+def _means(module, numbers, m: Array, Q: Array, v: Array, points: Array, weights: Array) -> Float[Array, "t k two c"]:
     """Mean and mean square of the gradient over a fresh sample of each cluster."""
 
-    def of(moments: tuple[Array, Array], label: Array) -> Array:
+    def of(moments: tuple[Array, Array], label: Array, v: Array) -> Array:
         mean, covariance = moments
         h = mean[:, None] + jnp.linalg.cholesky(covariance + _TINY * jnp.eye(len(mean))) @ points
         students, tau = h[: module.FIELDS], h[module.FIELDS :]
-        a = given(module.gradient, {"fields": students, "teacher": tau, "label": label, "parameters": numbers.parameters})
+        a = given(module.gradient, {"fields": students, "teacher": tau, "label": label, "trained": v, "parameters": numbers.parameters})
         return jnp.stack([a @ weights, a**2 @ weights])
 
-    def at(moments: tuple[Array, Array]) -> Array:
-        return jnp.stack([of((moments[0][k], moments[1][k]), numbers.labels[k]) for k in range(module.CLUSTERS)])
+    def at(moments: tuple[Array, Array, Array]) -> Array:
+        return jnp.stack([of((moments[0][k], moments[1][k]), numbers.labels[k], moments[2]) for k in range(module.CLUSTERS)])
 
-    return jax.lax.map(at, (m, Q))
+    return jax.lax.map(at, (m, Q, v))

@@ -51,9 +51,9 @@ def solve_dmf(
 
     Returns:
         Dataset with m (time, cluster, field), Q (time, field, field_b), Q_k (time, cluster, field, field_b), train_loss, test_loss,
-        test_error (time), with teachers M (time, teacher, field), and the standard error X_error of each X; perhaps Q_two_time (time,
-        time_b, field, field_b), the overlaps Theta(t)^T Theta(s), and C_two_time, the gradient correlations E[a(t) a(s)^T] over the
-        mixture.
+        test_error (time), M (time, teacher, field) with teachers and trained (time, parameter) with trained parameters, and the standard
+        error X_error of each X; perhaps Q_two_time (time, time_b, field, field_b), the overlaps Theta(t)^T Theta(s), and C_two_time, the
+        gradient correlations E[a(t) a(s)^T] over the mixture.
 
     Raises:
         InputError: a number is unknown, missing or out of range; before anything is computed.
@@ -87,7 +87,9 @@ def solve_dmf(
         "rank": list(solution.ranks),
         **({} if system.response == "exact" else {"samples": samples, "scrambles": scrambles, "seed": seed}),
     }
-    result = schema.to_dataset("theory", solution.values, solution.errors, attributes)
+    result = schema.to_dataset(
+        "theory", solution.values, solution.errors, attributes, parameters=[x.name for x in problem.trained_parameters]
+    )
     if not two_time:
         return result
     dims = ("time", "time_b", "field", "field_b")
@@ -113,4 +115,7 @@ def numbers(instance: Instance) -> Any:
         teacher_gram=instance.teacher_gram,
         teacher_overlap=instance.teacher_overlap,
         teacher_means=instance.teacher_means,
+        trained=instance.trained,
+        trained_parameters=list(instance.trained_parameters.values()),
+        trained_ridge=instance.trained_ridge,
     )

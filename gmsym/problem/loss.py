@@ -1,9 +1,9 @@
 """A loss of C local fields and a label; gradient, Hessian and kinks by SymPy. Source: theory.md 0 and 10."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, final
 
 import mpmath
@@ -171,7 +171,9 @@ class Loss:
         loci = dict.fromkeys(locus for _, deltas in parts for locus in deltas)
         for locus in loci:
             vanishes = all(_vanishes_on(deltas.get(locus, sp.S.Zero), locus, self.fields) for _, deltas in parts)
-            if not vanishes and _jumps(self._stepped, locus, self.fields):
+            # A step in a step is 1/2 at its place, where it may hide a jump: then both sides are looked at.
+            hidden = any(step.args[0].has(sp.Heaviside) for _, deltas in parts for step in deltas.get(locus, sp.S.Zero).atoms(sp.Heaviside))
+            if (not vanishes or hidden) and _jumps(self._stepped, locus, self.fields):
                 raise InputError(f"loss = {self.expr} jumps where {locus} = 0; a loss must be continuous in its fields")
             if any(_is_infinite(a, locus, self.fields) for a in regular):
                 raise InputError(f"loss = {self.expr} has an infinite gradient where {locus} = 0; a finite one is needed")
@@ -287,12 +289,21 @@ def _split_deltas(expr: sp.Expr) -> tuple[sp.Expr, dict[sp.Expr, sp.Expr]]:
     dummies = {delta: sp.Dummy(real=True) for delta in deltas}
     linear = expr.xreplace(dummies)
     off = {d: sp.S.Zero for d in dummies.values()}
-    terms = sp.Add.make_args(linear)
+    return linear.xreplace(off), {delta.args[0]: _coefficient(linear, d).xreplace(off) for delta, d in dummies.items()}
 
-    def coefficient(d: sp.Symbol) -> sp.Expr:
-        return sp.Add(*(sp.diff(term, d) for term in terms if term.has(d))).xreplace(off)
 
-    return linear.xreplace(off), {delta.args[0]: coefficient(d) for delta, d in dummies.items()}
+def _coefficient(expr: sp.Expr, x: sp.Symbol) -> sp.Expr:
+    """Of x in what is linear in it; only the factors that have x are differentiated."""
+    if expr == x:
+        return sp.S.One
+    if not expr.has(x):
+        return sp.S.Zero
+    if expr.is_Add:
+        return sp.Add(*(_coefficient(term, x) for term in expr.args))
+    if expr.is_Mul:
+        slopes = [(i, _coefficient(factor, x)) for i, factor in enumerate(expr.args) if factor.has(x)]
+        return sp.Add(*(sp.Mul(*expr.args[:i], slope, *expr.args[i + 1 :]) for i, slope in slopes))
+    return sp.diff(expr, x)
 
 
 def _vanishes_on(coefficient: sp.Expr, locus: sp.Expr, fields: tuple[sp.Symbol, ...]) -> bool:
@@ -322,15 +333,34 @@ def _is_infinite(expr: sp.Expr, locus: sp.Expr, fields: tuple[sp.Symbol, ...]) -
 
 
 _NEAR = (sp.Float("1e-15", 60), sp.Float("1e-30", 60))  # distances to a locus
+_DIGITS = 90  # to which the values there are computed, so that 30 are left
 
 
 def _value_at(expr: sp.Expr, field: sp.Symbol, point: sp.Expr) -> mpmath.mpf:
     """A value to 30 digits, nan where there is none."""
+    with mpmath.workdps(_DIGITS):
+        value = _function(expr, field)(point._to_mpmath(mpmath.mp.prec))
+        return value if mpmath.isfinite(value) else mpmath.nan
+
+
+@lru_cache(maxsize=1024)
+def _function(expr: sp.Expr, field: sp.Symbol, doubles: bool = False) -> Callable[[Any], Any]:
+    """`expr` as a real function of numbers, nan where it has no value."""
     try:
-        value = functions.elementary(expr).subs(field, point).evalf(30)
-        return mpmath.mpf(value) if value.is_extended_real else mpmath.nan
-    except (TypeError, ValueError, KeyError, ArithmeticError):
-        return mpmath.nan
+        function = functions.numeric(functions.elementary(expr) if doubles else expr, (field,), doubles)
+    except KeyError:  # what has no number: infinity, a function without a numerical form
+        return lambda _: mpmath.nan
+
+    def value(u: Any) -> Any:
+        try:
+            found = function(u)
+        except (TypeError, ValueError, ArithmeticError):  # outside the domain
+            return mpmath.nan
+        if isinstance(found, mpmath.mpc) and found.imag == 0:  # a branch without a real value, times a step that is 0
+            found = found.real
+        return found if isinstance(found, (mpmath.mpf, float, int)) else mpmath.nan
+
+    return value
 
 
 def _on_locus(expr: sp.Expr, locus: sp.Expr, fields: tuple[sp.Symbol, ...]) -> Iterator[tuple[sp.Expr, sp.Symbol, sp.Expr]]:
@@ -365,6 +395,9 @@ def _roots(locus: sp.Expr, field: sp.Symbol) -> tuple[sp.Expr, ...]:
 
 def _is_zero_at(expr: sp.Expr, field: sp.Symbol, root: sp.Expr) -> bool:
     """Whether `expr` vanishes there to 20 digits; no if it has no finite value there."""
+    if not root.is_Rational:  # no step in it is exactly at its place
+        with mpmath.workdps(50):
+            return bool(abs(_function(expr, field)(root._to_mpmath(mpmath.mp.prec))) < mpmath.mpf("1e-20"))
     try:
         return bool(abs(expr.subs(field, root).evalf(40)) < sp.Float("1e-20"))
     except (TypeError, ValueError, KeyError):  # SymPy refuses to compare nan, and to evaluate what is infinite or complex
@@ -390,19 +423,18 @@ _MOST_ROOTS = 8
 
 
 def _sign_changes(expr: sp.Expr, field: sp.Symbol) -> list[sp.Expr]:
-    """Zeros where the sign changes, on a grid that is finer near 0 and ends at 1000; the first ones of many."""
-    function = functions.numeric(expr, (field,))
+    """Zeros where the sign changes, on a grid that is finer near 0 and ends at 1000; the first ones of many.
 
-    def value(u: Any) -> Any:
-        try:
-            found = function(u)
-        except (TypeError, ValueError, ArithmeticError, KeyError):  # outside the domain
-            return mpmath.nan
-        return found if isinstance(found, mpmath.mpf) else mpmath.nan
-
+    The grid is scanned in doubles; a value that over- or underflows there, and the ends of the brackets, are taken to 40 digits.
+    """
+    quick, value = _function(expr, field, doubles=True), _function(expr, field)
     with mpmath.workdps(40):
-        grid = [mpmath.sinh(mpmath.mpf(i) / 25 + mpmath.mpf(1) / 97) for i in range(-190, 190)]
-        values = [value(u) for u in grid]
-        brackets = [(a, b) for a, b, left, right in zip(grid, grid[1:], values, values[1:], strict=False) if left * right < 0]
-        brackets = sorted(brackets, key=lambda ends: abs(ends[0]))[:_MOST_ROOTS]
+        values = [quick(u) for u in map(float, _GRID)]
+        values = [v if v and mpmath.isfinite(v) else value(u) for u, v in zip(_GRID, values, strict=True)]
+        changes = [ends for i, ends in enumerate(pairwise(_GRID)) if values[i] * values[i + 1] < 0]
+        brackets = [(a, b) for a, b in sorted(changes, key=lambda ends: abs(ends[0])) if value(a) * value(b) < 0][:_MOST_ROOTS]
         return [sp.Float(mpmath.findroot(value, bracket, solver="illinois", verify=False), 40) for bracket in brackets]
+
+
+with mpmath.workdps(40):
+    _GRID = [mpmath.sinh(mpmath.mpf(i) / 25 + mpmath.mpf(1) / 97) for i in range(-190, 190)]

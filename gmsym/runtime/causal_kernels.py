@@ -26,11 +26,19 @@ class Numbers(NamedTuple):
     teacher_gram: Float[Array, "e f"]
     teacher_overlap: Float[Array, "c e"]
     teacher_means: Float[Array, "e k"]
+    trained: Float[Array, " p"]  # trained parameters of the loss, at the start
+    trained_parameters: Float[Array, " p"]  # as `parameters`, for their update: with their own step
+    trained_ridge: Float[Array, ""]
 
 
 def teachers(module: "CausalKernelsModule") -> int:
     """S: a module of a problem with teachers says TEACHERS."""
     return getattr(module, "TEACHERS", 0)
+
+
+def trained(module: "CausalKernelsModule") -> tuple[str, ...]:
+    """Names of the trained parameters: a module of a problem with such says TRAINED."""
+    return getattr(module, "TRAINED", ())
 
 
 def given(function: Callable[..., Array], arrays: Mapping[str, Any]) -> Array:
@@ -56,7 +64,8 @@ class CausalKernelsModule(Protocol):
     RESPONSE: str  # "tangent", "stein" or "exact"
     START: dict[str, int]  # P and U, and P_v, U_v of each state variable, at the start: multiples of the identity, and of ones
 
-    # With teachers the next three take their fields, teacher (e n), too; `given` picks arguments by name.
+    # With teachers the next three take their fields, teacher (e n), too, and with trained parameters trained (p), as do test_loss and
+    # test_error; `given` picks arguments by name.
 
     def loss(self, fields: Float[Array, "c n"], label: Float[Array, " l"], parameters: Float[Array, " p"]) -> Float[Array, " n"]:
         """Loss of each sample."""
@@ -148,6 +157,9 @@ class CausalKernelsModule(Protocol):
         ...
 
     # next_P, next_U, next_Y(t, parameters, ...) and for a state variable v next_P_v, ...: the coefficients after step t.
+
+    # With trained parameters v: trained_gradient(fields, ..., parameters) of the loss (p n), trained_risk_gradient(trained_ridge, p, dv, v)
+    # and next_v(t, parameters, gv, v, ...), next_v_x for a state variable x.
 
     # Of a fresh sample; with teachers m and Q are of the fields of students and teachers together.
 

@@ -66,6 +66,13 @@ star_mean = kernel("star_mean", r"(\theta^{*\top}\mu)", subscripts=2)  # theta*_
 offset = kernel("offset", r"a^{0}", subscripts=1, value="c")  # gradient of a quadratic loss at zero field
 slope = kernel("slope", "A", subscripts=1, value="cd")  # its Hessian
 
+# Parameters v of the loss that are trained: numbers, which stop fluctuating.
+v = kernel("v", "v", value="p")
+dv = kernel("dv", r"\partial_{v}\ell", subscripts=1, value="pn")  # gradient of the loss in them: one sample of cluster k
+gv = kernel("gv", r"\bar g^{v}", value="p")  # gradient of the risk in them
+ridge_v = sp.Symbol("lambda_v", nonnegative=True)
+eta_v = sp.Symbol("eta_v", nonnegative=True)  # their own step, in place of eta
+
 # Innovation form.
 g = kernel("g", "g", subscripts=1, value="n")  # iid N(0, 1), innovation of the fields
 f = kernel("f", "f", subscripts=2, value="n")  # innovation of the gradients: orthonormal over the mixture
@@ -130,6 +137,8 @@ class CausalKernels(AbstractSystem):
     fields: tuple[sp.Symbol, ...]  # C local fields, arguments of the local functions
     labels: tuple[sp.Symbol, ...]  # L label components, likewise
     teachers: tuple[sp.Symbol, ...]  # S fields of teacher directions, likewise
+    trained: tuple[sp.Symbol, ...]  # P parameters of the loss that are trained, likewise
+    trained_gradient: tuple[sp.Expr, ...]  # (P,) of the loss in them
     clusters: int
     blocks: int
     parameters: tuple[sp.Symbol, ...]  # of the loss and the optimizer, in the order of generated signatures

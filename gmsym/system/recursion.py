@@ -65,6 +65,7 @@ class Recursion(AbstractSystem):
     problem: AbstractProblem  # what it was derived from
     fields: tuple[sp.Symbol, ...]
     teachers: tuple[sp.Symbol, ...]  # S fields of teacher directions, likewise
+    trained: tuple[sp.Symbol, ...]  # P parameters of the loss that are trained
     labels: tuple[sp.Symbol, ...]
     clusters: int
     blocks: int

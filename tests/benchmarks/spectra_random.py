@@ -1,13 +1,14 @@
 """Spectra of random problems: each is solved, or said why not. Prints a line for each that is not, and counts; progress goes to stderr.
 
-    python tests/benchmarks/spectra_random.py [--first 0] [--count 300] [--d 0]
+    python tests/benchmarks/spectra_random.py [--first 0] [--count 300] [--d 0] [--limit 120]
 
 Problem i has the seed i: a loss of the catalog or of a list of expressions, one to three clusters, one or two blocks of coordinates with
 variances of their own, a state within the means' span and beside it, n/d from 0.15 to 20, Hessian or information. With --d, the Kolmogorov
-distance to the eigenvalues of one matrix of that dimension, times d.
+distance to the eigenvalues of one matrix of that dimension, times d. A problem that takes more than --limit CPU seconds has failed.
 """
 
 import argparse
+import signal
 import sys
 import time
 
@@ -54,13 +55,19 @@ def drawn(seed: int, two: float) -> tuple[gm.system.Spectral, float, str]:
     return derive.spectrum(problem, matrix), alpha, f"{name} {text} {matrix} clusters={clusters} blocks={blocks} n/d={alpha:.3g}"
 
 
+def out_of_time(*_) -> None:
+    raise TimeoutError("the limit of CPU time")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--two", type=float, default=0.15, help="share of losses of two fields")
     parser.add_argument("--d", type=int, default=0)
+    parser.add_argument("--limit", type=float, default=120.0, help="CPU seconds a problem")
     given = parser.parse_args()
+    signal.signal(signal.SIGPROF, out_of_time)
     failed, missed, undecided, distances = 0, [], 0, []
     for seed in range(given.first, given.first + given.count):
         start = time.process_time()
@@ -70,6 +77,7 @@ def main() -> int:
             print(f"{seed}: no problem: {error}", flush=True)
             continue
         try:
+            signal.setitimer(signal.ITIMER_PROF, given.limit)
             found = gm.solve(system, {"alpha": alpha}, points=200)
             missed.append(float(found["band_mass_error"].sum()))
             undecided += found.sizes["interval"] > 0
@@ -83,6 +91,8 @@ def main() -> int:
         except Exception as error:
             failed += 1
             print(f"{seed}: {words}: FAILED {type(error).__name__}: {str(error)[:150]}", flush=True)
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
         print(f"{seed} {words}: {time.process_time() - start:.1f} CPU s", file=sys.stderr, flush=True)
     missed_, far = np.array(missed), np.array(distances or [0.0])
     print(

@@ -143,7 +143,8 @@ CONTINUOUS = """abs(h)**(3/2) ; abs(h)**(11/10) ; abs(h - y)**(3/2) ; max(0, 1 -
 abs(abs(h) - 1)**(3/2) ; abs(exp(h) - 2)**(3/2) ; abs(h**3 - 3*h + 1)**(3/2) ; (h**2)**(3/4) ; abs(h)*sqrt(abs(h)) ; abs(h)**(3/2)*sign(h)
 where(h > 0, exp(-1/h), 0) ; where(h > 0, h*log(h), 0) ; abs(h)**(3/2)/(1 + abs(h)) ; heaviside(h)*sin(h) ; max(h, h**2) ; abs(sin(h))"""
 JUMPING = """sign(h) ; heaviside(h - y)*h ; where(h < 1, 0, h) ; heaviside(h0*h1) ; sign(sin(h)) ; heaviside(h - 1)*log(h + 1)
-where(h < 0.3, h**3, h**3 + 1e-6) ; heaviside(h**3 - 3*h + 1)*h ; heaviside(h)*cos(h) ; abs(h)**(-1/2)"""
+where(h < 0.3, h**3, h**3 + 1e-6) ; heaviside(h**3 - 3*h + 1)*h ; heaviside(h)*cos(h) ; abs(h)**(-1/2)
+max(where(h > 0, logsumexp(h, y, 1), h**2), logsumexp(h, 1))"""
 
 
 def _texts(table):
