@@ -19,7 +19,6 @@ from gmsym.errors import ComputationError
 from gmsym.problem import OneStep, OneStepNumbers
 from gmsym.problem.design import apportion
 from gmsym.problem.one_step import t, z
-from gmsym.runtime import batches
 from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.simulation._replicates import Program, run_replicates
 
@@ -92,7 +91,6 @@ def simulate_networks(
     arrays = (given.labels, given.means, given.spikes, given.direction)
     own = tuple(given.parameters[s.name] for s in problem.own_parameters)
     numbers = Numbers(given.spread, given.step, given.noise, given.ridge / given.n, given.trace, *arrays, own, model)
-    held = given.n * (2 * given.samples + tests + 2 * given.width) + given.width * (given.samples + tests)
     found = run_replicates(
         _program(source(problem), sizes, model is not None),
         numbers,
@@ -100,7 +98,7 @@ def simulate_networks(
         replicates=replicates,
         spans=_SPANS,
         seconds=max(seconds, 1e-3),
-        batch=batches.together(replicates, held),
+        batch=1,  # several factorisations at a time can wait for each other's threads for ever
         check=_check,
         checkpoint=checkpoint,
         report=report,
