@@ -50,7 +50,7 @@ def shortfall(
     times = np.arange(len(m))
     some = np.linspace(0, len(m) - 1, _TIMES).astype(int)  # as many in a short run, so that none is compiled anew
     m, Q, fields = jnp.asarray(m[some]), jnp.asarray(Q[some]), m.shape[-1]
-    v = jnp.asarray(np.zeros((len(times), 0)) if trained is None else trained)[some]
+    v = np.zeros((_TIMES, 0)) if trained is None else trained[some]
 
     def means(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return np.asarray(_means(module, numbers, m, Q, v, jnp.asarray(points[:fields]), jnp.asarray(weights)))

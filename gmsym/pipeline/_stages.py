@@ -8,6 +8,7 @@ from functools import lru_cache
 from types import ModuleType
 
 from gmsym.codegen import source
+from gmsym.problem import Problem
 from gmsym.runtime import check_double
 from gmsym.runtime import load as load_text
 from gmsym.system import AbstractSystem
@@ -40,6 +41,13 @@ def _load(text: str) -> ModuleType:
 def say(sentence: str) -> None:
     """A word to the user that is no failure; a program that wants to keep or to silence it takes the logger `gmsym`."""
     logging.getLogger("gmsym").warning(sentence)
+
+
+def say_unobserved(problem: Problem, theory: str) -> None:
+    """Say that a theory does not give the means of the problem's observables, where it has some."""
+    if problem.observables:
+        names = ", ".join(name for name, _ in problem.observables)
+        say(f"{theory} does not give the means of the observables {names}; gmsym.simulate and, online, derive.effective do")
 
 
 @contextmanager

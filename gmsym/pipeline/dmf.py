@@ -7,7 +7,7 @@ from gmsym import schema
 from gmsym.engine.causal_kernels import solve_causal_kernels
 from gmsym.errors import InputError, check_flag, check_integers
 from gmsym.pipeline._cost import limit
-from gmsym.pipeline._stages import load
+from gmsym.pipeline._stages import load, say_unobserved
 from gmsym.pipeline._verbs import solving
 from gmsym.pipeline._work import working
 from gmsym.problem import Instance, Problem
@@ -68,6 +68,7 @@ def solve_dmf(
     else:
         instance = problem.at(values)
     alpha = instance.ratio
+    say_unobserved(problem, "derive.dmf")
 
     check_flag("two_time", two_time)
     check_integers(steps=(steps, 1), samples=(samples, 64), scrambles=(scrambles, 2), seed=(seed, 0))

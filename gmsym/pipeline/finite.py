@@ -20,7 +20,7 @@ from gmsym.engine.refinement import limit_scalars, refinement_errors
 from gmsym.errors import InputError, check_integers
 from gmsym.pipeline import _cost
 from gmsym.pipeline._provenance import signature_of
-from gmsym.pipeline._stages import DEVIATION, deviation_labels, load, progress_bar
+from gmsym.pipeline._stages import DEVIATION, deviation_labels, load, progress_bar, say_unobserved
 from gmsym.pipeline._verbs import solving
 from gmsym.pipeline._work import check, memory_named, working
 from gmsym.pipeline.dmf import solve_dmf
@@ -85,6 +85,7 @@ def solve_surrogate(
     if problem.batches is not None:
         problem.batches.check_size(n)
     instance = instance_of_size(problem, values, n, d)
+    say_unobserved(problem, "derive.surrogate")
     numbers = design_numbers(instance, n, d)
     cost = _cost.surrogate(n, d, steps, replicates, problem.fields, problem.data.clusters)
     with working("sampling the surrogate", cost, "fewer steps or replicates, or smaller n and d", progress) as report:

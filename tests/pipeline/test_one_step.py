@@ -101,6 +101,7 @@ def test_the_command_line_solves_a_typed_activation_and_sweeps_it(gmsym, tmp_pat
     assert swept["over"] == "width" and swept["results"][0]["test_mse"] > swept["results"][1]["test_mse"]
 
 
+@pytest.mark.slow
 def test_a_hermite_model_shares_its_draws_with_the_network():
     problem = gm.OneStep(gm.parse("z**2/2 + z"), gm.parse("t0"))
     values = {"n": 60, "samples": 80, "width": 50, "ridge": 0.1, "beta": 0.5, "alpha": 0.5}
