@@ -121,9 +121,8 @@ def dmf(problem: Problem, *, response: Response | None = None) -> CausalKernels:
 
 def _response(problem: Problem, asked: Response | None) -> Response:
     loss = problem.loss
-    if (
-        problem.batches is not None or problem.teacher is not None
-    ):  # a sample's mask multiplies its gradient, which is not affine, and jumps
+    # A sample's mask multiplies its gradient, which is then not affine, and jumps; a teacher's field has no tangent here.
+    if problem.batches is not None or problem.teacher is not None:
         if asked not in (None, "stein"):
             what = "mini-batches" if problem.teacher is None else "teacher fields"
             raise InputError(f"response = {asked!r}: {what} need 'stein'")

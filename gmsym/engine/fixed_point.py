@@ -16,7 +16,7 @@ import numpy as np
 import optimistix as optx
 from numpy.polynomial import chebyshev
 
-from gmsym.errors import ComputationError
+from gmsym.errors import ComputationError, InputError
 from gmsym.runtime.fixed_point import FixedPointModule, Numbers
 from gmsym.runtime.nodes import rule
 
@@ -28,6 +28,9 @@ _SMALLEST = 1e-14  # of the largest eigenvalue of a kernel
 _LIGHT = 1e-14  # of the largest weight of a node
 _ROOM = 4096  # numbers of nodes are multiples of it, so that other numbers of a problem need no other compilation
 _LOG_NU = (-90.0, 30.0)
+_SOLVED = 1e-6  # relative residual of the equation for nu
+_LEVEL = 2  # of the nodes behind the moments
+_SQUARE = 1e-6  # change of E s^2 by fewer of them
 
 
 class Nodes(NamedTuple):
@@ -79,13 +82,14 @@ def solve(module: FixedPointModule, numbers: Numbers, nodes: int, classified: bo
     """
     law = _law(module, numbers, nodes)
     q = len(law.kappa)
+    _check_moments(module, numbers, q)
     neuron, pull = _neuron(module, numbers, law)
     found = _spectrum(module, numbers, law, neuron)
     sizes = {"n": float(numbers.n), "q": float(q), "T": numbers.trace, "k": float(numbers.width), "m": float(numbers.samples)}
     kernels = {"tau_j": found.tau, "K_tail": found.tail}
     scalars = _scalars(module)({**kernels, "t_a": found.t, **sizes}, found.target, found.square, numbers.ridge)
-    nu, objective, training, test, star, critical, edge = (float(x) for x in scalars[:-1])
-    if not (np.isfinite(nu) and 0 < training <= test):
+    nu, objective, training, test, star, critical, edge, ridge = (float(x) for x in scalars[:-1])
+    if not (np.isfinite(nu) and 0 < training <= test and abs(ridge - numbers.ridge) <= _SOLVED * numbers.ridge):
         raise ComputationError(f"no solution at ridge = {numbers.ridge * numbers.n:g}, n = {numbers.n}: take a larger ridge")
     error = _error(module, numbers, law, found, nu, test) if classified else np.nan
     spikes = np.sort(np.asarray(scalars[-1])[found.t > critical])[::-1]
@@ -161,16 +165,25 @@ def _moments(module: FixedPointModule, numbers: Numbers, v: np.ndarray) -> tuple
     low, high = v.min() * (1 - 1e-6), v.max() * (1 + 1e-6)
     x = chebyshev.chebpts1(_VARIANCES)
     at = np.sqrt((high + low) / 2 + (high - low) / 2 * x)
-    table = np.asarray(_tabled(module)(jnp.asarray(at), numbers.parameters, jnp.asarray(numbers.kinks or (0.0,))))
+    table = np.asarray(_tabled(module, _LEVEL)(jnp.asarray(at), numbers.parameters, jnp.asarray(numbers.kinks or (0.0,))))
     scaled = (v - (high + low) / 2) / ((high - low) / 2)
     values = chebyshev.chebval(scaled, chebyshev.chebfit(x, table, _VARIANCES - 1))
     return values[:-1], values[-1]
 
 
+def _check_moments(module: FixedPointModule, numbers: Numbers, q: int) -> None:
+    """InputError unless the activation has a mean square at the width of a preactivation, which more nodes do not change."""
+    b = np.asarray([np.sqrt((numbers.n - q) / numbers.trace)])
+    kinks = jnp.asarray(numbers.kinks or (0.0,))
+    square, other = (float(_tabled(module, level)(jnp.asarray(b), numbers.parameters, kinks)[0, -1]) for level in (_LEVEL, _LEVEL - 1))
+    if not (np.isfinite(square) and abs(square - other) <= _SQUARE * abs(square)):
+        raise InputError(f"activation: its mean square at a Gaussian of deviation {b[0]:.3g} is not finite, or not found by quadrature")
+
+
 @lru_cache(maxsize=32)
-def _tabled(module: FixedPointModule) -> Callable[..., jax.Array]:
+def _tabled(module: FixedPointModule, level: int) -> Callable[..., jax.Array]:
     """Moments at several b, (count, P), compiled once."""
-    nodes = rule(1, "kinked", 2)
+    nodes = rule(1, "kinked", level)
     return jax.jit(jax.vmap(lambda b, parameters, kinks: module.moments(b, parameters, kinks, nodes), in_axes=(0, None, None)))
 
 
@@ -207,7 +220,7 @@ def _features(rows: np.ndarray, reduced: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=32)
 def _scalars(module: FixedPointModule) -> Callable[..., tuple]:
-    """(nu, objective, training and test error, lambda*, critical eigenvalue, edge, position of each), compiled once."""
+    """(nu, objective, training and test error, lambda*, critical eigenvalue, edge, lambda at nu, position of each), compiled once."""
 
     @jax.jit
     def solved(given: dict, target: jax.Array, square: float, ridge: float) -> tuple:
@@ -216,7 +229,8 @@ def _scalars(module: FixedPointModule) -> Callable[..., tuple]:
         others = {name: value for name, value in given.items() if name != "t_a"}
         critical = _critical(module, others)
         positions = jax.vmap(lambda x: module.spike(x, **others))(jnp.maximum(given["t_a"], critical))
-        return nu, objective, training, test, module.effective_ridge(nu, **given), critical, module.spike(critical, **others), positions
+        reached = module.effective_ridge(nu, **given), critical, module.spike(critical, **others), module.ridge(nu, **given)
+        return nu, objective, training, test, *reached, positions
 
     return solved
 
@@ -237,7 +251,9 @@ def _root(module: FixedPointModule, given: dict, ridge: float) -> jax.Array:
 
 def _critical(module: FixedPointModule, given: dict) -> jax.Array:
     """Where the slope of the generated map vanishes, right of its last pole: eigenvalues beyond give visible spikes, it gives the edge."""
-    pole = jnp.log(jnp.max(given["tau_j"]) / given["T"])
+    # Where K1 vanishes to rounding, as for a fast sine, the energy beyond the kernels alone sets the scale.
+    flat = 1e-12 * given["K_tail"] / jnp.sqrt(given["k"] * given["m"])
+    pole = jnp.log(jnp.maximum(jnp.max(given["tau_j"]) / given["T"], flat))
 
     def slope(s, _):
         x = jnp.exp(s)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, final
 import sympy as sp
 
 from gmsym import symbols
-from gmsym.errors import InputError
+from gmsym.errors import InputError, check_flag
 from gmsym.problem import _numbers as numbers
 from gmsym.symbols import eta, t, uniform, visit
 
@@ -128,8 +128,9 @@ def epochs(batches: int, *, reshuffle: bool = True, scaled: bool = True) -> Batc
     if isinstance(batches, bool) or not isinstance(batches, (int, sp.Integer)) or batches < 1:
         raise InputError(f"batches = {batches!r}: a positive integer, batches of a pass over all samples, is needed")
     count = sp.Integer(batches)
+    check_flag("reshuffle", reshuffle)
     now = sp.Mod(t, count)
-    drawn = sp.Eq(now if numbers_flag("reshuffle", reshuffle) else t, 0) if count > 1 or not reshuffle else sp.true
+    drawn = sp.Eq(now if reshuffle else t, 0) if count > 1 or not reshuffle else sp.true
     rule = sp.Piecewise((sp.floor(count * uniform), drawn), (visit, True))
     seen = sp.Piecewise((sp.S.One, sp.Eq(visit, now)), (sp.S.Zero, True))
     return _made("epochs", {"batches": int(batches), "reshuffle": reshuffle, "scaled": scaled}, rule, seen, 1 / count, True)
@@ -154,15 +155,9 @@ def persistent(rate: Any, persistence: Any, *, scaled: bool = True) -> Batches:
     return _made("persistent", {"rate": rate, "persistence": time, "scaled": scaled}, sp.Heaviside(chance - uniform), visit, rate, False)
 
 
-def numbers_flag(name: str, value: Any) -> bool:
-    """`value`, if it is true or false."""
-    if not isinstance(value, bool):
-        raise InputError(f"{name} = {value!r}: true or false is needed")
-    return value
-
-
 def _made(kind: str, options: dict[str, Any], rule: sp.Expr, seen: sp.Expr, rate: sp.Expr, together: bool) -> Batches:
-    weight = seen / rate if numbers_flag("scaled", options["scaled"]) else seen
+    check_flag("scaled", options["scaled"])
+    weight = seen / rate if options["scaled"] else seen
     made = Batches(kind, tuple(options.items()), symbols.canonical(rule), symbols.canonical(weight), rate, together)
     numeric = {name: x for name, x in options.items() if isinstance(x, sp.Expr) and x.is_number}
     Batches(kind, tuple(numeric.items()), rule, weight, rate, together).check({})

@@ -55,7 +55,7 @@ def test_a_file_keeps_the_sampling(kind, tmp_path):
         (lambda: gm.sampling.batches(1.5), r"rate = 1.5"),
         (lambda: gm.sampling.persistent(0.3, -1), r"persistence = -1: a positive time"),
         (lambda: gm.sampling.epochs(2.5), r"batches = 2.5: a positive integer"),
-        (lambda: gm.sampling.epochs(4, reshuffle="no"), r"reshuffle = 'no': true or false"),
+        (lambda: gm.sampling.epochs(4, reshuffle="no"), r"reshuffle = 'no': True or False"),
         (lambda: gm.derive.influence(_problem(gm.sampling.bernoulli(0.2))), "derive.influence does not treat mini-batches"),
         (lambda: gm.derive.finite_size(_problem(gm.sampling.epochs(4))), "derive.finite_size does not treat mini-batches"),
         (lambda: gm.derive.refinement(_problem(gm.sampling.epochs(4))), "derive.refinement does not treat mini-batches"),

@@ -168,6 +168,19 @@ def test_the_command_line_compares_with_networks(gmsym, tmp_path):
         assert abs(row["gap"]) < 0.08 * row["theory"] + 4 * row["standard_error"]
 
 
+@pytest.mark.parametrize("activation", ["exp(z**2)", "max(z, 0) + 1/z"])
+def test_an_activation_without_a_mean_square_is_refused(activation):
+    with pytest.raises(InputError, match="its mean square"):
+        solved(activation)
+
+
+def test_a_fast_sine_has_features_of_noise_alone():
+    """K0 and K1 vanish to rounding: free features of energy 1/2 e^-(2 81 b^2) short of 1/2, whose bulk ends where that of noise does."""
+    found = solved("sin(9*z)", "y")
+    rest = 0.5 / VALUES["samples"]  # k = m: nothing visible, and Marchenko and Pastur's edge 4
+    assert float(found["edge"]) == pytest.approx(4 * rest, rel=0.02) and found.sizes["spike_index"] == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "target", "given", "values"),
