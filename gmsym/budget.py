@@ -6,6 +6,7 @@ none looks at a clock: what is derived is the same on every machine.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from math import comb, prod
 
 import sympy as sp
@@ -29,7 +30,9 @@ CROWD = 24  # steps in all products of more than four
 STEPS = 8  # in a product beside what nothing closes; more are integrated with it
 TIDY = 120  # operations of what is brought to lowest terms
 OPEN = 40  # means of one integrand that nothing closes; more are one mean
+OPEN_NODES = 400  # in all of these together; the catalog has up to 21
 RESPONSE = 200  # terms of a gradient whose derivative is integrated; the mean of a larger one is regressed on the fields
+RESPONSE_NODES = 400  # in such a gradient; the catalog has up to 58
 MERGED = 200  # terms of an entry of a matrix whose products of steps are multiplied out
 WHOLE = 1500  # nodes of an integrand that is looked into, for steps without effect and for directions of one variable
 
@@ -93,13 +96,14 @@ def derivative_size(expr: sp.Basic, x: sp.Symbol) -> int:
     return sizes(expr)[1]
 
 
-def larger(expr: sp.Basic, nodes: int) -> bool:
-    """Whether `expr`, written out, has more than so many nodes; counts no further."""
+def larger(exprs: sp.Basic | list[sp.Basic], nodes: int) -> bool:
+    """Whether an expression, or several together, written out, have more than so many nodes; counts no further."""
+    stack = [exprs] if isinstance(exprs, sp.Basic) else list(exprs)
+    return sum(1 for _ in islice(_nodes(stack), nodes + 1)) > nodes
 
-    def leaves() -> Iterator[None]:
-        stack = [expr]
-        while stack:
-            yield None
-            stack.extend(stack.pop().args)
 
-    return any(count >= nodes for count, _ in enumerate(leaves()))
+def _nodes(stack: list[sp.Basic]) -> Iterator[sp.Basic]:
+    while stack:
+        node = stack.pop()
+        yield node
+        stack.extend(node.args)

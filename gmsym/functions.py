@@ -264,6 +264,46 @@ class BivariateNormalCDF(sp.Function):
         return _power(rf"\Phi_2\left({a}, {b}; {rho}\right)", exp)
 
 
+class PiecewiseLinear(sp.Function):
+    """Linear between values at the knots 0, spacing, 2 spacing, ... of u; constant beyond. Arguments: u, spacing, values."""
+
+    @classmethod
+    def eval(cls, u, spacing, *values):
+        if not values:
+            raise ValueError("values at the knots are needed")
+        if spacing.is_positive is False:
+            raise ValueError(f"knots at a distance of {spacing}: a positive one is needed")
+        if not (u.is_number and spacing.is_number) or not u.is_comparable:
+            return None
+        place = sp.Min(sp.Max(u / spacing, 0), len(values) - 1)
+        left = min(int(place), max(len(values) - 2, 0))
+        right = min(left + 1, len(values) - 1)
+        return values[left] + (place - left) * (values[right] - values[left])
+
+    def fdiff(self, argindex=1):
+        """In a value, in which it is linear."""
+        if argindex < 3:
+            raise sp.ArgumentIndexError(self, argindex)
+        u, spacing, *values = self.args
+        return PiecewiseLinear(u, spacing, *(sp.Integer(i == argindex - 3) for i in range(len(values))))
+
+    def _eval_is_extended_real(self):
+        return fuzzy_and(u.is_extended_real for u in self.args)
+
+    def _eval_mpmath(self):
+        def value(u, spacing, *values):
+            place = min(max(u / spacing, 0), len(values) - 1)
+            left = min(int(place), max(len(values) - 2, 0))
+            return values[left] + (place - left) * (values[min(left + 1, len(values) - 1)] - values[left])
+
+        return value, self.args
+
+    def _latex(self, printer, exp=None):
+        u, _, first, *_, last = (*self.args, self.args[-1])
+        ends = rf"{printer._print(first)},\dots,{printer._print(last)}"
+        return _power(rf"\operatorname{{linear}}_{{{printer._print(u)}}}\left({ends}\right)", exp)
+
+
 def normal_density(u: sp.Expr) -> sp.Expr:
     """Density of N(0, 1), left elementary so that the calculus can tilt it."""
     return sp.exp(-(u**2) / 2) / sp.sqrt(2 * sp.pi)

@@ -22,6 +22,7 @@ IMPORTS = {  # each allowed line, and the name that it brings
     "from gmsym.runtime.nodes import gaussian_means": "gaussian_means",
     "from gmsym.runtime.nodes import gaussian_means_between": "gaussian_means_between",
     "from gmsym.runtime.nodes import gaussian_means_across": "gaussian_means_across",
+    "from gmsym.runtime.proximal import proximal_point": "proximal_point",
 }
 BUILTINS = frozenset({"float"})
 RESERVED = frozenset({*IMPORTS.values(), *BUILTINS})  # names that nothing in a generated module may take
@@ -38,7 +39,7 @@ ATTRIBUTES = {  # of the modules
     "rt": frozenset(
         """
         absolute bivariate_normal_cdf erf erfc gaussian_mean identity inverse inverse_mills log_normal_cdf logsumexp mills_curvature
-        normal_cdf sigmoid softplus step
+        normal_cdf piecewise_linear shifted_inverse shifted_solve sigmoid softplus step
         """.split()
     ),
 }

@@ -38,15 +38,20 @@ VARIABLES = {
     "Q_b": Variable(("time", "block", "field", "field_b"), "self-overlap of the weights in a block", r"Q"),
     "M_b": Variable(("time", "block", "teacher", "field"), "overlap with teacher in a block", r"M"),
     "trained": Variable(("time", "parameter"), "trained parameter", r"v"),
+    "V": Variable(("time", "cluster", "field", "field_b"), "width of the proximal operator", r"V_k"),  # at rest
+    "nonzero": Variable(("time",), "share of the weights that are not 0", r"P(\theta \ne 0)"),  # with an l1
     "train_loss": Variable(("time",), "training loss", r"\ell_{\mathrm{train}}"),  # mean over the training samples, without the ridge term
+    "train_error": Variable(("time",), "training error", r"\varepsilon_{\mathrm{train}}"),  # at rest; misclassified training samples
     "test_loss": Variable(("time",), "test loss", r"\ell_{\mathrm{test}}"),  # mean over a fresh sample
     "test_error": Variable(("time",), "test error", r"\varepsilon_{\mathrm{test}}"),  # misclassified fraction; absent without a readout
 }
 OBSERVABLE = "observable"  # attribute of the means of a problem's own observables: its name
-OPTIONAL = frozenset({"test_error", "M", "trained"})
+OPTIONAL = frozenset({"test_error", "M", "trained", "nonzero"})
 BY_BLOCK = ("m_b", "Q_b", "M_b")
-FULL_BATCH = tuple(name for name in VARIABLES if name not in ("M", "trained", *BY_BLOCK))  # variables that full-batch training always has
-ONLINE = tuple(name for name in VARIABLES if name not in ("train_loss", *BY_BLOCK))  # and of online SGD, where several blocks add BY_BLOCK
+OF_REST = ("V", "train_error")  # only where training ends
+_DURING = tuple(name for name in VARIABLES if name not in (*BY_BLOCK, *OF_REST, "nonzero"))
+FULL_BATCH = tuple(name for name in _DURING if name not in ("M", "trained"))  # variables that full-batch training always has
+ONLINE = tuple(name for name in _DURING if name != "train_loss")  # and of online SGD, where several blocks add BY_BLOCK
 ATTRIBUTES = {"theory": ("problem", "alpha", "parameters"), "simulation": ("problem", "alpha", "parameters", "n", "d", "replicates")}
 ONLINE_ATTRIBUTES = {"theory": ("problem", "step", "parameters"), "simulation": ("problem", "step", "parameters", "d", "replicates")}
 RECORD = ("m", "Q", "Q_k", "train_loss", "test_loss", "test_error")  # what `last` reports
@@ -89,7 +94,7 @@ def to_dataset(
         attributes: `problem` (its name), `alpha`, `parameters` (by name), for a simulation `n`, `d`, `replicates`, and whatever else
             says how the result was made. Text and numbers are kept, the rest becomes JSON text, so that netCDF can hold it.
         runs: the same variables for each replicate, with a leading axis (R, ...).
-        times: real times of online SGD, (T,); default, the steps 0..T-1 of full-batch training.
+        times: real times of online SGD, of one sample at a time or of a flow, (T,); default, the steps 0..T-1 of full-batch training.
         parameters: names of the trained parameters, (P,).
         observables: names of the problem's observables, whose means train_NAME and test_NAME (T,) may be among the values.
 
@@ -100,14 +105,15 @@ def to_dataset(
 
     if kind not in ("theory", "simulation"):
         raise InputError(f"kind = {kind!r}: 'theory' or 'simulation' is needed")
-    needed = (ATTRIBUTES if times is None else ONLINE_ATTRIBUTES)[kind]
+    again = times is None or "train_loss" in values  # whether training sees its samples again
+    needed = (ATTRIBUTES if again else ONLINE_ATTRIBUTES)[kind]
     for name in needed:
         if name not in attributes:
             raise InputError(f"attributes lacks {name!r}; a {kind} has {', '.join(needed)}")
     values = {name: np.asarray(value, dtype=float) for name, value in values.items()}
     absent = {name for name in (*OPTIONAL, *BY_BLOCK) if name in values and not values[name].size}  # no teachers, no trained parameters
     values, errors, runs = ({name: x for name, x in given.items() if name not in absent} for given in (values, errors, runs or {}))
-    allowed = (*FULL_BATCH, "M", "trained") if times is None else (*ONLINE, *BY_BLOCK)
+    allowed = (*(FULL_BATCH if again else ONLINE), "M", "trained", *(("nonzero",) if times is None else BY_BLOCK))
     of_observables = [f"{sample}_{name}" for name in observables for sample in ("train", "test") if f"{sample}_{name}" in values]
     allowed = (*allowed, *of_observables)
     _check_names("values", values, set(allowed) - OPTIONAL - set(BY_BLOCK), allowed)
@@ -149,8 +155,71 @@ def to_dataset(
     if parameters:
         coordinates["parameter"] = list(parameters)
     dataset = xr.Dataset(found, coordinates, {"kind": kind, **{name: _attribute(value) for name, value in attributes.items()}})
-    dataset["time"].attrs = {"long_name": "time", "latex": "t", "units": "steps" if times is None else r"$d/c$ steps"}
+    dataset["time"].attrs = {"long_name": "time", "latex": "t", "units": _unit(times, attributes)}
     return dataset
+
+
+def of_runs(runs: Mapping[str, np.ndarray], attributes: Mapping[str, Any], **labels: Any) -> "xr.Dataset":
+    """A simulation from the variables of its replicates (R, T, ...): their means, standard errors, and themselves; as `to_dataset`."""
+    means = {name: run.mean(axis=0) for name, run in runs.items()}
+    errors = {name: run.std(axis=0, ddof=1) / np.sqrt(len(run)) for name, run in runs.items()}
+    return to_dataset("simulation", means, errors, attributes, runs, **labels)
+
+
+def _unit(times: Any, attributes: Mapping[str, Any]) -> str:
+    """Of time: one update, d/c of them, or, of a flow, which has none, the inverse of a curvature."""
+    return "steps" if times is None else r"$d/c$ steps" if "step" in attributes else "flow"
+
+
+def at_rest(
+    kind: Literal["stationary", "stationary simulation"],
+    values: Mapping[str, np.ndarray],
+    errors: Mapping[str, np.ndarray],
+    attributes: Mapping[str, Any],
+    runs: Mapping[str, np.ndarray] | None = None,
+    parameters: Sequence[str] = (),
+) -> "xr.Dataset":
+    """Label the end of training: the variables of the schema without a time.
+
+    Args:
+        kind: from the theory, or from the minimisation of a risk on generated data.
+        values: m (K, C), Q (C, C), Q_k (K, C, C), train_loss, test_loss, and where there are such V (K, C, C), nonzero, train_error,
+            test_error and trained (P,).
+        errors: of the same shapes.
+        attributes: as for `to_dataset`.
+        runs: the same for each replicate, (R, ...).
+        parameters: names of the trained parameters, (P,).
+    """
+    import xarray as xr
+
+    found: dict[str, Any] = {}
+    for name, (dims, long_name, latex) in VARIABLES.items():
+        if name not in values or not np.size(values[name]):
+            continue
+        own = dims[1:]
+        found[name] = (own, np.asarray(values[name], float), {"long_name": long_name, "latex": latex})
+        about = {"long_name": f"standard error of the {long_name}", "latex": rf"\mathrm{{se}}({latex})"}
+        found[f"{name}_error"] = (own, np.asarray(errors[name], float), about)
+        if runs and name in runs:
+            found[f"{name}_runs"] = (("replicate", *own), np.asarray(runs[name], float), {"long_name": f"{long_name}, each replicate"})
+    sizes = dict(zip(("cluster", "field"), np.shape(values["m"]), strict=True))
+    coordinates: dict[str, Any] = {d: np.arange(size) for d, size in (sizes | {"field_b": sizes["field"]}).items()}
+    coordinates |= {"parameter": list(parameters)} if parameters else {}
+    coordinates |= {"replicate": np.arange(len(next(iter(runs.values()))))} if runs else {}
+    return xr.Dataset(found, coordinates, {"kind": kind, **{name: _attribute(value) for name, value in attributes.items()}})
+
+
+def timed(dataset: "xr.Dataset") -> "xr.Dataset":
+    """The end of training as what it is, a trajectory's last time, at infinity; other results as they are."""
+    kinds = {"stationary": "theory", "stationary simulation": "simulation"}
+    kind = dataset.attrs.get("kind")
+    if kind not in kinds:
+        return dataset
+    runs = [str(name) for name in dataset if str(name).endswith("_runs")]
+    own = dataset.drop_vars(runs).expand_dims(time=[math.inf])
+    own = own.transpose(*(d for d in dataset.dims if d in own.dims and d in dataset.attrs.get("swept", "").split()), "time", ...)
+    own["time"].attrs = {"long_name": "time", "latex": "t", "units": "steps"}
+    return own.assign({name: dataset[name].expand_dims({"time": [math.inf]}, axis=1) for name in runs}).assign_attrs(kind=kinds[kind])
 
 
 ONE_STEP = {  # quantities of a network after one gradient step: what they are, LaTeX; no factor 1/2
@@ -159,6 +228,7 @@ ONE_STEP = {  # quantities of a network after one gradient step: what they are, 
     "test_mse": ("test error", r"E_{\mathrm{test}}"),
     "test_error": ("0-1 error", r"P_{\mathrm{error}}"),
     "target_square": ("mean square of the target", r"\mathbb{E} y^2"),
+    "sample_square": ("mean square of the targets of the ridge regression", r"\overline{y^2}"),
     "eigenvalue": ("largest eigenvalues of features^T features/samples", r"x_a"),
 }
 
@@ -187,7 +257,8 @@ def last(dataset: "xr.Dataset") -> dict[str, Any]:
     Q_k are lists over clusters, Q is a number. What is not known is None: test_error without a readout, errors of a single replicate.
     A result of online SGD also has "M", a list over teachers, and "trained", by name, where there are such; and with several blocks "m_b",
     "Q_b" and "M_b", lists over blocks of the same. Teachers and trained parameters are in results of full batches too, and the means
-    "train_NAME" and "test_NAME" of the problem's observables.
+    "train_NAME" and "test_NAME" of the problem's observables. The end of training has no time, but "V", "train_error" and, with an l1,
+    "nonzero".
     """
     final = _final(dataset)
     record, errors = ({name: _plain(final, name, suffix) for name in _reported(final)} for suffix in ("", "_error"))
@@ -196,7 +267,8 @@ def last(dataset: "xr.Dataset") -> dict[str, Any]:
     found: dict[str, Any] = {name: said(dataset, name) for name in names if name in about or name in dataset.coords}
     if "parameters" in about:
         found["parameters"] = parameters_of(dataset)
-    return {"time": final["time"].item(), **record, "error": errors, **found}
+    time = {"time": final["time"].item()} if "time" in final.coords else {}
+    return {**time, **record, "error": errors, **found}
 
 
 def last_deviation(dataset: "xr.Dataset") -> dict[str, Any]:
@@ -209,14 +281,14 @@ def last_deviation(dataset: "xr.Dataset") -> dict[str, Any]:
 
 def _final(dataset: "xr.Dataset") -> "xr.Dataset":
     """The last time, without field axes if there is one field."""
-    final = dataset.isel(time=-1)
+    final = dataset.isel(time=-1) if "time" in dataset.dims else dataset
     return final.isel(field=0, field_b=0) if final.sizes["field"] == 1 else final
 
 
 def _reported(final: "xr.Dataset") -> list[str]:
     """Names in order: online SGD has no training loss; a test error is reported as None where the loss has no readout."""
     own = [name for name in RECORD if name in final or name != "train_loss"]
-    named = [name for name in ("M", "trained", *BY_BLOCK) if name in final]
+    named = [name for name in ("M", "trained", "V", "nonzero", "train_error", *BY_BLOCK) if name in final]
     return [*own, *named, *(name for name in variables(final) if name not in VARIABLES)]
 
 

@@ -23,14 +23,19 @@ y = sp.Symbol("y", real=True)  # scalar label
 theta = sp.Symbol("theta", real=True)  # one coordinate of the parameters
 g = sp.Symbol("g", real=True)  # the same coordinate of the gradient of the regularised risk
 t = sp.Symbol("t", integer=True, nonnegative=True)  # step counter, 0 at the first update
+noise = sp.Symbol("noise", real=True)  # fresh N(0, 1/d) of the coordinate at each step: its column has norm 1
 
 # Parameters of a problem.
 alpha = sp.Symbol("alpha", positive=True)  # samples per dimension, n/d
 eta = sp.Symbol("eta", positive=True)  # step size
 momentum = sp.Symbol("momentum", real=True)  # momentum coefficient
+temperature = sp.Symbol("temperature", nonnegative=True)  # of Langevin noise
 ridge = sp.Symbol("ridge", nonnegative=True)  # lambda in (lambda/2) |Theta|^2
 sigma = sp.Symbol("sigma", positive=True)  # noise standard deviation of a cluster
 mu_norm = sp.Symbol("mu_norm", nonnegative=True)  # norm of a cluster mean
+
+# Of a sample itself.
+w0 = sp.Symbol("w0", real=True)  # its own noise N(0, 1), drawn once with it; w1, ... are further ones
 
 # Of a sample under mini-batch sampling.
 visit = sp.Symbol("visit", real=True)  # state that says which steps see the sample
@@ -38,10 +43,11 @@ uniform = sp.Symbol("uniform", real=True)  # its noise at each step, uniform on 
 
 COMPONENTS = 64  # most fields, label components or teacher fields
 
-_ALPHABET = {s.name: s for s in (h, y, theta, g, t, alpha, eta, momentum, ridge, sigma, mu_norm, visit, uniform)}
+_ALPHABET = {s.name: s for s in (h, y, theta, g, t, noise, alpha, eta, momentum, temperature, ridge, sigma, mu_norm, w0, visit, uniform)}
 _FIELD = re.compile(r"h(\d*)")
 _LABEL = re.compile(r"y(\d*)")
 _TEACHER = re.compile(r"t\d+")
+_OWN = re.compile(r"w\d+")
 
 
 def symbol(name: str) -> sp.Symbol:
@@ -86,6 +92,11 @@ def teachers(count: int) -> tuple[sp.Symbol, ...]:
     return tuple(symbol(f"t{s}") for s in range(count))
 
 
+def own_noises(count: int) -> tuple[sp.Symbol, ...]:
+    """A sample's own noises `(w0, ..., w{count-1})`."""
+    return tuple(symbol(f"w{s}") for s in range(count))
+
+
 def is_field(name: str) -> bool:
     """Whether `name` denotes a local field: `h`, `h0`, `h1`, ..."""
     return _FIELD.fullmatch(name) is not None
@@ -101,14 +112,19 @@ def is_teacher(name: str) -> bool:
     return _TEACHER.fullmatch(name) is not None
 
 
+def is_own(name: str) -> bool:
+    """Whether `name` denotes a sample's own noise: `w0`, `w1`, ..."""
+    return _OWN.fullmatch(name) is not None
+
+
 def is_sample(name: str) -> bool:
-    """Whether `name` denotes a field, a label or a teacher field."""
-    return is_field(name) or is_label(name) or is_teacher(name)
+    """Whether `name` denotes a field, a label, a teacher field or a sample's own noise."""
+    return is_field(name) or is_label(name) or is_teacher(name) or is_own(name)
 
 
 def check_component(name: str) -> None:
     """Raises InputError for a field, label or teacher field numbered in another way than 0, 1, ... or beyond what is allowed."""
-    if not (is_field(name) or is_label(name) or is_teacher(name)) or len(name) == 1:
+    if not is_sample(name) or len(name) == 1:
         return
     if name[1] == "0" and len(name) > 2:
         raise InputError(f"{name}: components are numbered without leading zeros, {name[0]}0, {name[0]}1, ...")

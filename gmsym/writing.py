@@ -29,7 +29,7 @@ _FIRST = (
     '{\n  "kind": "',  # the manifest of a case
     "entry,time,theory,simulation,gap,standard_error,z",  # the table of a comparison
 )
-_BINARY = (b"\x89HDF", b"CDF", b"\x89PNG", b"%PDF", b"<?xml", b"PK")  # how netCDF, figures and checkpoints begin
+_BINARY = (b"\x89HDF", b"CDF", b"\x89PNG", b"%PDF", b"<?xml", b"PK", b"GIF8")  # how netCDF, figures, checkpoints and films begin
 _METADATA = {".png": "Software", ".svg": "Creator", ".pdf": "Creator"}  # the key of a figure's metadata that names the program
 _PROBE = 64 * 1024  # bytes that are written to see whether the disk takes any
 _open: set[Path] = set()  # temporaries of this process
@@ -157,11 +157,43 @@ def write_datasets(datasets: Mapping[str | None, Any], target: Path | str) -> No
             dataset.assign_attrs(history=MARK).to_netcdf(temporary, group=group, mode="a" if index else "w")
 
 
+def read_datasets(source: Path | str) -> dict[str | None, Any]:
+    """The groups of a netCDF file that `write_datasets` has written, in memory; the group None is its root.
+
+    Raises:
+        InputError: there is no such file, it is no netCDF, or gmsym did not write it.
+    """
+    import netCDF4
+    import xarray as xr
+
+    path = Path(source)
+    if not path.is_file():
+        raise InputError(f"{source}: no such file")
+    try:
+        with netCDF4.Dataset(path) as file:
+            groups = list(file.groups) or [None]
+        found = {group: xr.load_dataset(path, group=group, engine="netcdf4") for group in groups}
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{source}: not a result that can be read ({' '.join(str(error).split())[:100]})") from error
+    for dataset in found.values():
+        if dataset.attrs.get("history") != MARK:
+            raise InputError(f"{source}: gmsym did not write this file; a result of --output is needed")
+    return found
+
+
 def write_figure(figure: Any, target: Path | str) -> None:
     """Write a Matplotlib figure in the format that the name ends in."""
     suffix = Path(target).suffix
     with replacing(target) as temporary:
         figure.savefig(temporary, dpi=150, format=suffix[1:], metadata={_METADATA[suffix]: MARK})
+
+
+def write_film(film: Any, target: Path | str) -> None:
+    """Write a Matplotlib animation as GIF, by Pillow alone."""
+    with replacing(target) as temporary:
+        film.save(temporary, writer="pillow", dpi=110)
+        written = temporary.read_bytes()
+        temporary.write_bytes(written[:-1] + b"\x21\xfe" + bytes([len(MARK)]) + MARK.encode() + b"\x00" + written[-1:])  # a comment
 
 
 def marked_notebook(cells: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -16,9 +16,11 @@ from gmsym import derive
 from gmsym.engine.bands import find_bulk
 from gmsym.engine.outliers import find, transform
 from gmsym.engine.packed import matrices
+from gmsym.engine.sde import solve_fluctuations
 from gmsym.engine.spectral import _gaps
 from gmsym.engine.stieltjes import stieltjes
 from gmsym.pipeline._stages import load
+from gmsym.pipeline.effective import arrays
 from gmsym.pipeline.spectrum import numbers as numbers_of
 from gmsym.pipeline.spectrum import state_instance
 
@@ -178,6 +180,34 @@ def online_cases(count: int, seed: int, first: int = 0, longest: float = 1000.0)
         yield case(result, reference)
 
 
+# --- fluctuations -----------------------------------------------------------------------------------------------------
+
+
+@lru_cache
+def fluctuation_families() -> tuple[tuple[object, Callable[[np.random.Generator], dict]], ...]:
+    chosen = [online_families()[i] for i in (0, 4)]
+    return tuple((derive.fluctuations(system.problem), law) for system, law in chosen)
+
+
+def fluctuation_cases(count: int, seed: int, first: int = 0) -> Iterator[Case | None]:
+    """Covariances of all pairs of statistics at the last time, against more nodes and a tolerance of 1e-10."""
+    families = fluctuation_families()
+    for index in range(first, first + count):
+        rng = np.random.default_rng([seed, index])
+        system, law = families[index % len(families)]
+        values, times = law(rng), [0.0, float(10 ** rng.uniform(-0.5, 1.0))]
+        try:
+            result = gm.solve(system, values, time=times)
+            fine = solve_fluctuations(load(system), *arrays(system.problem.at(values)), times, tolerance=1e-10, level=2)
+        except gm.ComputationError:
+            yield None
+            continue
+        pairs = (-1, *np.triu_indices(result.sizes["statistic"]))
+        value, bar, truth = result["covariance"].values[pairs], result["covariance_error"].values[pairs], fine.covariance[pairs]
+        scale = np.maximum(1.0, np.abs(truth))
+        yield Case(np.abs(value - truth) / scale, bar / scale)
+
+
 # --- simulations ------------------------------------------------------------------------------------------------------
 
 
@@ -311,5 +341,6 @@ THEORIES = {
     "online": online_cases,
     "simulation": simulation_cases,
     "finite size": finite_cases,
+    "fluctuations": fluctuation_cases,
     "spectra": spectrum_cases,
 }

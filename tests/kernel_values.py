@@ -10,11 +10,11 @@ import zlib
 import sympy as sp
 
 from gmsym.calculus.kernels import Kernel, Transposed
-from gmsym.system.causal_kernels import B, K, Mean, Partial, S, b, e, e_other, i, j, k, l, r, rank, rank_a, s, t
+from gmsym.system.causal_kernels import B, K, Mean, Partial, S, b, e, e_other, i, j, j_other, k, l, r, rank, rank_a, s, t
 from gmsym.system.recursion import Inner
 
 SIZE = 2
-POINT = {K: 2, B: 2, S: 2, e: 1, e_other: 2, rank: 3, rank_a: 2, t: 4, s: 2, r: 3, k: 1, l: 2, b: 1, i: 1, j: 2}
+POINT = {K: 2, B: 2, S: 2, e: 1, e_other: 2, rank: 3, rank_a: 2, t: 4, s: 2, r: 3, k: 1, l: 2, b: 1, i: 1, j: 2, j_other: 1}
 
 
 def value(expr: sp.Expr, draw: int = 0) -> sp.Matrix:

@@ -84,12 +84,15 @@ class Reading:
         return {"Q": Q, "m": m.reshape(self.B, self.K, self.C), "M": M.reshape(self.B, self.T, self.C), "v": v}
 
     def gram(self, at: dict[str, np.ndarray]) -> np.ndarray:
-        """Of students, teachers and means in each block."""
-        share, g = self.given["rho"][:, None, None], self.given
+        """Of students, teachers and means in each block; those given once are shared out, those given by block stand last."""
+        share = self.given["rho"][:, None, None]
+        gram, tau_gram, tau_mean = (
+            share * (np.moveaxis(x, -1, 0) if x.ndim == 3 else x) for x in (self.given[name] for name in ("gram", "tau_gram", "tau_mean"))
+        )
         rows = [
             [at["Q"], np.swapaxes(at["M"], 1, 2), np.swapaxes(at["m"], 1, 2)],
-            [at["M"], share * g["tau_gram"], share * g["tau_mean"]],
-            [at["m"], share * g["tau_mean"].T, share * g["gram"]],
+            [at["M"], tau_gram, tau_mean],
+            [at["m"], np.swapaxes(tau_mean, 1, 2), gram],
         ]
         return np.concatenate([np.concatenate(row, axis=2) for row in rows], axis=1)
 

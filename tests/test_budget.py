@@ -7,6 +7,7 @@ import sympy as sp
 
 import gmsym as gm
 from gmsym import budget
+from gmsym.calculus.mean import GaussianMean
 from gmsym.calculus.polynomials import as_polynomial
 from gmsym.calculus.span import span
 from gmsym.files.parser import parse_loss
@@ -61,6 +62,16 @@ def test_loci_of_mixed_terms_are_found_quickly():
     loss = gm.Loss("text", parse_loss("min(h**2+1,exp(h)-y,cosh(h),2+tanh(h)*h,sqrt(1+h**2)*3)"))
     assert len(loss.kinks) > 2 and not loss.cusps
     assert time.process_time() - start < 7
+
+
+def test_kinks_within_kinks_are_regressed():
+    """With steps taken out of the logarithms the gradient has 800 nodes and its derivative 3600: not derived, not taken apart."""
+    text = "logsumexp(logsumexp(h-y,h),(y*h)**3,min(h,h-y,6/9),(4*3))"
+    data, loss = gm.GaussianMixture.symmetric(label=y), gm.Loss("text", parse_loss(text))
+    system = gm.derive.effective(gm.Problem(data, loss, gm.optimizers.gd(), sampling=gm.sampling.online()))
+    assert system.response == "regression"
+    means = {node for local in system.local for x in local.square for node in x.atoms(GaussianMean)}
+    assert len(means) == len(system.local)  # one each
 
 
 @pytest.mark.parametrize("name", CATALOG)

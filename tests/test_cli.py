@@ -1,6 +1,8 @@
 """The command line: what goes to stdout and stderr, files, exit statuses, and that bad input is refused before anything heavy is loaded."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 
@@ -8,18 +10,39 @@ import nbformat
 import pytest
 import xarray as xr
 from nbclient import NotebookClient
+from PIL import Image
 
 import gmsym as gm
-from gmsym import files, pipeline
+from gmsym import files, pipeline, writing
+from gmsym.cli._app import THEORIES
 from gmsym.errors import ComputationError, UnprintableError
 from gmsym.pipeline import tasks
+from tests.plotting.test_spectrum import along as along  # a fixture
+
+START = "import gmsym.cli as cli; cli.main()"
 
 LOGISTIC = ["--loss", "log(1 + exp(-y*h))", "--set", "eta=1"]
 ONLINE = ["--loss", "log(1 + exp(-y*h))", "--set", "kind=online", "--set", "time=2", "--set", "eta=1.5"]
 SMALL = ["--loss", "squared", "--set", "eta=0.1", "--set", "steps=4", "--set", "d=40", "--set", "alpha=1.5"]
 
 
-VERBS = ("derive", "codegen", "solve", "simulate", "compare", "plot", "sweep", "notebook", "demo", "build", "init", "list")
+VERBS = (
+    "derive",
+    "codegen",
+    "solve",
+    "simulate",
+    "compare",
+    "plot",
+    "animate",
+    "sweep",
+    "tune",
+    "notebook",
+    "demo",
+    "build",
+    "init",
+    "list",
+    "fit",
+)
 
 
 @pytest.fixture
@@ -156,6 +179,9 @@ def test_light_until_the_input_is_checked(arguments):
         (["compare", *LOGISTIC, "--figure", "figure.gif"], "ends in .png or .svg or .pdf"),
         (["derive", *LOGISTIC, "--format", "texx"], "unknown format 'texx'; did you mean 'text'"),
         (["codegen", *LOGISTIC, "--output", "module.txt"], "ends in .py"),
+        (["tune", *LOGISTIC, "--over", "sigma"], "names holds 'sigma', which the data"),
+        (["tune", *LOGISTIC, "--theory", "surrogate"], "DMF, effective dynamics or a stationary limit"),
+        (["tune", *LOGISTIC, "--index", "a"], "--index a: whole numbers are needed"),
         (["build"], "there is no case in ./derivations"),
         (["build", "nowhere"], "there is no problem.py"),
     ],
@@ -364,6 +390,7 @@ def test_the_surrogate_is_printed(gmsym):
     assert status == 2 and "allowed" in err.lower()
 
 
+@pytest.mark.slow
 def test_surrogate_and_finite_size_report_mean_error_and_deviation(gmsym):
     problem = ("--loss", "logistic", "--set", "eta=1.0", "--set", "alpha=1.5", "--set", "steps=3", "--set", "samples=256", "--quiet")
     sizes = ("--set", "n=60", "--set", "d=40", "--set", "replicates=50")
@@ -490,3 +517,73 @@ def test_a_newcomer_gets_a_file_and_lists(gmsym, tmp_path):
     status, _, err = gmsym("list", "loses")
     assert status == 2 and "did you mean 'losses'" in err
     assert gmsym("--version")[1] == f"gmsym {gm.__version__}\n"
+
+
+@pytest.mark.parametrize("verb", ["solve", "compare"])
+def test_a_kept_result_is_drawn_without_computing_again(gmsym, results, tmp_path, verb):
+    kept, figure = tmp_path / "kept.nc", tmp_path / "kept.png"
+    assert gmsym(verb, *LOGISTIC, "--output", str(kept), "--quiet")[0] in (0, 1)
+    results.pop("solve")
+    status, out, _ = gmsym("plot", str(kept), "--output", str(figure))
+    assert status == 0 and figure.read_bytes()[:4] == b"\x89PNG" and "solve" not in results
+
+
+def test_what_is_no_kept_result_is_refused_in_one_line(gmsym, tmp_path):
+    (tmp_path / "text.nc").write_text("not netCDF")
+    xr.Dataset({"m": ("time", [1.0])}).to_netcdf(tmp_path / "foreign.nc")
+    for name, message in (("none.nc", "no such file"), ("text.nc", "cannot be read|can be read"), ("foreign.nc", "gmsym did not write")):
+        status, _, err = gmsym("plot", str(tmp_path / name), "--output", str(tmp_path / "a.png"))
+        assert status == 2 and re.search(message, err) and err.count("\n") == 1
+    status, _, err = gmsym("plot", str(tmp_path / "foreign.nc"), "--set", "eta=2", "--output", str(tmp_path / "a.png"))
+    assert status == 2 and "drawn as it is" in err
+
+
+def test_the_level_of_words(gmsym):
+    assert gmsym("--log-level", "error", "list", "losses")[0] == 0
+    status, _, err = gmsym("--log-level", "loud", "list", "losses")
+    assert status == 2 and "Allowed: debug, info, warning, error" in err
+
+
+def test_derive_standalone_is_a_document(gmsym):
+    status, out, _ = gmsym("derive", *LOGISTIC, "--format", "latex", "--standalone")
+    assert status == 0 and out.startswith(r"\documentclass") and r"\begin{thebibliography}" in out
+    status, _, err = gmsym("derive", *LOGISTIC, "--standalone")
+    assert status == 2 and "--format latex" in err
+
+
+def test_codegen_standalone_holds_solver_and_numbers(gmsym):
+    status, out, _ = gmsym("codegen", *LOGISTIC, "--set", "alpha=2", "--set", "steps=7", "--standalone")
+    assert status == 0 and "'steps': 7" in out and "def solve_causal_kernels" in out and "import gmsym" not in out
+    status, out, _ = gmsym("codegen", *ONLINE, "--standalone")
+    assert status == 0 and "def solve_ode" in out and "import diffrax" not in out
+    status, _, err = gmsym("codegen", *ONLINE, "--theory", "fluctuations", "--standalone")
+    assert status == 2 and "diffrax" in err
+
+
+def test_a_film_of_spectra_is_a_gif_of_its_own(gmsym, tmp_path, along):
+    kept, film = tmp_path / "along.nc", tmp_path / "film.gif"
+    writing.write_datasets({None: along.assign_attrs(kind="spectrum along")}, kept)
+    status, out, err = gmsym("animate", kept, "--output", film)
+    assert (status, err) == (0, "") and "Written to" in out
+    with Image.open(film) as image:
+        assert image.n_frames == along.sizes["time"]
+        image.seek(image.n_frames - 1)
+        image.load()
+    assert writing.is_own(film) and gmsym("animate", kept, "--output", film, "--quiet")[0] == 0
+    assert gmsym("animate", kept, "--output", tmp_path / "film.mp4")[0] == 2
+    assert gmsym("animate", kept, "--set", "eta=1", "--output", film)[0] == 2
+
+
+def test_the_shell_completes_verbs_and_names():
+    def completed(words: str, at: int) -> list[str]:
+        told = {"_GMSYM_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(at)}
+        found = subprocess.run([sys.executable, "-c", START], env=os.environ | told, capture_output=True, text=True, check=True)
+        return found.stdout.split()
+
+    assert completed("gmsym so", 1) == ["solve"]
+    assert {"logistic"} == set(completed("gmsym solve --loss logi", 3))
+    assert {"surrogate", "spectrum", "stationary"} == set(completed("gmsym solve --theory s", 3))
+
+
+def test_names_to_complete_are_those_of_the_theories():
+    assert set(THEORIES) == set(gm.pipeline.THEORIES)

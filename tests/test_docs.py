@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -34,3 +35,20 @@ def test_a_cited_number_stands_on_the_page(folder):
 @pytest.mark.parametrize("number", ["3", "1.7", "2.99", "9.9", "12"])
 def test_a_number_that_is_not_there_is_noticed(number):
     assert not stands(number)
+
+
+PAGES = sorted(path.relative_to(ROOT / "docs") for folder in ("tasks", "papers") for path in (ROOT / "docs" / folder).glob("*.md"))
+CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_the_pages_are_listed():
+    listed = (ROOT / "docs" / "index.md").read_text().splitlines()
+    assert PAGES and all(str(page.with_suffix("")) in listed for page in PAGES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if CODE.search((ROOT / "docs" / page).read_text())], ids=str)
+def test_the_code_of_a_page_runs(page, monkeypatch):
+    blocks = CODE.findall((ROOT / "docs" / page).read_text())
+    exec(compile("\n".join(blocks), str(page), "exec"), {"__name__": "page"})
+    plt.close("all")

@@ -148,6 +148,7 @@ STAGES = {
         {"steps": 2, "population": 60, "populations": 2, "replicates": 3, "samples": 64},
         3,
     ),
+    "spectra": (lambda _: gm.derive.spectrum(SQUARED), {**VALUES, "alpha": [0.5, 2.0, 9.0]}, {"m": [1.0, -1.0], "Q": 1.5, "points": 8}, 2),
     "refinement": (gm.derive.refinement, {**VALUES, "alpha": 1.5}, {"steps": 2, "sizes": (60,), "rounds": 1, "replicates": 2}, 2),
 }
 

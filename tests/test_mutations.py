@@ -8,7 +8,10 @@ import sympy as sp
 import gmsym as gm
 from gmsym import derive, pipeline
 from gmsym.engine.causal_step import Population, start, step
+from gmsym.engine.coordinates import Start, population
+from gmsym.problem.design import start as start_of
 from gmsym.runtime.points import sobol, whiten
+from gmsym.symbols import eta, g, symbol, theta
 from tests.mutation import Enrolled, eagerly, mutants, outcomes, table
 
 h, y = gm.symbols.h, gm.symbols.y
@@ -21,6 +24,14 @@ TWO_BLOCKS = {
 UNEQUAL = gm.GaussianMixture(labels=[1, -1], **TWO_BLOCKS)
 START = {"norm2": 1.0, "overlap": [0.3, -0.2]}
 PERSISTENT = gm.sampling.persistent(sp.Rational(1, 2), 2)
+BIASED = gm.Loss("biased", gm.parse("log(1 + (1 - y*(h + bias))**2) + h**2/10"))
+SHRINKING = gm.Optimizer(
+    "shrinking",
+    {
+        "theta": sp.sign(theta - eta * symbol("v")) * sp.Max(sp.Abs(theta - eta * symbol("v")) - eta * symbol("l1"), 0),
+        "v": symbol("decay") * symbol("v") + g,
+    },
+)
 PROBIT_LIKE = gm.Loss("odd", sp.log(1 + (1 - y * h) ** 2))
 
 
@@ -38,16 +49,21 @@ def _dmf(problem, response, **values):
 
     def numbers(system):
         module = pipeline.load(system)
-        given = jax.tree.map(jnp.asarray, pipeline.numbers(system.problem.at({**values, "alpha": 1.5})))
-        room, population = 4 * module.FIELDS + 1, None
+        instance = system.problem.at({**values, "alpha": 1.5})
+        given = jax.tree.map(jnp.asarray, pipeline.numbers(instance))
+        room, points, coordinates = 4 * module.FIELDS + 1, None, None
+        if system.update is not None:
+            shape = module.BLOCKS, module.FIELDS, module.CLUSTERS
+            coordinates = jax.tree.map(jnp.asarray, population(Start(*start_of(instance)), *shape, 64, 2, 12, room))
         if system.response != "exact":
-            population = Population(jnp.asarray(whiten(sobol(64, room, 1)))[None], jnp.asarray(1), jnp.asarray(1))
+            points = Population(jnp.asarray(whiten(sobol(64, room, 1)))[None], jnp.asarray(1), jnp.asarray(1), coordinates)
         with eagerly():
-            carry, rows = jax.tree.map(jnp.asarray, start(module, given, room, 1, 64)), []
+            carry, rows = jax.tree.map(jnp.asarray, start(module, given, room, 1, 64, coordinates)), []
             for now in range(4):
-                carry, row = step(module, given, population, 1e-12, carry, jnp.asarray(now))
+                carry, row = step(module, given, points, 1e-12, carry, jnp.asarray(now))
                 rows.append(row)
-        return {name: jnp.stack([row[name] for row in rows]) for name in ("m", "Q", "Q_k", "train_loss", "La")}
+        names = ("m", "Q", "Q_k", "train_loss", "La", *(x for x in ("nonzero", "trained", "M") if x in rows[0]))
+        return {name: jnp.stack([row[name] for row in rows]) for name in names}
 
     name = f"DMF, {problem.loss.name}, {problem.optimizer.name}, {response}"
     return Enrolled(name, lambda: derive.dmf(problem, response=response), numbers, lambda s: (*s.kernel_form, *s.innovation_form))
@@ -59,6 +75,15 @@ SYSTEMS = [
     _dmf(gm.Problem(UNEQUAL, PROBIT_LIKE, gm.optimizers.heavy_ball(), **START), "tangent", eta=0.7, momentum=0.5, ridge=0.1),
     _dmf(gm.Problem(UNEQUAL, gm.losses.hinge(), gm.optimizers.heavy_ball(), **START), "stein", eta=0.7, momentum=0.5, ridge=0.1),
     _dmf(gm.Problem(UNEQUAL, PROBIT_LIKE, gm.optimizers.gd(), sampling=PERSISTENT, **START), "stein", eta=0.7, ridge=0.1),
+    _dmf(
+        gm.Problem(UNEQUAL, BIASED, SHRINKING, **START, trained=gm.Trained({"bias": 1.5}, ridge=0.3)),
+        "stein",
+        eta=0.7,
+        l1=0.1,
+        decay=0.7,
+        ridge=0.1,
+    ),
+    _surrogate(gm.Problem(UNEQUAL, PROBIT_LIKE, SHRINKING, **START), eta=0.7, l1=0.3, decay=0.7, ridge=0.1),
     _surrogate(gm.Problem(UNEQUAL, PROBIT_LIKE, gm.optimizers.heavy_ball(), **START), eta=0.7, momentum=0.5, ridge=0.1),
     _surrogate(gm.Problem(UNEQUAL, PROBIT_LIKE, gm.optimizers.gd(), sampling=PERSISTENT, **START), eta=0.7, ridge=0.1),
 ]

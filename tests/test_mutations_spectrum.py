@@ -5,6 +5,7 @@ import pytest
 
 import gmsym as gm
 from gmsym import derive, pipeline
+from gmsym.engine.bands import _exact
 from gmsym.engine.closed_form import deviation
 from gmsym.engine.nodes import law
 from gmsym.engine.outliers import branches, compressed, overlaps, transform
@@ -24,7 +25,7 @@ LINE = np.array([-0.5, 0.4, 1.5])
 
 
 def solved() -> Enrolled:
-    """One column, two values: S off the axis, the outliers' form on both sides of the bulk, atom and closed form, by the engine."""
+    """One column, two values: S off the axis, its edges, the outliers' form on both sides, atom and closed form, by the engine."""
     alpha, problem = 0.7, gm.Problem(ONE_BLOCK, gm.losses.hinge(), gm.optimizers.gd(), norm2=1.2, overlap=[0.3, -0.2])
 
     def found(system):
@@ -37,7 +38,12 @@ def solved() -> Enrolled:
         values, vectors = branches(module, far, q)
         full = matrices(s.reshape(1, -1, len(LINE)), module.SIZE, 1)
         rank = np.sum(nodes.nodes.groups[0].weights * (nodes.nodes.groups[0].matrix[0] != 0))
+        with np.errstate(all="ignore"):
+            gaps = _exact(module, nodes, vanishing=True)[1]
+        ends = [end for gap in gaps for end in ((gap.low, gap.s_low), (gap.high, gap.s_high)) if np.isfinite([end[0], *end[1]]).all()]
         return {
+            "edges": np.array([z for z, _ in ends]) * nodes.scale,
+            "S at edges": np.array([s for _, s in ends]) / nodes.scale,
             "A": np.asarray(nodes.nodes.groups[0].matrix) * nodes.scale,
             "S": np.stack([s.real, s.imag]) / nodes.scale,
             "density": module.density(nodes.fractions, full),

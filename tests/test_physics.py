@@ -13,11 +13,12 @@ from gmsym import derive
 from gmsym.comparison import fit_order
 from gmsym.files.parser import parse_loss
 from gmsym.symbols import fields, labels
+from tests.guards import guards
 
 pytestmark = pytest.mark.slow
 
 
-def agreement(problem, *, n=3000, d=2000, steps=40, replicates=16, seed=0, **values):
+def agreement(problem, *, n=3000, d=2000, steps=40, replicates=8, seed=0, **values):
     theory = gm.solve(problem, {"alpha": n / d, **values}, steps=steps)
     runs = gm.simulate(problem, values, n=n, d=d, steps=steps, replicates=replicates, seed=seed)
     return gm.compare(theory, runs)
@@ -51,7 +52,9 @@ def test_a_typed_loss_that_is_in_no_catalog():
     assert comparison.agrees(), str(comparison)
 
 
-@pytest.mark.parametrize("name", ["huber", "probit", "erf_committee", "relu_committee", "phase_retrieval", "smoothed_hinge"])
+@pytest.mark.parametrize(
+    "name", guards(["huber", "probit", "erf_committee", "relu_committee", "phase_retrieval", "smoothed_hinge"], "relu_committee", "probit")
+)
 def test_losses_of_the_catalog(name):
     problem = gm.Problem(
         gm.GaussianMixture.symmetric(),
@@ -85,11 +88,11 @@ def test_index_order_with_an_asymmetric_jacobian():
     system = dataclasses.replace(derive.dmf(problem, response="tangent"), gradient=tuple(field), hessian=jacobian, name="asymmetric")
     transposed = dataclasses.replace(system, hessian=jacobian.T)
 
-    n, d, steps, replicates = 1200, 800, 7, 600
+    n, d, steps, replicates = 600, 400, 7, 300
     m, Q = asymmetric_training(problem, np.array(mixing, dtype=float), n, d, steps, replicates, values)
     scores = {}
     for name, given in (("derived", system), ("transposed", transposed)):
-        theory = gm.solve(given, {"alpha": n / d, **values}, steps=steps, samples=2**14)
+        theory = gm.solve(given, {"alpha": n / d, **values}, steps=steps, samples=2**13)
         z = []
         for runs, variable in ((m, "m"), (Q, "Q")):
             error = np.hypot(runs.std(0, ddof=1) / np.sqrt(replicates), theory[f"{variable}_error"].values)[1:]
@@ -123,6 +126,7 @@ def asymmetric_training(problem, mixing, n, d, steps, replicates, values):
     return tuple(np.concatenate([part[i] for part in parts]) for i in range(2))
 
 
+@pytest.mark.exhaustive
 def test_the_gap_shrinks_with_size():
     """Exact Gram matrices at d = 125, 500, 2000: single runs scatter around the theory like d^-1/2."""
     problem = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd())

@@ -7,6 +7,7 @@ import sympy as sp
 import gmsym as gm
 from gmsym import derive
 from gmsym.comparison import fit_order, kolmogorov, outlier_table
+from tests.benchmarks import spectra_catalog
 from tests.effective_logistic import trajectory
 
 pytestmark = pytest.mark.slow
@@ -72,3 +73,29 @@ def test_the_overlap_along_one_pass_sgd_shows_the_transition():
         assert row.side == side and abs(row.scores[1]) < 4
         other = runs["overlap"].values[:, 0 if side == "right" else -1]
         assert other.mean() < 0.1  # no outlier on the other side
+
+
+@pytest.mark.parametrize(
+    ("name", "matrix", "alpha"),
+    [
+        pytest.param("phase_retrieval", "hessian", 0.5, marks=pytest.mark.exhaustive),
+        ("phase_retrieval", "information", 1.0),
+        pytest.param("probit", "information", 1.2, marks=pytest.mark.exhaustive),
+        ("relu_committee", "hessian", 0.9),
+    ],
+)
+def test_losses_of_the_catalog_have_the_spectra_of_generated_matrices(name, matrix, alpha):
+    """Of the table that tests/benchmarks/spectra_catalog.py prints; there d KS is 4 to 7.5, 2 for the committee, missed masses to 3e-4."""
+    system = derive.spectrum(spectra_catalog.problem(name, spectra_catalog.STATES[1]), matrix)
+    row = spectra_catalog.row(system, alpha, d=100, replicates=2)
+    assert row.ks < (5 if name == "relu_committee" else 9), row
+    assert row.missed < 1e-3 and not row.undecided and row.beyond < 0.05, row
+    assert abs(row.atom - row.simulated) < (0.08 if name == "relu_committee" else 0.03), row  # with kinks it is random
+
+
+def test_the_spectrum_of_another_ratio_is_told_apart():
+    """The guard sees n/d = 0.9 in place of 1.2."""
+    system = derive.spectrum(spectra_catalog.problem("probit", spectra_catalog.STATES[1]), "information")
+    theory = gm.solve(system, {"alpha": 0.9}, points=200)
+    runs = gm.simulate(system, {"alpha": 1.2}, d=100, replicates=2, seed=1, progress=False)
+    assert kolmogorov(theory, runs).mean() * 100 > 9

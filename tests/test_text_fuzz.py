@@ -185,7 +185,7 @@ ENTRIES = {
     "loss readout": lambda text: _problem(gm.Loss("a", (h - y) ** 2, readout=gm.parse(text))),
     "loss target": lambda text: _problem(gm.Loss("a", (h - y) ** 2, target=gm.parse(text))),
     "loss symbol": lambda text: _problem(gm.Loss("a", (h - y) ** 2 * sp.exp(sp.Symbol(text)))),
-    "loss function": lambda text: _problem(gm.Loss("a", h**2 + sp.Function(text or "f")(h))),
+    "loss function": lambda text: _problem(gm.Loss("a", h**2 + sp.Function(text.replace("\0", "0") or "f")(h))),
     "loss of text": lambda text: gm.Loss("a", text),
     "optimizer name": lambda text: _problem(optimizer=gm.Optimizer(text, {"theta": theta - eta * g})),
     "optimizer key": lambda text: _problem(optimizer=gm.Optimizer("a", {"theta": theta - eta * g, text: g})),
@@ -235,16 +235,42 @@ for _table, _key in (
     *(("teacher", key) for key in ("gram", "overlap")),
     *(("trained", key) for key in ("initial", "step")),
     *(("run", key) for key in ("alpha", "steps", "samples", "time")),
-    *(("sampling", key) for key in ("kind",)),
+    *(("sampling", key) for key in ("kind", "rate", "batches", "reshuffle")),
+    *(("observables", key) for key in ("margin",)),
+    *(("sweep", key) for key in ("over", "verb", "store", "theory", "workers")),
     *(("values", key) for key in ("eta",)),
     *(("spectrum", key) for key in ("matrix", "block", "trained", "at")),
     *(("simulation", key) for key in ("d", "replicates")),
 ):
     ENTRIES[f"[{_table}] {_key}"] = lambda text, table=_table, key=_key: _toml(table, f"{key} = {_q(text)}")
     ENTRIES[f"[{_table}] {_key}, list"] = lambda text, table=_table, key=_key: _toml(table, f"{key} = [{_q(text)}]")
-for _table in ("loss", "optimizer", "mixture", "sampling", "initial", "teacher", "trained", "values", "run", "simulation", "spectrum"):
+_TABLES = ("loss", "optimizer", "mixture", "sampling", "initial", "teacher", "trained", "observables", "values", "run", "simulation")
+for _table in (*_TABLES, "spectrum", "sweep"):
     ENTRIES[f"[{_table}] key"] = lambda text, table=_table: _toml(table, f"{_q(text)} = 1")
     ENTRIES[f"[{_table}] raw"] = lambda text, table=_table: _toml(table, text)
+
+_ONE_STEP = {"activation": '"max(z, 0)"', "n": "50", "samples": "50", "width": "50", "ridge": "1", "beta": "0.5", "alpha": "0.5"}
+
+
+def _one_step(table: str, line: str) -> None:
+    """A network after one gradient step, with that line in place of its own of the key."""
+    own = {} if table != "one_step" else {line.partition(" = ")[0]: line.partition(" = ")[2]}
+    text = "\n".join(f"{key} = {value}" for key, value in (_ONE_STEP | own).items())
+    problem_file.loads(f"[one_step]\n{text}\n" + (f"[{table}]\n{line}\n" if table != "one_step" else ""))
+
+
+for _table, _key in (
+    *(("one_step", key) for key in ("activation", "n", "ridge", "exponents", "title")),
+    *(("target", key) for key in ("expression", "direction", "noise")),
+    *(("mixture", key) for key in ("alignment", "means")),
+    *(("run", key) for key in ("level",)),
+):
+    ENTRIES[f"one step: [{_table}] {_key}"] = lambda text, table=_table, key=_key: _one_step(table, f"{key} = {_q(text)}")
+for _table in ("one_step", "target"):
+    ENTRIES[f"one step: [{_table}] key"] = lambda text, table=_table: _one_step(table, f"{_q(text)} = 1")
+ENTRIES["activation"] = lambda text: gm.OneStep(gm.parse(text))
+ENTRIES["observable"] = lambda text: _problem(observables={"margin": gm.parse(text)})
+ENTRIES["observable name"] = lambda text: _problem(observables={text: y * h})
 ENTRIES["table"] = lambda text: problem_file.loads(f"[{_q(text)}]\na = 1\n")
 ENTRIES["[optimizer] update key"] = lambda text: _used(
     problem_file.loads(

@@ -10,10 +10,12 @@ from gmsym import symbols
 from gmsym.system.causal_kernels import G, K, L, Theta, b, g, h, j, k, m, mu, p, r, s, sigma2, t
 from gmsym.system.causal_kernels import ridge as lam
 from gmsym.system.recursion import Inner, M, Za, Zq, ZTheta, Zu, asum, phi, psi, q, u, z
+from gmsym.system.recursion import dimension as d
 from gmsym.system.recursion import samples as n
 
 eta, field, label = symbols.eta, symbols.h, symbols.y
 coordinate, gradient = sp.Symbol(r"\Theta_{b}(t)", real=True), sp.Symbol("G_{b}(t)", real=True)
+_moved = sp.sqrt(d) * coordinate - eta * sp.sqrt(d) * gradient
 
 # The loss, in its field `h` and label `y` (theory.md 0).
 LOCAL = {
@@ -30,5 +32,6 @@ EQUATIONS = {
     Zu(k, j): z(k, j) + sp.Sum(q(k, r) * (Inner(u(k, j), g(r)) - psi(k, r, j)), (r, 0, j)),  # (1.2)
     Za(k, t): sp.Sum(M(k, j, t) * Zu(k, j), (j, 0, t)),  # a_t = sum M_tj u_j
     G(b, t): sp.Sum(p(k) * mu(k, b) * asum(k, t), (k, 1, K)) + sp.Sum(sp.sqrt(sigma2(k, b)) * Za(k, t), (k, 1, K)) / n + lam * Theta(b, t),
-    Theta(b, t + 1): sp.sign(coordinate - eta * gradient) * sp.Max(sp.Abs(coordinate - eta * gradient) - eta * symbols.symbol("l1"), 0),
+    # The penalty is (l1/sqrt(d)) |Theta|_1: coordinates of order 1 meet the threshold eta l1.
+    Theta(b, t + 1): sp.sign(_moved) * sp.Max(sp.Abs(_moved) - eta * symbols.symbol("l1"), 0) / sp.sqrt(d),
 }

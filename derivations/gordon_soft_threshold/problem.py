@@ -1,4 +1,4 @@
-"""The surrogate of L1-regularised logistic regression by proximal gradient descent: a nonlinear optimizer, which has no DMF here."""
+"""The surrogate of L1-regularised logistic regression by proximal gradient descent: a nonlinear optimizer."""
 
 import sympy as sp
 
@@ -14,6 +14,6 @@ PROBLEM = Problem(
     overlap=[0.1, -0.1],
 )
 THEORY = "surrogate"
-VALUES = {"eta": 1.0, "l1": 0.01, "ridge": 0.1}
+VALUES = {"eta": 1.0, "l1": 0.06, "ridge": 0.1}
 STEPS = 8
 SIMULATION = {"n": 60, "d": 40, "replicates": 10000}

@@ -9,6 +9,7 @@ import sympy as sp
 from gmsym import symbols
 from gmsym.calculus.kernels import Transposed
 from gmsym.system.causal_kernels import (
+    Q_0,
     A,
     B,
     Bk,
@@ -49,6 +50,7 @@ from gmsym.system.causal_kernels import (
     k,
     l,
     m,
+    m_0,
     mu,
     omega,
     p,
@@ -82,10 +84,10 @@ LOCAL = {
 
 _feedback = lambda X, first=0: sp.Sum(p(l) * sigma2(l, b) * Ra(l, t, r) * X(r), (r, first, t), (l, 1, K))  # noqa: E731
 _overlap = (
-    P(b, t) * Q(0, 0) * T(P(b, s))
-    + sp.Sum(P(b, t) * m(l, 0) * T(U(l, b, s)), (l, 1, K))
-    + sp.Sum(U(l, b, t) * T(m(l, 0)) * T(P(b, s)), (l, 1, K))
-    + sp.Sum(gram(l, l2) * U(l, b, t) * T(U(l2, b, s)), (l, 1, K), (l2, 1, K))
+    P(b, t) * Q_0(b) * T(P(b, s))
+    + sp.Sum(P(b, t) * m_0(l, b) * T(U(l, b, s)), (l, 1, K))
+    + sp.Sum(U(l, b, t) * T(m_0(l, b)) * T(P(b, s)), (l, 1, K))
+    + sp.Sum(gram(l, l2, b) * U(l, b, t) * T(U(l2, b, s)), (l, 1, K), (l2, 1, K))
     + sp.Sum(p(l) * sigma2(l, b) * W(b, t, r) * C(l, r, r2) * T(W(b, s, r2)), (r2, 0, s - 1), (r, 0, t - 1), (l, 1, K)) / alpha
 )
 
@@ -107,7 +109,7 @@ KERNEL_FORM = {
     P(b, t + 1): (1 - eta * lam) * P(b, t) - eta * _feedback(lambda time: P(b, time)),
     U(k, b, t + 1): (1 - eta * lam) * U(k, b, t) - eta * (p(k) * abar(k, t) + _feedback(lambda time: U(k, b, time))),
     W(b, t + 1, s): (1 - eta * lam) * W(b, t, s) - eta * (delta(t, s) + _feedback(lambda time: W(b, time, s), s + 1)),
-    m(k, t): sp.Sum(rho(b) * P(b, t) * m(k, 0), (b, 1, B)) + sp.Sum(rho(b) * gram(k, l) * U(l, b, t), (b, 1, B), (l, 1, K)),
+    m(k, t): sp.Sum(rho(b) * P(b, t) * m_0(k, b), (b, 1, B)) + sp.Sum(rho(b) * gram(k, l, b) * U(l, b, t), (b, 1, B), (l, 1, K)),
     Q(t, s): sp.Sum(rho(b) * _overlap, (b, 1, B)),
     Qk(k, t, s): sp.Sum(rho(b) * sigma2(k, b) * _overlap, (b, 1, B)),
 }
@@ -115,9 +117,9 @@ KERNEL_FORM = {
 # Innovation form: theory.md (2.5)-(2.7).
 _returned = lambda X, i=j: sp.Sum(p(l) * sigma2(l, b) * Bk(l, i, t) * X(i), (i, 1, rank), (l, 1, K))  # noqa: E731
 _block_overlap = (
-    P(b, t) * Q(0, 0) * T(P(b, s))
-    + sp.Sum(P(b, t) * m(l, 0) * T(U(l, b, s)) + U(l, b, t) * T(m(l, 0)) * T(P(b, s)), (l, 1, K))
-    + sp.Sum(gram(l, l2) * U(l, b, t) * T(U(l2, b, s)), (l, 1, K), (l2, 1, K))
+    P(b, t) * Q_0(b) * T(P(b, s))
+    + sp.Sum(P(b, t) * m_0(l, b) * T(U(l, b, s)) + U(l, b, t) * T(m_0(l, b)) * T(P(b, s)), (l, 1, K))
+    + sp.Sum(gram(l, l2, b) * U(l, b, t) * T(U(l2, b, s)), (l, 1, K), (l2, 1, K))
     + sp.Sum(Y(b, i, t) * Phi(b, i, j) * T(Y(b, j, s)), (i, 1, rank_a), (j, 1, rank_a)) / alpha
 )
 INNOVATION_FORM = {
@@ -146,7 +148,7 @@ FLOW = {
     W(b, s, s): sp.Integer(-1),
     sp.Derivative(mb(j, b, t), t): -_now(mb(j, b, t))
     - _memory(lambda time: mb(j, b, time))
-    - sp.Sum(p(k) * rho(b) * abar(k, t) * gram(k, j), (k, 1, K)),
+    - sp.Sum(p(k) * rho(b) * abar(k, t) * gram(k, j, b), (k, 1, K)),
     sp.Derivative(Qb(b, t, s), t): -_now(Qb(b, t, s))
     - _memory(lambda time: Qb(b, time, s))
     - sp.Sum(p(k) * abar(k, t) * T(mb(k, b, s)), (k, 1, K))

@@ -1,7 +1,7 @@
 """Equations typed by a person from the source, to compare the derivation with. No tool writes this file.
 
 theory.md (6.1) for the rows of one block b of the coordinates, rho_b d of them with variance sigma_kb^2 in cluster k: |Y_b|^2 = rho_b
-sigma_kb^2 d, and a share rho_b of the means' Gram matrix. Own derivation. Time t = steps * c/d.
+sigma_kb^2 d; gram_klb is the mean product of the means' coordinates in the block, times d. Own derivation. Time t = steps * c/d.
 """
 
 import sympy as sp
@@ -22,7 +22,7 @@ FLOW = {
 }
 REDUCED = {
     Mean(a(t) * T(h(b, t)), k): abar(k, t) * T(m(b, k, t)) + sigma2(k, b) * A(k, t) * Q(b, t),
-    Mean(a(t) * u(b, l), k): rho(b) * abar(k, t) * gram(k, l) + sigma2(k, b) * A(k, t) * m(b, l, t),
+    Mean(a(t) * u(b, l), k): rho(b) * abar(k, t) * gram(k, l, b) + sigma2(k, b) * A(k, t) * m(b, l, t),
 }
 
 # The drift of Q and of the overlap with the first mean in the second block, in numbers: means of the logistic function over the field,
@@ -31,7 +31,7 @@ _z = sp.Symbol("z0", real=True)
 _p, _rho = ([sp.Symbol(f"{name}_{i}", positive=True) for i in range(2)] for name in ("p", "rho"))
 _Q = [sp.Symbol(f"Q_{i}_0_0", positive=True) for i in range(2)]
 _m = [[sp.Symbol(f"m_{i}_{x}_0", real=True) for x in range(2)] for i in range(2)]
-_gram = [sp.Symbol("gram_0_0", positive=True), sp.Symbol("gram_0_1", real=True)]
+_gram = [sp.Symbol("gram_0_0_1", positive=True), sp.Symbol("gram_0_1_1", real=True)]
 
 
 def _variance(x, i):

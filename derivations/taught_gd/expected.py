@@ -9,6 +9,7 @@ import sympy as sp
 from gmsym import symbols
 from gmsym.calculus.kernels import Transposed
 from gmsym.system.causal_kernels import (
+    M_0,
     B,
     Bk,
     G,
@@ -48,6 +49,7 @@ from gmsym.system.causal_kernels import (
     star_gram,
     star_gram_k,
     star_mean,
+    star_mean_b,
     t,
     tau,
     xi,
@@ -72,7 +74,7 @@ KERNEL_FORM = {
     tau(k, e): star_mean(e, k) + zeta(k, e),
     Mean(zeta(k, e) * zeta(k, e_other), k): star_gram_k(k, e, e_other),
     Mean(omega(k, t) * zeta(k, e), k): Mk(k, e, t),
-    star_gram_k(k, e, e_other): sp.Sum(rho(b) * sigma2(k, b) * star_gram(e, e_other), (b, 1, B)),
+    star_gram_k(k, e, e_other): sp.Sum(rho(b) * sigma2(k, b) * star_gram(e, e_other, b), (b, 1, B)),
     G(b, t): sp.Sum(p(k) * mu(k, b) * abar(k, t), (k, 1, K))
     + xi(b, t)
     + sp.Sum(p(k) * sigma2(k, b) * Ra(k, t, s) * Theta(b, s), (s, 0, t), (k, 1, K))
@@ -83,9 +85,9 @@ KERNEL_FORM = {
     V(e, b, t + 1): (1 - eta * lam) * V(e, b, t)
     - eta * sp.Sum(p(l) * sigma2(l, b) * Rz(l, e, t), (l, 1, K))
     - eta * sp.Sum(p(l) * sigma2(l, b) * Ra(l, t, r) * V(e, b, r), (r, 0, t), (l, 1, K)),
-    M(e, t): sp.Sum(rho(b) * P(b, t) * M(e, 0), (b, 1, B))
-    + sp.Sum(rho(b) * star_mean(e, l) * U(l, b, t), (b, 1, B), (l, 1, K))
-    + sp.Sum(rho(b) * star_gram(e, e_other) * V(e_other, b, t), (b, 1, B), (e_other, 1, S)),
+    M(e, t): sp.Sum(rho(b) * P(b, t) * M_0(e, b), (b, 1, B))
+    + sp.Sum(rho(b) * star_mean_b(e, l, b) * U(l, b, t), (b, 1, B), (l, 1, K))
+    + sp.Sum(rho(b) * star_gram(e, e_other, b) * V(e_other, b, t), (b, 1, B), (e_other, 1, S)),
 }
 
 INNOVATION_FORM = {

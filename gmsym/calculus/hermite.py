@@ -24,23 +24,43 @@ class HermiteMeans(NamedTuple):
     energy: sp.Expr  # E s(b z)^2
 
 
-def hermite_means(s: sp.Expr, z: sp.Symbol, b: sp.Symbol, order: int) -> HermiteMeans:
-    """Hermite coefficients of z -> s(b z) up to an order, and E s(b z)^2."""
+def hermite_means(s: sp.Expr, z: sp.Symbol, b: sp.Symbol, order: int, centre: sp.Expr = sp.S.Zero) -> HermiteMeans:
+    """Hermite coefficients of z -> s(centre + b z) up to an order, and E s(centre + b z)^2."""
     x, nu = sp.Dummy("x", real=True), sp.Dummy("nu", real=True)
     standard = Gaussian((x,), (sp.S.Zero,), sp.eye(1))
     conditional = expectation(s.xreplace({z: nu + b * x}), (x,), (0,), [[1]])
     if is_closed(conditional):
         found, derivative = [], conditional
         for j in range(order + 1):
-            found.append(sp.powdenest(b**j / sp.factorial(j) * derivative.subs(nu, 0)))
+            found.append(sp.powdenest(b**j / sp.factorial(j) * derivative.subs(nu, centre)))
             derivative = derivative.diff(nu)
     else:
-        body = s.xreplace({z: b * x})
+        body = s.xreplace({z: centre + b * x})
         found = [mean_of(sp.hermite_prob(j, x) / sp.factorial(j) * body, standard) for j in range(order + 1)]
-    energy = expectation((s**2).xreplace({z: b * x}), (x,), (0,), [[1]])
-    if not is_closed(energy):
-        energy = mean_of((s**2).xreplace({z: b * x}), standard)
-    return HermiteMeans(tuple(found), energy)
+    return HermiteMeans(tuple(found), _mean_square(s, z, b, centre))
+
+
+def slope_energy(s: sp.Expr, z: sp.Symbol, b: sp.Symbol) -> sp.Expr | None:
+    """E s'(b z)^2; None where s jumps, so that there is none."""
+    slope = s.diff(z)
+    return None if slope.has(sp.DiracDelta) or s.has(sp.sign, sp.Heaviside, sp.floor, sp.ceiling) else _mean_square(slope, z, b)
+
+
+def _mean_square(s: sp.Expr, z: sp.Symbol, b: sp.Symbol, centre: sp.Expr = sp.S.Zero) -> sp.Expr:
+    x = sp.Dummy("x", real=True)
+    body = (s**2).xreplace({z: centre + b * x})
+    found = expectation(body, (x,), (0,), [[1]])
+    return found if is_closed(found) else mean_of(body, Gaussian((x,), (sp.S.Zero,), sp.eye(1)))
+
+
+def kernel_mean(s: sp.Expr, z: sp.Symbol, v: sp.Symbol, w: sp.Symbol, r: sp.Symbol) -> sp.Expr | None:
+    """K(v, w, r) = E s(X) s(Y), X and Y Gaussian of variances v and w and covariance r; None without a closed form.
+
+    The arc-cosine kernel of ReLU, the arcsine kernel of erf, and others that the calculus finds.
+    """
+    x, y = sp.Dummy("x", real=True), sp.Dummy("y", real=True)
+    found = expectation(s.xreplace({z: x}) * s.xreplace({z: y}), (x, y), (0, 0), [[v, r], [r, w]])
+    return found if is_closed(found) else None
 
 
 def hermite_numbers(s: sp.Expr, z: sp.Symbol, b: float, order: int) -> tuple[list[float], float]:

@@ -98,8 +98,10 @@ def _is_crowded(terms: Terms, xs: tuple[sp.Symbol, ...]) -> bool:
     """Whether the steps in products of more than are taken apart, or the factors that nothing closes, are too many."""
     factors = [sort(F, xs) for F in terms]
     counts = (len(product.steps) for product in factors)
-    open_ = sum(product.generic != 1 for product in factors)
-    return open_ > budget.OPEN or sum(count for count in counts if count > _MAX_STEPS) > budget.CROWD
+    open_ = [product.generic for product in factors if product.generic != 1]
+    if len(open_) > budget.OPEN or len(open_) > 1 and budget.larger(open_, budget.OPEN_NODES):
+        return True
+    return sum(count for count in counts if count > _MAX_STEPS) > budget.CROWD
 
 
 def _once(F: sp.Expr, P: Polynomial, law: Gaussian) -> sp.Expr:

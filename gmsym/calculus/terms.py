@@ -119,7 +119,12 @@ def _resolved(step: sp.Heaviside, xs: Variables) -> bool:
     u = step.args[0]
     bare = u.xreplace(dict.fromkeys(u.atoms(sp.Heaviside, *KINKS), sp.S.One))
     factors = [a for a in sp.Mul.make_args(bare) if a.has_free(*xs)]
-    return all(affine(a, xs) is not None or _at_roots(sp.Heaviside(a), xs) is not None for a in factors)
+
+    def resolved(a: sp.Expr) -> bool:
+        inner = sp.Heaviside(a)  # a number where the sign of a is known
+        return not isinstance(inner, sp.Heaviside) or affine(a, xs) is not None or _at_roots(inner, xs) is not None
+
+    return all(map(resolved, factors))
 
 
 def _split(f: sp.Expr, xs: Variables) -> sp.Expr:

@@ -8,7 +8,11 @@ to stderr, so that `--json -` can be piped. What needs JAX, xarray or matplotlib
 import sys
 from typing import NoReturn
 
+import typer
+
 from gmsym.cli import theory as theory  # isort: skip  in the order of --help
+from gmsym.cli import tune as tune  # isort: skip
+from gmsym.cli import fit as fit  # isort: skip
 from gmsym.cli import notebook as notebook  # isort: skip
 from gmsym.cli import cases as cases  # isort: skip
 from gmsym.cli import start as start  # isort: skip
@@ -24,7 +28,14 @@ def main() -> None:
     """Run the command line and exit with its status; one line on stderr says what went wrong."""
     try:
         with stopping():
-            app(prog_name="gmsym")
+            command = typer.main.get_command(app)
+            for option in command.params:
+                option.hidden = option.name in (
+                    "log_level",
+                    "install_completion",
+                    "show_completion",
+                )  # help is one screen; docs/shell.md names them
+            command(prog_name="gmsym")
     except Stopped as stop:
         leave(stop)
     except (InputError, UnprintableError) as error:

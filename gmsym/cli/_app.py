@@ -5,9 +5,34 @@ from typing import Annotated
 
 import typer
 
+from gmsym import losses, optimizers
+
+THEORIES = (
+    *("dmf", "surrogate", "finite-size", "refinement", "effective", "fluctuations", "spectrum", "stationary", "one-step"),
+    *("gradient-flow", "gordon", "influence"),
+)
+
+
+def _losses(incomplete: str) -> list[str]:
+    return [name for name in losses.CATALOG if name.startswith(incomplete)]
+
+
+def _optimizers(incomplete: str) -> list[str]:
+    return [name for name in optimizers.CATALOG if name.startswith(incomplete)]
+
+
+def _theories(incomplete: str) -> list[str]:
+    return [name for name in THEORIES if name.startswith(incomplete)]
+
+
 FileArgument = Annotated[Path | None, typer.Argument(metavar="FILE", help="Problem file in TOML.", show_default=False)]
-LossOption = Annotated[str | None, typer.Option("--loss", help="Loss: a name, or an expression of h and y such as 'log(1 + exp(-y*h))'.")]
-OptimizerOption = Annotated[str | None, typer.Option("--optimizer", help="Optimizer by name, such as heavy_ball.")]
+LossOption = Annotated[
+    str | None,
+    typer.Option("--loss", autocompletion=_losses, help="Loss: a name, or an expression of h and y such as 'log(1 + exp(-y*h))'."),
+]
+OptimizerOption = Annotated[
+    str | None, typer.Option("--optimizer", autocompletion=_optimizers, help="Optimizer by name, such as heavy_ball.")
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -23,8 +48,9 @@ TheoryOption = Annotated[
     typer.Option(
         "--theory",
         metavar="NAME",
-        help="dmf, surrogate, finite-size, refinement, effective, fluctuations, spectrum, one-step; to read: gradient-flow, gordon, "
-        "influence.",
+        autocompletion=_theories,
+        help="dmf, surrogate, finite-size, refinement, effective, fluctuations, spectrum, stationary, one-step; "
+        "to read: gradient-flow, gordon, influence.",
     ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite files that gmsym did not write.")]
@@ -34,6 +60,6 @@ app = typer.Typer(
     name="gmsym",
     help="Training dynamics on Gaussian mixtures: derived, solved and simulated.",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )

@@ -122,6 +122,6 @@ def computing_verb(verb: Callable[[ProblemFile, str | None, Targets], None]) -> 
 
 
 def check_numbers(given: ProblemFile, theory: str | None) -> None:
-    """Refuse bad numbers before anything heavy is loaded; a spectrum does not need those of the optimizer."""
-    if theory != "spectrum":
+    """Refuse bad numbers before anything heavy is loaded; a spectrum and the end of training do not need those of the optimizer."""
+    if theory not in ("spectrum", "stationary"):
         _ = given.instance

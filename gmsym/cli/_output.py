@@ -70,6 +70,14 @@ def draw(picture: Callable[[], Any], path: Path) -> None:
     writing.write_figure((axes if hasattr(axes, "figure") else axes[0]).figure, path)
 
 
+def filmed(film: Callable[[], Any], path: Path) -> None:
+    """Write the animation that `film` returns."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    writing.write_film(film(), path)
+
+
 def equation_text(equation: "Equation") -> str:
     """An equation in two dimensions, under a line that says what it is."""
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")

@@ -1,6 +1,7 @@
 """What a newcomer asks first: a problem file to change, what there is to choose from, and which version this is."""
 
 import inspect
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ _CATALOGS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "optimizers": gm.optimizers.CATALOG,
     "samplings": gm.sampling.CATALOG,
 }
+_LEVELS = ("debug", "info", "warning", "error")
 _LISTED = (*_CATALOGS, "theories")
 _FILE = """# {mark}: a problem, to change. gmsym solve problem.toml; gmsym compare problem.toml
 [mixture]                                        # two clusters, means +mu and -mu, labels +1 and -1
@@ -66,7 +68,7 @@ def init(
 
 @app.command("list")
 def listing(what: Annotated[str, typer.Argument(metavar="|".join(_LISTED), help="What to list.")]) -> None:
-    """List the losses, optimizers, samplings or theories that there are."""
+    """List losses, optimizers, samplings or theories there are."""
     if what not in _LISTED:
         raise InputError(f"list: {unknown('list', what, _LISTED)}")
     rows = _theories() if what == "theories" else {_called(name, made): _first_line(made) for name, made in _CATALOGS[what].items()}
@@ -99,8 +101,21 @@ def _version(wanted: bool) -> None:
         raise typer.Exit()
 
 
+def _log_level(level: str) -> str:
+    if level not in _LEVELS:
+        raise InputError(f"--log-level: {unknown('level', level, _LEVELS)}")
+    logging.getLogger("gmsym").setLevel(level.upper())
+    return level
+
+
 @app.callback()
 def options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")] = False,
+    log_level: Annotated[
+        str,
+        typer.Option(
+            "--log-level", callback=_log_level, metavar="LEVEL", show_default=False, help=f"Words on stderr: {', '.join(_LEVELS)}."
+        ),
+    ] = "warning",
 ) -> None:
     """Training dynamics on Gaussian mixtures: derived, solved and simulated."""

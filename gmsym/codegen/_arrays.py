@@ -11,14 +11,15 @@ import sympy as sp
 from gmsym.calculus.kernels import Kernel, Transposed
 from gmsym.codegen._einsum import Operand, product, total
 from gmsym.errors import UnprintableError
-from gmsym.system.causal_kernels import Mean, alpha, ridge, ridge_v, s
+from gmsym.system.causal_kernels import Mean, alpha, b, ridge, ridge_v, s
 from gmsym.system.recursion import samples
 
-# The order of axes in every array; p stands for trained parameters; f, o and q for a second teacher e', cluster l' and innovation j'.
-ORDER = "efklobcdpijqxn"
+# The order of axes in every array; p stands for trained parameters, r for observables; f, o, a, h and q for a second teacher e',
+# cluster l', coordinate b' and innovations i' and j'.
+ORDER = "efklobacdprijhqxn"
 _INNER = "uvwyz"  # field axes between the factors of a product
 _NAMES = {"Bk": "B", "Theta": "theta", "lambda": "ridge", "lambda_v": "trained_ridge"}  # where the text's name is not the symbol's
-_LETTERS = {"e'": "f", "l'": "o", "j'": "q"}  # likewise of indices
+_LETTERS = {"e'": "f", "l'": "o", "b'": "a", "i'": "h", "j'": "q"}  # likewise of indices
 _NUMBERS = {alpha, ridge, ridge_v, samples}
 
 
@@ -93,6 +94,11 @@ def _indices(factor: sp.Expr) -> list[sp.Symbol]:
     return [limit[0] for limit in factor.limits] + [x for inner in sp.Mul.make_args(factor.function) for x in _indices(inner)]
 
 
+def _population(mean: Mean) -> str:
+    """Axis of the population that a mean is over: samples of a cluster, or coordinates of a block."""
+    return "x" if mean.args[1] == b else "n"
+
+
 def _is_plain(part: sp.Expr) -> bool:
     return part.is_Rational or part in _NUMBERS or (part.is_Pow and part.exp == -1 and part.base in _NUMBERS)
 
@@ -106,12 +112,16 @@ def _term(term: sp.Expr, output: str, names: Mapping[sp.Expr, str]) -> str:
         if isinstance(part, Mean):
             for inner in _parts(part.args[0]):
                 add(inner)
-            averaged = next((x for x in reversed(operands) if "n" in x.axes), None)
+            averaged = next((x for x in reversed(operands) if _population(part) in x.axes), None)
             if averaged is None:
                 raise UnprintableError(f"cannot write `{part}` as array algebra: a mean of what has no samples")
             divisors.append(f"{averaged.text}.shape[-1]")
         elif isinstance(part, Kernel) or (isinstance(part, Transposed) and isinstance(part.args[0], Kernel)):
             operands.append(_operand(part))
+        elif part.is_Pow and part.exp == -1 and not part.is_commutative:  # the inverse of a matrix
+            axes = free_axes(part.base)
+            text = array_text(part.base, axes, names).replace("\n", " ")
+            operands.append(_Operand(f"rt.inverse({text}, {axes.index('c')})", axes, "c", "d"))
         elif isinstance(part, sp.Add) and part.has(Kernel):  # a sum in parentheses is an array of its own
             axes = free_axes(part)
             text = f"({array_text(part, axes, names)})".replace("\n", " ")
@@ -198,18 +208,20 @@ def _free_axes(term: sp.Expr) -> set[str]:
     """Free axes of a term of a sum."""
     bound = {_letter(index) for factor in sp.Mul.make_args(term) for index in _indices(factor)}
     operands: list[_Operand] = []
-    averaged = False
+    averaged: set[str] = set()
     for part in _parts(term):
         inside = _parts(part.args[0]) if isinstance(part, Mean) else [part]
-        averaged |= isinstance(part, Mean)
+        averaged |= {_population(part)} if isinstance(part, Mean) else set()
         for x in inside:
             if isinstance(x, Kernel) or (isinstance(x, Transposed) and isinstance(x.args[0], Kernel)):
                 operands.append(_operand(x))
+            elif x.is_Pow and x.exp == -1 and not x.is_commutative:
+                operands.append(_Operand("", free_axes(x.base), "c", "d"))
             elif isinstance(x, sp.Add) and x.has(Kernel):
                 axes = free_axes(x)
                 operands.append(_Operand("", axes, "c" if "c" in axes else "", "d" if "d" in axes else ""))
     axes = {x for operand in operands for x in operand.axes if x not in (operand.row, operand.column)}
-    return (axes - bound - ({"n"} if averaged else set())) | set(_free_field_axes(operands))
+    return (axes - bound - averaged) | set(_free_field_axes(operands))
 
 
 def _ordered(axes: set[str]) -> str:

@@ -6,8 +6,10 @@ import sympy as sp
 
 from gmsym import generated, printer
 from gmsym.codegen._arrays import arguments, array_text, free_axes, scalars
-from gmsym.symbols import uniform, visit
-from gmsym.system import CausalKernels, Equation, Recursion
+from gmsym.problem.observables import order_parameters
+from gmsym.symbols import eta, g, noise, theta, uniform, visit
+from gmsym.system import CausalKernels, Equation, Recursion, Stationary
+from gmsym.system.causal_kernels import Observed, eta_v
 
 System = CausalKernels | Recursion
 
@@ -34,11 +36,19 @@ def names(given: Sequence[sp.Symbol]) -> tuple[str, ...]:
 
 def sample_arguments(system: System) -> dict[str, Sequence[sp.Symbol]]:
     """Arguments of a function of one population of samples."""
-    taught = {"teacher": system.teachers} if system.teachers else {}
+    beside = (*system.teachers, *system.own_noises)
+    taught = {"teacher": beside} if beside else {}
     return {"fields": system.fields, **taught, "label": system.labels, **_trained(system), "parameters": system.parameters}
 
 
-def _trained(system: System) -> dict[str, Sequence[sp.Symbol]]:
+def counted_beside(system: System) -> str:
+    """Statements of how many teacher directions and own noises of a sample, and which observables, there are; where there are any."""
+    counts = {"TEACHERS": system.teachers, "OWN_NOISES": system.own_noises}
+    observed = f"OBSERVABLES = {tuple(x.name for x in system.observables)!r}\n" if system.observables else ""
+    return "".join(f"{name} = {len(symbols)}\n" for name, symbols in counts.items() if symbols) + observed
+
+
+def _trained(system: System | Stationary) -> dict[str, Sequence[sp.Symbol]]:
     """The argument of trained parameters, where there are such."""
     return {"trained": system.trained} if system.trained else {}
 
@@ -53,6 +63,18 @@ def loss_and_gradient(system: System) -> list[str]:
     ]
 
 
+def observed_functions(system: System) -> list[str]:
+    """The problem's observables of each sample; nothing where it has none."""
+    if not system.observables:
+        return []
+    given = sample_arguments(system)
+    given = {name: given[name] for name in given if name != "parameters"}
+    given |= {"moments": order_parameters(len(system.fields)), "parameters": system.parameters}
+    values = Stacked(system.fields[0], *(x.value for x in system.observables))
+    summary = "Observables of each sample, (O, N); moments: m (C), then the upper triangle of Q, of its cluster."
+    return [printer.function("observed", given, summary, values)]
+
+
 def visit_functions(system: System) -> list[str]:
     """Of mini-batches: which samples a step sees, and with which gradient; nothing for full batches."""
     if system.visit is None or system.gradient_seen is None:
@@ -65,6 +87,17 @@ def visit_functions(system: System) -> list[str]:
         printer.function("next_visit", {"uniform": uniform, **given}, "State of each sample at step t, (N,).", system.visit),
         printer.function("gradient_seen", sample | given, summary, gradient),
     ]
+
+
+def optimizer_function(system: System, update: Sequence[sp.Expr], name: str = "optimizer", more: Sequence[sp.Symbol] = ()) -> str:
+    """One step of the update rule on arrays; `more` numbers that it reads are arguments, too."""
+    step = eta_v if any(sp.sympify(rule).has(eta_v) for rule in update) else eta
+    parameters = tuple(step if x == eta else x for x in system.parameters)
+    given = {"t": system.clock, "theta": theta, "state": system.state, "gradient": g}
+    given |= ({"noise": noise} if any(sp.sympify(rule).has(noise) for rule in update) else {}) | {"parameters": parameters}
+    given |= {x.name: x for x in more}
+    new, *state = update
+    return printer.function(name, given, "New theta and state after step t, for arrays of any one shape.", [new, Group(*state)])
 
 
 def array_functions(
@@ -106,7 +139,7 @@ def _scalar_factors(
     return [*lines, *shared], dict(zip(factors, texts, strict=True))
 
 
-def test_functions(system: System) -> list[str]:
+def test_functions(system: System | Stationary, observables: Observed = ()) -> list[str]:
     """Means over a fresh sample; clusters with the same expression share a function."""
     mean, covariance = system.moments
     count = range(len(mean))
@@ -118,6 +151,7 @@ def test_functions(system: System) -> list[str]:
     for name, meaning, expressions in (
         ("test_loss", "Mean loss of a fresh sample", system.test_loss),
         ("test_error", "Probability that a fresh sample is misclassified", system.test_error),
+        *((f"test_{x.name}", f"Mean of {x.name} over a fresh sample", x.test) for x in observables),
     ):
         if expressions is None:
             texts.append(f"{name} = None  # the loss has no readout\n")

@@ -5,21 +5,24 @@ from functools import lru_cache, singledispatch
 from typing import Any
 
 from gmsym import generated
-from gmsym.codegen import causal_kernels, fixed_point, influence, ode, recursion, sde, size_expansion, spectral
+from gmsym.codegen import causal_kernels, fixed_point, influence, ode, recursion, sde, size_expansion, spectral, stationary
 from gmsym.errors import InputError
 from gmsym.system import (
     AbstractSystem,
     CausalKernels,
     FiniteSize,
     FixedPoint,
+    Flow,
     Influence,
     IntegroDifferential,
     Ode,
+    Passes,
     Recursion,
     Refinement,
     Sde,
     SizeExpansion,
     Spectral,
+    Stationary,
 )
 
 
@@ -72,14 +75,25 @@ _text.register(Recursion, recursion.source)
 _text.register(Sde, sde.source)
 _text.register(SizeExpansion, size_expansion.source)
 _text.register(Spectral, spectral.source)
+_text.register(Stationary, stationary.source)
+
+
+@_text.register
+def _(system: Flow) -> str:
+    return causal_kernels.source(system.kernels)
 
 
 @_text.register
 def _(system: IntegroDifferential) -> str:
     raise InputError(
         f"{system.name}: a gradient flow in continuous time has no module of its own; "
-        "solve the DMF of gmsym.optimizers.adams_bashforth(order) with a small step, which integrates it to that order"
+        "gmsym.derive.dmf of a problem with gmsym.optimizers.flow() has that of the schemes which integrate it"
     )
+
+
+@_text.register
+def _(system: Passes) -> str:
+    return _text(system.kernels)
 
 
 @_text.register

@@ -8,10 +8,11 @@ from gmsym.calculus.kernels import Kernel, distribute
 from gmsym.codegen._einsum import Operand, product, total
 from gmsym.errors import UnprintableError
 from gmsym.system import Equation
+from gmsym.system.causal_kernels import ridge_v
 from gmsym.system.indexed import total as size_of_all
 from gmsym.system.influence import fixed, ridge, size
 
-_NUMBERS = {size_of_all: "total", size: "size", fixed: "fixed", ridge: "ridge"}
+_NUMBERS = {size_of_all: "total", size: "size", fixed: "fixed", ridge: "ridge", ridge_v: "trained_ridge"}
 
 
 def indexed_function(name: str, equations: Iterable[Equation], results: Sequence[Kernel], summary: str) -> str:

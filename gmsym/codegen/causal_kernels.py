@@ -8,28 +8,42 @@ from gmsym.codegen._common import (
     Group,
     Stacked,
     array_functions,
+    counted_beside,
     loss_and_gradient,
     names,
+    observed_functions,
+    optimizer_function,
     sample_arguments,
     test_functions,
     visit_functions,
 )
 from gmsym.system import Equation
 from gmsym.system.causal_kernels import (
+    E_Y,
     Bk,
     CausalKernels,
     Da,
     Df_mean,
     Dh,
+    G,
     Gamma,
+    Ge,
+    L,
+    Lw,
+    Lxi,
     M,
     Mk,
     Phi,
     Q,
     Qk,
+    Qp,
     Rt,
     Vh,
+    Y,
     abar,
+    b,
+    e_D,
+    e_S,
     eta_v,
     f,
     fbar,
@@ -40,10 +54,13 @@ from gmsym.system.causal_kernels import (
     j_other,
     k,
     m,
+    nonzero,
     star_gram_k,
+    start,
     t,
     tau,
     train_loss,
+    train_seen,
     unit,
 )
 
@@ -57,7 +74,7 @@ response    {response}
 limit       {limit}
 
 Axes of arrays, in this order: k, l and o clusters ({clusters}), {axis}b blocks ({blocks}), c and d fields ({columns}), i and j innovations,
-n points of the population. A time index is not an axis: arrays hold the current time, X_s those of a second time, X_0 the initial one.
+{population}. A time index is not an axis: arrays hold the current time, X_s those of a second time, X_0 the initial one.
 """
 
 import jax.numpy as jnp
@@ -71,8 +88,8 @@ BLOCKS = {blocks}
 {taught}{trained}STATE = {state!r}
 PARAMETERS = {parameters!r}
 RESPONSE = "{response}"
-START = {start!r}  # multiples of the identity, of the coefficients of Theta(0) and the means
-
+KNOWN = "{known}"
+{start}
 
 {functions}'''
 
@@ -89,6 +106,7 @@ _NAMES = {
     Da: "tangent",
     abar: "mean_gradient",
     train_loss: "train_loss",
+    train_seen: "train_observed",
     Bk: "response",
     Gamma: "correlation",
     unit: "mixture_correlation",
@@ -97,11 +115,22 @@ _NAMES = {
     M: "teacher_overlap",
     Mk: "cluster_teacher_overlap",
     star_gram_k: "teacher_covariance",
+    Qp: "pooled_overlap",
+    e_S: "turned",
+    Ge: "innovation_gram",
+    L: "noise_factors",
+    nonzero: "share_of_nonzero",
+    Lxi: "noise_loading",
+    G: "risk_gradient",
 }
+_OF_START = "multiples of Theta(0), of its known part", "multiples of the identity, of the coefficients of Theta(0) and the means"
 # The correlation of some innovations with others is a function of both.
 _OTHERS = {
     of(k, j, *more): kernel(f"{of.__name__}_new", of.symbol, subscripts=of.subscripts, value=of.value)(k, j, *more)
     for of, more in ((f, ()), (fbar, ()), (Df_mean, (j_other,)))
+}
+_NEW = {
+    x: kernel(f"{type(x).__name__}_new", x.symbol, subscripts=x.subscripts)(*x.args) for x in (e_D(j, b), e_S(k, j, b), E_Y(j, b, j_other))
 }
 
 
@@ -114,13 +143,15 @@ def source(system: CausalKernels) -> str:
     starts, kernels, updates = _sorted(system)
     functions = [
         *loss_and_gradient(system),
+        *observed_functions(system),
         *_hessian(system),
         *_offset(system),
         *visit_functions(system),
         *array_functions(kernels),
         *array_functions(updates, {"t": system.clock, "parameters": system.parameters}),
+        *_coordinates(system),
         *_trained(system),
-        *test_functions(system),
+        *test_functions(system, system.observables),
     ]
     filled = {
         "name": generated.quoted(system.name),
@@ -134,9 +165,11 @@ def source(system: CausalKernels) -> str:
         "blocks": system.blocks,
         "columns": len(system.fields),
         "trained": f"TRAINED = {names(system.trained)!r}\n" if system.trained else "",
-        "taught": f"TEACHERS = {len(system.teachers)}\n" if system.teachers else "",
+        "taught": counted_beside(system),
         "axis": f"e and f teacher directions ({len(system.teachers)}), " if system.teachers else "",
-        "start": starts,
+        "start": f"START = {starts!r}  # {_OF_START[system.known == 'gram']}\n" if system.update is None else "",
+        "known": system.known,
+        "population": "n points of the population" if system.update is None else "q iid noise of a coordinate, n samples and x coordinates",
         "functions": "\n\n".join(functions),
     }
     return _TEMPLATE.format(**filled)
@@ -151,15 +184,25 @@ def _sorted(system: CausalKernels) -> tuple[dict[str, int], list[tuple[str, Equa
         if isinstance(lhs, Kernel) and lhs.value in ("p", "pn"):
             continue
         if isinstance(lhs, Kernel) and lhs.args[-1] == 0:
-            starts[type(lhs).__name__] = int(equation.rhs)
+            starts[type(lhs).__name__] = 1 if isinstance(equation.rhs, start) else int(equation.rhs)
         elif isinstance(lhs, Kernel) and lhs.args[-1] == t + 1:
             updates.append((f"next_{type(lhs).__name__}", equation))
         elif type(lhs) in _NAMES:
-            renamed = _OTHERS if isinstance(lhs, Gamma | unit) else {}
+            renamed = _OTHERS if isinstance(lhs, Gamma | unit) else _NEW if isinstance(lhs, Ge) else {}
             kernels.append((_NAMES[type(lhs)], replace(equation, rhs=equation.rhs.xreplace(renamed))))
-        elif not isinstance(lhs, Kernel):
-            kernels.append(("noise_of_fields", equation))
+        elif not isinstance(lhs, Kernel) and not lhs.has(Lw):
+            name = "response_to_noise" if lhs.has(Y) else "noise_of_fields" if lhs.has(L) else "noise_of_coordinates"
+            kernels.append((name, equation))
     return starts, kernels, updates
+
+
+def _coordinates(system: CausalKernels) -> list[str]:
+    """Of sampled coordinates: the update rule, and what is counted."""
+    if system.update is None:
+        return []
+    summary = "1 where a coordinate is not zero, likewise."
+    counted = [] if system.present is None else [printer.function("present", {"theta": symbols.theta}, summary, system.present)]
+    return [optimizer_function(system, system.update), *counted]
 
 
 def _trained(system: CausalKernels) -> list[str]:
@@ -169,15 +212,19 @@ def _trained(system: CausalKernels) -> list[str]:
     gradient = Stacked(system.fields[0], *system.trained_gradient)
     equations = [e for e in system.innovation_form if isinstance(e.lhs, Kernel) and e.lhs.value == "p"]
     risk = [("trained_risk_gradient", e) for e in equations if isinstance(e.lhs, gv)]
-    updates = [(f"next_{type(e.lhs).__name__}", e) for e in equations if not isinstance(e.lhs, gv)]
-    step = eta_v if any(e.rhs.has(eta_v) for _, e in updates) else symbols.eta
-    parameters = tuple(step if x == symbols.eta else x for x in system.parameters)
+    if system.trained_update is not None:
+        update = [optimizer_function(system, system.trained_update, "trained_optimizer")]
+    else:
+        updates = [(f"next_{type(e.lhs).__name__}", e) for e in equations if not isinstance(e.lhs, gv)]
+        step = eta_v if any(e.rhs.has(eta_v) for _, e in updates) else symbols.eta
+        parameters = tuple(step if x == symbols.eta else x for x in system.parameters)
+        update = array_functions(updates, {"t": system.clock, "parameters": parameters})
     seen = {} if system.visit is None else {"visit": symbols.visit, "t": system.clock}
     summary = "Gradient of the loss in the trained parameters, (P, N)."
     return [
         printer.function("trained_gradient", sample_arguments(system) | seen, summary, gradient),
         *array_functions(risk),
-        *array_functions(updates, {"t": system.clock, "parameters": parameters}),
+        *update,
     ]
 
 

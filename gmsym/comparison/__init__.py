@@ -1,5 +1,7 @@
 """Theory against simulation: gaps, standard errors, scores, a verdict, fitted orders. Works on results alone."""
 
+from gmsym.comparison._tables import as_html as as_html
+from gmsym.comparison._tables import as_text as as_text
 from gmsym.comparison.compare import Comparison as Comparison
 from gmsym.comparison.compare import Row as Row
 from gmsym.comparison.compare import setting as setting

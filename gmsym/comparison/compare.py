@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from scipy.special import ndtri, stdtr
 
-from gmsym.comparison._tables import as_html, as_text
+from gmsym.comparison._tables import Rows, as_html, as_text
 from gmsym.comparison.entries import entries
 from gmsym.errors import InputError
 from gmsym.schema import parameters_of, said, swept, variables
@@ -67,7 +67,7 @@ class Comparison:
         for entry in entries(self.gap):
             columns = [entry.of(result).values.tolist() for result in results]
             rows += [Row(entry.label, time, *values) for time, *values in zip(times, *columns, strict=True)]
-        return rows
+        return Rows(rows)
 
     @property
     def worst(self) -> Row:
@@ -136,7 +136,9 @@ class Comparison:
         return as_html(self._title(), self._cells(), self._summary())
 
 
-def compare_trajectories(theory: xr.Dataset, runs: xr.Dataset, *, times: Sequence[float] | None = None) -> Comparison:
+def compare_trajectories(
+    theory: xr.Dataset, runs: xr.Dataset, *, times: Sequence[float] | None = None, model: xr.Dataset | None = None
+) -> Comparison:
     """Order parameters of a theory against those of a simulation of the same problem.
 
     Args:
@@ -144,6 +146,7 @@ def compare_trajectories(theory: xr.Dataset, runs: xr.Dataset, *, times: Sequenc
         runs: a result of kind "simulation" with at least two replicates.
         times: where the verdict is taken and the table is printed. Default: the first common time and five up to the last, equally
             spaced on a logarithmic scale.
+        model: errors X_change of the model itself, of `gmsym.halving`, where the runs are on real data; beside the theory's own.
 
     Raises:
         InputError: the two are not about the same problem, parameters and n/d (n is a rounded number: within 1/n), share no time, or
@@ -157,6 +160,7 @@ def compare_trajectories(theory: xr.Dataset, runs: xr.Dataset, *, times: Sequenc
     if not theory.sizes["time"]:
         raise InputError("theory and runs have no time in common")
 
+    theory = theory if model is None else _widened(theory, model)
     freedom = _freedom("theory", theory, "scrambles"), _freedom("runs", runs, "replicates")
     rounding = ROUNDING + _mismatch(theory, runs)
     gap, error, z = {}, {}, {}
@@ -172,6 +176,21 @@ def compare_trajectories(theory: xr.Dataset, runs: xr.Dataset, *, times: Sequenc
     result = xr.Dataset(gap)
     checked = default_times(result["time"].values) if times is None else _checked_times(times, result)
     return Comparison(theory, runs, result, xr.Dataset(error), xr.Dataset(z), checked)
+
+
+def _widened(theory: xr.Dataset, model: xr.Dataset) -> xr.Dataset:
+    """The theory with the model's errors in its own."""
+    if not isinstance(model, xr.Dataset) or model.attrs.get("kind") != "halving":
+        raise InputError(f"model = {repr(model)[:60]}: a result of gmsym.halving is needed")
+    wider = {}
+    for name in variables(theory):
+        if f"{name}_change" not in model:
+            raise InputError(f"model lacks {name}_change: take gmsym.halving of the same problem")
+        change = model[f"{name}_change"].reindex(time=theory["time"])
+        if bool(change.isnull().any()) or change.shape != theory[name].shape:
+            raise InputError(f"model has other times or sizes than the theory in {name}: give gmsym.halving the same options")
+        wider[f"{name}_error"] = np.hypot(theory[f"{name}_error"], change)
+    return theory.assign(wider)
 
 
 def score(
@@ -222,7 +241,7 @@ def check_same_problem(theory: xr.Dataset, runs: xr.Dataset) -> None:
         raise InputError(
             f"theory is over values of {', '.join(over)}; take it at those that the runs have, such as theory.sel({over[0]}=...)"
         )
-    for name in ("problem", "problem_signature"):
+    for name in ("problem", "problem_signature", "of"):
         if about.get(name) != of.get(name):
             _refuse(name, about.get(name), of.get(name))
     ours, theirs = parameters_of(theory), parameters_of(runs)

@@ -8,7 +8,7 @@ from typing import NamedTuple, final
 import numpy as np
 import xarray as xr
 
-from gmsym.comparison._tables import as_html, as_text
+from gmsym.comparison._tables import Rows, as_html, as_text
 from gmsym.comparison.compare import check_same_problem
 from gmsym.errors import InputError
 
@@ -58,7 +58,7 @@ class SpectrumComparison:
 
     def table(self) -> list[OutlierRow]:
         """The outliers."""
-        return self.outliers
+        return Rows(self.outliers)
 
     @property
     def scores(self) -> list[float]:

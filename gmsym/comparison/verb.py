@@ -10,11 +10,13 @@ from gmsym.comparison.fluctuations import compare_fluctuations
 from gmsym.comparison.one_step import compare_networks
 from gmsym.comparison.spectrum import compare_spectra
 from gmsym.errors import InputError
+from gmsym.schema import timed
 
 _BY_KINDS: dict[tuple[str, str], Callable[..., Any]] = {
     ("theory", "simulation"): compare_trajectories,
     ("spectrum", "spectrum simulation"): compare_spectra,
     ("fluctuations", "simulation"): compare_fluctuations,
+    ("stationary", "stationary simulation"): lambda theory, runs, **options: compare_trajectories(timed(theory), timed(runs), **options),
     ("one-step", "one-step simulation"): compare_networks,
 }
 

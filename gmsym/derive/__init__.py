@@ -11,11 +11,12 @@ from gmsym.derive.influence import influence as influence
 from gmsym.derive.one_step import one_step as one_step
 from gmsym.derive.size_expansion import size_expansion as size_expansion
 from gmsym.derive.spectrum import spectrum as spectrum
+from gmsym.derive.stationary import stationary as stationary
 from gmsym.derive.surrogate import surrogate as surrogate
 
 _THEORIES = (
     *("dmf", "effective", "finite_size", "fluctuations", "gordon", "gradient_flow", "influence", "one_step", "refinement"),
-    *("spectrum", "surrogate"),
+    *("spectrum", "stationary", "surrogate"),
 )
 
 

@@ -9,7 +9,6 @@ parameters drop out, inner products concentrate on means, and Stein's lemma turn
 import sympy as sp
 
 from gmsym.calculus.kernels import coefficient, distribute, fold, innermost, kernel, outermost, split
-from gmsym.derive.program import d, n
 from gmsym.system.causal_kernels import (
     B,
     L,
@@ -39,6 +38,8 @@ from gmsym.system.causal_kernels import (
     t,
 )
 from gmsym.system.recursion import Inner, M, phi, psi, q, u, z
+from gmsym.system.recursion import dimension as d
+from gmsym.system.recursion import samples as n
 
 
 def noise_times_direction() -> sp.Expr:

@@ -1,29 +1,48 @@
-"""Dynamical mean-field equations of full-batch training with a linear optimizer, derived from the training program.
+"""Dynamical mean-field equations of full-batch training, derived from the training program.
 
 The program's products with the noise are replaced by the comparison rule, which concentrates (derive.comparison). The
-rest is substitution: the linear optimizer is solved for its coefficients in (Theta_0, means, gradient noise), and the
-order parameters are bilinear in those. Source: theory.md 2; Celentano, Cheng, Montanari 2021; Mignacco et al. 2020.
+rest is substitution: a linear optimizer is solved for its coefficients in (Theta_0, means, gradient noise), and the
+order parameters are bilinear in those; under any other coordinates are sampled (derive.coordinates). Source: theory.md 2; Celentano,
+Cheng, Montanari 2021; Mignacco et al. 2020.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import sympy as sp
 
 from gmsym import symbols
 from gmsym.calculus.kernels import Kernel, Transposed, coefficient, distribute, fold, inside
+from gmsym.derive import embedded
 from gmsym.derive.comparison import limit_of_field, limit_of_noise, limit_of_teachers
+from gmsym.derive.coordinates import coordinate_equations, of_noise, sampled_innovation_form
 from gmsym.derive.innovations import component, innovation_form, stein_equations
-from gmsym.derive.program import local_field, n, risk_gradient
-from gmsym.derive.samples import displayed, fresh_sample, gradient_seen, of_sample, seen_by_steps, trained_gradient, visit_equations
-from gmsym.errors import InputError
+from gmsym.derive.program import local_field, n, risk_gradient, shown_coordinate, update_of
+from gmsym.derive.samples import (
+    displayed,
+    fresh_sample,
+    gradient_seen,
+    observables_of,
+    observed_equation,
+    of_sample,
+    seen_by_steps,
+    trained_gradient,
+    visit_equations,
+)
+from gmsym.derive.schemes import COEFFICIENTS, scheme
+from gmsym.errors import InputError, check_flag
 from gmsym.problem import Problem
-from gmsym.system import CausalKernels, Equation, Equations, recursion
+from gmsym.problem.observables import order_parameters
+from gmsym.system import CausalKernels, Equation, Equations, Flow, Passes, recursion
 from gmsym.system import causal_kernels as S
 from gmsym.system.causal_kernels import (
     A,
     B,
+    Ce,
     K,
     Mean,
+    N,
     P,
     Partial,
     Q,
@@ -39,6 +58,7 @@ from gmsym.system.causal_kernels import (
     abar,
     alpha,
     b,
+    eps,
     gram,
     k,
     l,
@@ -60,46 +80,55 @@ from gmsym.system.causal_kernels import (
     xi,
     zeta,
 )
+from gmsym.system.recursion import dimension as d
 from gmsym.system.recursion import z
 
 SOURCE = "theory.md 2; Celentano, Cheng, Montanari 2021; Gerbelot et al. 2022"
 _delta = sp.KroneckerDelta
 
 
-def dmf(problem: Problem, *, response: Response | None = None) -> CausalKernels:
+def dmf(problem: Problem, *, response: Response | None = None, sampled: bool | None = None) -> CausalKernels | Flow | Passes:
     """DMF equations of `problem` in the limit n, d -> infinity at fixed alpha = n/d, for any K, C and block covariances.
 
+    One sample at a time (`gmsym.sampling.single`) is the limit of small batches, whose equations these are then.
+
     Args:
-        problem: full-batch training with a linear optimizer.
+        problem: full-batch training, or training in mini-batches; of a flow, whose velocity is linear, the result is the DMF of explicit
+            schemes that integrate it.
         response: how mean responses are computed: by "tangent"s, by "stein"'s lemma, or "exact"ly, for quadratic losses without any
             sampling. By default exactly where that is possible and by Stein's lemma otherwise. Tangents, many times slower, are a
             second way for losses whose gradient neither jumps (they would miss the delta function) nor is steep without bound.
+        sampled: whether coordinates are sampled too, as they are by default where SymPy finds the update rule nonlinear in
+            (theta, state, g). For a linear rule it is a second way to the same numbers.
 
     Raises:
-        InputError: `problem` is not a Problem, its optimizer is not linear in (theta, state, g), or the response does not fit the loss.
+        InputError: `problem` is not a Problem, or the response does not fit the loss or the optimizer.
     """
     if not isinstance(problem, Problem):
         raise InputError(f"problem = {problem!r}: a gmsym Problem is needed")
-    problem.check_full_batch("derive.dmf (full-batch training)", batches=True, teachers=True, trained=True)
+    if problem.single is not None:
+        return Passes(dmf(problem.in_batches, response=response, sampled=sampled), problem)
+    problem.check_full_batch("derive.dmf (full-batch training)", batches=True, teachers=True, trained=True, noise=True, own=True, flow=True)
     optimizer, loss = problem.optimizer, problem.loss
-    if not optimizer.is_linear:
-        raise InputError(
-            f"optimizer {optimizer.name!r} is not linear in theta, its state and g, so its coordinates would have to be sampled too; "
-            "DMF is available for linear optimizers (simulate works for any)"
-        )
-    response = _response(problem, response)
-    kernel_form = kernel_equations(problem, response)
+    if problem.is_flow:
+        return _flow(problem, response, sampled)
+    sampled = _sampled(problem, sampled)
+    response = _response(problem, response, sampled)
+    known = _known(problem, sampled)
+    kernel_form = kernel_equations(problem, response, sampled)
     right = {e.lhs: e.rhs for e in kernel_form}
     hessian = right[A(k, t)] if A(k, t) in right else loss.hessian.xreplace(displayed(problem))
     moments, test_loss, test_error = fresh_sample(problem)
+    taught = problem.teacher is not None
     return CausalKernels(
         name=f"{loss.name}_{optimizer.name}",
         problem=problem,
         fields=loss.fields,
         labels=symbols.labels(problem.data.label_size),
         teachers=loss.teachers,
+        own_noises=loss.own_noises,
         trained=problem.trained_parameters,
-        trained_gradient=trained_gradient(problem),
+        trained_gradient=() if problem.trained is None else of_sample(right[S.dv(k, t)], problem),
         clusters=problem.data.clusters,
         blocks=problem.data.blocks,
         parameters=problem.local_parameters,
@@ -112,36 +141,101 @@ def dmf(problem: Problem, *, response: Response | None = None) -> CausalKernels:
         clock=symbols.t,
         response=response,
         kernel_form=kernel_form,
-        innovation_form=innovation_form(kernel_form, optimizer.state, response),
+        innovation_form=sampled_innovation_form(kernel_form, taught)
+        if sampled
+        else innovation_form(kernel_form, optimizer.state, response, known),
+        **(_of_coordinates(right, problem) if sampled else {}),
         moments=moments,
+        known=known,
         test_loss=test_loss,
         test_error=test_error,
+        observables=observables_of(right, problem),
     )
 
 
-def _response(problem: Problem, asked: Response | None) -> Response:
+def _known(problem: Problem, sampled: bool) -> S.Known:
+    """How the means and Theta(0) are held."""
+    place = problem.data.embedded
+    if place is None:
+        return "gram"
+    untreated = {"teacher fields": problem.teacher is not None, "noise of the optimizer": problem.optimizer.is_noisy}
+    untreated |= {"nonlinear optimizers": sampled}
+    for what, present in untreated.items():
+        if present:
+            raise InputError(f"derive.dmf of a mixture in coordinates does not treat {what}; give its means by their Gram matrices")
+    return "diagonal" if place.covariance is None else "full"
+
+
+def _flow(problem: Problem, response: Response | None, sampled: bool | None) -> Flow:
+    """The DMF of schemes that integrate a flow."""
+    if not problem.optimizer.is_linear or sampled:
+        raise InputError(
+            f"optimizer {problem.optimizer.name!r}, sampled = {sampled}: DMF of a flow needs a velocity that is linear in theta and g, and "
+            "samples no coordinates; simulate works for any"
+        )
+    return Flow(problem, dmf(replace(problem, optimizer=scheme(problem.optimizer)), response=response), COEFFICIENTS)
+
+
+def _sampled(problem: Problem, asked: bool | None) -> bool:
+    """Whether coordinates are sampled."""
+    if asked is None:
+        return not problem.optimizer.is_linear
+    check_flag("sampled", asked)
+    if not asked and not problem.optimizer.is_linear:
+        raise InputError(f"sampled = False: optimizer {problem.optimizer.name!r} is not linear in theta, its state and g")
+    return asked
+
+
+def _of_coordinates(right: Mapping[sp.Expr, sp.Expr], problem: Problem) -> dict[str, Any]:
+    """What a system has of sampled coordinates, from its displayed equations."""
+    found: dict[str, Any] = {"update": update_of(right, problem)}
+    if problem.counts_zeros:
+        found["present"] = right[S.present(b, t)].xreplace({shown_coordinate: symbols.theta})
+    if problem.trained is not None:
+        found["trained_update"] = trained_update_of(right, problem)
+    return found
+
+
+def _response(problem: Problem, asked: Response | None, sampled: bool) -> Response:
     loss = problem.loss
-    # A sample's mask multiplies its gradient, which is then not affine, and jumps; a teacher's field has no tangent here.
-    if problem.batches is not None or problem.teacher is not None:
+    if sampled:
         if asked not in (None, "stein"):
-            what = "mini-batches" if problem.teacher is None else "teacher fields"
+            raise InputError(f"response = {asked!r}: sampled coordinates need 'stein'")
+        return "stein"
+    # A sample's mask multiplies its gradient, which is then not affine, and jumps; a teacher's field has no tangent here.
+    if problem.batches is not None or problem.loss.beside:
+        if asked not in (None, "stein"):
+            what = (
+                "mini-batches" if not problem.loss.beside else "teacher fields" if problem.teacher is not None else "own noises of samples"
+            )
             raise InputError(f"response = {asked!r}: {what} need 'stein'")
         return "stein"
-    closed = loss.is_quadratic and problem.trained is None
+    # Without points, means over the training samples are those over a Gaussian law, of other moments than a fresh sample's.
+    reads = any(expr.has(*order_parameters(problem.fields)) for _, expr in problem.observables)
+    closed = loss.is_quadratic and problem.trained is None and not reads
     if asked is None:
         return "exact" if closed else "stein"
     possible = ["stein", *(["exact"] if closed else []), *([] if loss.kinks or loss.cusps else ["tangent"])]
     if asked not in possible:
-        raise InputError(f"response = {asked!r}: for the loss {loss.name!r} one of {possible} is needed")
+        beside = " and observables of order parameters" if reads else ""
+        raise InputError(f"response = {asked!r}: for the loss {loss.name!r}{beside} one of {possible} is needed")
     return asked
 
 
-def kernel_equations(problem: Problem, response: Response) -> Equations:
+def kernel_equations(problem: Problem, response: Response, sampled: bool = False) -> Equations:
     """The system of two-time kernels. Each equation is derived from those before it."""
-    taught = problem.teacher is not None
+    taught, noisy = problem.teacher is not None, problem.optimizer.is_noisy
     field, memory, gradient = field_equations(taught)
     noise = noise_equations()
-    expansion = expansion_equation(taught)
+    known = _known(problem, sampled)
+    expansion = expansion_equation(taught, noisy) if known == "gram" else embedded.expansion_equation()
+    if sampled:
+        update = (of_noise(noise[1]), *coordinate_equations(problem), *sampled_trained_equations(problem))
+        noise = noise[:1]
+    else:
+        trained = trained_equations(problem) if problem.trained is not None else ()
+        order = overlaps(expansion, noise[1], taught) if known == "gram" else embedded.overlaps(noise[1], known == "full")
+        update = (expansion, *optimizer_equations(problem, gradient, known), *trained, *order)
     return Equations(
         (
             field,
@@ -149,21 +243,28 @@ def kernel_equations(problem: Problem, response: Response) -> Equations:
             *(teacher_equations() if taught else ()),
             *local_equations(problem, response, field),
             Equation(S.train_loss(t), sp.Sum(p(k) * Mean(S.ell(k, t), k), (k, 1, S.K)), "train loss", "theory.md 0", "own"),
+            *observed_equations(problem),
             memory,
-            gradient,
+            embedded.gradient_equation(gradient) if known == "full" else gradient,
             *noise,
-            expansion,
-            *optimizer_equations(problem, gradient),
-            *(trained_equations(problem) if problem.trained is not None else ()),
-            *overlaps(expansion, noise[1], taught),
+            *(own_noise_equations() if noisy and not sampled else ()),
+            *update,
         )
     )
+
+
+def observed_equations(problem: Problem) -> tuple[Equation, ...]:
+    """The problem's observables, and their means over the training samples."""
+    mean = Equation(
+        S.train_seen(t), sp.Sum(p(k) * Mean(S.seen(k, t), k), (k, 1, S.K)), "observables over the training samples", "theory.md 0", "own"
+    )
+    return (*observed_equation(problem), mean) if problem.observables else ()
 
 
 def teacher_equations() -> tuple[Equation, ...]:
     """Teacher fields, and covariances of their Gaussian parts with those of the students: a teacher is an iterate that stays."""
     source = f"{SOURCE} (2.8)"
-    gram = distribute(sp.Sum(rho(b) * sigma2(k, b) * star_gram(S.e, S.e_other), (b, 1, B)))
+    gram = distribute(sp.Sum(rho(b) * sigma2(k, b) * star_gram(S.e, S.e_other, b), (b, 1, B)))
     return (
         Equation(tau(k, S.e), star_mean(S.e, k) + zeta(k, S.e), "field of a teacher direction, cluster k", source, "theorem"),
         Equation(star_gram_k(k, S.e, S.e_other), gram, "teacher directions in the metric of cluster k", source, "own"),
@@ -211,6 +312,15 @@ def noise_equations() -> tuple[Equation, Equation]:
         Equation(
             n * Mean(xi(b, t) * Transposed(xi(b, s)), b), covariance, "covariance of the gradient's noise", f"{SOURCE} (2.3)", "theorem"
         ),
+    )
+
+
+def own_noise_equations() -> tuple[Equation, ...]:
+    """Noise of the optimizer: independent of everything before it, N(0, 1/d) in each coordinate and column."""
+    covariance = d * Mean(eps(b, t) * Transposed(eps(b, s)), b)
+    return (
+        Equation(covariance, Ce(t, s), "covariance of the optimizer's noise", "theory.md 5", "own"),
+        Equation(Ce(t, s), _delta(t, s), "a unit of every column, at each step anew", "theory.md 5", "own"),
     )
 
 
@@ -287,55 +397,101 @@ def closed_kernels(field: Equation) -> tuple[Equation, ...]:
     )
 
 
-def expansion_equation(taught: bool = False) -> Equation:
-    """The linear optimizer solved: Theta_b(t) = P_b(t) Theta_0 + sum_k U_kb(t) mu_k + sum_e V_eb(t) theta*_e + sum_s W_b(t,s) xi_b(s)."""
+def expansion_equation(taught: bool = False, noisy: bool = False) -> Equation:
+    """The linear optimizer solved: Theta_b(t) = P_b(t) Theta_0 + sum_k U_kb(t) mu_k + sum_e V_eb(t) theta*_e + sum_s W_b(t,s) xi_b(s), and
+    with noise of its own sum_s N_b(t,s) eps_b(s)."""
     expansion = P(b, t) * Theta(b, 0) + sp.Sum(U(k, b, t) * mu(k, b), (k, 1, K)) + sp.Sum(W(b, t, s) * xi(b, s), (s, 0, t - 1))
     expansion += sp.Sum(V(S.e, b, t) * star(S.e, b), (S.e, 1, S.S)) if taught else 0
+    expansion += sp.Sum(N(b, t, s) * eps(b, s), (s, 0, t - 1)) if noisy else 0
     return Equation(Theta(b, t), expansion, "one coordinate of block b in its basis", "own; theory.md 2", "own")
 
 
-def optimizer_equations(problem: Problem, gradient: Equation) -> tuple[Equation, ...]:
+def optimizer_equations(problem: Problem, gradient: Equation, known: S.Known = "gram") -> tuple[Equation, ...]:
     """The coefficients of Theta in its basis: the optimizer's map of (Theta, state, G) acts on each of them alike."""
-    update = problem.optimizer.jacobian
+    update, own = problem.optimizer.jacobian, problem.optimizer.noise_slope
     variables = [None, *problem.optimizer.state]
     source = "own; theory.md 2"
     equations = []
     basis = [(P, Theta(b, 0), "Theta(0)"), (U, mu(k, b), "the mean of cluster k"), (W, xi(b, s), "the noise xi(s)")]
     if problem.teacher is not None:
         basis.insert(2, (V, star(S.e, b), "a teacher direction"))
+    if problem.optimizer.is_noisy:
+        basis.append((N, eps(b, s), "the optimizer's noise of step s"))
+    if known != "gram":
+        basis[:2] = [(S.D, Theta(b, 0), "what is known")]
+        whole = embedded.gradient_equation(gradient) if known == "full" else gradient
     for family, vector, meaning in basis:
-        slope_ = _gradient_component(gradient.rhs, family, vector)
+        slope_ = embedded.known_component(whole.rhs) if family is S.D else _gradient_component(gradient.rhs, family, vector)
         for row, variable in enumerate(variables):
-            indices = {P: (b,), U: (k, b), V: (S.e, b), W: (b,)}[family]
-            source_time = (s,) if family is W else ()
+            indices = {P: (b,), U: (k, b), V: (S.e, b), W: (b,), N: (b,), S.D: (b,)}[family]
+            source_time = (s,) if family in (W, N) else ()
             terms = [update[row, column] * component(family, other, *indices, t, *source_time) for column, other in enumerate(variables)]
             lhs = component(family, variable, *indices, t + 1, *source_time)
             of = "Theta" if variable is None else f"the optimizer's {variable}"
-            domain = r"s \le t" if family is W else ""
-            start = sp.S.One if family is P and variable is None else sp.S.Zero  # Theta(0) is itself; all else starts at zero
-            first = component(family, variable, *indices, *((s, s) if family is W else (0,)))
+            domain = r"s \le t" if source_time else ""
+            start = {P: sp.S.One, S.D: S.start(b)}.get(family, sp.S.Zero) if variable is None else sp.S.Zero  # Theta(0) is itself
+            first = component(family, variable, *indices, *((s, s) if source_time else (0,)))
             equations.append(Equation(first, start, f"coefficient of {meaning} in {of} at the start", source, "own"))
-            equations.append(
-                Equation(lhs, sp.Add(*terms, update[row, -1] * slope_), f"coefficient of {meaning} in {of}", source, "own", domain)
-            )
+            terms += [update[row, -1] * slope_, *([own[row] * _delta(t, s)] if family is N else [])]
+            equations.append(Equation(lhs, sp.Add(*terms), f"coefficient of {meaning} in {of}", source, "own", domain))
     return tuple(equations)
+
+
+def gradient_of_trained(problem: Problem) -> tuple[Equation, Equation]:
+    """The gradient of trained parameters of the loss is a mean over the samples."""
+    column = [x.xreplace(displayed(problem)) for x in trained_gradient(problem)]  # as a step sees it
+    local = column[0] if len(column) == 1 else sp.ImmutableDenseMatrix(column)
+    gradient = sp.Sum(p(k) * Mean(S.dv(k, t), k), (k, 1, K)) + S.ridge_v * S.v(t)
+    return (
+        Equation(S.dv(k, t), local, "gradient of the loss in the trained parameters", "theory.md 0", "own"),
+        Equation(S.gv(t), gradient, "gradient of the risk in the trained parameters", f"{SOURCE} (2.9)", "own"),
+    )
+
+
+def sampled_trained_equations(problem: Problem) -> tuple[Equation, ...]:
+    """Trained parameters of the loss under an update rule that is not linear."""
+    if problem.trained is None:
+        return ()
+    shown = shown_trained(problem)
+    rules = zip((symbols.theta, *problem.optimizer.state), problem.optimizer.composed, strict=True)
+    updates = [
+        Equation(
+            component(S.v, None if x == symbols.theta else x, t + 1),
+            rule.xreplace(shown),
+            f"optimizer {problem.optimizer.name}, of a trained parameter",
+            f"{SOURCE} (2.9)",
+            "own",
+        )
+        for x, rule in rules
+    ]
+    return (*gradient_of_trained(problem), *updates)
+
+
+def trained_update_of(right: Mapping[sp.Expr, sp.Expr], problem: Problem) -> tuple[sp.Expr, ...]:
+    """The new (v, *state) of a trained parameter in displayed equations, in the variables of the optimizer."""
+    names = {shown: x for x, shown in shown_trained(problem).items() if shown != 0 and x != symbols.eta}
+    variables = [None, *problem.optimizer.state]
+    return tuple(right[component(S.v, x, t + 1)].xreplace(names) for x in variables)
+
+
+def shown_trained(problem: Problem) -> dict[sp.Symbol, sp.Expr]:
+    """Variables of the optimizer as the equations of a trained parameter show them; its own step, if any, stands for eta."""
+    names = {symbols.theta: "v(t)", symbols.g: r"\bar{g}^{v}(t)"}
+    names |= {x: rf"v^{{({sp.latex(x)})}}(t)" for x in problem.optimizer.state}
+    own = {symbols.noise: sp.S.Zero}  # N(0, 1/d)
+    own |= {symbols.eta: S.eta_v} if problem.trained is not None and problem.trained.step is not None else {}
+    return {x: sp.Symbol(name, real=True) for x, name in names.items()} | own
 
 
 def trained_equations(problem: Problem) -> tuple[Equation, ...]:
     """Trained parameters of the loss: their gradient is a mean over the samples, and goes through the optimizer's map."""
-    v, gv, dv = S.v, S.gv, S.dv
+    v, gv = S.v, S.gv
     source = f"{SOURCE} (2.9)"
     update = problem.optimizer.jacobian
     if problem.trained is not None and problem.trained.step is not None:
         update = update.xreplace({symbols.eta: S.eta_v})
     variables = [None, *problem.optimizer.state]
-    column = [x.xreplace(displayed(problem)) for x in trained_gradient(problem)]  # as a step sees it
-    local = column[0] if len(column) == 1 else sp.ImmutableDenseMatrix(column)
-    gradient = sp.Sum(p(k) * Mean(dv(k, t), k), (k, 1, K)) + S.ridge_v * v(t)
-    found = [
-        Equation(dv(k, t), local, "gradient of the loss in the trained parameters", "theory.md 0", "own"),
-        Equation(gv(t), gradient, "gradient of the risk in the trained parameters", source, "own"),
-    ]
+    found = [*gradient_of_trained(problem)]
     for row, variable in enumerate(variables):
         terms = [update[row, column] * component(v, other, t) for column, other in enumerate(variables)]
         of = "trained parameters" if variable is None else f"the optimizer's {variable} of the trained parameters"
@@ -353,18 +509,19 @@ def overlaps(expansion: Equation, noise: Equation, taught: bool = False) -> tupl
     right = Transposed(expansion.rhs.xreplace({s: past, k: other, t: s, S.e: S.e_other}))
     start, noisy = Theta(b, 0), (xi(b, r), Transposed(xi(b, past)))
     teacher, another = star(S.e, b), star(S.e_other, b)
-    # Means over the coordinates of a block; Theta(0), the means and the teachers know nothing of the noise.
+    # Means over the coordinates of a block, times d; Theta(0), the means and the teachers know nothing of the noise.
     moments = {
-        (start, Transposed(start)): {start: Q(0, 0)},
-        (start, mu(other, b)): {start: m(other, 0)},
-        (mu(l, b), Transposed(start)): {Transposed(start): Transposed(m(l, 0))},
-        (mu(l, b), mu(other, b)): {mu(l, b): gram(l, other)},
+        (start, Transposed(start)): {start: S.Q_0(b)},
+        (start, mu(other, b)): {start: S.m_0(other, b)},
+        (mu(l, b), Transposed(start)): {Transposed(start): Transposed(S.m_0(l, b))},
+        (mu(l, b), mu(other, b)): {mu(l, b): gram(l, other, b)},
         noisy: {noisy[0]: covariance},
-        (start, another): {start: S.M(S.e_other, 0)},
-        (teacher, Transposed(start)): {Transposed(start): Transposed(S.M(S.e, 0))},
-        (mu(l, b), another): {another: star_mean(S.e_other, l)},
-        (teacher, mu(other, b)): {teacher: star_mean(S.e, other)},
-        (teacher, another): {teacher: star_gram(S.e, S.e_other)},
+        (eps(b, r), Transposed(eps(b, past))): {eps(b, r): Ce(r, past)},
+        (start, another): {start: S.M_0(S.e_other, b)},
+        (teacher, Transposed(start)): {Transposed(start): Transposed(S.M_0(S.e, b))},
+        (mu(l, b), another): {another: S.star_mean_b(S.e_other, l, b)},
+        (teacher, mu(other, b)): {teacher: S.star_mean_b(S.e, other, b)},
+        (teacher, another): {teacher: star_gram(S.e, S.e_other, b)},
     }
 
     def mean(term: sp.Expr) -> sp.Expr:
@@ -376,11 +533,11 @@ def overlaps(expansion: Equation, noise: Equation, taught: bool = False) -> tupl
 
     square = distribute(sp.Add(*(mean(term) for term in sp.Add.make_args(distribute(left * right)))))
     single = sp.Add.make_args(distribute(expansion.rhs.xreplace({k: l})))
-    products = {start: m(k, 0), mu(l, b): gram(k, l), teacher: star_mean(S.e, k)}
-    projected = sp.Add(*(term.xreplace(products) for term in single if not term.has(xi)))
+    products = {start: S.m_0(k, b), mu(l, b): gram(k, l, b), teacher: S.star_mean_b(S.e, k, b)}
+    projected = sp.Add(*(term.xreplace(products) for term in single if not term.has(xi, eps)))
     turned = {S.e: S.e_other}
-    products = {start: S.M(S.e, 0), mu(l, b): star_mean(S.e, l), another: star_gram(S.e, S.e_other)}
-    taught_by = sp.Add(*(term.xreplace(turned).xreplace(products) for term in single if not term.has(xi)))
+    products = {start: S.M_0(S.e, b), mu(l, b): S.star_mean_b(S.e, l, b), another: star_gram(S.e, S.e_other, b)}
+    taught_by = sp.Add(*(term.xreplace(turned).xreplace(products) for term in single if not term.has(xi, eps)))
     source = "own; theory.md 2"
 
     def over_blocks(weight: sp.Expr, expr: sp.Expr) -> sp.Expr:
@@ -411,8 +568,8 @@ def _gradient_component(gradient: sp.Expr, family: type[Kernel], vector: sp.Expr
         own = coefficient(direct, xi(b, t)) * _delta(t, s)
     else:
         own = coefficient(direct, vector) if direct.has(type(vector)) else sp.S.Zero
-    # The bound names s and k are also the basis vector's: rename them. W(r,s) is zero for r <= s.
-    first = s + 1 if family is W else sp.S.Zero
+    # The bound names s and k are also the basis vector's: rename them. W(r,s) and N(r,s) are zero for r <= s.
+    first = s + 1 if family in (W, N) else sp.S.Zero
     bound = {s: r, k: l}
 
     def renamed(total: sp.Sum) -> sp.Sum:
@@ -426,5 +583,6 @@ def _gradient_component(gradient: sp.Expr, family: type[Kernel], vector: sp.Expr
         U: lambda time: U(k, b, time),
         V: lambda time: V(S.e, b, time),
         W: lambda time: W(b, time, s),
+        N: lambda time: N(b, time, s),
     }[family]
     return own + through.replace(Theta, lambda block, time: of_theta(time))

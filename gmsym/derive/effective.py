@@ -103,7 +103,7 @@ def effective(problem: Problem) -> Ode:
         means=_mean_equations(local, of_cluster),
         of_cluster=of_cluster,
         tested=means,
-        tests=("test_loss", *([] if means[0].error is None else ["test_error"]), *(f"test_{name}" for name, _ in problem.observables)),
+        tests=("test_loss", *([] if means[0].error is None else ["test_error"]), *(f"test_{name}" for name in problem.observable_names)),
         tested_of_cluster=tested_of_cluster,
         gradient=loss.gradient,
         trained_gradient=trained_gradient(problem),
@@ -135,6 +135,7 @@ def rate_of(problem: Problem) -> sp.Expr:
         InputError: another optimizer, or full batches.
     """
     problem.check_online("derive.effective")
+    problem.check_blocks("derive.effective")
     return sp.simplify(-problem.optimizer.jacobian[0, 1] / symbols.eta)
 
 
@@ -244,14 +245,14 @@ def stein_equations(problem: Problem) -> Equations:
         ),
         Equation(
             Mean(a(t) * u(*of, l), k),
-            rule(share * abar(k, t) * gram(k, l), m(*of, l, t), share * tau_mean(r, l)),
+            rule(share * abar(k, t) * gram(k, l, *of), m(*of, l, t), share * tau_mean(r, l, *of)),
             "gradient times mean's field",
             source,
             "theorem",
         ),
     ]
     if teacher:
-        rhs = rule(share * abar(k, t) * tau_mean(s, k), M(*of, s, t), share * tau_gram(r, s))
+        rhs = rule(share * abar(k, t) * tau_mean(s, k, *of), M(*of, s, t), share * tau_gram(r, s, *of))
         found.append(Equation(Mean(a(t) * tau(*of, s), k), rhs, "gradient times teacher's field", source, "theorem"))
     return Equations(found)
 
@@ -366,7 +367,10 @@ def _by_side(expr: sp.Expr) -> sp.Expr:
 
 
 def _is_large(gradient: sp.Expr) -> bool:
-    return budget.expanded_size(gradient) > budget.RESPONSE or budget.expanded_size(_by_side(gradient)) > budget.RESPONSE
+    if budget.expanded_size(gradient) > budget.RESPONSE:
+        return True
+    sides = _by_side(gradient)
+    return budget.expanded_size(sides) > budget.RESPONSE or budget.larger(sides, budget.RESPONSE_NODES)
 
 
 def _degree(expr: sp.Expr, x: sp.Expr) -> int:

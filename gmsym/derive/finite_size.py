@@ -1,7 +1,7 @@
 """Learning curves at finite size around the limit, and the limit's refinement to the surrogate. Source: theory.md 1.3, Panahi 2026."""
 
 from gmsym.derive.dmf import dmf
-from gmsym.derive.influence import influence
+from gmsym.derive.influence import check_linear, influence
 from gmsym.derive.size_expansion import size_expansion
 from gmsym.derive.surrogate import surrogate
 from gmsym.errors import InputError
@@ -17,6 +17,7 @@ def finite_size(problem: Problem) -> FiniteSize:
             infinite somewhere.
     """
     _check_smooth(problem, "derive.finite_size")
+    check_linear(problem, "derive.finite_size")
     return FiniteSize(dmf(problem), influence(surrogate(problem)), size_expansion())
 
 
@@ -34,6 +35,7 @@ def _check_smooth(problem: Problem, verb: str) -> None:
     if not isinstance(problem, Problem):
         raise InputError(f"problem = {problem!r}: a Problem is needed")
     problem.check_full_batch(verb)
+    problem.check_blocks(verb)
     if problem.loss.kinks:
         where = ", ".join(f"{kink.locus} = 0" for kink in problem.loss.kinks)
         raise InputError(

@@ -10,17 +10,17 @@ from collections.abc import Callable
 import sympy as sp
 
 from gmsym import symbols
-from gmsym.calculus.kernels import Transposed, distribute, kernel
+from gmsym.calculus.kernels import Transposed, distribute
 from gmsym.derive.dmf import field_equations, local_equations, noise_equations
 from gmsym.errors import InputError
 from gmsym.problem import Problem
-from gmsym.system import CausalKernels, Equation, Equations, IntegroDifferential
+from gmsym.system import CausalKernels, Equation, Equations, Flow, IntegroDifferential
 from gmsym.system.causal_kernels import (
+    Q_0,
     A,
     C,
     Mean,
     Partial,
-    Q,
     R,
     Ra,
     Theta,
@@ -29,8 +29,10 @@ from gmsym.system.causal_kernels import (
     abar,
     alpha,
     b,
+    gram,
     k,
     m,
+    m_0,
     mu,
     omega,
     r,
@@ -48,14 +50,15 @@ SOURCE = "own; theory.md 4, Mignacco et al. 2020"
 _eta = symbols.eta
 
 
-def gradient_flow(system: CausalKernels) -> IntegroDifferential:
-    """Equations of the gradient flow that the DMF `system` becomes as its step size eta -> 0, in time t = steps * eta.
+def gradient_flow(system: CausalKernels | Flow) -> IntegroDifferential:
+    """Equations of the gradient flow that the DMF `system` becomes as its step size eta -> 0, in time t = steps * eta, or is.
 
     Raises:
         InputError: the optimizer keeps a state, or is not a step of size eta that becomes a flow.
     """
     problem: Problem = system.problem
-    problem.check_full_batch("derive.gradient_flow")
+    problem.check_full_batch("derive.gradient_flow", flow=True)
+    problem.check_blocks("derive.gradient_flow")
     decay, rate = _speed(problem)
     field, response, gradient = field_equations()
 
@@ -63,7 +66,7 @@ def gradient_flow(system: CausalKernels) -> IntegroDifferential:
     change = gradient.rhs.xreplace({s: r})
     nothing = sp.S.Zero
     on_noise = _project(_from(change, s), lambda block, time: W(block, time, s), nothing, nothing)
-    on_mean = _project(change, lambda block, time: mb(mean, block, time), rho(b) * _gram(k, mean), nothing)
+    on_mean = _project(change, lambda block, time: mb(mean, block, time), rho(b) * gram(k, mean, b), nothing)
     on_past = _project(change, lambda block, time: Qb(block, time, s), Transposed(mb(k, b, s)), _noise_with_past())
     evolution = (
         (W(b, t, s), on_noise, "response of Theta to a unit added to the gradient at time s", "s < t"),
@@ -71,7 +74,7 @@ def gradient_flow(system: CausalKernels) -> IntegroDifferential:
         (Qb(b, t, s), on_past, "share of block b in the overlap of two iterates", r"s \le t"),
     )
     return IntegroDifferential(
-        name=f"{system.name}_flow",
+        name=system.name if problem.is_flow else f"{system.name}_flow",
         problem=problem,
         flow=Equations(
             (
@@ -106,8 +109,8 @@ def _closure() -> tuple[Equation, ...]:
         (Qb(b, s, t), Transposed(Qb(b, t, s)), "overlap of two iterates, turned round", ""),
         (abar(k, t), Mean(a(k, t), k), "mean gradient", ""),
         (C(k, t, s), Mean(a(k, t) * Transposed(a(k, s)), k), "correlation of the gradients", ""),
-        (mb(mean, b, 0), rho(b) * m(mean, 0), "initial overlap with mean j", ""),
-        (Qb(b, 0, 0), rho(b) * Q(0, 0), "initial overlap", ""),
+        (mb(mean, b, 0), rho(b) * m_0(mean, b), "initial overlap with mean j", ""),
+        (Qb(b, 0, 0), rho(b) * Q_0(b), "initial overlap", ""),
     )
     return tuple(Equation(lhs, rhs, meaning, SOURCE, "own", domain) for lhs, rhs, meaning, domain in rows)
 
@@ -115,6 +118,9 @@ def _closure() -> tuple[Equation, ...]:
 def _speed(problem: Problem) -> tuple[sp.Expr, sp.Expr]:
     """(decay, rate) of the flow Theta' = decay Theta + rate G."""
     optimizer = problem.optimizer
+    if problem.is_flow:
+        decay, rate = optimizer.jacobian
+        return decay, rate
     if optimizer.state:
         raise InputError(
             f"optimizer {optimizer.name!r} keeps the state {list(map(str, optimizer.state))}; a gradient flow is the limit of plain steps"
@@ -124,10 +130,6 @@ def _speed(problem: Problem) -> tuple[sp.Expr, sp.Expr]:
     if not (decay.is_finite and rate.is_finite):
         raise InputError(f"optimizer {optimizer.name!r}: theta -> {optimizer.composed[0]} does not become a flow as eta -> 0")
     return decay, rate
-
-
-def _gram(first: sp.Symbol, second: sp.Symbol) -> sp.Expr:
-    return kernel("gram", r"(\mu^{\top}\mu)", subscripts=2)(first, second)
 
 
 def _project(gradient: sp.Expr, on_theta: Callable[..., sp.Expr], on_mean: sp.Expr, on_noise: sp.Expr) -> sp.Expr:

@@ -11,6 +11,7 @@ from gmsym import symbols
 from gmsym.calculus.kernels import Kernel
 from gmsym.derive.adjoint import SOURCE, adjoint
 from gmsym.derive.surrogate import surrogate
+from gmsym.errors import InputError
 from gmsym.problem import Problem
 from gmsym.system import Equation, Equations, Influence, Recursion
 from gmsym.system import indexed as X
@@ -33,15 +34,25 @@ def influence(system: Recursion | Problem) -> Influence:
     """Influences of samples and coordinates on order parameters of the surrogate, and the variance that they add up to.
 
     Raises:
-        InputError: as `surrogate`.
+        InputError: as `surrogate`; an optimizer that is not linear.
     """
     recursion = surrogate(system) if isinstance(system, Problem) else system
-    (system if isinstance(system, Problem) else system.problem).check_full_batch("derive.influence")
+    problem = system if isinstance(system, Problem) else system.problem
+    problem.check_full_batch("derive.influence")
+    check_linear(problem, "derive.influence")
     step = {type(e.lhs): e for e in recursion.step}
     sums = {e.lhs: e for e in recursion.sums}
     stages = tuple(f(step, sums) for f in (_direction_of_parameters, _fields, _direction_of_gradients, _update))
     curvature, at_sample = _sample(recursion)
     return Influence(recursion, stages, curvature, at_sample, _optimizer(recursion), _variance())
+
+
+def check_linear(problem: Problem, what: str) -> None:
+    """Raises InputError unless the update rule is linear: a rule that jumps has no derivative, and a law of coordinates does not move."""
+    if not problem.optimizer.is_linear:
+        raise InputError(
+            f"{what} needs a linear optimizer, and {problem.optimizer.name!r} is not; derive.dmf, derive.surrogate and simulate take it"
+        )
 
 
 def _written_out(equation: Equation) -> Equation:

@@ -11,23 +11,30 @@ from typing import Any
 import sympy as sp
 
 from gmsym.calculus.kernels import Kernel, Transposed, coefficient, distribute, fold, innermost, kernel, outermost
+from gmsym.derive import embedded
 from gmsym.system import Equation, Equations
 from gmsym.system.causal_kernels import (
     A,
     Bk,
     C,
+    Ce,
+    D,
     Da,
     Df,
     Df_mean,
     Dh,
     Gamma,
     K,
+    Known,
     L,
     La,
+    Le,
+    Lt,
     Lz,
     M,
     Mean,
     Mk,
+    N,
     P,
     Partial,
     Phi,
@@ -44,6 +51,7 @@ from gmsym.system.causal_kernels import (
     Vh,
     W,
     Y,
+    Ye,
     a,
     abar,
     b,
@@ -53,6 +61,7 @@ from gmsym.system.causal_kernels import (
     e_U,
     e_V,
     e_Y,
+    e_Ye,
     ell,
     f,
     fbar,
@@ -66,17 +75,21 @@ from gmsym.system.causal_kernels import (
     l,
     m,
     mean_loss,
+    mean_seen,
     omega,
     p,
     r,
     rank,
     rank_a,
+    rank_e,
     s,
+    seen,
     slope,
     star_gram_k,
     t,
     tau,
     train_loss,
+    train_seen,
     unit,
     xi,
     zeta,
@@ -85,6 +98,7 @@ from gmsym.system.recursion import samples as n
 
 SOURCE = "own; theory.md (2.5)-(2.7)"
 _past = sp.Symbol("r'", integer=True, nonnegative=True)
+_OBSERVED = "observables over the training samples"
 Sides = Mapping[sp.Expr, sp.Expr]  # right-hand sides by left-hand side
 
 
@@ -96,29 +110,36 @@ def component(family: type[Kernel], variable: sp.Symbol | None, *indices: sp.Exp
     return family(*indices)
 
 
-def innovation_form(kernel_form: Equations, state: Sequence[sp.Symbol], response: Response) -> Equations:
+def innovation_form(kernel_form: Equations, state: Sequence[sp.Symbol], response: Response, held: Known) -> Equations:
     """The equations of `kernel_form` in innovations.
 
     Where the gradients are affine in the fields (response "exact"), they are affine in the fields' innovations, too:
     f_i = fbar_i + sum_j (df_i/dg_j) g_j with constant derivatives, and nothing is left to be sampled.
     """
     right = {equation.lhs: equation.rhs for equation in kernel_form}
-    exact, taught = response == "exact", any(lhs.has(V) for lhs in right)
-    expansions = expansion_equations(exact, taught)
-    known = (*_KNOWN, *([(V, (e, b))] if taught else []))
+    exact, taught, noisy = response == "exact", any(lhs.has(V) for lhs in right), any(lhs.has(N) for lhs in right)
+    expansions = expansion_equations(exact, taught, noisy, held)
+    known = (*_KNOWN, *([(V, (e, b))] if taught else [])) if held == "gram" else ((D, (b,)),)
     x = {equation.lhs: equation.rhs for equation in expansions}
     starts = [
         equation
         for equation in kernel_form
         if equation.lhs in {component(F, v, *F_indices, 0) for F, F_indices in known for v in (None, *state)}
     ]
-    local = _closed(right, x) if exact else _sampled(right, x, response)
+    local = _closed(right, x) if exact else sample_equations(right, x, response)
     trained = [y for y in kernel_form if isinstance(y.lhs, Kernel) and y.lhs.value == "p"]  # they are of one time as they stand
+    own = _overlaps(right, x)
+    if held != "gram":
+        own = (*own, *embedded.metric(held == "full", next(y.rhs for y in own if y.lhs == Qk(k, t, s))))
     return Equations(
-        (*expansions, *_overlaps(right, x), *local, *_noise(right, x, exact), *starts, *_updates(right, x, state, known), *trained)
+        (
+            *(*expansions, *own, *local, *gradient_noise(right, x, exact)),
+            *(*starts, *_updates(right, x, state, known, noisy), *trained),
+        )
     )
 
 
+_RESPONSES = ((W, La, Y), (N, Le, Ye))  # of Theta to a noise, the noise's directions, and the sum of both over time
 _KNOWN = ((P, (b,)), (U, (k, b)))  # coefficients of what is there at the start
 
 
@@ -141,21 +162,38 @@ def stein_sum(taught: bool) -> sp.Expr:
     return sp.Sum(Ra(k, t, r) * Qk(k, r, s), (r, 0, t)) + teachers
 
 
-def expansion_equations(exact: bool, taught: bool = False) -> tuple[Equation, ...]:
-    """What each side is written in."""
+def expansion_equations(
+    exact: bool, taught: bool = False, noisy: bool = False, held: Known = "gram", sampled: bool = False
+) -> tuple[Equation, ...]:
+    """What each side is written in; where coordinates are sampled, the samples' side."""
     affine = fbar(k, j) + sp.Sum(g(j_other) * Df_mean(k, j, j_other), (j_other, 1, rank))
     rows = (
         (omega(k, t), sp.Sum(g(j) * L(k, j, t), (j, 1, rank)), "fields' noise in innovations, orthonormal: iid N(0, 1)"),
         (a(k, t), sp.Sum(f(k, j) * La(j, t), (j, 1, rank_a)), "gradients in innovations, orthonormal over the mixture"),
         *([(f(k, j), affine, "an innovation of affine gradients")] if exact else []),
         *([(zeta(k, e), _noise_of_teacher(), "teachers' noise in the fields' innovations, of which it takes the first")] if taught else []),
-        # In each cluster l: its innovations are orthonormal in its own metric.
+    )
+    # In each cluster l: its innovations are orthonormal in its own metric.
+    coordinates = (
         (P(b, t), sp.Sum(L(l, j, t) * e_P(l, j, b), (j, 1, rank)), "coefficient of Theta(0), in innovations of Theta"),
         (U(k, b, t), sp.Sum(L(l, j, t) * e_U(l, j, b, k), (j, 1, rank)), "coefficient of a mean, in innovations of Theta"),
         *([(V(e, b, t), _along(e_V(l, j, b, e)), "coefficient of a teacher direction, in innovations of Theta")] if taught else []),
         (Y(b, j, t), sp.Sum(L(l, i, t) * e_Y(l, i, b, j), (i, 1, rank)), "coefficient of the noise, Y = W La, in innovations of Theta"),
+        *(_own_noise() if noisy else []),
     )
-    return tuple(Equation(lhs, rhs, meaning, SOURCE, "own") for lhs, rhs, meaning in rows)
+    shown = rows if sampled or held != "gram" else (*rows, *coordinates)
+    found = tuple(Equation(lhs, rhs, meaning, SOURCE, "own") for lhs, rhs, meaning in shown)
+    return found if held == "gram" else (*found, *embedded.expansions())
+
+
+def _own_noise() -> list[tuple[sp.Expr, sp.Expr, str]]:
+    """The optimizer's noise in directions of its own: each step adds one a column."""
+    units = sp.Sum(Le(i, t) * Transposed(Le(i, s)), (i, 1, rank_e))
+    of_theta = sp.Sum(L(l, i, t) * e_Ye(l, i, b, j), (i, 1, rank))
+    return [
+        (Ce(t, s), units, "covariance of the optimizer's noise in its directions"),
+        (Ye(b, j, t), of_theta, "coefficient of the optimizer's noise, Ye = N Le, in innovations of Theta"),
+    ]
 
 
 def _noise_of_teacher() -> sp.Expr:
@@ -169,13 +207,17 @@ def _along(direction: sp.Expr) -> sp.Expr:
 def _overlaps(right: Sides, x: Sides) -> tuple[Equation, ...]:
     """m, Q and Q_k in the coefficients of Theta, and the covariance that the factors L_k are those of."""
     correlation = sp.Sum(La(i, r) * Gamma(l, i, j) * Transposed(La(j, _past)), (i, 1, rank_a), (j, 1, rank_a))
-    phi = sp.Sum(*_each_cluster(_noise_covariance(right)))
+    phi = sp.Sum(*_each_cluster(_noise_covariance(right)[0]))
+    own = {Ce(r, _past): x[Ce(t, s)].xreplace({t: r, s: _past})} if Ce(t, s) in x else {}
 
     def rewritten(expr: sp.Expr) -> sp.Expr:
-        expr = distribute(expr.xreplace({C(l, r, _past): correlation}))
-        expr = _folded(expr, sp.Sum(W(b, t, r) * La(i, r), (r, 0, t - 1)), Y(b, i, t))
-        turned = sp.Sum(Transposed(La(j, _past)) * Transposed(W(b, s, _past)), (_past, 0, s - 1))
-        return fold(_folded(expr, turned, Transposed(Y(b, j, s))), phi, Phi(b, i, j))
+        expr = distribute(expr.xreplace({C(l, r, _past): correlation} | own))
+        for response, along, name in _RESPONSES:
+            expr = folded(expr, sp.Sum(response(b, t, r) * along(i, r), (r, 0, t - 1)), name(b, i, t))
+            at = j if response is W else i
+            turned = sp.Sum(Transposed(along(at, _past)) * Transposed(response(b, s, _past)), (_past, 0, s - 1))
+            expr = folded(expr, turned, Transposed(name(b, at, s)))
+        return fold(expr, phi, Phi(b, i, j))
 
     factor = coefficient(x[omega(k, t)], g(j))
     gram = sp.Sum(factor * Transposed(factor.xreplace({t: s})), (j, 1, rank)) if factor != 0 else sp.S.Zero
@@ -196,7 +238,7 @@ _OF_TEACHERS = (
 )
 
 
-def _sampled(right: Sides, x: Sides, response: Response) -> tuple[Equation, ...]:
+def sample_equations(right: Sides, x: Sides, response: Response) -> tuple[Equation, ...]:
     """Fields and gradients of a population of samples, and the means over it."""
     field = right[h(k, t)].xreplace({omega(k, t): x[omega(k, t)], a(k, s): x[a(k, t)].xreplace({t: s})})
     found = [
@@ -205,6 +247,7 @@ def _sampled(right: Sides, x: Sides, response: Response) -> tuple[Equation, ...]
         *([Equation(tau(k, e), right[tau(k, e)].xreplace(x), "field of a teacher direction", SOURCE, "own")] if tau(k, e) in right else []),
         Equation(abar(k, t), right[abar(k, t)], "mean gradient", SOURCE, "own"),
         Equation(train_loss(t), right[train_loss(t)], "train loss", SOURCE, "own"),
+        *([Equation(train_seen(t), right[train_seen(t)], _OBSERVED, SOURCE, "own")] if train_seen(t) in right else []),
     ]
     if response == "stein":
         # Both sides of Stein's lemma hold L_kj(s)^T: its coefficients are equal.
@@ -242,10 +285,12 @@ def _closed(right: Sides, x: Sides) -> tuple[Equation, ...]:
         (train_loss(t), right[train_loss(t)].xreplace({Mean(ell(k, t), k): mean_loss(k, t)}), "train loss"),
         (Bk(k, j, t), response.xreplace(constant), "response of the gradients to the fields' innovations"),
     )
+    if train_seen(t) in right:
+        rows += ((train_seen(t), right[train_seen(t)].xreplace({Mean(seen(k, t), k): mean_seen(k, t)}), _OBSERVED),)
     return tuple(Equation(lhs, rhs, meaning, SOURCE, "own") for lhs, rhs, meaning in rows)
 
 
-def _noise(right: Sides, x: Sides, exact: bool) -> tuple[Equation, ...]:
+def gradient_noise(right: Sides, x: Sides, exact: bool) -> tuple[Equation, ...]:
     """Correlations of the gradients' innovations, and of the noise that they become on the other side."""
     correlation = right[C(k, t, s)]
     if exact:
@@ -254,9 +299,9 @@ def _noise(right: Sides, x: Sides, exact: bool) -> tuple[Equation, ...]:
         square = factor.xreplace({t: r}) * Transposed(factor.xreplace({t: _past}))
         correlation = distribute(correlation.xreplace({Qk(k, r, _past): sp.Sum(square, (j_other, 1, rank))}))
         of = L(k, j_other, r), Transposed(L(k, j_other, _past))
-        correlation = _folded(correlation, sp.Sum(Ra(k, t, r) * of[0], (r, 0, t)), Bk(k, j_other, t))
+        correlation = folded(correlation, sp.Sum(Ra(k, t, r) * of[0], (r, 0, t)), Bk(k, j_other, t))
         turned = sp.Sum(of[1] * Transposed(Ra(k, s, _past)), (_past, 0, s))
-        correlation = _folded(correlation, turned, Transposed(Bk(k, j_other, s)))
+        correlation = folded(correlation, turned, Transposed(Bk(k, j_other, s)))
         values = {abar(k, t): first[0], Bk(k, j_other, t): first[1]}
         values |= {Transposed(abar(k, s)): second[0], Transposed(Bk(k, j_other, s)): second[1]}
         correlation = correlation.xreplace(values)
@@ -272,13 +317,15 @@ def _noise(right: Sides, x: Sides, exact: bool) -> tuple[Equation, ...]:
             SOURCE,
             "own",
         ),
-        Equation(Phi(b, i, j), _noise_covariance(right), "covariance of the noise innovations times n", SOURCE, "own"),
+        Equation(Phi(b, i, j), *_noise_covariance(right), SOURCE, "own"),
     )
 
 
-def _noise_covariance(right: Sides) -> sp.Expr:
-    """Of the noise's innovations: C_k(t,s) = sum_ij La_i(t) Gamma_kij La_j(s)^T."""
-    return right[n * Mean(xi(b, t) * Transposed(xi(b, s)), b)].xreplace({C(k, t, s): Gamma(k, i, j)})
+def _noise_covariance(right: Sides) -> tuple[sp.Expr, str]:
+    """Of the noise's innovations, and its meaning: C_k(t,s) = sum_ij La_i(t) Gamma_kij La_j(s)^T."""
+    noise, meaning = Mean(xi(b, t) * Transposed(xi(b, s)), b), "covariance of the noise innovations"
+    expr, meaning = (right[n * noise], f"{meaning} times n") if n * noise in right else (right[noise], f"{meaning} of a coordinate")
+    return expr.xreplace({C(k, t, s): Gamma(k, i, j)}), meaning
 
 
 def _each_cluster(total: sp.Expr) -> tuple[sp.Expr, tuple]:
@@ -287,7 +334,7 @@ def _each_cluster(total: sp.Expr) -> tuple[sp.Expr, tuple]:
     return summand.xreplace({k: l}), (l, 1, K)
 
 
-def _updates(right: Sides, x: Sides, state: Sequence[sp.Symbol], known: Sequence[Any]) -> tuple[Equation, ...]:
+def _updates(right: Sides, x: Sides, state: Sequence[sp.Symbol], known: Sequence[Any], noisy: bool) -> tuple[Equation, ...]:
     """The optimizer's step on the coefficients of Theta, its feedback through the gradients' response in innovations of Theta."""
     found = []
     for variable in (None, *state):
@@ -296,15 +343,18 @@ def _updates(right: Sides, x: Sides, state: Sequence[sp.Symbol], known: Sequence
             past = family(*indices, r)
             expanded = {past: x[past.xreplace({r: t})].xreplace({t: r})}
             lhs = component(family, variable, *indices, t + 1)
-            rhs = right[lhs].replace(_feeds_back, lambda y, z=expanded, of=past: _responding(y.xreplace(z), j) - _of_teacher(y, of))
+            respond = lambda y, z=expanded, of=past: _responding(y.xreplace(z), j) - _of_teacher(y, of)  # noqa: E731
+            rhs = right[lhs].replace(_feeds_back, embedded.responding if family is D else respond)
             meaning = f"coefficient of {_VECTORS[family]} in {of}"
             found.append(Equation(lhs, rhs, meaning, SOURCE, "own"))
-        step = _onto_innovation(right[component(W, variable, b, t + 1, s)], right, x)
-        found.append(Equation(component(Y, variable, b, j, t + 1), step, f"coefficient of the noise in {of}", SOURCE, "own"))
+        for response, along, name in _RESPONSES[: 1 + noisy]:
+            step = _onto_innovation(right[component(response, variable, b, t + 1, s)], right, x, (response, along, name))
+            whose = "noise" if response is W else "optimizer's noise"
+            found.append(Equation(component(name, variable, b, j, t + 1), step, f"coefficient of the {whose} in {of}", SOURCE, "own"))
     return tuple(found)
 
 
-_VECTORS = {P: "Theta(0)", U: "the mean of cluster k", V: "a teacher direction"}
+_VECTORS = {D: "what is known", P: "Theta(0)", U: "the mean of cluster k", V: "a teacher direction"}
 
 
 def _of_teacher(total: sp.Sum, past: sp.Expr) -> sp.Expr:
@@ -324,29 +374,32 @@ def _feeds_back(expr: sp.Expr) -> bool:
 
 def _responding(total: sp.Expr, index: sp.Symbol) -> sp.Expr:
     """sum_r Ra_l(t,r) L_lj(r) is B_lj(t)."""
-    return _folded(distribute(total), sp.Sum(Ra(l, t, r) * L(l, index, r), (r, 0, t)), Bk(l, index, t))
+    return folded(distribute(total), sp.Sum(Ra(l, t, r) * L(l, index, r), (r, 0, t)), Bk(l, index, t))
 
 
-def _onto_innovation(expr: sp.Expr, right: Sides, x: Sides) -> sp.Expr:
-    """sum over s, 0 <= s <= t, of an expression linear in W(.,s), times La_j(s)."""
+def _onto_innovation(expr: sp.Expr, right: Sides, x: Sides, of: tuple[type[Kernel], type[Kernel], type[Kernel]]) -> sp.Expr:
+    """sum over s, 0 <= s <= t, of an expression linear in W(.,s), times La_j(s); or in another of `_RESPONSES`."""
+    response, along, summed = of
     if isinstance(expr, sp.Add):
-        return sp.Add(*(_onto_innovation(term, right, x) for term in expr.args))
+        return sp.Add(*(_onto_innovation(term, right, x, of) for term in expr.args))
     if isinstance(expr, sp.KroneckerDelta):
-        return La(j, t)
+        return along(j, t)
     if _feeds_back(expr):
-        total = sp.Sum(expr.function * La(j, s), *expr.limits, (s, 0, t))
-        total = fold(outermost(total, r), sp.Sum(W(b, r, s) * La(j, s), (s, 0, r - 1)), Y(b, j, r))
+        total = sp.Sum(expr.function * along(j, s), *expr.limits, (s, 0, t))
+        total = fold(outermost(total, r), sp.Sum(response(b, r, s) * along(j, s), (s, 0, r - 1)), summed(b, j, r))
         # Theta(0) holds no noise, so the sum may as well begin at r = 0.
         total = sp.Sum(total.function, *((y, 0, high) if y == r else (y, low, high) for y, low, high in total.limits))
-        return _responding(total.xreplace({Y(b, j, r): x[Y(b, j, t)].xreplace({t: r})}), i)
+        if x[summed(b, j, t)].has(Lt):
+            return embedded.responding(total)
+        return _responding(total.xreplace({summed(b, j, r): x[summed(b, j, t)].xreplace({t: r})}), i)
     if isinstance(expr, sp.Mul):
         (moving,) = (factor for factor in expr.args if factor.has(s))
-        return sp.Mul(*(_onto_innovation(factor, right, x) if factor == moving else factor for factor in expr.args))
+        return sp.Mul(*(_onto_innovation(factor, right, x, of) if factor == moving else factor for factor in expr.args))
     if isinstance(expr, Kernel) and expr.args == (b, t, s):
         # Up to s = t - 1 that is Y_j(t); the last term is W at its start.
-        name = type(expr).__name__.removeprefix("W").removeprefix("_")
+        name = type(expr).__name__.removeprefix(response.__name__).removeprefix("_")
         variable = sp.Symbol(name) if name else None
-        return component(Y, variable, b, j, t) + right[type(expr)(b, s, s)] * La(j, t)
+        return component(summed, variable, b, j, t) + right[type(expr)(b, s, s)] * along(j, t)
     if expr == 0:
         return sp.S.Zero
     raise ValueError(f"{expr} is not linear in the responses of Theta")
@@ -355,12 +408,12 @@ def _onto_innovation(expr: sp.Expr, right: Sides, x: Sides) -> sp.Expr:
 def _memory(right: Sides) -> sp.Expr:
     """R~_kj(t) = sum_s R_k(t,s) La_j(s), with Y = W La."""
     total = distribute(sp.Sum(right[R(k, t, s)] * La(j, s), (s, 0, t - 1)))
-    return _folded(total, sp.Sum(W(b, t, s) * La(j, s), (s, 0, t - 1)), Y(b, j, t))
+    return folded(total, sp.Sum(W(b, t, s) * La(j, s), (s, 0, t - 1)), Y(b, j, t))
 
 
 def _remembered(expr: sp.Expr, time: sp.Symbol, index: sp.Symbol) -> sp.Expr:
     """`expr` with sum_s R_k(t,s) La_j(s) named R~_kj(t)."""
-    return _folded(expr, sp.Sum(R(k, t, time) * La(index, time), (time, 0, t - 1)), Rt(k, index, t))
+    return folded(expr, sp.Sum(R(k, t, time) * La(index, time), (time, 0, t - 1)), Rt(k, index, t))
 
 
 def _affine_part(x: Sides, index: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
@@ -407,7 +460,7 @@ def _factored(expr: sp.Expr, factor: sp.Expr) -> sp.Expr:
     return factor * sp.Add(*map(rest, terms)) if all(term.has(factor) for term in terms) else expr
 
 
-def _folded(expr: sp.Expr, definition: sp.Sum, name: sp.Expr) -> sp.Expr:
+def folded(expr: sp.Expr, definition: sp.Sum, name: sp.Expr) -> sp.Expr:
     """`fold` in every term, with the definition's index summed first."""
     index = definition.limits[0][0]
 

@@ -10,8 +10,9 @@ import sympy as sp
 
 from gmsym.calculus.differential import differential, factored_out
 from gmsym.calculus.kernels import Transposed
-from gmsym.derive.program import d, n
 from gmsym.system.causal_kernels import B, K, Mean, alpha, b, k, p, rho, sigma2
+from gmsym.system.recursion import dimension as d
+from gmsym.system.recursion import samples as n
 from gmsym.system.spectral import Form, Kron, Letters, outer, w, z
 
 G, G_, U, E = (sp.Symbol(name, commutative=False) for name in ("G", "G_{-}", "U", "E"))

@@ -13,11 +13,14 @@ import sympy as sp
 
 from gmsym import symbols
 from gmsym.calculus import expectation
-from gmsym.calculus.hermite import hermite_means
+from gmsym.calculus.hermite import hermite_means, kernel_mean, slope_energy
+from gmsym.derive.given_weights import ORDER as LAST
+from gmsym.derive.given_weights import given_weights
+from gmsym.derive.two_sided import remainder, two_sided
 from gmsym.errors import InputError
 from gmsym.problem import OneStep
 from gmsym.problem.one_step import t, z
-from gmsym.system import Equation
+from gmsym.system import Equation, Equations
 from gmsym.system.fixed_point import Computed, FixedPoint, Over, Total
 
 _PAPER = "Demir and Dogan 2025 (arXiv 2503.00856), theory.md 8"
@@ -38,6 +41,7 @@ t_a, y_a, tau_j = sp.symbols("t_a y_a tau_j", real=True)
 tail, square, mse, x = sp.symbols("K_tail y2 E_test x", real=True)
 slope, delta, u_i, u_j, kappa_i = sp.symbols("s_1 delta u_i u_j kappa_i", real=True)
 energy = sp.Symbol("e_2", real=True)
+centre = sp.Symbol("c", real=True)  # mean of a preactivation given kappa and a neuron's weights
 
 
 def _of(name: str, *arguments: sp.Expr) -> sp.Expr:
@@ -70,18 +74,63 @@ def one_step(problem: OneStep) -> FixedPoint:
 @lru_cache(maxsize=32)
 def _derived(problem: OneStep) -> FixedPoint:
     target = Equation(_of("y", t, symbols.y), problem.target, "target of a sample, before noise", _PAPER, "theorem")
-    parts = (_gradient(), _kernels(), _saddle(), _errors(), _classified(), _spikes(), _degrees())
-    name = f"{problem.name}_one_step"
-    return FixedPoint(name, problem, ORDER, b, _moments(problem), target, tuple(part for group in parts for part in group))
+    parts = (
+        _gradient(),
+        _kernels(),
+        _saddle(),
+        _errors(),
+        _classified(),
+        _spikes(),
+        _degrees(),
+        (remainder(),),
+        two_sided(),
+        given_weights(),
+    )
+    computed = tuple(part for group in parts for part in group)
+    name, (own_b, own_c) = f"{problem.name}_one_step", _apart(problem, (b, centre))
+    plain, centred = _moments(problem, own_b, own_c)
+    jumps = slope_energy(problem.activation, z, own_b) is None
+    return FixedPoint(name, problem, ORDER, own_b, plain, centred, own_c, _closed(problem), target, computed, jumps)
 
 
-def _moments(problem: OneStep) -> tuple[Equation, ...]:
-    found = hermite_means(problem.activation, z, b, ORDER)
-    rows = [
-        Equation(_of(f"h_{j}", b), h, f"Hermite coefficient {j} of z -> s(b z)", "theory.md 8.1", "theorem")
-        for j, h in enumerate(found.coefficients)
+def _moments(problem: OneStep, b: sp.Symbol, centre: sp.Symbol) -> tuple[Equations, Equations]:
+    """Of a preactivation without a mean, and of one with it."""
+    s, says, plain_one, shifted = problem.activation, ("theory.md 8.1", "theorem"), f"s({b} z)", f"s({centre} + {b} z)"
+    found, given = hermite_means(s, z, b, ORDER), hermite_means(s, z, b, LAST, centre)
+    slope = slope_energy(s, z, b)
+    plain = [Equation(_of(f"h_{j}", b), h, f"Hermite coefficient {j} of z -> {plain_one}", *says) for j, h in enumerate(found.coefficients)]
+    centred = [
+        Equation(_of(f"H_{j}", centre, b), h, f"Hermite coefficient {j} of z -> {shifted}", *says) for j, h in enumerate(given.coefficients)
     ]
-    return (*rows, Equation(_of("e", b), found.energy, "E s(b z)^2", "theory.md 8.1", "theorem"))
+    plain.append(Equation(_of("e", b), found.energy, f"E {plain_one}^2", *says))
+    plain.append(Equation(_of("e_1", b), sp.S.Zero if slope is None else slope, f"E s'({b} z)^2", *says))
+    centred.append(Equation(_of("E_2", centre, b), given.energy, f"E {shifted}^2", *says))
+    return Equations(plain), Equations(centred)
+
+
+def _apart(problem: OneStep, letters: tuple[sp.Symbol, ...]) -> tuple[sp.Symbol, ...]:
+    """The letters, with a subscript where activation or target has a parameter of that name."""
+    taken, found = {s.name for s in problem.own_parameters}, []
+    for letter in letters:
+        names = (letter.name, *(f"{letter.name}_{i}" for i in range(len(taken) + 1)))
+        found.append(sp.Symbol(next(name for name in names if name not in taken), **letter.assumptions0))
+    return tuple(found)
+
+
+def _closed(problem: OneStep) -> Equations:
+    """K0 and K1 in closed form, where the calculus finds them: what the series of their factors adds up to."""
+    first, covariance = _apart(problem, (v, r))
+    second = sp.Symbol(f"{first}'", positive=True)
+    kernel = kernel_mean(problem.activation, z, first, second, covariance)
+    if kernel is None:
+        return Equations()
+    at = (first, second, covariance)
+    return Equations(
+        [
+            Equation(_of("K_0", *at), kernel, f"E s(X) s(X'), covariance {covariance}", _OWN, "theorem", role="notation"),
+            Equation(_of("K_1", *at), kernel.diff(covariance), f"dK_0/d{covariance}", _OWN, "theorem", role="notation"),
+        ]
+    )
 
 
 def _gradient() -> tuple[Computed, ...]:

@@ -9,6 +9,7 @@ from gmsym import symbols
 from gmsym.calculus import GaussianMean, expectation
 from gmsym.functions import heaviside_form
 from gmsym.problem import Problem
+from gmsym.problem.observables import order_parameters
 from gmsym.system import Equation
 from gmsym.system import causal_kernels as S
 
@@ -24,10 +25,43 @@ def displayed(problem: Problem) -> dict[sp.Symbol, sp.Expr]:
     label_names = ["y_{k}"] if len(labels) == 1 else [f"y_{{k{c}}}" for c in range(len(labels))]
     teacher_names = [rf"\tau_{{k{s}}}" for s in range(1, len(problem.loss.teachers) + 1)]
     names = dict(zip((*fields, *labels, *problem.loss.teachers), field_names + label_names + teacher_names, strict=True))
+    names |= {x: f"w_{{k{i}}}" for i, x in enumerate(problem.loss.own_noises, start=1)}
     if problem.batches is not None:
         names[symbols.visit] = "s_{k}(t)"
     names |= {v: f"{sp.latex(v)}(t)" for v in problem.trained_parameters}
+    names |= _displayed_moments(problem) if problem.observables else {}
     return {symbol: sp.Symbol(name, real=True) for symbol, name in names.items()}
+
+
+def _displayed_moments(problem: Problem) -> dict[sp.Symbol, str]:
+    """What observables read of their cluster: mean and covariance of its fields."""
+    moments, single = order_parameters(problem.fields), problem.fields == 1
+    names = [f"{s.name[0]}_{{k{'' if single else s.name[1:].replace('_', '')}}}" for s in moments]
+    return {s: f"{name}(t)" if s.name[0] == "m" else f"{name}(t,t)" for s, name in zip(moments, names, strict=True)}
+
+
+def observed_equation(problem: Problem) -> tuple[Equation, ...]:
+    """The problem's observables of a sample; none where it has none."""
+    if not problem.observables:
+        return ()
+    column = [expr.xreplace(displayed(problem)) for _, expr in problem.observables]
+    names = ", ".join(problem.observable_names)
+    values = column[0] if len(column) == 1 else sp.ImmutableDenseMatrix(column)
+    return (Equation(S.seen(S.k, S.t), values, f"observables of a sample: {names}", "theory.md 0", "own"),)
+
+
+def observables_of(right: Mapping[sp.Expr, sp.Expr], problem: Problem) -> S.Observed:
+    """A system's observables, from its displayed equations; their means over a fresh sample are those of the simulation's law."""
+    if not problem.observables:
+        return ()
+    moments = _moments(problem)
+    values = of_sample(right[S.seen(S.k, S.t)], problem)
+
+    def tested(expr: sp.Expr) -> tuple[sp.Expr, ...]:
+        at = [heaviside_form(problem.loss.at_label(expr, y)) for y in problem.data.labels]
+        return tuple(_mean_over_cluster(x, problem, moments, cluster) for cluster, x in enumerate(at))
+
+    return tuple(S.Observable(name, value, tested(value)) for (name, _), value in zip(problem.observables, values, strict=True))
 
 
 def gradient_seen(problem: Problem) -> sp.Expr:
@@ -83,11 +117,19 @@ def _moments(problem: Problem) -> Moments:
 def _mean_over_cluster(expr: sp.Expr, problem: Problem, moments: Moments, cluster: int) -> sp.Expr:
     """E[expr(h, tau)] over (h, tau) ~ N(m_k, Q_k), closed by the calculus where it can be; more closes where the mean is zero."""
     mean, covariance = moments
-    if problem.teacher is None:
+    if not problem.loss.beside:
         return expectation(expr, problem.loss.fields, mean, sp.ImmutableDenseMatrix(covariance))
     centred = all(x == 0 for x in overlaps_of_mean(problem, cluster))
-    location = [sp.S.Zero] * len(mean) if centred else mean
-    return joint_mean(expr, (*problem.loss.fields, *problem.loss.teachers), location, sp.ImmutableDenseMatrix(covariance))
+    location, covariance = _with_own([sp.S.Zero] * len(mean) if centred else mean, covariance, problem)
+    return joint_mean(expr, (*problem.loss.fields, *problem.loss.beside), location, covariance)
+
+
+def _with_own(
+    mean: Sequence[sp.Expr], covariance: Sequence[Sequence[sp.Expr]], problem: Problem
+) -> tuple[tuple[sp.Expr, ...], sp.ImmutableDenseMatrix]:
+    """Moments of the fields, students and teachers, with the sample's own noises, N(0, I), after them."""
+    own = len(problem.loss.own_noises)
+    return (*mean, *([sp.S.Zero] * own)), sp.ImmutableDenseMatrix(sp.diag(sp.Matrix(covariance), sp.eye(own)))
 
 
 def trained_gradient(problem: Problem) -> tuple[sp.Expr, ...]:
@@ -132,7 +174,8 @@ def _test_error(problem: Problem, moments: Moments) -> tuple[sp.Expr, ...] | Non
     if len(fields) > _MOST_CLASSES:
         # The calculus would take long over so many steps and close nothing: one node, integrated by sampling.
         mean, covariance = moments
-        law = sp.Tuple(*mean), sp.ImmutableDenseMatrix(covariance)
-        xs = (*fields, *problem.loss.teachers)
+        location, covariance = _with_own(mean, covariance, problem)
+        law = sp.Tuple(*location), covariance
+        xs = (*fields, *problem.loss.beside)
         return tuple(1 - GaussianMean(sp.Lambda(xs, 1 - expr), *law) for expr in wrong)
     return tuple(_mean_over_cluster(expr, problem, moments, cluster) for cluster, expr in enumerate(wrong))

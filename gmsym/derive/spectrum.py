@@ -14,6 +14,7 @@ from gmsym.calculus import expectation, span
 from gmsym.calculus.differential import differential
 from gmsym.calculus.probing import independent
 from gmsym.derive import leave_one_out as rule
+from gmsym.derive.functional_inverse import functional_inverse
 from gmsym.derive.leave_one_out import with_identity
 from gmsym.errors import InputError
 from gmsym.functions import elementary, heaviside_form, numeric
@@ -46,6 +47,7 @@ def spectrum(problem: Problem, matrix: MatrixKind = "hessian", block: int | None
         InputError: an argument outside what is allowed; a matrix that vanishes.
     """
     _check(problem, matrix, block, trained)
+    problem.check_blocks("derive.spectrum")
     loss, blocks = problem.loss, problem.data.blocks
     extra = tuple(symbols.symbol(name) for name in trained)
     chosen = range(problem.fields) if block is None else [block]
@@ -109,6 +111,8 @@ def _check(problem: Problem, matrix: str, block: int | None, trained: Sequence[s
         raise InputError(f"block = {block!r}: a column of Theta is needed, 0 to {problem.fields - 1}, or None for all")
     if block is not None and trained:
         raise InputError(f"trained = {list(trained)} with block = {block}: trained parameters extend the matrix of all columns only")
+    if problem.loss.own_noises:
+        raise InputError(f"loss {problem.loss.name!r}: spectra do not treat a sample's own noise ({problem.loss.own_noises[0]})")
     known = {s.name for s in problem.loss.parameters}
     for name in trained:
         if name not in known:
@@ -375,6 +379,9 @@ def _equations(
             "own",
         ),
     ]
+    if size == 1:
+        several = _Derived(1, 2, trained=False)
+        equations += functional_inverse(several.form, several.share, several.fixed_point, letters(1, 2))
     if values is not None and polynomial is not None:
         for j, (value, noise, weight) in enumerate(values):
             if weight.is_number:

@@ -74,14 +74,14 @@ def find_bulk(module: SpectralModule, numbers: Numbers, resolution: float = 1.0,
     functions, size = stieltjes(module), module.SIZE
     vanishing = not abs(other.floor * other.scale / (nodes.floor * nodes.scale) - 1) < _FLOOR
     if nodes.covered is not None and other.covered is not None:
-        counted, found = _exact(nodes, vanishing)
+        counted, found = _exact(module, nodes, vanishing)
         atom = _atom(module, nodes) if numbers.variance.all() else counted  # a block without noise is an atom of its own
         if nodes.definite and counted > atom + _LOST:  # values up to `_TINY` are none: their mass thins out above the atom
             vanishing = True
             found = [gap._replace(upto=atom) if gap.low < 0 < gap.high else gap for gap in found]
         found = _solved(functions, nodes, found)
         ratio = other.scale / nodes.scale
-        seen = [gap._replace(low=gap.low * ratio, high=gap.high * ratio) for gap in _exact(other, vanishing)[1]]
+        seen = [gap._replace(low=gap.low * ratio, high=gap.high * ratio) for gap in _exact(module, other, vanishing)[1]]
         bulk = _matched(nodes, other, found, seen, atom)
         thin = atom > 0 and vanishing or any(low < 0 < high for low, high in bulk.bands)
         return bulk._replace(thin=bool(atom > 0 and thin))
@@ -105,11 +105,11 @@ def branches(module: SpectralModule, bulk: Bulk) -> np.ndarray:
 # --- one real variable ------------------------------------------------------------------------------------------------
 
 
-def _exact(nodes: Law, vanishing: bool) -> tuple[float, list[Gap]]:
+def _exact(module: SpectralModule, nodes: Law, vanishing: bool) -> tuple[float, list[Gap]]:
     """(atom, gaps) of the nodes, without the gaps that only they have."""
     (group,) = nodes.nodes.groups
     values, weights = np.asarray(group.variance * group.matrix[0]), np.asarray(group.weights)
-    law_of_a = folds.scalar(values, weights, nodes.fractions, np.asarray(group.ratios), float(nodes.nodes.alpha), _TINY)
+    law_of_a = folds.scalar(module, values, weights, nodes.fractions, np.asarray(group.ratios), float(nodes.nodes.alpha), _TINY)
     if not len(law_of_a.values):
         raise ComputationError("the matrix vanishes at all nodes: at this state every sample is beyond the loss's kinks")
     covered = nodes.covered.copy()
@@ -186,7 +186,10 @@ def _bracketed(functions: Stieltjes, nodes: Law, other: Law, size: int, atom: fl
     highest = Gap(np.inf, np.inf, 1.0, 1.0, none, none)
     gaps, errors, undecided = [], [], []
     if not edges:
-        raise ComputationError("no bulk was found on the real axis")
+        raise ComputationError(
+            f"no bulk was found on the real axis: half of the samples' A lie {_decades(nodes, size):.0f} decades and more below its root "
+            "mean square, by which the axis is scanned; a smaller state is needed"
+        )
     reach = (0.0 if edges[0].right else edges[0].z), edges[-1].z
     if edges and not edges[0].right:
         first = edges.pop(0)
@@ -210,6 +213,15 @@ def _bracketed(functions: Stieltjes, nodes: Law, other: Law, size: int, atom: fl
     errors.append((last.error if last is not None and last.stable else 0.0, 0.0))
     gaps = _weighed(functions, nodes, size, atom, [lowest, *gaps, highest])
     return Bulk(nodes, other, gaps, np.array(errors), undecided, atom, bool(thin), reach)
+
+
+def _decades(nodes: Law, size: int) -> float:
+    """By how many the weighted median of |c A| is below its root mean square, the unit."""
+    sizes = np.concatenate([np.linalg.norm(unpacked(np.asarray(g.variance * g.matrix), size), axis=(0, 1)) for g in nodes.nodes.groups])
+    weights = np.concatenate([np.asarray(group.weights) for group in nodes.nodes.groups])
+    order = np.argsort(sizes)
+    median = sizes[order][np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2)]
+    return float(-np.log10(max(median, np.finfo(float).tiny)))
 
 
 def _weighed(functions: Stieltjes, nodes: Law, size: int, atom: float, gaps: list[Gap]) -> list[Gap]:

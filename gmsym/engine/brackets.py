@@ -20,7 +20,8 @@ _DECADES, _PER_DECADE = (-6, 4), 7  # of the first scan, in the unit of the matr
 _SCAN = 200
 _SECTIONS, _PROBES = 7, 8  # points and rounds between two neighbours of a minimum: down to 1e-5 of their distance
 _DEEP = 1e-12
-_SMALLER = 0.5  # a minimum of the density is probed while that much below the larger neighbour
+_SMALLER = 0.5  # a minimum of the density is probed while that much below the larger neighbour,
+_FALLING = 0.9  # and falling by that in each round: beside a gap it does so by 0.5, at a minimum of the nodes' noise it comes to rest
 _LOST = 1e-7  # mass that a gap may not hold
 _HALVINGS = 100  # points for all bands that a scan steps over: thin bands of the nodes alone are many, and of no interest
 
@@ -114,16 +115,17 @@ def _probed(functions, nodes: Law, size: int, x, free) -> tuple[np.ndarray, np.n
     low, high = x[np.array(lowest, dtype=int) - 1], x[np.array(lowest, dtype=int) + 1]
     around = np.maximum(value[np.array(lowest, dtype=int) - 1], value[np.array(lowest, dtype=int) + 1])
     fractions, found = np.arange(1, _SECTIONS + 1) / (_SECTIONS + 1), []
+    former = np.full(len(low), np.inf)
     for _ in range(_PROBES):
         if not len(low):
             break
         points = low[:, None] + (high - low)[:, None] * fractions
         values, flags = density(points)
         found += points[flags].tolist()
-        at = values.argmin(1)
-        kept = ~flags.any(1) & (values.min(1) < _SMALLER * around)
+        at, least = values.argmin(1), values.min(1)
+        kept = ~flags.any(1) & (least < _SMALLER * around) & (least < _FALLING * former)
         ends = np.concatenate([low[:, None], points, high[:, None]], axis=1)[kept]
-        rows, at, around = np.arange(kept.sum()), at[kept], around[kept]
+        rows, at, around, former = np.arange(kept.sum()), at[kept], around[kept], least[kept]
         low, high = ends[rows, at], ends[rows, at + 2]
     return _with(functions, nodes, size, x, free, np.array(found), _DEEP) if found else (x, free)
 

@@ -1,10 +1,11 @@
 """One step of the causal solver: orthogonalisation on both sides around the generated equations. Source: theory.md (2.5)-(2.7).
 
-Vectors of the parameters' space are held as coefficients x of Theta(0) (C), the means (K), the teacher directions (S) and the noise
-innovations (j), block by block. Populations of samples are held as their values at points, in tiles of n that fit a cache, of which the
-first so many count; where gradients are affine in the fields (response "exact"), as their mean and their derivatives in the fields'
-innovations, n = 1 + r. There is room for as many innovations on either side, i and j. All mathematics of the theory is in the module's
-functions; here vectors are cut, joined, projected and normalised.
+Vectors of the parameters' space are held as coefficients x of Theta(0) (C), the means (K), the teacher directions (S), directions of the
+optimizer's noise (as many as there is room for innovations, where it has noise) and the noise innovations (j), block by block; or, where
+coordinates are sampled, as values at the points x of their population. Populations of samples are held as their values at points, in tiles
+of n that fit a cache, of which the first so many count; where gradients are affine in the fields (response "exact"), as their mean and
+their derivatives in the fields' innovations, n = 1 + r. There is room for as many innovations on either side, i and j. All mathematics of
+the theory is in the module's functions; here vectors are cut, joined, projected and normalised.
 
 A step passes once over the population. Two more passes orthogonalise what is new, only where a direction may open.
 """
@@ -18,10 +19,30 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gmsym.engine import coordinates as sampled
+from gmsym.engine.causal_common import common_innovations, responses
+from gmsym.engine.coordinates import Coordinates, Factor
 from gmsym.engine.visits import strata
-from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers, by_batches, given, teachers, trained
+from gmsym.runtime.causal_kernels import (
+    CausalKernelsModule,
+    Numbers,
+    by_batches,
+    by_observable,
+    cluster_moments,
+    given,
+    in_coordinates,
+    noisy,
+    observables,
+    own_noises,
+    sampled_coordinates,
+    teachers,
+    trained,
+)
 
 Arrays = dict[str, Any]
+LAWS = ("mean_field", "field_covariance")  # rows of the training fields' law where nothing is sampled and there are observables
+# Where the blocks are in the arrays that the metric is made of.
+_BLOCK_AXIS = {"rho": 0, "Phi": 0, "Q_0": 0, "sigma2": -1, "m_0": 1, "gram": -1, "M_0": 1, "star_mean_b": -1, "star_gram": -1}
 
 
 class Population(NamedTuple):
@@ -30,6 +51,7 @@ class Population(NamedTuple):
     g: Float[Array, "tiles j n"]
     tiles: Float[Array, ""]  # that count
     seed: Float[Array, ""]  # of what else is drawn
+    coordinates: Coordinates | None = None  # where they are sampled
 
 
 class Carry(NamedTuple):
@@ -47,16 +69,28 @@ class Carry(NamedTuple):
     rank: Float[Array, " k"]
     rank_a: Float[Array, ""]
     visit: Float[Array, "tiles k n"] | None  # state of each sample; of mini-batches
+    factor: Factor | None = None  # of the noise innovations' covariance; of sampled coordinates
+    Lw: Float[Array, "k i j"] | None = None  # of an embedded problem: factors of the Gram matrices of e[0], common to all clusters
+    e_S: Float[Array, "k b i"] | None = None  # and covariances times these
 
 
-def start(module: CausalKernelsModule, numbers: Numbers, room: int, tiles: int, points: int) -> Carry:
+def start(
+    module: CausalKernelsModule, numbers: Numbers, room: int, tiles: int, points: int, coordinates: Coordinates | None = None
+) -> Carry:
     """Before the first step, with room for so many innovations of the fields and of the gradients, and tiles of so many points."""
     fields, clusters, blocks = module.FIELDS, module.CLUSTERS, module.BLOCKS
-    known = _known_vectors(module)
-    sampled, tangents = module.RESPONSE != "exact", module.RESPONSE == "tangent"
+    known = _known_vectors(module) + room * noisy(module)
+    common = in_coordinates(module)
+    on_points, tangents = module.RESPONSE != "exact", module.RESPONSE == "tangent"
+    size = known + room if coordinates is None else coordinates.theta.shape[-1]
 
     def first(suffix: str) -> np.ndarray:
-        vectors = np.zeros((blocks, fields, known + room))
+        vectors = np.zeros((blocks, fields, size))
+        if coordinates is not None:
+            return vectors if suffix else vectors + coordinates.theta
+        if common:
+            vectors[..., 0] = module.START[f"D{suffix}"] * numbers.start
+            return vectors
         vectors[..., :fields] = module.START[f"P{suffix}"] * np.eye(fields)
         vectors[..., fields : fields + clusters] = module.START[f"U{suffix}"]
         return vectors
@@ -65,32 +99,40 @@ def start(module: CausalKernelsModule, numbers: Numbers, room: int, tiles: int, 
         theta=first(""),
         state=tuple(first(f"_{variable}") for variable in module.STATE),
         noise=np.zeros((blocks, room, room)),
-        e=np.zeros((clusters, blocks, room, known + room)),
-        f=np.zeros((tiles, clusters, room, points) if sampled else (clusters, room, 1 + room)),
+        e=np.zeros((1 if common else clusters, blocks, room, size)),
+        f=np.zeros((tiles, clusters, room, points) if on_points else (clusters, room, 1 + room)),
         Df=np.zeros((tiles, clusters, room, room, points)) if tangents else None,
-        a=np.zeros((tiles, clusters, fields, points)) if sampled else None,
+        a=np.zeros((tiles, clusters, fields, points)) if on_points else None,
         Da=np.zeros((tiles, clusters, fields, room, points)) if tangents else None,
         v=(numbers.trained, *(np.zeros_like(numbers.trained) for _ in module.STATE)),
-        rank=np.zeros(clusters, dtype=np.int64),
+        rank=np.full(1 if common else clusters, own_noises(module)),  # the first are samples' own noises, whose e is zero: no vector
+        # moves with them
         rank_a=np.zeros((), dtype=np.int64),
         visit=np.zeros((tiles, clusters, points)) if by_batches(module) else None,
+        factor=None if coordinates is None else Factor(np.zeros((blocks, room, room)), np.zeros((blocks, room, room))),
+        Lw=np.zeros((clusters, room, room)) if common else None,
+        e_S=np.zeros((clusters, blocks, room)) if module.KNOWN == "full" else None,
     )
 
 
 def enlarged(carry: Carry, more: int) -> Carry:
-    """The same state with room for `more` innovations."""
+    """The same state with room for `more` innovations; where every step opens some, there is room for all from the start."""
 
     def padded(x: Any, *axes: int) -> Any:
         return None if x is None else np.pad(x, [(0, more if axis in axes else 0) for axis in range(x.ndim)])
 
+    linear = carry.factor is None
     return carry._replace(
-        theta=padded(carry.theta, 2),
-        state=tuple(padded(x, 2) for x in carry.state),
+        theta=padded(carry.theta, 2) if linear else carry.theta,
+        state=tuple(padded(x, 2) for x in carry.state) if linear else carry.state,
         noise=padded(carry.noise, 1, 2),
-        e=padded(carry.e, 2, 3),
+        factor=None if carry.factor is None else Factor(*(padded(x, 1, 2) for x in carry.factor)),
+        e=padded(carry.e, 2, 3) if linear else padded(carry.e, 2),
         f=padded(carry.f, 1, 2) if carry.a is None else padded(carry.f, 2),
         Df=padded(carry.Df, 2, 3),
         Da=padded(carry.Da, 3),
+        Lw=padded(carry.Lw, 1, 2),
+        e_S=padded(carry.e_S, 2),
     )
 
 
@@ -100,112 +142,209 @@ def has_room(module: CausalKernelsModule, carry: Carry) -> Array:
 
 
 def step(
-    module: CausalKernelsModule, numbers: Numbers, population: Population | None, tolerance: Any, carry: Carry, t: Array
+    module: CausalKernelsModule,
+    numbers: Numbers,
+    population: Population | None,
+    tolerance: Any,
+    carry: Carry,
+    t: Array,
+    of: str | None = None,
 ) -> tuple[Carry, dict[str, Array]]:
-    """Row t: overlaps of Theta, fields and gradients, their kernels, update. No population if nothing is sampled."""
-    x = _known(numbers)
-    x |= _cut(module, carry.theta) | {"Phi": carry.noise, "v": carry.v[0]}
-    twice = x | _cut(module, carry.theta, "_s")
+    """Row t: overlaps of Theta, fields and gradients, their kernels, update. No population if nothing is sampled.
+
+    Where a state variable `of` the optimizer is named, a linear combination of the iterates, overlaps and the train loss are its own.
+    """
+    coordinates = None if population is None else population.coordinates
+    x = _known(numbers) | {"Phi": carry.noise, "v": carry.v[0]}
+    x |= _cut(module, carry.theta) if coordinates is None else sampled.seen(module, coordinates, carry.theta)
+    twice = x | _cut(module, carry.theta, "_s") if coordinates is None else x
     x["m"] = given(module.mean_overlap, x)
-    order = {"m": x["m"], "Q": given(module.overlap, twice), "Q_k": given(module.cluster_overlap, twice)}
-
-    metric, e, rank = _metric(module, x, carry.theta.shape[-1]), carry.e, carry.rank
-    if teachers(module):  # their fields take the first innovations, at time 0, and stay in them
-        order |= {"M": given(module.teacher_overlap, x), "M_k": given(module.cluster_teacher_overlap, x)}
-        stars = jnp.eye(carry.theta.shape[-1])[module.FIELDS + module.CLUSTERS : _known_vectors(module)]
-        stars = jnp.broadcast_to(stars, (module.BLOCKS, *stars.shape))
-        Lz, e, rank = jax.vmap(partial(_field_innovations, stars, tolerance))(metric, e, rank)
-        x["Lz"] = jnp.swapaxes(Lz, 0, 1)
-    x["L"], e, rank = jax.vmap(partial(_field_innovations, carry.theta, tolerance))(metric, e, rank)
-    P, U, V, Y = _split(module, e)
-    x |= {"e_P": jnp.swapaxes(P, 2, 3), "e_U": jnp.moveaxis(U, -1, 0), "e_V": jnp.moveaxis(V, -1, 0), "e_Y": Y}
-
-    x["Rt"] = given(module.memory, x)
-    carry = carry._replace(e=e, rank=rank)
-    if population is None:
-        carry, x["La"], order["train_loss"] = _exact(module, numbers, tolerance, x, carry)
+    vector = carry.theta if of is None else carry.state[module.STATE.index(of)]
+    shown = x if of is None else x | _cut(module, vector)
+    twice = twice if of is None else shown | _cut(module, vector, "_s")
+    order, opened, field = {"m": given(module.mean_overlap, shown), "Q": given(module.overlap, twice)}, carry.rank_a, None
+    if in_coordinates(module):
+        found, carry = common_innovations(module, x, tolerance, carry)
+        x |= found
+        order["Q_k"] = jnp.einsum("kcj,kdj->kcd", x["L"], x["L"])  # as the fields have it; a quadratic form of covariances costs d^2
     else:
-        carry, x["La"], order["train_loss"] = _sampled(module, numbers, population, tolerance, x, carry, t)
+        order["Q_k"] = given(module.cluster_overlap, twice)
+        inner = _coefficients(_metric(module, x, carry.theta.shape[-1])) if coordinates is None else _points(module, x)
+        found, carry = _own_innovations(module, x, shown, inner, tolerance, carry, coordinates)
+        order |= {name: found.pop(name) for name in ("M", "M_k") if name in found}
+        x |= found
+        if carry.factor is not None:
+            x["Y"] = sampled.response(module, x, carry.factor)
+            order |= sampled.share_of_nonzero(module, x)
+    x["Rt"] = given(module.memory, x)
+    if observables(module):
+        x["moments"] = cluster_moments(order["m"], order["Q_k"])
+    if of is not None and not in_coordinates(module):  # it is in the span of the iterates, so that it opens nothing
+        along = lambda weight, e: jnp.stack([inner.product(weight, e, vector[:, c]) for c in range(module.FIELDS)])  # noqa: E731
+        field = {"m": order["m"], "L": jax.vmap(along)(inner.weight, carry.e), "Rt": given(module.memory, shown)}
+    if population is None:
+        carry, x["La"], order["train_loss"] = _exact(module, numbers, tolerance, x, carry, field)
+    else:
+        carry, x["La"], order["train_loss"] = _sampled(module, numbers, population, tolerance, x, carry, t, field)
+    order |= {name: x[name] for name in LAWS if name in x}
+    order |= by_observable(module, x["train_seen"]) if "train_seen" in x else {}
+
+    if in_coordinates(module):
+        x["Bt"] = responses(x["Lw"], x["B"])
 
     def moved(old: Array, suffix: str) -> Array:
-        parts = {part: new[part] for part in ("PUVY" if teachers(module) else "PUY")}
+        names = ("P", "U", *(["V"] if teachers(module) else []), *(["Ye"] if noisy(module) else []), "Y")
+        parts = {part: new[part] for part in (("D", "Y") if in_coordinates(module) else names)}
         parts = {part: jnp.broadcast_to(given(getattr(module, f"next_{part}{suffix}"), new), old.shape) for part, old in parts.items()}
         return _joined(**parts)
 
     new = x | {"t": t, "parameters": numbers.parameters}
+    if noisy(module):  # each step has directions of its own, one a column
+        columns = jnp.arange(module.FIELDS)
+        new["Le"] = jnp.zeros(x["La"].shape).at[columns, t * module.FIELDS + columns].set(1.0)
     for variable, value in zip(module.STATE, carry.state, strict=True):
         new |= _cut(module, value, f"_{variable}")
     order |= {"theta": carry.theta, "La": x["La"]}
     if trained(module):
         order["trained"] = carry.v[0]
         carry = carry._replace(v=_trained(module, numbers, x | {"t": t}, carry.v))
+    if population is not None and carry.factor is not None:
+        factor = sampled.grown(module, carry.factor, carry.noise, opened, carry.rank_a, module.FIELDS)
+        theta, state = sampled.updated(module, x, factor, carry.state, t, numbers.parameters, population.seed)
+        return carry._replace(theta=theta, state=state, factor=factor), order
     theta = moved(carry.theta, "")
     state = tuple(moved(value, f"_{variable}") for variable, value in zip(module.STATE, carry.state, strict=True))
     return carry._replace(theta=theta, state=state), order
 
 
+def _own_innovations(
+    module: CausalKernelsModule, x: Arrays, shown: Arrays, inner: Any, tolerance: Any, carry: Carry, coordinates: Coordinates | None
+) -> tuple[Arrays, Carry]:
+    """(Theta, and teachers, in innovations of each cluster, state): these are orthonormal in the cluster's metric."""
+    e, rank, found = carry.e, carry.rank, {}
+    if teachers(module):  # their fields take the first innovations, at time 0, and stay in them
+        found |= {"M": given(module.teacher_overlap, shown), "M_k": given(module.cluster_teacher_overlap, shown)}
+        if coordinates is None:
+            stars = jnp.eye(carry.theta.shape[-1])[module.FIELDS + module.CLUSTERS : _known_vectors(module)]
+            stars = jnp.broadcast_to(stars, (module.BLOCKS, *stars.shape))
+        else:
+            stars = jnp.swapaxes(coordinates.star, 0, 1)
+        Lz, e, rank = jax.vmap(partial(_field_innovations, inner.product, stars, tolerance))(inner.weight, e, rank)
+        found["Lz"] = jnp.swapaxes(Lz, 0, 1)
+    found["L"], e, rank = jax.vmap(partial(_field_innovations, inner.product, carry.theta, tolerance))(inner.weight, e, rank)
+    if carry.factor is None:
+        P, U, V, Ye, Y = _split(module, e)
+        found |= {"e_P": jnp.swapaxes(P, 2, 3), "e_U": jnp.moveaxis(U, -1, 0), "e_V": jnp.moveaxis(V, -1, 0), "e_Ye": Ye, "e_Y": Y}
+    else:
+        found["e"] = e
+    return found, carry._replace(e=e, rank=rank)
+
+
 def _trained(module: CausalKernelsModule, numbers: Numbers, x: Arrays, old: tuple[Array, ...]) -> tuple[Array, ...]:
     """The trained parameters and their state after the step."""
+    if sampled_coordinates(module):
+        return sampled.trained_after(module, x["gv"], old, x["t"], numbers.trained_parameters)
     names = ["v", *(f"v_{variable}" for variable in module.STATE)]
     x = x | dict(zip(names, old, strict=True)) | {"parameters": numbers.trained_parameters}
     return tuple(jnp.broadcast_to(given(getattr(module, f"next_{name}"), x), y.shape) for name, y in zip(names, old, strict=True))
 
 
 def two_time_overlaps(module: CausalKernelsModule, numbers: Numbers, theta: Array, noise: Array) -> Array:
-    """Q(t, s) of all pairs of times (T, T, C, C), from the coefficients of Theta (T, b, c, x)."""
+    """Q(t, s) of all pairs of times (T, T, C, C), from the coefficients of Theta, or its points (T, b, c, x)."""
     x = _known(numbers) | {"Phi": noise}
-    row = lambda one: jax.vmap(lambda other: given(module.overlap, x | _cut(module, one) | _cut(module, other, "_s")))(theta)  # noqa: E731
-    return jax.lax.map(row, theta)
+
+    def pair(one: Array, other: Array) -> Array:
+        if sampled_coordinates(module):
+            return given(module.overlap, x | {"theta": one, "theta_s": other})
+        return given(module.overlap, x | _cut(module, one) | _cut(module, other, "_s"))
+
+    return jax.lax.map(lambda one: jax.vmap(lambda other: pair(one, other))(theta), theta)
 
 
 def _known(numbers: Numbers) -> Arrays:
     """The problem's numbers by their names in generated text."""
-    return {
+    known = {
         "alpha": numbers.alpha,
         "ridge": numbers.ridge,
         "p": numbers.probabilities,
         "rho": numbers.fractions,
         "sigma2": numbers.variance,
-        "gram": numbers.means_gram,
-        "Q_0": numbers.initial_gram,
-        "m_0": numbers.initial_overlap.T,
-        "star_gram": numbers.teacher_gram,
-        "star_mean": numbers.teacher_means,
-        "M_0": numbers.teacher_overlap.T,
         "trained_ridge": numbers.trained_ridge,
+    }
+    if numbers.means.size:
+        return known | {"mean": numbers.means, "start": numbers.start, "Sigma": numbers.covariance}
+    return known | {
+        "gram": jnp.moveaxis(numbers.means_gram, 0, -1),
+        "Q_0": numbers.initial_gram,
+        "m_0": jnp.moveaxis(numbers.initial_overlap, -1, 0),
+        "star_gram": jnp.moveaxis(numbers.teacher_gram, 0, -1),
+        "star_mean": jnp.einsum("b,bek->ek", numbers.fractions, numbers.teacher_means),
+        "star_mean_b": jnp.moveaxis(numbers.teacher_means, 0, -1),
+        "M_0": jnp.moveaxis(numbers.teacher_overlap, -1, 0),
     }
 
 
 def _cut(module: CausalKernelsModule, vectors: Float[Array, "b c x"], suffix: str = "") -> Arrays:
-    """Coefficients of Theta(0), the means, the teachers, and the noise innovations."""
-    P, U, V, Y = _split(module, vectors)
-    return {f"P{suffix}": P, f"U{suffix}": jnp.moveaxis(U, -1, 0), f"V{suffix}": jnp.moveaxis(V, -1, 0), f"Y{suffix}": Y}
+    """Coefficients of Theta(0), the means, the teachers, the optimizer's noise, and the noise innovations; or the known part and these."""
+    if in_coordinates(module):
+        return {f"D{suffix}": vectors[..., 0], f"Y{suffix}": vectors[..., 1:]}
+    P, U, V, Ye, Y = _split(module, vectors)
+    turned = {f"U{suffix}": jnp.moveaxis(U, -1, 0), f"V{suffix}": jnp.moveaxis(V, -1, 0)}
+    return {f"P{suffix}": P, **turned, f"Ye{suffix}": Ye, f"Y{suffix}": Y}
 
 
-def _joined(P: Array, U: Array, Y: Array, V: Array | None = None) -> Float[Array, "b c x"]:
-    return jnp.concatenate([P, jnp.moveaxis(U, 0, -1), *([] if V is None else [jnp.moveaxis(V, 0, -1)]), Y], axis=-1)
+def _joined(**parts: Array) -> Float[Array, "b c x"]:
+    """The vectors with these coefficients, as `_cut` names them."""
+    turned = {name: jnp.moveaxis(x, 0, -1) if name in "UV" else x[..., None] if name == "D" else x for name, x in parts.items()}
+    return jnp.concatenate([turned[name] for name in ("D", "P", "U", "V", "Ye", "Y") if name in turned], axis=-1)
 
 
 def _split(module: CausalKernelsModule, vectors: Float[Array, "... x"]) -> list[Array]:
     """The same along the last axis."""
-    return jnp.split(vectors, [module.FIELDS, module.FIELDS + module.CLUSTERS, _known_vectors(module)], axis=-1)
+    known = _known_vectors(module)
+    directions = (vectors.shape[-1] - known) // 2 if noisy(module) else 0
+    return jnp.split(vectors, [module.FIELDS, module.FIELDS + module.CLUSTERS, known, known + directions], axis=-1)
 
 
 def _known_vectors(module: CausalKernelsModule) -> int:
-    """Vectors that are there at the start: Theta(0), the means, the teachers."""
-    return module.FIELDS + module.CLUSTERS + teachers(module)
+    """Vectors that are there at the start: Theta(0), the means, the teachers; in coordinates the one that is known."""
+    return 1 if in_coordinates(module) else module.FIELDS + module.CLUSTERS + teachers(module)
 
 
 def _metric(module: CausalKernelsModule, x: Arrays, size: int) -> Float[Array, "k b x y"]:
     """Matrix, in the basis, of the bilinear form that is the covariance of the fields' noise."""
 
-    def of_block(rho: Array, sigma2: Array, noise: Array) -> Array:
+    def of_block(block: Arrays) -> Array:
         units = jnp.eye(size)[None]
-        block = {"rho": rho[None], "sigma2": sigma2[:, None], "Phi": noise[None]}
         both = x | block | _cut(module, units) | _cut(module, units, "_s")
         return given(module.noise_of_fields, {"Qk": given(module.cluster_overlap, both)})
 
-    return jax.vmap(of_block, in_axes=(0, 1, 0), out_axes=1)(x["rho"], x["sigma2"], x["Phi"])
+    parts = {name: jnp.expand_dims(jnp.moveaxis(x[name], at, 0), at + 1 if at >= 0 else at) for name, at in _BLOCK_AXIS.items()}
+    return jax.vmap(of_block, out_axes=1)(parts)
+
+
+class _Inner(NamedTuple):
+    """Inner products in each cluster's metric: product(weight of the cluster, u (b ... x), v (b x))."""
+
+    weight: Float[Array, "k ..."]
+    product: Callable[[Array, Array, Array], Array]
+
+
+def _coefficients(metric: Float[Array, "k b x y"]) -> _Inner:
+    """Of vectors that are coefficients in a basis."""
+    return _Inner(metric, lambda weight, u, v: jnp.einsum("b...x,bxy,by->...", u, weight, v))
+
+
+def _points(module: CausalKernelsModule, x: Arrays) -> _Inner:
+    """Of vectors that are values at the points of a population of coordinates."""
+
+    def product(sigma2: Array, u: Array, v: Array) -> Array:
+        several = u if u.ndim == 3 else u[:, None]
+        found = given(module.cluster_overlap, {"rho": x["rho"], "sigma2": sigma2[None], "theta": several, "theta_s": v[:, None]})
+        found = given(module.noise_of_fields, {"Qk": found})[0, :, 0]
+        return found if u.ndim == 3 else found[0]
+
+    return _Inner(x["sigma2"], product)
 
 
 def _population(module: CausalKernelsModule, f: Float[Array, "k j n"], suffix: str = "") -> Arrays:
@@ -225,6 +364,8 @@ def _mixture_correlation(module: CausalKernelsModule, x: Arrays, u: Float[Array,
 
 def _over_tiles(count: Any, number: Any, carry: Any, function: Callable[..., tuple[Arrays, Any]]) -> tuple[Arrays, Any]:
     """function(tile, carry) -> (means over the tile, carry) on the first `count` tiles; the sums of the means over `number`."""
+    if isinstance(count, int) and count == 1:  # no loop, which a reverse mode would have to turn round
+        return function(0, carry)
     shapes = jax.eval_shape(function, 0, carry)[0]
 
     def on_tile(i: Array, now: tuple[Arrays, Any]) -> tuple[Arrays, Any]:
@@ -237,10 +378,18 @@ def _over_tiles(count: Any, number: Any, carry: Any, function: Callable[..., tup
 
 
 def _sampled(
-    module: CausalKernelsModule, numbers: Numbers, population: Population, tolerance: Any, x: Arrays, carry: Carry, t: Array
+    module: CausalKernelsModule,
+    numbers: Numbers,
+    population: Population,
+    tolerance: Any,
+    x: Arrays,
+    carry: Carry,
+    t: Array,
+    shown: Arrays | None = None,
 ) -> tuple[Carry, Array, Array]:
-    """(state with the gradients' innovations, La, train loss) of a population; adds its means to x."""
-    g, tiles, seed = population
+    """(state with the gradients' innovations, La, train loss) of a population; adds its means to x. The loss is that of the `shown`
+    fields, given by their m, L and Rt, in place of the iterate's."""
+    g, tiles, seed = population.g, population.tiles, population.seed
 
     def local(function: Callable[..., Array], h: Array, tau: Array | None, visit: Array | None = None) -> Array:
         def of_cluster(h: Array, tau: Array | None, label: Array, visit: Array | None) -> Array:
@@ -248,6 +397,13 @@ def _sampled(
             return given(function, known | {"trained": x["v"]})
 
         return jax.vmap(of_cluster, in_axes=(0, 1, 0, 0))(h, tau, numbers.labels, visit)
+
+    def observed(h: Array, tau: Array | None) -> Float[Array, "k r n"]:
+        def of_cluster(h: Array, tau: Array | None, label: Array, moments: Array) -> Array:
+            known = {"fields": h, "teacher": tau, "label": label, "moments": moments, "trained": x["v"]}
+            return given(module.observed, known | {"parameters": numbers.parameters})
+
+        return jax.vmap(of_cluster, in_axes=(0, 1, 0, 0))(h, tau, numbers.labels, x["moments"])
 
     def seen(i: Array, h: Array, tau: Array | None, visit: Array) -> tuple[Array, Array]:
         """(state of the samples of a tile, their gradients)."""
@@ -258,7 +414,8 @@ def _sampled(
     def measured(i: Array, kept: tuple[Array, Array | None, Array | None]) -> tuple[Arrays, Any]:
         here = x | {"g": g[i], "f": carry.f[i]} | ({} if carry.Df is None else {"Df": carry.Df[i]})
         h = given(module.field, here)
-        tau = given(module.teacher_field, here) if teachers(module) else None
+        tau = _beside(module, here)
+        seen_fields = h if shown is None else given(module.field, here | shown)
         if kept[2] is None:
             own, visit, a = None, None, local(module.gradient, h, tau)
         else:
@@ -270,19 +427,30 @@ def _sampled(
         means = {
             "abar": given(module.mean_gradient, here),
             "B": given(module.response, here),
-            "train_loss": given(module.train_loss, x | {"ell": local(module.loss, h, tau)}),
+            "train_loss": given(module.train_loss, x | {"ell": local(module.loss, seen_fields, tau)}),
             "along": _mixture_correlation(module, x, carry.f[i], a),
             "gram": _mixture_correlation(module, x, a, a),
         }
+        if observables(module):
+            means["train_seen"] = given(module.train_observed, x | {"seen": observed(seen_fields, tau)})
         if trained(module):
             slopes = local(module.trained_gradient, h, tau, own)
             means["gv"] = given(module.trained_risk_gradient, x | {"dv": slopes})
         return means, (kept[0].at[i].set(a), None if Da is None else kept[1].at[i].set(Da), visit)
 
     means, (a, Da, visit) = _over_tiles(tiles, tiles, (carry.a, carry.Da, carry.visit), measured)
-    x |= {name: means[name] for name in ("abar", "B", "gv") if name in means}
+    x |= {name: means[name] for name in ("abar", "B", "gv", "train_seen") if name in means}
     carry, La = _gradient_innovations(module, x, tiles, tolerance, carry._replace(a=a, Da=Da, visit=visit), means["along"].T, means["gram"])
     return carry, La, means["train_loss"]
+
+
+def _beside(module: CausalKernelsModule, x: Arrays) -> Float[Array, "e k n"] | None:
+    """What samples have beside their fields: those of the teachers, and noises of their own, which take the first innovations."""
+    fields = [given(module.teacher_field, x)] if teachers(module) else []
+    if own_noises(module):
+        noise = x["g"][: own_noises(module), None]
+        fields.append(jnp.broadcast_to(noise, (len(noise), module.CLUSTERS, noise.shape[-1])))
+    return jnp.concatenate(fields) if fields else None
 
 
 def _gradient_innovations(
@@ -301,7 +469,7 @@ def _gradient_innovations(
     """
     total = jnp.diagonal(gram)
     looked = (total - jnp.sum(along**2, axis=1) > tolerance / 2 * total).any()
-    count = jnp.where(looked, tiles, 0)
+    count = tiles if isinstance(tiles, int) else jnp.where(looked, tiles, 0)  # of a fixed number all: a reverse mode has no count
 
     def rest(i: Array, again: Array | None = None) -> Array:
         components = along if again is None else along + again
@@ -351,7 +519,9 @@ def _triangular(gram: Float[Array, "c c"], least: Float[Array, " c"]) -> tuple[A
     return jnp.stack(new), La, to_new
 
 
-def _exact(module: CausalKernelsModule, numbers: Numbers, tolerance: Any, x: Arrays, carry: Carry) -> tuple[Carry, Array, Array]:
+def _exact(
+    module: CausalKernelsModule, numbers: Numbers, tolerance: Any, x: Arrays, carry: Carry, shown: Arrays | None = None
+) -> tuple[Carry, Array, Array]:
     """The same for affine gradients, (mean, derivatives) along the last axis; at a tolerance that needs every vector projected twice."""
     parameters, origin = numbers.parameters, jnp.zeros((module.FIELDS, 1))
     x |= _population(module, carry.f)
@@ -359,8 +529,12 @@ def _exact(module: CausalKernelsModule, numbers: Numbers, tolerance: Any, x: Arr
     x["offset"] = jnp.stack([jnp.stack(jnp.broadcast_arrays(*map(jnp.asarray, module.offset(y, parameters)))) for y in numbers.labels])
     x["abar"], x["B"] = given(module.mean_gradient, x), given(module.response, x)
     x["Dh"] = given(module.field_slope, x)
+    fields = x if shown is None else x | shown
+    fields = fields | {"Dh": given(module.field_slope, fields)}
     # The loss is quadratic: its mean follows from the first two moments of the field, as that of a fresh sample does.
-    loss = module.test_loss(given(module.mean_field, x), given(module.field_covariance, x), parameters)
+    mean, covariance = given(module.mean_field, fields), given(module.field_covariance, fields)
+    loss = module.test_loss(mean, covariance, parameters)
+    x |= dict(zip(LAWS, (mean, covariance), strict=True)) if observables(module) else {}
     a = jnp.concatenate([x["abar"][..., None], x["B"]], axis=-1)
 
     f, noise, count = carry.f, carry.noise, carry.rank_a
@@ -383,7 +557,9 @@ def _exact(module: CausalKernelsModule, numbers: Numbers, tolerance: Any, x: Arr
     return carry._replace(f=f, noise=noise, rank_a=count), La, given(module.train_loss, x | {"mean_loss": loss})
 
 
-def _field_innovations(theta: Array, tolerance: Any, metric: Float[Array, "b x y"], e: Array, rank: Array) -> tuple[Array, Array, Array]:
+def _field_innovations(
+    product: Callable[[Array, Array, Array], Array], theta: Array, tolerance: Any, weight: Array, e: Array, rank: Array
+) -> tuple[Array, Array, Array]:
     """Expand the columns of Theta in one cluster's innovations, opening new ones where needed.
 
     Projecting twice keeps the innovations orthonormal although successive iterates are nearly collinear; a Cholesky
@@ -392,7 +568,7 @@ def _field_innovations(theta: Array, tolerance: Any, metric: Float[Array, "b x y
     L = jnp.zeros((theta.shape[1], e.shape[1]))
     for c in range(theta.shape[1]):
         vector = theta[:, c]
-        inner = lambda u, v: jnp.einsum("b...x,bxy,by->...", u, metric, v)  # noqa: E731
+        inner = partial(product, weight)
         total = inner(vector, vector)
         for _ in range(2):
             projection = inner(e, vector)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from gmsym.runtime.recursion import Design
 
-_VISITS = 1 << 30  # of the key of the masks of mini-batches, away from those of the steps
+_VISITS, _NOISE = 1 << 30, 1 << 29  # of the keys of the masks of mini-batches and of the optimizer's noise, away from those of the steps
 
 
 class Draws(eqx.Module):
@@ -48,6 +48,12 @@ class Draws(eqx.Module):
         else:
             numbers = jax.random.uniform(key, (count,), dtype=jnp.float64)
         return jnp.full(exists.shape, 0.5).at[np.nonzero(exists)].set(numbers)
+
+    def noise(self, t: Array, fields: int) -> Float[Array, "c x"]:
+        """The optimizer's own at step t, N(0, 1/d) in every coordinate."""
+        keys = [jax.random.fold_in(jax.random.fold_in(key, _NOISE), t) for key in self.keys]
+        parts = [jax.random.normal(key, (fields, sum(self.sizes))) for key in keys]
+        return jnp.concatenate(parts, axis=-1)[..., self._coordinates()] / np.sqrt(len(self.keys) * sum(self.sizes))
 
     def _samples(self) -> tuple[np.ndarray, np.ndarray]:
         """(where each sample of the union comes from, whether it exists), (K, parts * widest)."""

@@ -1,4 +1,4 @@
-"""Fixed point of two scalars: nodes of the law, kernels diagonalised on them, one bracketed root. Source: theory.md 8.
+"""Level B+: two scalars; kernels diagonalised on the nodes of the law, one bracketed root. Source: theory.md 8.
 
 Shapes: C clusters; q dimensions of kappa, the gradient's own direction included where there is a step; N nodes; P orders; a, j eigenvalues.
 All equations are those of the generated module; the names of its arguments are the letters displayed.
@@ -14,32 +14,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
-from numpy.polynomial import chebyshev
 
-from gmsym.errors import ComputationError, InputError
+from gmsym.engine.law import Gradient, Law, check_moments, gradient_step, kinks_of, law_of, moments, sizes_of
+from gmsym.errors import ComputationError
 from gmsym.runtime.fixed_point import FixedPointModule, Numbers
-from gmsym.runtime.nodes import rule
 
-_REACH = 9.0  # standard deviations of the direction along the target
-_STRONG = 3.0  # variance of a direction that gets all nodes
-_NORM = 2  # nodes of the fluctuation of |x_perp|
-_VARIANCES = 24  # Chebyshev points in the variance of a preactivation
 _SMALLEST = 1e-14  # of the largest eigenvalue of a kernel
-_LIGHT = 1e-14  # of the largest weight of a node
-_ROOM = 4096  # numbers of nodes are multiples of it, so that other numbers of a problem need no other compilation
+_FAINT = 1e-7  # of E s^2 over samples or width, the scale of nu: terms of a kernel that are left to its tail, an error of that order
+_ROOM = 64  # numbers of eigenvalues are multiples of it, so that other numbers of a problem need no other compilation
+_LARGEST = 1e12  # mean square of a feature beyond which the search for nu does not reach
 _LOG_NU = (-90.0, 30.0)
 _SOLVED = 1e-6  # relative residual of the equation for nu
-_LEVEL = 2  # of the nodes behind the moments
-_SQUARE = 1e-6  # change of E s^2 by fewer of them
-
-
-class Nodes(NamedTuple):
-    """The law of kappa, with the fluctuation of the norm of the other dimensions."""
-
-    kappa: np.ndarray  # (q, N)
-    chi: np.ndarray  # (N,)
-    weights: np.ndarray  # (N,)
-    targets: np.ndarray  # (N,), without noise
 
 
 class Spectrum(NamedTuple):
@@ -50,7 +35,8 @@ class Spectrum(NamedTuple):
     tail: float
     target: np.ndarray  # <y, eigenfunction a>, (a,)
     square: float  # E y^2, noise included
-    functions: np.ndarray  # eigenfunctions on the nodes, (a, N)
+    features: np.ndarray  # whose products make the first one, on the nodes, (r, N)
+    basis: np.ndarray  # the eigenfunctions in them, (r, a)
 
 
 class Solution(NamedTuple):
@@ -66,155 +52,118 @@ class Solution(NamedTuple):
     nu: float
     effective_ridge: float
     pull: float  # eta^2 u^T Sigma u/k^2, strength of the gradient's spike
+    remainder: float  # epsilon, relative variance that the gradient's remainder adds
 
 
-def solve(module: FixedPointModule, numbers: Numbers, nodes: int, classified: bool) -> Solution:
+class Prepared(NamedTuple):
+    """The law of the projections and the gradient's step on it, from which every level starts."""
+
+    law: Law
+    gradient: Gradient
+
+
+def prepare(module: FixedPointModule, numbers: Numbers, coarse: bool = False) -> Prepared:
+    """Nodes, and what the gradient step does.
+
+    Args:
+        module: generated.
+        numbers: of the network and its data.
+        coarse: with fewer nodes.
+
+    Raises:
+        InputError: an activation without a mean square.
+    """
+    check_moments(module, numbers)
+    plain = law_of(module, numbers, None, coarse)
+    gradient = gradient_step(module, numbers, plain)
+    if not numbers.step > 0:
+        return Prepared(plain, gradient)
+    return Prepared(law_of(module, numbers, float(gradient.covariance[-1, -1]), coarse), gradient)
+
+
+def solve(module: FixedPointModule, numbers: Numbers, prepared: Prepared, classified: bool) -> Solution:
     """Errors and spikes at one set of numbers.
 
     Args:
         module: generated.
         numbers: of the network and its data.
-        nodes: of a panel along the target, and of each other direction.
+        prepared: nodes.
         classified: whether targets are +1 and -1.
 
     Raises:
         ComputationError: no root: features fit the samples without a ridge to speak of.
     """
-    law = _law(module, numbers, nodes)
+    law, gradient = prepared
     q = len(law.kappa)
-    _check_moments(module, numbers, q)
-    neuron, pull = _neuron(module, numbers, law)
-    found = _spectrum(module, numbers, law, neuron)
-    sizes = {"n": float(numbers.n), "q": float(q), "T": numbers.trace, "k": float(numbers.width), "m": float(numbers.samples)}
-    kernels = {"tau_j": found.tau, "K_tail": found.tail}
-    scalars = _scalars(module)({**kernels, "t_a": found.t, **sizes}, found.target, found.square, numbers.ridge)
+    found = _spectrum(module, numbers, law, gradient.covariance)
+    if not found.t.sum() + found.tail < _LARGEST:
+        raise ComputationError(f"features have a mean square of {found.t.sum() + found.tail:.3g}: take a smaller step or spread")
+    sizes = {name: value for name, value in sizes_of(numbers, q).items() if name != "eta"}
+    kernels = {"tau_j": _padded(found.tau), "K_tail": found.tail}
+    scalars = _scalars(module)({**kernels, "t_a": _padded(found.t), **sizes}, _padded(found.target), found.square, numbers.ridge)
     nu, objective, training, test, star, critical, edge, ridge = (float(x) for x in scalars[:-1])
     if not (np.isfinite(nu) and 0 < training <= test and abs(ridge - numbers.ridge) <= _SOLVED * numbers.ridge):
         raise ComputationError(f"no solution at ridge = {numbers.ridge * numbers.n:g}, n = {numbers.n}: take a larger ridge")
-    error = _error(module, numbers, law, found, nu, test) if classified else np.nan
-    spikes = np.sort(np.asarray(scalars[-1])[found.t > critical])[::-1]
-    return Solution(objective, training, test, error, found.square, spikes, edge, nu, star, pull)
+    error = _error(module, law, found, nu, test) if classified else np.nan
+    spikes = np.sort(np.asarray(scalars[-1])[: len(found.t)][found.t > critical])[::-1]
+    return Solution(objective, training, test, error, found.square, spikes, edge, nu, star, gradient.strength, gradient.remainder)
 
 
-def _law(module: FixedPointModule, numbers: Numbers, nodes: int) -> Nodes:
-    """Panels between kinks along the target, Gauss-Hermite in the other directions, cluster by cluster."""
-    parts = [_cluster(module, numbers, c, nodes) for c in range(len(numbers.labels))]
-    kappa, chi, weights, targets = (np.concatenate(arrays, axis=-1) for arrays in zip(*parts, strict=True))
-    room = -len(weights) % _ROOM
-    weights, targets = np.pad(weights, (0, room)), np.pad(targets, (0, room))
-    return Nodes(np.pad(kappa, ((0, 0), (0, room)), mode="edge"), np.pad(chi, (0, room), mode="edge"), weights, targets)
+def _padded(values: np.ndarray) -> np.ndarray:
+    return np.pad(values, (0, -len(values) % _ROOM))
 
 
-def _cluster(module: FixedPointModule, numbers: Numbers, c: int, nodes: int) -> Nodes:
-    xi, mean, covariance = numbers.direction, numbers.means[c], numbers.covariances[c]
-    spread = float(np.sqrt(xi @ covariance @ xi))
-    along, rest = np.zeros((len(xi), 1)), covariance
-    z, weights = np.zeros(1), np.ones(1)
-    if spread > 0:
-        along = (covariance @ xi / spread)[:, None]
-        rest = covariance - along @ along.T
-        z, weights = _between((np.array(numbers.target_kinks[c]) - xi @ mean) / spread, nodes)
-    values, vectors = np.linalg.eigh(rest)
-    kept = values > 1e-9
-    own = int(numbers.step > 0)
-    root = np.hstack([along, vectors[:, kept] * np.sqrt(values[kept])])
-    plain = max(3, nodes // 2 - 1)  # kernels are nearly linear along a direction of variance 1
-    counts = [nodes if value > _STRONG else plain for value in [*values[kept], *[0.0] * own]]
-    grids = [(z, weights), *(np.polynomial.hermite_e.hermegauss(count) for count in [*counts, _NORM])]
-    grid = np.stack([g.ravel() for g in np.meshgrid(*(g for g, _ in grids), indexing="ij")])
-    mass = np.prod(np.stack([g.ravel() for g in np.meshgrid(*(w / w.sum() for _, w in grids), indexing="ij")]), axis=0)
-    heavy = mass > _LIGHT * mass.max()
-    grid, mass = grid[:, heavy], mass[heavy] / mass[heavy].sum()
-    kappa = mean[:, None] + root @ grid[: root.shape[1]]
-    q = len(xi) + own
-    if own:
-        kappa = np.vstack([kappa, grid[-2]])
-    chi = grid[-1] * np.sqrt(2 / (numbers.n - q))
-    labels = np.full(kappa.shape[1], numbers.labels[c])
-    targets = np.asarray(module.target(jnp.asarray(xi @ kappa[: len(xi)]), jnp.asarray(labels), numbers.parameters))[0]
-    return Nodes(kappa, chi, numbers.probabilities[c] * mass, targets)
-
-
-def _between(kinks: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points and weights for N(0, 1) in panels that end at the kinks."""
-    edges = np.unique(np.clip(np.concatenate([[-_REACH, -4, -2, 2, 4, _REACH], kinks if kinks.size else [0.0]]), -_REACH, _REACH))
-    x, weights = np.polynomial.legendre.leggauss(count // 2 + 1)
-    half, middle = np.diff(edges) / 2, (edges[1:] + edges[:-1]) / 2
-    z = (middle[:, None] + half[:, None] * x).ravel()
-    return z, (half[:, None] * weights).ravel() * np.exp(-(z**2) / 2)
-
-
-def _neuron(module: FixedPointModule, numbers: Numbers, law: Nodes) -> tuple[np.ndarray, float]:
-    """Covariance of a neuron's weights on kappa, (q, q), and the strength of the gradient's spike."""
-    q = len(law.kappa)
-    pull = np.zeros(q)
-    if numbers.step > 0:
-        v = np.asarray(module.variance((law.kappa**2).sum(axis=0) / numbers.trace, law.chi, numbers.n, q, numbers.trace))
-        h, _ = _moments(module, numbers, v)
-        slope = np.asarray(module.mean_slope(h[1], v))
-        pull[:-1] = [float(module.pull(law.weights, law.targets, slope, row)) for row in law.kappa[:-1]]
-        noisy = np.sqrt(law.targets**2 + numbers.noise**2)
-        pull[-1] = float(module.pull_beyond(law.weights, noisy, slope, numbers.n, q, numbers.samples))
-    covariance = np.asarray(module.neuron(np.eye(q), pull[:, None], pull[None, :], numbers.trace, numbers.step, numbers.width))
-    across = (law.weights * (pull @ law.kappa) ** 2).sum()
-    return covariance, float((numbers.step / numbers.width) ** 2 * across)
-
-
-def _moments(module: FixedPointModule, numbers: Numbers, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hermite coefficients (P, N) and E s^2 (N,) at the variances of the nodes, interpolated in the variance."""
-    low, high = v.min() * (1 - 1e-6), v.max() * (1 + 1e-6)
-    x = chebyshev.chebpts1(_VARIANCES)
-    at = np.sqrt((high + low) / 2 + (high - low) / 2 * x)
-    table = np.asarray(_tabled(module, _LEVEL)(jnp.asarray(at), numbers.parameters, jnp.asarray(numbers.kinks or (0.0,))))
-    scaled = (v - (high + low) / 2) / ((high - low) / 2)
-    values = chebyshev.chebval(scaled, chebyshev.chebfit(x, table, _VARIANCES - 1))
-    return values[:-1], values[-1]
-
-
-def _check_moments(module: FixedPointModule, numbers: Numbers, q: int) -> None:
-    """InputError unless the activation has a mean square at the width of a preactivation, which more nodes do not change."""
-    b = np.asarray([np.sqrt((numbers.n - q) / numbers.trace)])
-    kinks = jnp.asarray(numbers.kinks or (0.0,))
-    square, other = (float(_tabled(module, level)(jnp.asarray(b), numbers.parameters, kinks)[0, -1]) for level in (_LEVEL, _LEVEL - 1))
-    if not (np.isfinite(square) and abs(square - other) <= _SQUARE * abs(square)):
-        raise InputError(f"activation: its mean square at a Gaussian of deviation {b[0]:.3g} is not finite, or not found by quadrature")
-
-
-@lru_cache(maxsize=32)
-def _tabled(module: FixedPointModule, level: int) -> Callable[..., jax.Array]:
-    """Moments at several b, (count, P), compiled once."""
-    nodes = rule(1, "kinked", level)
-    return jax.jit(jax.vmap(lambda b, parameters, kinks: module.moments(b, parameters, kinks, nodes), in_axes=(0, None, None)))
-
-
-def _spectrum(module: FixedPointModule, numbers: Numbers, law: Nodes, neuron: np.ndarray) -> Spectrum:
+def _spectrum(module: FixedPointModule, numbers: Numbers, law: Law, neuron: np.ndarray) -> Spectrum:
     """Both kernels as sums over monomials of the whitened kappa, diagonalised under the law."""
     q = len(law.kappa)
     reduced = np.linalg.cholesky(neuron).T @ law.kappa
-    v = np.asarray(module.variance((reduced**2).sum(axis=0), law.chi, numbers.n, q, numbers.trace))
-    h, energy = _moments(module, numbers, v)
-    factors, slopes = np.asarray(module.kernel(v, *h)), np.asarray(module.kernel_slope(v, *h))
+    found = _factors(module)(reduced, law.chi, sizes_of(numbers, q), numbers.parameters, kinks_of(numbers))
+    factors, slopes, energy = (np.asarray(x)[..., law.weights > 0] for x in found)
+    reduced, law = reduced[:, law.weights > 0], Law(*(x[..., law.weights > 0] for x in law))
     weighted = np.sqrt(law.weights)
-    features, lowered = (_features(rows, reduced) * weighted for rows in (factors, slopes))
-    t, left = np.linalg.eigh(features @ features.T)  # by the Gram matrix: nodes outnumber monomials a thousandfold
-    kept = t > _SMALLEST * t[-1]  # the others stay, as zeros: shapes are those of the problem, not of its numbers
-    functions = np.where(kept[:, None], (left.T @ features) / np.sqrt(np.where(kept, t, 1.0))[:, None], 0.0)
-    t, tau = np.where(kept, t, 0.0), np.maximum(np.linalg.eigvalsh(lowered @ lowered.T), 0.0)
+    faint = _FAINT / max(numbers.samples, numbers.width) * float(law.weights @ energy)
+    powers, even = [np.ones(len(reduced))], np.ones_like(reduced)  # means of even powers, (P, q); faster than **
+    for _ in range(len(factors) - 1):
+        even = even * reduced**2
+        powers.append(even @ law.weights)
+    features, lowered = (_features(rows * weighted, reduced, powers, faint) for rows in (factors, slopes))
+    t, left = np.linalg.eigh(features @ features.T)  # by the Gram matrix: nodes outnumber monomials a hundredfold
+    kept = t > _SMALLEST * t[-1]
+    t, basis = t[kept], left[:, kept] / np.sqrt(t[kept])
+    tau = np.maximum(np.linalg.eigvalsh(lowered @ lowered.T), 0.0)
     tail = max(0.0, float(module.beyond(law.weights, energy, t, tau, numbers.n, q, numbers.trace)))
     square = float(law.weights @ law.targets**2) + numbers.noise**2
-    return Spectrum(t, tau, tail, functions @ (weighted * law.targets), square, functions / np.where(weighted > 0, weighted, 1.0))
+    return Spectrum(t, tau, tail, basis.T @ (features @ (weighted * law.targets)), square, features / weighted, basis)
 
 
-def _features(rows: np.ndarray, reduced: np.ndarray) -> np.ndarray:
-    """Of sum_p rows_p rows_p' (kappa . kappa')^p: one row a monomial, (monomials, N)."""
-    monomials, features = {(): np.ones(reduced.shape[1])}, []
-    for p, row in enumerate(rows):
+@lru_cache(maxsize=32)
+def _factors(module: FixedPointModule) -> Callable[..., tuple]:
+    """Factors of both kernels order by order, and E s^2, on the nodes; compiled once."""
+
+    @jax.jit
+    def factors(reduced: jax.Array, chi: jax.Array, sizes: dict, parameters: tuple, kinks: jax.Array) -> tuple:
+        v = module.variance(jnp.sum(reduced**2, axis=0), chi, sizes["n"], sizes["q"], sizes["T"])
+        *h, energy, _ = moments(module, v, parameters, kinks)
+        return module.kernel(v, *h), module.kernel_slope(v, *h), energy
+
+    return factors
+
+
+def _features(rows: np.ndarray, reduced: np.ndarray, powers: list[np.ndarray], faint: float) -> np.ndarray:
+    """Of sum_p rows_p rows_p' (kappa . kappa')^p: one row a monomial that is not faint, (monomials, N)."""
+    squares = np.array([(row**2).sum() for row in rows])
+    monomials, features = {(): np.ones(reduced.shape[1])}, [rows[0]]
+    for p in range(1, len(rows)):
         for choice in combinations_with_replacement(range(len(reduced)), p):
-            if choice:
-                monomials[choice] = monomials[choice[:-1]] * reduced[choice[-1]]
+            if choice[:-1] not in monomials:
+                continue
             ways = factorial(p) // prod(factorial(choice.count(i)) for i in set(choice))
-            if row.any():
-                features.append(row * np.sqrt(ways) * monomials[choice])
+            size = prod(powers[choice.count(i)][i] for i in set(choice))
+            if size * ways * squares[1:].max(initial=0.0) <= faint and size * ways <= faint:
+                continue
+            monomials[choice] = monomials[choice[:-1]] * reduced[choice[-1]]
+            if squares[p] * ways * size > faint:
+                features.append(rows[p] * np.sqrt(ways) * monomials[choice])
     return np.array(features)
 
 
@@ -265,8 +214,9 @@ def _critical(module: FixedPointModule, given: dict) -> jax.Array:
     return jnp.exp(optx.root_find(slope, solver, low, options={"lower": low, "upper": high}, max_steps=200, throw=False).value)
 
 
-def _error(module: FixedPointModule, numbers: Numbers, law: Nodes, found: Spectrum, nu: float, test: float) -> float:
+def _error(module: FixedPointModule, law: Law, found: Spectrum, nu: float, test: float) -> float:
     """0-1 error of the sign of the output."""
-    fit = np.asarray(module.shrunk(found.target, found.t, nu)) @ found.functions
+    law = Law(*(x[..., law.weights > 0] for x in law))
+    fit = (found.basis @ np.asarray(module.shrunk(found.target, found.t, nu))) @ found.features
     variance = module.output_variance(law.weights, test, law.targets, fit)
     return float(module.misclassified(law.weights, law.targets * fit, variance))

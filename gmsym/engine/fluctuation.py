@@ -27,6 +27,7 @@ from gmsym.engine.influence import influences
 from gmsym.engine.recursion import Weights, replicate_keys, run_program, test_performance, unit_weights
 from gmsym.errors import ComputationError, InputError
 from gmsym.runtime.arguments import named
+from gmsym.runtime.causal_kernels import observables
 from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.frames import oriented
 from gmsym.runtime.influence import InfluenceModule
@@ -61,9 +62,7 @@ def double_runs(
     steps, chosen = max(times) + 1, jnp.asarray(times)
 
     def curves(design: Design, gaussians: Draws) -> dict[str, Array]:
-        order = run_program(module, design, steps, gaussians).order
-        order = {name: value[chosen] for name, value in order.items()}
-        return order | test_performance(module, design, order["m"], order["Q_k"])
+        return _curves(module, design, run_program(module, design, steps, gaussians).order, chosen)
 
     @eqx.filter_jit
     def pair(key: Array) -> Doubling:
@@ -87,6 +86,13 @@ def double_runs(
     return Doubling(
         *({name.removeprefix(f"{size} "): x for name, x in stacked.items() if name.startswith(size)} for size in Doubling._fields)
     )
+
+
+def _curves(module: RecursionModule, design: Design, order: dict[str, Array], times: Array) -> dict[str, Array]:
+    """Order parameters, train loss and what follows from them; not observables over the training samples, of which there is no adjoint."""
+    left_out = {f"train_{name}" for name in observables(module)}
+    order = {name: value[times] for name, value in order.items() if name not in left_out}
+    return order | test_performance(module, design, order["m"], order["Q_k"])
 
 
 def relative_variances(
@@ -116,8 +122,7 @@ def relative_variances(
     steps, chosen = max(times) + 1, jnp.asarray(times)
 
     def outputs(order: dict[str, Array]) -> dict[str, Array]:
-        order = {name: value[chosen] for name, value in order.items()}
-        return order | test_performance(module, design, order["m"], order["Q_k"])
+        return _curves(module, design, order, chosen)
 
     @eqx.filter_jit
     def variances(key: Array) -> dict[str, Array]:

@@ -1,20 +1,20 @@
 """Gaps of the bulk where everything is a function of one real number: one column, clusters of one variance profile.
 
-With s = S'/c, a = c A (c the variance of a sample's cluster, r_b that of block b divided by it) the fixed point is
+The displayed equations of `derive.functional_inverse`, generated with the module: with s = S'/c, a = c A (c the variance of a sample's
+cluster, r_b that of block b divided by it)
 
-    eta = alpha E[p] = sum_b rho_b q_b,   p = s a/(1 + s a),   q_b = r_b/(tau + r_b),   z = -eta tau/(alpha s).
+    e = alpha E u = sum_b rho_b v_b,   u = s a/(1 + s a),   v_b = r_b/(tau + r_b),   z = -e tau/(alpha s),
 
-At real s there are as many real tau as distinct r_b > 0, hence as many branches z(s), and z is outside the support exactly where
-dz/ds > 0 (S' is a Stieltjes transform), which reads
+and z is outside the bulk exactly where R(s) = alpha E[u^2] sum_b rho_b v_b^2/e^2 < 1. What is done here is numerics: at real s there are as
+many real tau as distinct r_b > 0, hence as many branches z(s).
 
-    R(s) = alpha E[p^2] sum_b rho_b q_b^2 / eta^2 < 1.
-
-So gaps are the intervals with R < 1 and edges the roots of R = 1. Between two poles -1/a every p is monotone in s, and every q_b in eta:
+So gaps are the intervals with R < 1 and edges the roots of R = 1. Between two poles -1/a every u is monotone in s, and every v_b in e:
 R has bounds on any interval, and halving those whose bounds leave the sign of R - 1 open finds all roots. Nothing is scanned, and all
 gaps of the nodes that are given are found, whatever their number: one can escape only where R - 1 changes its sign more than twice
 within `_LEAF` of an interval between poles.
 
-1/s = tan(angle) runs over a circle: branch 0 passes z = infinity at the right angle, the others pass it like any point.
+s = cosine/sine of an angle runs over a circle: branch 0 passes z = infinity at the right angle, the others pass it like any point.
+tau = t/w with w = e on branch 0 and 1 on the others; g = e/(cosine w).
 Letters: K points, N distinct values of a, B blocks. Own derivation; for A = 1 it is Silverstein and Choi 1995.
 """
 
@@ -23,10 +23,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
+from gmsym.runtime.spectral import SpectralModule
+
 _EQUAL = 1e-12  # values of a that close, relatively, are one
 _LEAF, _ROUNDS = 2.0**-20, 24
 _TOUCH = 1e-12  # |R - 1| that counts as 0: an extremum, or the bulk's end at z = 0 with as many samples as dimensions
 _HALVINGS, _NEAR = 64, 1e-3
+_LARGE = 1e100  # 1/distance of a pole from itself
 _CHUNK = 2**20  # entries of (K, N) at once
 
 
@@ -44,6 +47,7 @@ class Gap(NamedTuple):
 class Scalar(NamedTuple):
     """The law of a and the variance profile."""
 
+    module: SpectralModule  # of one column
     values: np.ndarray  # distinct a != 0, increasing, (N,)
     weights: np.ndarray  # (N,); they add to at most 1
     fractions: np.ndarray  # rho_b, (B,)
@@ -58,13 +62,21 @@ class Scalar(NamedTuple):
         return ratios, np.bincount(index, self.fractions[seen])
 
 
-def scalar(values: np.ndarray, weights: np.ndarray, fractions: np.ndarray, ratios: np.ndarray, alpha: float, tiny: float) -> Scalar:
+def scalar(
+    module: SpectralModule,
+    values: np.ndarray,
+    weights: np.ndarray,
+    fractions: np.ndarray,
+    ratios: np.ndarray,
+    alpha: float,
+    tiny: float,
+) -> Scalar:
     """The law without values up to `tiny`, equal ones joined."""
     kept = (weights > 0) & (np.abs(values) > tiny)
     order = np.argsort(values[kept])
     values, weights = values[kept][order], weights[kept][order]
     first = np.concatenate([[True], np.diff(values) > _EQUAL * np.abs(values[1:])])
-    return Scalar(values[first], np.bincount(np.cumsum(first) - 1, weights), fractions, ratios, alpha)
+    return Scalar(module, values[first], np.bincount(np.cumsum(first) - 1, weights), fractions, ratios, alpha)
 
 
 def gaps(law: Scalar, covered: np.ndarray) -> list[Gap]:
@@ -84,7 +96,7 @@ def gaps(law: Scalar, covered: np.ndarray) -> list[Gap]:
 
 
 def _tau(law: Scalar, branch: int, eta: np.ndarray) -> np.ndarray:
-    """eta tau on branch 0, the root beyond all poles; tau on the others, between two poles each."""
+    """t: e tau on branch 0, the root beyond all poles; tau on the others, between two poles each. The roots of sum_b rho_b v_b = e."""
     ratios, fractions = law.distinct
     weight = ratios * fractions
     eta = np.clip(eta, -1e150, 1e150)
@@ -97,38 +109,36 @@ def _tau(law: Scalar, branch: int, eta: np.ndarray) -> np.ndarray:
     last, low, high = len(ratios) - 1, -ratios[branch], -ratios[branch - 1]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         tau = np.where(eta > 0, y[..., last - branch], y[..., branch - 1]) / eta
-        distance = tau[..., None] + ratios
-        tau = tau - ((weight / distance).sum(-1) - eta) / -(weight / distance**2).sum(-1)
+        v = law.module.line_profile(tau[..., None], 1.0, ratios)
+        tau = tau + (v @ fractions - eta) / (v**2 @ (fractions / ratios))
         lost = (np.abs(eta) < _NEAR) | ~((tau > low) & (tau < high))  # the root of y = eta tau loses digits
     if lost.any():
-        tau = np.where(lost, _halved(weight, ratios, eta, low, high), tau)
+        tau = np.where(lost, _halved(law, eta, low, high), tau)
     return tau
 
 
-def _halved(weight: np.ndarray, ratios: np.ndarray, eta: np.ndarray, low: float, high: float) -> np.ndarray:
+def _halved(law: Scalar, eta: np.ndarray, low: float, high: float) -> np.ndarray:
     """tau between two poles by halving."""
+    ratios, fractions = law.distinct
     below, above = np.full(eta.shape, low), np.full(eta.shape, high)
     for _ in range(_HALVINGS):
         middle = (below + above) / 2
-        with np.errstate(divide="ignore"):
-            right = (weight / (middle[..., None] + ratios)).sum(-1) > eta
+        with np.errstate(divide="ignore", invalid="ignore"):
+            right = law.module.line_profile(middle[..., None], 1.0, ratios) @ fractions > eta
         below, above = np.where(right, middle, below), np.where(right, above, middle)
     return (below + above) / 2
 
 
 def _at(law: Scalar, branch: int, angle: float) -> tuple[float, float, np.ndarray]:
     """R, z and S, (B,), at one angle."""
-    sine, cosine = np.sin(angle), np.cos(angle)
-    P = law.values / (sine + law.values * cosine)
-    first, second = law.alpha * (law.weights @ P), law.alpha * (law.weights @ P**2)  # eta = cosine first
-    tau = float(_tau(law, branch, np.array(cosine * first)))
-    if branch == 0:
-        y = tau + cosine * first * law.ratios
-        R = cosine**2 * second * (law.fractions @ (law.ratios / y) ** 2)
-        return R, -sine * tau / (law.alpha * cosine), law.alpha * cosine / (sine * y) if sine else np.full(len(y), np.inf)
-    y = tau + law.ratios
-    R = second / first**2 * (law.fractions @ (law.ratios / y) ** 2)
-    return R, -sine * first * tau / law.alpha, law.alpha / (sine * first * y) if sine else np.full(len(y), np.inf)
+    sine, cosine, module = np.sin(angle), np.cos(angle), law.module
+    share = module.line_share(sine, cosine, law.values)
+    first, second = module.line_total(law.alpha, law.weights @ share), law.weights @ share**2  # the total is cosine first
+    t = float(_tau(law, branch, np.array(cosine * first)))
+    w, g = (cosine * first, 1 / cosine) if branch == 0 else (1.0, first)
+    R = module.line_turning(law.alpha, second, law.fractions @ module.line_profile(t, w, law.ratios) ** 2, g)
+    S = module.line_transform(law.alpha, sine, t, w, law.ratios, g) if sine else np.full(len(law.ratios), np.inf)
+    return R, module.line_inverse(law.alpha, sine, t, g), S
 
 
 def _mass_below(law: Scalar, branch: int, angle: float) -> float:
@@ -163,36 +173,41 @@ def _boxes(law: Scalar, covered: np.ndarray, branch: int) -> np.ndarray:
 def _bounds(law: Scalar, branch: int, low: np.ndarray, high: np.ndarray, sign: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bounds of R on intervals, (K,); `sign`, (K, N), is that of sine + a cosine, which has no zero within."""
 
+    module = law.module
+
     def shares(angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        sine, cosine = np.sin(angle)[:, None], np.cos(angle)[:, None]
-        P = law.values / (sign * np.maximum(sign * (sine + law.values * cosine), 1e-100))
-        return P * cosine, P * sine
+        sine, cosine, pole = np.sin(angle)[:, None], np.cos(angle)[:, None], sign * law.values * _LARGE
+        with np.errstate(divide="ignore"):
+            share = module.line_share(sine, cosine, law.values)
+        share = np.where(share * pole > 0, np.clip(share, -np.abs(pole), np.abs(pole)), pole)  # an end may be a pole, or one rounding off
+        return share * cosine, share * sine
 
-    (p_low, far_low), (p_high, far_high) = shares(low), shares(high)
-    weights = law.alpha * law.weights
-    eta_low, eta_high = np.minimum(p_low, p_high) @ weights, np.maximum(p_low, p_high) @ weights
-    far = np.abs(np.tan(((low + high) / 2)[:, None])) > 1  # p/s, which passes s = 0 without a zero, for p
-    x, y = (np.where(far & (branch > 0), a, b) for a, b in ((far_low, p_low), (far_high, p_high)))
+    (u_low, far_low), (u_high, far_high) = shares(low), shares(high)
+    e_low, e_high = (module.line_total(law.alpha, ends(u_low, u_high) @ law.weights) for ends in (np.minimum, np.maximum))
+    far = np.abs(np.tan(((low + high) / 2)[:, None])) > 1  # u/s, which passes s = 0 without a zero, for u
+    x, y = (np.where(far & (branch > 0), a, b) for a, b in ((far_low, u_low), (far_high, u_high)))
     smaller, larger = np.minimum(x, y), np.maximum(x, y)
-    square_low = np.where(smaller * larger < 0, 0, np.minimum(x**2, y**2)) @ weights
-    square_high = np.maximum(x**2, y**2) @ weights
-    mean_low, mean_high = smaller @ weights, larger @ weights
+    square_low = np.where(smaller * larger < 0, 0, np.minimum(x**2, y**2)) @ law.weights
+    square_high = np.maximum(x**2, y**2) @ law.weights
+    total_low, total_high = (module.line_total(law.alpha, ends @ law.weights) for ends in (smaller, larger))
     ratios, fractions = law.distinct
-    if branch == 0 and len(ratios) == 1:
-        return square_low / fractions[0], square_high / fractions[0]
+    if branch == 0 and len(ratios) == 1:  # v = e/rho
+        return tuple(module.line_turning(law.alpha, square, 1 / fractions[0], 1.0) for square in (square_low, square_high))
 
-    def through(eta: np.ndarray) -> np.ndarray:
-        tau = _tau(law, branch, eta)[:, None]
-        return eta[:, None] * ratios / (tau + eta[:, None] * ratios) if branch == 0 else ratios / (tau + ratios)
+    def through(e: np.ndarray) -> np.ndarray:
+        t, w = _tau(law, branch, e)[:, None], e[:, None] if branch == 0 else np.ones((len(e), 1))
+        return w * module.line_profile(t, w, ratios)
 
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        q = through(eta_low), through(eta_high)
-        q_low = np.where(q[0] * q[1] < 0, 0, np.minimum(q[0] ** 2, q[1] ** 2)) @ fractions
-        q_high = np.maximum(q[0] ** 2, q[1] ** 2) @ fractions
-        most = np.maximum(mean_low**2, mean_high**2)
-        least = np.where(mean_low * mean_high <= 0, 0, np.minimum(mean_low**2, mean_high**2))
-        lower, upper = square_low * q_low / most, square_high * q_high / least
-        lower = np.maximum(np.nan_to_num(lower, nan=0.0), square_low if branch == 0 else 0)  # Cauchy and Schwarz
+        v = through(e_low), through(e_high)
+        v_low = np.where(v[0] * v[1] < 0, 0, np.minimum(v[0] ** 2, v[1] ** 2)) @ fractions
+        v_high = np.maximum(v[0] ** 2, v[1] ** 2) @ fractions
+        most = np.maximum(np.abs(total_low), np.abs(total_high))
+        least = np.where(total_low * total_high <= 0, 0, np.minimum(np.abs(total_low), np.abs(total_high)))
+        lower = np.nan_to_num(module.line_turning(law.alpha, square_low, v_low, most), nan=0.0)
+        upper = module.line_turning(law.alpha, square_high, v_high, least)
+        if branch == 0:
+            lower = np.maximum(lower, module.line_turning(law.alpha, square_low, 1.0, 1.0))  # Cauchy and Schwarz
     return lower, np.nan_to_num(upper, nan=np.inf, posinf=np.inf)
 
 

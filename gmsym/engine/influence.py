@@ -5,6 +5,9 @@ The equations come generated (runtime/influence.py); what is here keeps the slot
 Cost of a sweep: time O((n + d) T^2 C^2 K), memory O((n + d) T C K), like the run itself.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,32 +28,138 @@ def influences(
     order_bar: dict[str, Float[Array, "t ..."]],
 ) -> Weights:
     """Derivative of an output in every weight, from its derivatives `order_bar` in the order parameters m, Q, Q_k and train_loss."""
-    fields, clusters = module.FIELDS, module.CLUSTERS
-    slots = np.arange(trace.q.shape[1])
-    n, d = sum(design.counts), sum(design.sizes)
-    weights, parameters, labels = unit_weights(design), design.parameters, jnp.asarray(design.labels)
-    deviation = jnp.sqrt(jnp.repeat(jnp.asarray(design.variance), np.asarray(design.sizes), axis=1, total_repeat_length=d))
-    constants = {
-        "of_sample": weights.samples,
-        "of_coordinate": weights.coordinates,
-        "deviation": deviation,
-        "means": means,
-        "counts": jnp.asarray(design.counts, float),
-        "p": jnp.asarray(design.counts) / n,
-        "ridge": design.ridge,
-        "total": n,
-    }
+    weights, zeros = unit_weights(design), jnp.zeros_like
+    start = _Bars(
+        zeros(trace.theta[0]),
+        jax.tree.map(lambda x: zeros(x[0]), trace.state),
+        *map(zeros, (trace.q, trace.Zu, trace.u, trace.Zq, weights.samples, weights.coordinates)),
+    )
+    by_time = {name: getattr(trace, name) for name in ("theta", "state", "h", "a", "gradient", "L", "M", "scalars")}
+    step = _Sweep(module, adjoint, design, means, trace).step
+    last, _ = jax.lax.scan(step, start, (jnp.arange(len(trace.theta)), by_time, order_bar), reverse=True)
+    return Weights(last.by_sample, last.by_coordinate)
 
-    def local(function, h):
-        return jnp.stack([_stacked(function(h[k], labels[k], parameters), h[k, 0]) for k in range(clusters)])
 
-    def upto(count: Array, directions: Array) -> Array:
+class _Bars(NamedTuple):
+    """What goes back through the times: derivatives of the output in what the run carries, and in the weights so far."""
+
+    theta: Float[Array, "c x"]
+    state: tuple[Float[Array, "c x"], ...]
+    q: Float[Array, "k j x"]
+    Zu: Float[Array, "k j x"]
+    u: Float[Array, "k j n"]
+    Zq: Float[Array, "k j n"]
+    by_sample: Float[Array, "k n"]
+    by_coordinate: Float[Array, " x"]
+
+
+class _Sweep:
+    """One step of the reverse sweep: the run's stages in reverse order."""
+
+    def __init__(self, module: RecursionModule, adjoint: InfluenceModule, design: Design, means: Array, trace: Trace):
+        n, d = sum(design.counts), sum(design.sizes)
+        self.module, self.adjoint, self.design, self.trace = module, adjoint, design, trace
+        self.weights, self.labels = unit_weights(design), jnp.asarray(design.labels)
+        self.slots = np.arange(trace.q.shape[1])
+        self.constants = {
+            "of_sample": self.weights.samples,
+            "of_coordinate": self.weights.coordinates,
+            "deviation": jnp.sqrt(jnp.repeat(jnp.asarray(design.variance), np.asarray(design.sizes), axis=1, total_repeat_length=d)),
+            "means": means,
+            "counts": jnp.asarray(design.counts, float),
+            "p": jnp.asarray(design.counts) / n,
+            "ridge": design.ridge,
+            "total": n,
+        }
+
+    def step(self, after: _Bars, now: tuple) -> tuple[_Bars, None]:
+        """Back through one time."""
+        t, at, bars = now
+        before = t * self.module.FIELDS
+        now_bars, a_bar, M_bar, loss_bar = self.update(after, t, at, bars)
+        for c in reversed(range(self.module.FIELDS)):
+            now_bars, moved = self.gradient_direction(now_bars, at, M_bar, before, c)
+            a_bar = a_bar.at[:, c].add(moved)
+        now_bars, L_bar = self.fields(now_bars, at, bars, a_bar, loss_bar)
+        for c in reversed(range(self.module.FIELDS)):
+            now_bars = self.parameter_direction(now_bars, at, L_bar, before, c)
+        return now_bars, None
+
+    def update(self, after: _Bars, t: Array, at: dict, bars: dict) -> tuple[_Bars, Array, Array, Array]:
+        """The optimizer, the gradient of the risk and the train loss: (bars, of the gradients, of their factors, of the losses)."""
+        theta = at["theta"]
+        updated = self.adjoint.optimizer(t, theta, at["state"], at["gradient"], after.theta, after.state, self.design.parameters)
+        theta_bar, state_bar, gradient_bar = jax.tree.map(lambda x: jnp.broadcast_to(jnp.asarray(x, float), theta.shape), updated)
+        arrays = self.constants | {"theta": theta, "a": at["a"], "M": at["M"], "Zu": self.trace.Zu}
+        arrays |= {"loss": self.local(self.module.loss, at["h"]), "gradient_bar": gradient_bar, "train_loss_bar": bars["train_loss"]}
+        found = named(self.adjoint.update, arrays)
+        moved = after._replace(theta=theta_bar + found[0], state=state_bar, Zu=after.Zu + found[3], by_sample=after.by_sample + found[5])
+        return moved, found[1], found[2], found[4]
+
+    def gradient_direction(self, after: _Bars, at: dict, M_bar: Array, before: Array, c: int) -> tuple[_Bars, Array]:
+        """The direction that gradient c opens, and its product with the noise: (bars, of the gradient)."""
+        slot, trace, end = before + c, self.trace, before + self.module.FIELDS
+        arrays = self.constants | {
+            "slope": at["a"][:, c],
+            "u": self.upto(slot, trace.u),
+            "g": self.upto(end, trace.g),
+            "q": self.upto(end, trace.q),
+            "z_new": trace.z[:, slot],
+            "u_new": trace.u[:, slot],
+            "upsilon": at["scalars"].ug[:, c],
+            "psi_new": at["scalars"].psi[:, c],
+            "Zu_new_bar": after.Zu[:, slot],
+            "u_new_bar": after.u[:, slot],
+        }
+        found = named(self.adjoint.gradient_direction, arrays | self.of_row(at["M"][:, c], M_bar[:, c], slot, trace.u[:, slot]))
+        return self.added(after, *found[1:]), found[0]
+
+    def fields(self, after: _Bars, at: dict, bars: dict, a_bar: Array, loss_bar: Array) -> tuple[_Bars, Array]:
+        """The samples' gradients and losses, and their fields: (bars, of the parameters' factors)."""
+        exists = self.weights.samples[:, None]
+        curvature = self.local(self.adjoint.curvature, at["h"])
+        h_bar = named(self.adjoint.sample, {"A": curvature, "a": at["a"], "a_bar": a_bar * exists, "loss_bar": loss_bar})
+        arrays = self.constants | {"theta": at["theta"], "L": at["L"], "Zq": self.trace.Zq, "h_bar": h_bar}
+        found = named(self.adjoint.fields, arrays | {f"{name}_bar": bars[name] for name in ("m", "Q", "Q_k")})
+        by_coordinate = after.by_coordinate + found[3]
+        return after._replace(theta=after.theta + found[0], Zq=after.Zq + found[2], by_coordinate=by_coordinate), found[1]
+
+    def parameter_direction(self, after: _Bars, at: dict, L_bar: Array, before: Array, c: int) -> _Bars:
+        """The direction that column c opens, and its product with the noise."""
+        slot, trace = before + c, self.trace
+        arrays = self.constants | {
+            "column": at["theta"][c],
+            "q": self.upto(slot, trace.q),
+            "z": self.upto(before, trace.z),
+            "u": self.upto(before, trace.u),
+            "g_new": trace.g[:, slot],
+            "q_new": trace.q[:, slot],
+            "chi": at["scalars"].qz[:, c],
+            "phi_new": at["scalars"].phi[:, c],
+            "Zq_new_bar": after.Zq[:, slot],
+            "q_new_bar": after.q[:, slot],
+        }
+        found = named(self.adjoint.parameter_direction, arrays | self.of_row(at["L"][:, c], L_bar[:, c], slot, trace.q[:, slot]))
+        return self.added(after._replace(theta=after.theta.at[c].add(found[0])), *found[1:])
+
+    @staticmethod
+    def added(after: _Bars, q: Array, u: Array, by_sample: Array, by_coordinate: Array) -> _Bars:
+        """Of directions and weights, what a new direction adds."""
+        weights = {"by_sample": after.by_sample + by_sample, "by_coordinate": after.by_coordinate + by_coordinate}
+        return after._replace(q=after.q + q, u=after.u + u, **weights)
+
+    def local(self, function: Callable[..., object], h: Array) -> Array:
+        """A function of the samples, cluster by cluster."""
+        clusters = range(self.module.CLUSTERS)
+        return jnp.stack([_stacked(function(h[k], self.labels[k], self.design.parameters), h[k, 0]) for k in clusters])
+
+    def upto(self, count: Array, directions: Array) -> Array:
         """The directions in the first slots, the others zero."""
-        return jnp.where((slots < count)[:, None], directions, 0.0)
+        return jnp.where((self.slots < count)[:, None], directions, 0.0)
 
-    def of_row(row: Array, row_bar: Array, slot: Array, new: Array) -> dict[str, Array]:
+    def of_row(self, row: Array, row_bar: Array, slot: Array, new: Array) -> dict[str, Array]:
         """A row of a Cholesky factor with its adjoint, and the direction `new` that it adds; the rest's square is 1 where none is."""
-        diagonal, earlier = row[:, slot], slots < slot
+        diagonal, earlier = row[:, slot], self.slots < slot
         opened = diagonal > 0
         return {
             "held": jnp.where(earlier, row, 0.0),
@@ -60,73 +169,6 @@ def influences(
             "square": jnp.where(opened, diagonal**2, 1.0),
             "rest": diagonal[:, None] * new,
         }
-
-    def step(carry, now):
-        theta_bar, state_bar, q_bar, Zu_bar, u_bar, Zq_bar, by_sample, by_coordinate = carry
-        t, at, bars = now
-        theta, a, L, M = at["theta"], at["a"], at["L"], at["M"]
-        before = t * fields
-        updated = adjoint.optimizer(t, theta, at["state"], at["gradient"], theta_bar, state_bar, parameters)
-        theta_bar, state_bar, gradient_bar = jax.tree.map(lambda x: jnp.broadcast_to(jnp.asarray(x, float), theta.shape), updated)
-
-        arrays = constants | {"theta": theta, "a": a, "M": M, "Zu": trace.Zu, "loss": local(module.loss, at["h"])}
-        found = named(adjoint.update, arrays | {"gradient_bar": gradient_bar, "train_loss_bar": bars["train_loss"]})
-        theta_bar, Zu_bar, by_sample = theta_bar + found[0], Zu_bar + found[3], by_sample + found[5]
-        a_bar, M_bar, loss_bar = found[1], found[2], found[4]
-        for c in reversed(range(fields)):
-            slot = before + c
-            arrays = constants | {
-                "slope": a[:, c],
-                "u": upto(slot, trace.u),
-                "g": upto(before + fields, trace.g),
-                "q": upto(before + fields, trace.q),
-                "z_new": trace.z[:, slot],
-                "u_new": trace.u[:, slot],
-                "upsilon": at["scalars"].ug[:, c],
-                "psi_new": at["scalars"].psi[:, c],
-                "Zu_new_bar": Zu_bar[:, slot],
-                "u_new_bar": u_bar[:, slot],
-            }
-            found = named(adjoint.gradient_direction, arrays | of_row(M[:, c], M_bar[:, c], slot, trace.u[:, slot]))
-            a_bar = a_bar.at[:, c].add(found[0])
-            q_bar, u_bar = q_bar + found[1], u_bar + found[2]
-            by_sample, by_coordinate = by_sample + found[3], by_coordinate + found[4]
-
-        exists = weights.samples[:, None]
-        arrays = {"A": local(adjoint.curvature, at["h"]), "a": a, "a_bar": a_bar * exists, "loss_bar": loss_bar}
-        h_bar = named(adjoint.sample, arrays)
-        arrays = constants | {"theta": theta, "L": L, "Zq": trace.Zq, "h_bar": h_bar}
-        found = named(adjoint.fields, arrays | {f"{name}_bar": bars[name] for name in ("m", "Q", "Q_k")})
-        theta_bar, L_bar, Zq_bar, by_coordinate = theta_bar + found[0], found[1], Zq_bar + found[2], by_coordinate + found[3]
-        for c in reversed(range(fields)):
-            slot = before + c
-            arrays = constants | {
-                "column": theta[c],
-                "q": upto(slot, trace.q),
-                "z": upto(before, trace.z),
-                "u": upto(before, trace.u),
-                "g_new": trace.g[:, slot],
-                "q_new": trace.q[:, slot],
-                "chi": at["scalars"].qz[:, c],
-                "phi_new": at["scalars"].phi[:, c],
-                "Zq_new_bar": Zq_bar[:, slot],
-                "q_new_bar": q_bar[:, slot],
-            }
-            found = named(adjoint.parameter_direction, arrays | of_row(L[:, c], L_bar[:, c], slot, trace.q[:, slot]))
-            theta_bar = theta_bar.at[c].add(found[0])
-            q_bar, u_bar = q_bar + found[1], u_bar + found[2]
-            by_sample, by_coordinate = by_sample + found[3], by_coordinate + found[4]
-        return (theta_bar, state_bar, q_bar, Zu_bar, u_bar, Zq_bar, by_sample, by_coordinate), None
-
-    zeros = jnp.zeros_like
-    start = (
-        zeros(trace.theta[0]),
-        jax.tree.map(lambda x: zeros(x[0]), trace.state),
-        *map(zeros, (trace.q, trace.Zu, trace.u, trace.Zq, weights.samples, weights.coordinates)),
-    )
-    by_time = {name: getattr(trace, name) for name in ("theta", "state", "h", "a", "gradient", "L", "M", "scalars")}
-    last, _ = jax.lax.scan(step, start, (jnp.arange(len(trace.theta)), by_time, order_bar), reverse=True)
-    return Weights(*last[-2:])
 
 
 def _stacked(rows: object, like: Array) -> Array:

@@ -81,7 +81,7 @@ class Law(NamedTuple):
 
 
 class _Cluster(NamedTuple):
-    """Coordinates of a cluster's samples in an orthonormal basis of the vectors' parts, and its nodes."""
+    """Embedded of a cluster's samples in an orthonormal basis of the vectors' parts, and its nodes."""
 
     mean: np.ndarray  # E[Yhat | node], (q, N)
     rest: np.ndarray  # Cov[Yhat | node], (q, q)
@@ -161,7 +161,7 @@ def _covered(clusters: Sequence[_Cluster], group: Group, scale: float) -> np.nda
 
 
 def _root(gram: np.ndarray) -> np.ndarray:
-    """Coordinates (rank, vectors) of vectors with that Gram matrix in an orthonormal basis of their span."""
+    """Embedded (rank, vectors) of vectors with that Gram matrix in an orthonormal basis of their span."""
     values, vectors = np.linalg.eigh(gram)
     kept = values > _RANK * max(np.trace(gram), np.finfo(float).tiny)
     return np.sqrt(values[kept])[:, None] * vectors[:, kept].T

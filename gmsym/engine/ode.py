@@ -1,4 +1,4 @@
-"""Effective dynamics by adaptive Runge-Kutta methods (diffrax). Source: theory.md 6.
+"""Effective dynamics by adaptive Runge-Kutta methods (engine/integrator.py). Source: theory.md 6.
 
 Cost of a call of the drift: O(nodes) a distinct mean, nodes by dimension of the mean and requested accuracy (runtime/nodes.py);
 nothing if all means are closed. Tsit5 takes tens of steps for smooth losses at tolerance 1e-9, hundreds with kinks on fixed nodes.
@@ -6,25 +6,20 @@ nothing if all means are closed. Tsit5 takes tens of steps for smooth losses at 
 
 from collections.abc import Callable, Sequence
 from numbers import Real
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optimistix
 from jaxtyping import Array
-from scipy.optimize import minimize
 
+from gmsym.engine import integrator
 from gmsym.errors import ComputationError, InputError
 from gmsym.runtime import nodes as quadrature
 from gmsym.runtime.nodes import Nodes
-from gmsym.runtime.ode import Numbers, OdeModule, State, drift, in_clusters, law
+from gmsym.runtime.ode import Numbers, OdeModule, State, in_clusters, law
 
-Solver = Literal["tsit5", "kvaerno5"]
-SOLVERS: dict[str, Callable[[], Any]] = {"tsit5": diffrax.Tsit5, "kvaerno5": diffrax.Kvaerno5}  # explicit; implicit, for stiff problems
-MAX_STEPS = 2**14
 _ROUGH_TOLERANCE = 1e-5  # kinks on fixed nodes make the drift piecewise smooth: a finer tolerance follows the pieces
 _ROUGH_LEVEL = 2
 _LEVELS = 6  # refinements of the nodes that are tried
@@ -54,7 +49,7 @@ def solve_ode(
     times: Sequence[float],
     *,
     tolerance: float = 1e-9,
-    solver: Solver = "tsit5",
+    solver: integrator.Solver = "tsit5",
     report: Callable[[float], None] | None = None,
 ) -> Solution:
     """Integrate the effective dynamics.
@@ -77,7 +72,7 @@ def solve_ode(
         InputError: an argument out of range.
         ComputationError: the solution diverged or the solver did not arrive; names the time reached.
     """
-    check_solver(solver)
+    integrator.check_solver(solver)
     if isinstance(tolerance, bool) or not isinstance(tolerance, Real) or not 1e-13 <= tolerance <= 1e-1:
         raise InputError(f"tolerance = {tolerance!r}: a number from 1e-13 to 0.1 is needed")
     ts = jnp.asarray(times, float)
@@ -179,34 +174,9 @@ class Reached(NamedTuple):
 def _run(
     module, solver: str, numbers: Numbers, start: State, ts, sets: tuple[Sequence[Nodes], Sequence[Nodes]], tolerance
 ) -> tuple[dict[str, Array], Reached]:
-    solution = integrate(module, solver, numbers, start, ts, sets[0], tolerance)
-    arrived = solution.stats["num_accepted_steps"]
-    return observables(module, solution.ys, numbers, sets[1]), Reached(
-        jnp.max(jnp.where(jnp.isfinite(solution.ys.Q.reshape(len(ts), -1)[:, 0]), ts, ts[0])),
-        arrived,
-        diffrax.is_successful(solution.result),
-        solution.result == diffrax.RESULTS.max_steps_reached,
-        solution.ys,
-    )
-
-
-def integrate(module: OdeModule, solver: str, numbers: Numbers, start: State, ts: Array, nodes: Sequence[Nodes], tolerance, **options):
-    """The diffrax solution at `ts`; traceable and differentiable in `numbers`, `start` and `ts`."""
-    term = diffrax.ODETerm(lambda t, y, args: drift(module, t, y, *args))
-    return diffrax.diffeqsolve(
-        term,
-        SOLVERS[solver](),
-        ts[0],
-        ts[-1],
-        None,
-        start,
-        args=(numbers, nodes),
-        saveat=diffrax.SaveAt(ts=ts),
-        stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
-        max_steps=MAX_STEPS,
-        throw=False,
-        **options,
-    )
+    states, steps, done, exhausted = integrator.integrate(module, solver, numbers, start, ts, sets[0], tolerance)
+    time = jnp.max(jnp.where(jnp.isfinite(states.Q.reshape(len(ts), -1)[:, 0]), ts, ts[0]))
+    return observables(module, states, numbers, sets[1]), Reached(time, steps, done, exhausted, states)
 
 
 def observables(module: OdeModule, states: State, numbers: Numbers, nodes: Sequence[Nodes]) -> dict[str, Array]:
@@ -232,11 +202,6 @@ def overlaps(state: State, numbers: Numbers) -> dict[str, Array]:
     return found | ({"Q_b": Q, "m_b": m, "M_b": M} if len(Q) > 1 else {})
 
 
-def check_solver(solver: str) -> None:
-    if solver not in SOLVERS:
-        raise InputError(f"solver = {solver!r}; allowed are {', '.join(SOLVERS)}")
-
-
 def check_arrival(found: dict[str, Array], reached: Reached, ts: Array) -> None:
     """Raises ComputationError unless everything is finite up to the last time."""
     if _is_complete(found, reached):
@@ -245,7 +210,7 @@ def check_arrival(found: dict[str, Array], reached: Reached, ts: Array) -> None:
     largest = max(float(np.max(np.abs(x), initial=0.0, where=np.isfinite(x))) for x in map(np.asarray, jax.tree.leaves(reached.states)))
     if bool(reached.exhausted) and largest < _LARGE:
         raise ComputationError(
-            f"the solver used up its {MAX_STEPS} steps after {where}: a shorter time, a larger tolerance, "
+            f"the solver used up its {integrator.MAX_STEPS} steps after {where}: a shorter time, a larger tolerance, "
             "or solver = 'kvaerno5', which takes long steps where the dynamics has settled"
         )
     raise ComputationError(
@@ -279,7 +244,7 @@ def crossing(
     value: float,
     *,
     tolerance: float = 1e-9,
-    solver: Solver = "tsit5",
+    solver: integrator.Solver = "tsit5",
 ) -> float | None:
     """The first time at which one order parameter crosses a value, to the tolerance; None if it does not up to `time`.
 
@@ -291,7 +256,7 @@ def crossing(
         InputError: no such entry.
         ComputationError: as `solve_ode`.
     """
-    check_solver(solver)
+    integrator.check_solver(solver)
     known = overlaps(start, numbers)
     shape = known[variable].shape if variable in known else ()
     if not shape or len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
@@ -301,130 +266,77 @@ def crossing(
     mean, V = law(start, numbers)
     level = quadrature.level_of(float(jnp.sqrt(jnp.max(jnp.diagonal(V, axis1=1, axis2=2))))) + 1
     nodes = tuple(quadrature.rule(*kind, level) for kind in module.NODES)
-    solution = _cross(module, solver, numbers, start, jnp.array([0.0, time]), nodes, _SAFETY * tolerance, variable, index, value)
-    if diffrax.is_event(solution.result):
-        return float(jnp.asarray(solution.ts)[-1])
-    if not diffrax.is_successful(solution.result):
+    ts = jnp.array([0.0, time])
+    at, crossed, arrived = _cross(module, solver, numbers, start, ts, nodes, _SAFETY * tolerance, variable, index, value)
+    if crossed:
+        return float(at)
+    if not arrived:
         raise ComputationError(f"the effective dynamics could not be followed to time {time:.6g} while looking for {variable} = {value}")
     return None
 
 
 @eqx.filter_jit
 def _cross(module, solver, numbers, start, ts, nodes, tolerance, variable, index, value):
-    def condition(t, y, args, **kwargs):
-        return overlaps(y, numbers)[variable][index] - value
-
-    term = diffrax.ODETerm(lambda t, y, args: drift(module, t, y, *args))
-    return diffrax.diffeqsolve(
-        term,
-        SOLVERS[solver](),
-        ts[0],
-        ts[1],
-        None,
-        start,
-        args=(numbers, nodes),
-        stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
-        max_steps=MAX_STEPS,
-        throw=False,
-        event=diffrax.Event(condition, optimistix.Newton(rtol=tolerance, atol=tolerance)),
+    return integrator.first_zero(
+        module, solver, numbers, start, ts, nodes, tolerance, lambda state: overlaps(state, numbers)[variable][index] - value
     )
 
 
-Objective = Literal["test_loss", "test_error"]
+class Moved(NamedTuple):
+    """The numbers in which a solution is differentiated."""
+
+    step: Array
+    ridge: Array
+    trained_step: Array
+    trained_ridge: Array
+    parameters: Array  # (P,)
 
 
-def tune(
-    module: OdeModule,
-    numbers: Numbers,
-    start: State,
-    samples: float,
-    names: Sequence[str],
-    *,
-    objective: Objective = "test_loss",
-    tolerance: float = 1e-6,
-    solver: Solver = "tsit5",
-    report: Callable[[float], None] | None = None,
-) -> tuple[dict[str, float], list[float]]:
-    """Minimise the loss or error after a given number of samples over positive hyperparameters, by BFGS on gradients through the solve.
-
-    Args:
-        samples: for each dimension; the final time is samples * c.
-        names: among the module's PARAMETERS, "step" (c) and "ridge"; they start at their values in `numbers`.
-        objective: what is minimised.
-        tolerance: of the solve, and of the logarithms of the parameters and the objective.
-        report: called with the completed fraction.
-
-    Returns:
-        The best values by name, and the objective at the start and at each improvement.
-
-    Raises:
-        InputError: a name or an objective that there is not, a start that is not positive, or a loss without gradients through the solve.
-        ComputationError: the objective is not finite at the start.
-    """
-    check_solver(solver)
-    known = [*module.PARAMETERS, "step", "ridge"]
-    for name in names:
-        if name not in known:
-            raise InputError(f"names holds {name!r}; hyperparameters here are {', '.join(known)}")
-    if objective not in ("test_loss", "test_error"):
-        raise InputError(f"objective = {objective!r}; allowed are test_loss, test_error")
+def check_differentiable(module: OdeModule, name: str) -> None:
+    """Raises InputError if an observable has no gradient through a solve on fixed nodes."""
     if any(nature == "rough" for _, nature in module.NODES):
         raise InputError(
             "the drift holds means with kinks in several dimensions, which have no gradient on fixed nodes; tune a smoother loss"
         )
-    if objective == "test_error" and any(nature == "rough" for _, nature in module.TEST_NODES):
-        raise InputError("test_error holds jumps in several dimensions, which have no gradient on fixed nodes; tune test_loss")
-    values = [_hyperparameter(module, numbers, name) for name in names]
-    if not names or min(values) <= 0:
-        raise InputError(
-            f"start = {dict(zip(names, values, strict=True))}: at least one hyperparameter, each with a positive start, is needed"
-        )
-    mean, V = law(start, numbers)
-    level = quadrature.level_of(float(jnp.sqrt(jnp.max(jnp.diagonal(V, axis1=1, axis2=2))))) + 1
-    sets = both_sets(module, level, 0)
-
-    @eqx.filter_jit
-    def value_and_slope(logarithms):
-        return jax.value_and_grad(final)(logarithms)
-
-    def final(logarithms):
-        changed = numbers
-        for name, value in zip(names, jnp.exp(logarithms), strict=True):
-            changed = _with_hyperparameter(module, changed, name, value)
-        solution = integrate(module, solver, changed, start, jnp.stack([0.0, samples * changed.step]), sets[0], tolerance)
-        found = observables(module, solution.ys, changed, sets[1])
-        if objective not in found:
-            raise InputError(f"objective = {objective!r}: the problem has no prediction")
-        return found[objective][-1]
-
-    history: list[float] = []
-
-    def recorded(logarithms):
-        value, slope = value_and_slope(jnp.asarray(logarithms))
-        value, slope = float(value), np.asarray(slope)
-        if not (np.isfinite(value) and np.isfinite(slope).all()):
-            if not history:
-                raise ComputationError(f"{objective} is {value} at the start; take a smaller step or a shorter time")
-            return 1e10, np.zeros_like(slope)  # the line search steps back
-        if not history or value < history[-1]:
-            history.append(value)
-        if report is not None:
-            report(min(0.99, len(history) / 50))
-        return value, slope
-
-    found = minimize(recorded, np.log(values), jac=True, method="BFGS", options={"gtol": tolerance, "maxiter": 100})
-    return dict(zip(names, np.exp(found.x).tolist(), strict=True)), history
+    if name in module.TESTS and any(nature == "rough" for _, nature in module.TEST_NODES):
+        raise InputError(f"{name} holds jumps in several dimensions, which have no gradient on fixed nodes; tune test_loss")
 
 
-def _hyperparameter(module: OdeModule, numbers: Numbers, name: str) -> float:
-    if name in ("step", "ridge"):
-        return float(getattr(numbers, name))
-    return float(numbers.parameters[module.PARAMETERS.index(name)])
+def first_level(start: State, numbers: Numbers) -> int:
+    """Of nodes that resolve fields twice as wide as those at the start."""
+    _, V = law(start, numbers)
+    return quadrature.level_of(float(jnp.sqrt(jnp.max(jnp.diagonal(V, axis1=1, axis2=2))))) + 1
 
 
-def _with_hyperparameter(module: OdeModule, numbers: Numbers, name: str, value: Array) -> Numbers:
-    if name == "step" and "eta" in module.PARAMETERS:
-        numbers = _with_hyperparameter(module, numbers, "eta", value)
-    if name in ("step", "ridge"):
-        return numbers._replace(**{name: value})
-    return numbers._replace(parameters=numbers.parameters.at[module.PARAMETERS.index(name)].set(value))
+@eqx.filter_jit
+def value_and_slopes(
+    module: OdeModule,
+    solver: str,
+    numbers: Numbers,
+    start: State,
+    moved: Moved,
+    ts: Array,
+    sets: tuple[Sequence[Nodes], Sequence[Nodes]],
+    tolerance: float,
+    name: str,
+    index: tuple[int, ...],
+    best: bool,
+) -> tuple[Array, tuple[Moved, Array], Array]:
+    """(an entry of an observable at the last time, or at its least over all times; its derivatives in the numbers and in the factor by
+    which all times are stretched; its time), through the solve."""
+
+    def chosen(given: tuple[Moved, Array]) -> tuple[Array, Array]:
+        moved, stretch = given
+        changed = numbers._replace(**moved._asdict())
+        states = integrator.integrate(module, solver, changed, start, stretch * ts, sets[0], tolerance).states
+        values = observables(module, states, changed, sets[1])[name][(slice(None), *index)]
+        place = jnp.argmin(values) if best else len(ts) - 1
+        return values[place], ts[place]
+
+    (value, time), slopes = jax.value_and_grad(chosen, has_aux=True)((moved, jnp.asarray(1.0)))
+    return value, slopes, time
+
+
+def shapes(module: OdeModule, start: State, numbers: Numbers) -> dict[str, tuple[int, ...]]:
+    """Of the observables of a time."""
+    return {name: x.shape for name, x in overlaps(start, numbers).items()} | dict.fromkeys(module.TESTS, ())

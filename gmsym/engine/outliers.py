@@ -41,23 +41,31 @@ def transform(functions: Stieltjes, law: Law, x: np.ndarray, smallest: float = S
 
 
 def solved(functions: Stieltjes, law: Law, x: np.ndarray, smallest: float = SMALLEST) -> tuple[np.ndarray, np.ndarray]:
-    """S at x + i smallest, (B R, P), and its residuals (P,); points go in batches of two shapes, so that little is compiled.
+    """S at x + i smallest, (B R, P), and its residuals (P,): where one fall of Im z fails, by a slower one.
 
     Raises:
         ComputationError: Newton's method did not converge at some point.
     """
     x = np.atleast_1d(np.asarray(x, dtype=float))
+    s, residual, left = np.empty((0, 0)), np.full(len(x), np.inf), np.arange(len(x))
+    for fall in (FALL, SLOWLY):
+        some, own = _in_batches(lambda part, fall=fall: functions.transform(law.nodes, part, smallest, fall), x[left])
+        s = some if len(left) == len(x) else s
+        s[:, left], residual[left] = some, own
+        left = np.flatnonzero(~(residual < 1e-10 * np.maximum(1.0, 1e-6 * np.abs(s).max(0))))  # at an atom S grows like 1/z: rounding
+        if not len(left):
+            return s, residual
+    worst = left[np.argmax(residual[left])]
+    raise ComputationError(f"the Stieltjes transform did not converge at z = {x[worst] * law.scale:.6g}: residual {residual[worst]:.2g}")
+
+
+def _in_batches(function: Callable[[np.ndarray], tuple[Array, Array]], x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both values of the function at all points, the last axis; points go in batches of two shapes, so that little is compiled."""
     batch = _BATCH if len(x) <= 4 * _BATCH else _MANY
     padded = np.concatenate([x, np.full(-len(x) % batch, x[-1])])
-    for fall in (FALL, SLOWLY):
-        parts = [functions.transform(law.nodes, padded[i : i + batch], smallest, fall) for i in range(0, len(padded), batch)]
-        s, residual = (np.concatenate([np.asarray(part[i]) for part in parts], axis=-1) for i in (0, 1))
-        left = ~(residual < 1e-10 * np.maximum(1.0, 1e-6 * np.abs(s).max(0)))  # at an atom S grows like 1/z, and with it rounding
-        if not left.any():
-            return s[:, : len(x)], residual[: len(x)]
-    worst = int(np.argmax(np.where(left, residual, 0)))
-    place = padded[worst] * law.scale
-    raise ComputationError(f"the Stieltjes transform did not converge at z = {place:.6g}: residual {residual[worst]:.2g}")
+    parts = [function(padded[i : i + batch]) for i in range(0, len(padded), batch)]
+    first, second = (np.concatenate([np.asarray(part[i]) for part in parts], axis=-1)[..., : len(x)] for i in (0, 1))
+    return first, second
 
 
 def compressed(module: SpectralModule, law: Law, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,10 +5,9 @@ directions grows by a factor of 4, one compilation each, whatever the numbers, t
 residual is below 1e-10 of its vector (1e-6 where Gram matrices are given from outside) opens nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,8 +17,9 @@ from gmsym.engine.draws import Draws, draws
 from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.runtime.arguments import named
 from gmsym.runtime.batches import together
-from gmsym.runtime.causal_kernels import by_batches
+from gmsym.runtime.causal_kernels import by_batches, by_observable, cluster_moments, observables, own_noises, teachers, tests, trained
 from gmsym.runtime.checkpoint import Checkpoint
+from gmsym.runtime.compiling import compiled
 from gmsym.runtime.frames import oriented
 from gmsym.runtime.interrupt import in_pieces
 from gmsym.runtime.recursion import Design, RecursionModule
@@ -29,6 +29,8 @@ _GRAM_TOLERANCE = 1e-12  # the same where Gram matrices are given, whose roundin
 _FIRST = (8, 32)  # steps for whose directions there is room at first; the larger one, unless the smaller one is enough
 _GROWTH = 4
 _DIVERGED = 1e12
+# "Steps" whose draws belong to the teachers' products and to samples' own noises, and from which on to trained parameters' noise.
+_TEACHERS, _OWN, _TRAINED = 1 << 28, (1 << 28) + 1, 1 << 27
 
 
 class Scalars(NamedTuple):
@@ -144,7 +146,11 @@ def sample_recursion(
             carry, piece = _advance(module, design, room, fluctuations, keys, carry, np.int64(first), np.int64(times.stop))
             pieces.append(jax.tree.map(lambda x, now=times: np.asarray(x)[: sizes[index], now], piece))
             _check_finite(pieces[-1][0], first, steps)
-        return {f"{i} {name}": value for i, part in enumerate(_joined(pieces, steps * module.FIELDS)) for name, value in part.items()}
+        return {
+            f"{i} {name}": value
+            for i, part in enumerate(_joined(pieces, teachers(module) + steps * module.FIELDS))
+            for name, value in part.items()
+        }
 
     parts = in_pieces(compute, sizes, "replicates", checkpoint=checkpoint, report=report)
     every = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -184,19 +190,19 @@ def replicate_keys(seed: int, replicates: int) -> Array:
     return jax.vmap(lambda r: jax.random.fold_in(jax.random.key(seed), r))(jnp.arange(replicates))
 
 
-@eqx.filter_jit
+@compiled
 def _begin(module: RecursionModule, design: Design, room: int, seed: Array, chosen: Array) -> tuple[Array, tuple]:
     """(keys, states before the first step) of the chosen replicates."""
     keys = jax.vmap(lambda r: jax.random.fold_in(jax.random.key(seed), r))(chosen)
-    return keys, jax.vmap(lambda key: _program(module, design, room, draws(design, key))[1])(keys)
+    return keys, jax.vmap(lambda key: _Program(module, design, room, draws(design, key)).start())(keys)
 
 
-@eqx.filter_jit
+@compiled
 def _advance(
     module: RecursionModule, design: Design, room: int, fluctuations: bool, keys: Array, carry: tuple, first: Array, last: Array
 ) -> tuple[tuple, tuple[dict, dict]]:
     """States after the steps from `first` to before `last`, and (order parameters, scalars) (R, room, ...) of these steps."""
-    slots = room * module.FIELDS
+    slots = teachers(module) + room * module.FIELDS
 
     def enlarged(side: _Side) -> _Side:
         more = slots - side.factor.shape[1]
@@ -204,14 +210,15 @@ def _advance(
         return _Side(*longer, jnp.pad(side.factor, ((0, 0), (0, more), (0, more))), side.vectors)
 
     def step(key: Array, carry: tuple, t: Array) -> tuple[tuple, tuple[dict, dict]]:
-        carry, (run, _) = _program(module, design, room, draws(design, key), fluctuations=fluctuations)[0](carry, (t, None))
+        program = _Program(module, design, room, draws(design, key), fluctuations=fluctuations)
+        carry, (run, _) = program.step(carry, (t, None))
         families = run.used._asdict()
         del families["theta_gram"], families["gradient_gram"]
         return carry, (run.order, {"L": run.L, "M": run.M, **families})
 
     def one(key: Array, carry: tuple) -> tuple[tuple, tuple[dict, dict]]:
-        theta, state, *sides, visit = carry
-        carry = (theta, state, *map(enlarged, sides), visit)
+        theta, state, coordinates, samples, *own = carry
+        carry = (theta, state, enlarged(coordinates), enlarged(samples), *own)
         shapes = jax.eval_shape(step, key, carry, first)[1]
         empty = jax.tree.map(lambda x: jnp.zeros((room, *x.shape), x.dtype), shapes)
 
@@ -220,7 +227,8 @@ def _advance(
             return carry, jax.tree.map(lambda kept, new: kept.at[t].set(new), now[1], found)
 
         carry, (order, scalars) = jax.lax.fori_loop(first, last, over_step, (carry, empty))
-        return carry, (order | test_performance(module, design, order["m"], order["Q_k"]), scalars)
+        mean, covariance = order.pop("mean", order["m"]), order.pop("covariance", order["Q_k"])
+        return carry, (order | test_performance(module, design, mean, covariance, order.get("trained")), scalars)
 
     return jax.vmap(one)(keys, carry)
 
@@ -285,10 +293,12 @@ class _Products(NamedTuple):
     weights: Weights
     fluctuations: bool
 
-    def with_theta(self, driver: _Driver, theta: Array, fresh: Array, coordinates: _Side, samples: _Side, t: Array) -> tuple[_Side, _Side]:
-        """Z_k Sigma_k^{1/2} Theta_c: (coordinates, samples) with the direction that each column adds."""
-        for c in range(self.module.FIELDS):
-            slot, u = t * self.module.FIELDS + c, samples.direction
+    def with_columns(
+        self, driver: _Driver, theta: Array, fresh: Array, coordinates: _Side, samples: _Side, slots: Sequence[Array]
+    ) -> tuple[_Side, _Side]:
+        """Z_k Sigma_k^{1/2} Theta_c: (coordinates, samples) with the direction that each column adds, in its slot."""
+        for c, slot in enumerate(slots):
+            u = samples.direction
             scaled = named(self.module.scaled, {"column": theta[c], "deviation": self.deviation})
             q, new, coordinates = driver.new_direction("theta_gram", coordinates, scaled, self.weights.coordinates, slot, c)
             g = fresh[c] * new[:, None]
@@ -299,10 +309,12 @@ class _Products(NamedTuple):
             samples = samples._replace(fresh=samples.fresh.at[:, slot].set(g), product=samples.product.at[:, slot].set(product))
         return coordinates, samples
 
-    def with_gradient(self, driver: _Driver, a: Array, fresh: Array, coordinates: _Side, samples: _Side, t: Array) -> tuple[_Side, _Side]:
-        """Z_k^T a_c: (coordinates, samples) with the direction that each gradient adds."""
-        for c in range(self.module.FIELDS):
-            slot, q = t * self.module.FIELDS + c, coordinates.direction
+    def with_gradient(
+        self, driver: _Driver, a: Array, fresh: Array, coordinates: _Side, samples: _Side, slots: Sequence[Array]
+    ) -> tuple[_Side, _Side]:
+        """Z_k^T a_c: (coordinates, samples) with the direction that each gradient adds, in its slot."""
+        for c, slot in enumerate(slots):
+            q = coordinates.direction
             u, new, samples = driver.new_direction("gradient_gram", samples, a[:, c], self.weights.samples, slot, c)
             z = fresh[c] * new[:, None]
             arrays = self.weighted | {"g": samples.fresh, "u_new": u, "q": q, "z_new": z}
@@ -349,106 +361,179 @@ def run_program(
         traced: whether the vectors of the run are kept, O((n + d) T C K) numbers.
     """
     options = {"coupled": coupled, "weights": weights, "fluctuations": fluctuations, "traced": traced}
-    step, start = _program(module, design, steps, gaussians, offset=offsets is not None, **options)
-    carry, (run, vectors) = jax.lax.scan(step, start, (jnp.arange(steps), offsets))
+    program = _Program(module, design, steps, gaussians, offset=offsets is not None, **options)
+    carry, (run, vectors) = jax.lax.scan(program.step, program.start(), (jnp.arange(steps), offsets))
     if not traced:
         return run
     sides = [x for side in carry[2:4] for x in (side.direction, side.fresh, side.product)]
     return run._replace(trace=Trace(*vectors, run.L, run.M, run.used, *sides))
 
 
-def _program(
-    module: RecursionModule,
-    design: Design,
-    room: int,
-    gaussians: Draws,
-    *,
-    offset: bool = False,
-    coupled: bool = True,
-    weights: Weights | None = None,
-    fluctuations: bool = True,
-    traced: bool = False,
-) -> tuple[Callable[..., tuple[tuple, tuple]], tuple]:
-    """(one step, the state before the first) of `run_program`, with room for the directions of so many steps."""
-    n, fields, clusters = sum(design.counts), module.FIELDS, module.CLUSTERS
-    widest, d = max(design.counts), sum(design.sizes)
-    counts = jnp.asarray(design.counts, float)
-    weights = unit_weights(design) if weights is None else weights
-    exists = unit_weights(design).samples
-    deviation = jnp.sqrt(jnp.repeat(jnp.asarray(design.variance), np.asarray(design.sizes), axis=1, total_repeat_length=d))
-    vectors = oriented(gaussians.start(len(design.root)), design.sizes, design.root).T
-    theta, means = vectors[:fields], vectors[fields:]
-    parameters, labels = design.parameters, jnp.asarray(design.labels)
-    products = _Products(module, deviation, weights, fluctuations)
-    known = products.weighted | {"deviation": deviation, "means": means, "counts": counts, "total": n}
+class _Program:
+    """The program of `run_program` on given Gaussians, with room for the directions of so many steps."""
 
-    def local(function, h):
-        return jax.vmap(function, in_axes=(0, 0, None))(h, labels, parameters)
+    def __init__(
+        self,
+        module: RecursionModule,
+        design: Design,
+        room: int,
+        gaussians: Draws,
+        *,
+        offset: bool = False,
+        coupled: bool = True,
+        weights: Weights | None = None,
+        fluctuations: bool = True,
+        traced: bool = False,
+    ):
+        self.module, self.design, self.room, self.gaussians = module, design, room, gaussians
+        self.offset, self.coupled, self.traced = offset, coupled, traced
+        fields, clusters, d = module.FIELDS, module.CLUSTERS, sum(design.sizes)
+        self.counts, self.labels = jnp.asarray(design.counts, float), jnp.asarray(design.labels)
+        weights = unit_weights(design) if weights is None else weights
+        self.exists = unit_weights(design).samples
+        deviation = jnp.sqrt(jnp.repeat(jnp.asarray(design.variance), np.asarray(design.sizes), axis=1, total_repeat_length=d))
+        vectors = oriented(gaussians.start(len(design.root)), design.sizes, design.root).T
+        self.theta, self.means, self.stars = jnp.split(vectors, [fields, fields + clusters])
+        self.products = _Products(module, deviation, weights, fluctuations)
+        of_all = {"deviation": deviation, "means": self.means, "counts": self.counts, "total": sum(design.counts)}
+        self.known = self.products.weighted | of_all
 
-    def seen(t, h, visit):
-        """(state of the samples under mini-batches, gradients as the step sees them)."""
-        if visit is None:
-            return None, local(module.gradient, h)
-        visit = jnp.broadcast_to(module.next_visit(gaussians.uniform(t, module.TOGETHER), visit, t, parameters), visit.shape)
-        return visit, jax.vmap(lambda h, y, own: module.gradient_seen(h, y, own, t, parameters))(h, labels, visit)
+    def start(self) -> tuple:
+        """The state before the first step."""
+        module, design = self.module, self.design
+        widest, known_stars = max(design.counts), teachers(module)
+        slots = known_stars + self.room * module.FIELDS
+        factor = jnp.zeros((module.CLUSTERS, slots, slots))
 
-    def step(carry, now):
-        theta, state, coordinates, samples, visit = carry
+        def empty(size: int) -> _Side:
+            side = jnp.zeros((module.CLUSTERS, slots, size))
+            return _Side(side, side, side, factor, side if self.offset else side[:, :0])
+
+        state = tuple(jnp.zeros_like(self.theta) for _ in module.STATE)
+        visit = jnp.zeros((module.CLUSTERS, widest)) if by_batches(module) else None
+        coordinates, samples = empty(sum(design.sizes)), empty(widest)
+        if known_stars:  # before all else
+            fresh, _ = self.gaussians.at(jnp.asarray(_TEACHERS), known_stars)
+            opened = (fresh, coordinates, samples, range(known_stars))
+            coordinates, samples = self.products.with_columns(_Driver(None, True), self.stars, *opened)
+        v = jnp.asarray(design.trained, float)
+        return self.theta, state, coordinates, samples, visit, (v, *(jnp.zeros_like(v) for _ in module.STATE))
+
+    def step(self, carry: tuple, now: tuple) -> tuple[tuple, tuple]:
+        """(state after a step, (its record, its vectors if they are kept))."""
+        theta, state, coordinates, samples, visit, own = carry
         t, offsets = now
-        driver, (fresh_samples, fresh_coordinates) = _Driver(offsets, coupled), gaussians.at(t, fields)
-        slots = t * fields + jnp.arange(fields)
-        coordinates, samples = products.with_theta(driver, theta, fresh_samples, coordinates, samples, t)
-        arrays = known | {"theta": theta}
+        module, fields = self.module, self.module.FIELDS
+        driver, (fresh_samples, fresh_coordinates) = _Driver(offsets, self.coupled), self.gaussians.at(t, fields)
+        slots = teachers(module) + t * fields + jnp.arange(fields)
+        coordinates, samples = self.products.with_columns(driver, theta, fresh_samples, coordinates, samples, slots)
+        arrays = self.known | {"theta": theta}
         overlap = named(module.overlap, arrays)
         m = driver.drive("m", overlap)
         L = coordinates.factor[:, slots]
         h = module.field(L=L, Zq=samples.product, m=m)
-        visit, a = seen(t, h, visit)
-        a = a * exists[:, None]
-        coordinates, samples = products.with_gradient(driver, a, fresh_coordinates, coordinates, samples, t)
+        tau = self._beside(coordinates, samples)
+        a, visit = self._gradients(t, h, tau, own[0], visit)
+        coordinates, samples = self.products.with_gradient(driver, a, fresh_coordinates, coordinates, samples, slots)
         mean_gradient = named(module.mean_gradient, arrays | {"a": a})
         asum = driver.drive("asum", mean_gradient)
         M = samples.factor[:, slots]
-        gradient = module.risk_gradient(
+        gradient = self._risk_gradient(theta, coordinates, M, asum)
+        order = self._order(arrays, overlap, h, tau, own[0])
+        if trained(module):
+            order["trained"] = own[0]
+            own = self._trained(t, h, tau, visit, own)
+        moved = {"t": t, "theta": theta, "state": state, "gradient": gradient, "parameters": self.design.parameters}
+        moved |= {"d": sum(self.design.sizes), "noise": self.gaussians.noise(t, fields)}
+        new_theta, new_state = named(module.optimizer, moved)
+        run = Run(order, L, M, *driver.rows((overlap, mean_gradient), (m, asum)))
+        return (new_theta, new_state, coordinates, samples, visit, own), (run, (theta, state, h, a, gradient) if self.traced else ())
+
+    def _local(self, function: Callable[..., Array], h: Array, tau: Array | None, v: Array, visit=None, t=None, moments=None) -> Array:
+        """A function of the samples, cluster by cluster."""
+        parameters = self.design.parameters
+
+        def of_cluster(h, label, tau, visit, moments):
+            given = {"fields": h, "label": label, "teacher": tau, "trained": v, "visit": visit, "t": t, "parameters": parameters}
+            return named(function, given | {"moments": moments})
+
+        return jax.vmap(of_cluster, in_axes=(0, 0, 1, 0, 0))(h, self.labels, tau, visit, moments)
+
+    def _beside(self, coordinates: _Side, samples: _Side) -> Float[Array, "e k n"] | None:
+        """Fields of the teacher directions, and samples' own noises, (S + W, K, n)."""
+        module, fields = self.module, []
+        if teachers(module):
+            Lz = jnp.moveaxis(coordinates.factor[:, : teachers(module)], 1, 0)
+            star_mean = named(module.overlap, self.known | {"theta": self.stars}).T
+            fields.append(named(module.teacher_field, {"Lz": Lz, "Zq": samples.product, "star_mean": star_mean}))
+        if own_noises(module):
+            fields.append(self.gaussians.at(jnp.asarray(_OWN), own_noises(module))[0])
+        return jnp.concatenate(fields) if fields else None
+
+    def _gradients(self, t: Array, h: Array, tau: Array | None, v: Array, visit: Array | None) -> tuple[Array, Array | None]:
+        """(gradients of the samples as the step sees them, their state under mini-batches)."""
+        module = self.module
+        if visit is None:
+            a = self._local(module.gradient, h, tau, v)
+        else:
+            uniform = self.gaussians.uniform(t, module.TOGETHER)
+            visit = jnp.broadcast_to(module.next_visit(uniform, visit, t, self.design.parameters), visit.shape)
+            a = self._local(module.gradient_seen, h, tau, v, visit, t)
+        return a * self.exists[:, None], visit
+
+    def _risk_gradient(self, theta: Array, coordinates: _Side, M: Array, asum: Array) -> Float[Array, "c x"]:
+        n = sum(self.design.counts)
+        return self.module.risk_gradient(
             n=n,
-            ridge=design.ridge,
-            Za=module.noise_gradient(M=M, Zu=coordinates.product),
+            ridge=self.design.ridge,
+            Za=self.module.noise_gradient(M=M, Zu=coordinates.product),
             asum=asum,
-            deviation=deviation,
-            means=means,
-            p=counts / n,
+            deviation=self.products.deviation,
+            means=self.means,
+            p=self.counts / n,
             theta=theta,
         )
+
+    def _order(self, arrays: dict[str, Array], overlap: Array, h: Array, tau: Array | None, v: Array) -> dict[str, Array]:
+        """Order parameters and means over the training samples; with teachers the moments of all fields, too."""
+        module = self.module
         order = {
             "m": overlap,
             "Q": named(module.gram, arrays),
             "Q_k": named(module.cluster_gram, arrays),
-            "train_loss": named(module.train_loss, arrays | {"loss": local(module.loss, h)}),
+            "train_loss": named(module.train_loss, arrays | {"loss": self._local(module.loss, h, tau, v)}),
         }
-        new_theta, new_state = module.optimizer(t, theta, state, gradient, parameters)
-        run = Run(order, L, M, *driver.rows((overlap, mean_gradient), (m, asum)))
-        return (new_theta, new_state, coordinates, samples, visit), (run, (theta, state, h, a, gradient) if traced else ())
+        if observables(module):
+            seen = self._local(module.observed, h, tau, v, moments=cluster_moments(order["m"], order["Q_k"]))
+            order |= by_observable(module, named(module.train_observed, arrays | {"seen": seen}))
+        if teachers(module):
+            every = arrays | {"theta": jnp.concatenate([arrays["theta"], self.stars])}
+            order |= {"mean": named(module.overlap, every), "covariance": named(module.cluster_gram, every)}
+            order["M"] = named(module.teacher_overlap, arrays | {"star": self.stars})
+        return order
 
-    slots = room * fields
-    factor = jnp.zeros((clusters, slots, slots))
-
-    def empty(size: int) -> _Side:
-        side = jnp.zeros((clusters, slots, size))
-        return _Side(side, side, side, factor, side if offset else side[:, :0])
-
-    state = tuple(jnp.zeros_like(theta) for _ in module.STATE)
-    visit = jnp.zeros((clusters, widest)) if by_batches(module) else None
-    return step, (theta, state, empty(d), empty(widest), visit)
+    def _trained(self, t: Array, h: Array, tau: Array | None, visit: Array | None, own: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Trained parameters and their state of the optimizer after the step."""
+        module, design, (v, *state_v) = self.module, self.design, own
+        slopes = {"dv": self._local(module.trained_gradient, h, tau, v, visit, t), "trained": v, "trained_ridge": design.trained_ridge}
+        gradient = named(module.trained_risk_gradient, self.known | slopes)
+        moved = {"t": t, "theta": v, "state": tuple(state_v), "gradient": gradient, "parameters": design.trained_parameters}
+        new_v, new_state_v = named(module.trained_optimizer, moved | {"noise": self.gaussians.noise(t + _TRAINED, len(v))[:, 0]})
+        return tuple(jnp.broadcast_to(x, v.shape) for x in (new_v, *new_state_v))
 
 
-def test_performance(module: RecursionModule, design: Design, m: Array, covariance: Array) -> dict[str, Array]:
-    """Test loss and, if there is a prediction, test error (T,), from m (T, K, C) and Q_k (T, K, C, C)."""
+def test_performance(module: RecursionModule, design: Design, m: Array, covariance: Array, v: Array | None = None) -> dict[str, Array]:
+    """Test loss, test error if there is a prediction, and observables of a fresh sample (T,), from the mean (T, K, C + S) and covariance
+    (T, K, C + S, C + S) of the fields, those of teachers last, and trained parameters (T, P)."""
     share = jnp.asarray(design.counts) / sum(design.counts)
-    tiny = 1e-30 * jnp.eye(module.FIELDS)  # as in the limit's engine: Theta = 0 has no h/sqrt(Q)
+    v = jnp.zeros((len(m), 0)) if v is None else v
+    tiny = 1e-30 * jnp.eye(m.shape[-1])  # as in the limit's engine: Theta = 0 has no h/sqrt(Q)
     return {
-        name: jax.lax.map(lambda x, f=function: share @ f(x[0], x[1] + tiny, design.parameters), (m, covariance))
-        for name, function in (("test_loss", module.test_loss), ("test_error", module.test_error))
-        if function is not None
+        name: jax.lax.map(
+            lambda x, f=function: share @ named(f, {"m": x[0], "Q": x[1] + tiny, "trained": x[2], "parameters": design.parameters}),
+            (m, covariance, v),
+        )
+        for name, function in tests(module).items()
     }
 
 

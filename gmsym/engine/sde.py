@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gmsym.engine.ode import MAX_STEPS, SOLVERS, Solver, check_solver
+from gmsym.engine.integrator import MAX_STEPS, SOLVERS, Solver, check_solver
 from gmsym.errors import ComputationError, InputError
 from gmsym.runtime import nodes as quadrature
 from gmsym.runtime.arguments import named
@@ -28,6 +28,8 @@ from gmsym.runtime.sde import SdeModule
 _GRID = 16  # steps of the Euler-Maruyama method between two recorded times, at least
 _DIFFERENCE = 0.02  # of a statistic, for derivatives where integrands jump between the nodes
 _LONGEST = 0.02  # and its longest step
+_LEAST = 0.1  # of the tolerance, of the largest entry at a time: over a short time both tolerances make the same steps
+_COARSER = 4.0  # times the tolerance, of the solution behind the errors: it differs by some three errors of the solver
 
 
 class Fluctuations(NamedTuple):
@@ -38,9 +40,9 @@ class Fluctuations(NamedTuple):
     two_time: np.ndarray  # E xi(t) xi(s)^T for t >= s, (N, N, n, n); the transposed for t < s
     jacobian: np.ndarray  # DF, (N, n, n)
     volatility: np.ndarray  # c Sigma, (N, n, n)
-    covariance_error: np.ndarray  # change of P under a change of nodes, (N, n, n)
+    covariance_error: np.ndarray  # change of P under a change of nodes and of the solver's tolerance, (N, n, n)
     bias: np.ndarray | None  # d times the mean of u - ubar, (N, n), where it was asked for
-    bias_error: np.ndarray | None  # its change under a change of nodes
+    bias_error: np.ndarray | None  # its change, likewise
 
 
 def labels(module: OdeModule, blocks: int = 1) -> list[str]:
@@ -107,12 +109,12 @@ def moments(module: SdeModule, t: Array, state: State, numbers: Numbers, nodes: 
         **state._asdict(),
     }
     Q, m, M = state.by_block()
-    share = numbers.rho[:, None, None]
+    gram, tau_gram, tau_mean = (numbers.within(x) for x in (numbers.gram, numbers.tau_gram, numbers.tau_mean))
     gram = jnp.block(
         [
             [Q, M.swapaxes(1, 2), m.swapaxes(1, 2)],
-            [M, share * numbers.tau_gram, share * numbers.tau_mean],
-            [m, share * numbers.tau_mean.T, share * numbers.gram],
+            [M, tau_gram, tau_mean],
+            [m, tau_mean.swapaxes(1, 2), gram],
         ]
     )  # of the vectors behind w, (B, w, w)
     leading = state.Q.shape[:-2]
@@ -199,11 +201,14 @@ def solve_fluctuations(
             tuple(quadrature.rule(*kind, level, variant) for kind in module.NODES),
             quadrature.rule(*module.SAMPLE_NODES, level, variant),
         )
-        found.append([np.asarray(x) for x in _covariances(module, solver, numbers, start, P, ts, sets, tolerance, bias)])
+        # Other nodes and another tolerance at once: where the nodes are exact, the solver's error is all there is.
+        allowed = np.asarray(tolerance * (1.0, _COARSER)[variant])  # an array: another number compiles nothing
+        found.append([np.asarray(x) for x in _covariances(module, solver, numbers, start, P, ts, sets, allowed, bias)])
         if not all(np.isfinite(x).all() for x in found[-1]):
             raise ComputationError(f"the covariance of the fluctuations could not be followed to time {float(ts[-1]):.6g}")
     mean, covariance, shift, propagators, jacobian, noise = found[0]
-    error, shift_error = (np.abs(found[0][i] - found[1][i]) for i in (1, 2))
+    least = (_LEAST * tolerance * np.abs(x).max(axis=tuple(range(1, x.ndim)), keepdims=True) for x in (covariance, shift))
+    error, shift_error = (np.maximum(np.abs(found[0][i] - found[1][i]), floor) for i, floor in zip((1, 2), least, strict=True))
     of_bias = (shift, shift_error) if bias else (None, None)
     return Fluctuations(mean, covariance, _two_time(covariance, propagators), jacobian, noise, error, *of_bias)
 

@@ -24,6 +24,7 @@ from gmsym.runtime.spectral import Numbers, SpectralModule
 
 _ACCURACY = 1e-4  # of the density, in mass: the nodes are refined until others agree to that
 _REFINEMENTS = 4
+_MANY = 2**14  # nodes that are not made more: the error says what they leave
 _GAINED = 0.3  # what more nodes leave of the error where they are worth their cost: in a thin bulk they do not
 _ATOM = 1e-6
 _THIN = 0.05  # the part of the bulk next to an atom that it reaches, in units of its width, holds too little mass for any nodes
@@ -82,7 +83,7 @@ def solve_spectrum(
         density, error, residual = _density(module, bulk, x)
         counted = np.abs(x) > (_THIN * np.ptp(x) if bulk.thin else 0)
         missed = weights[counted] @ error[counted]
-        if missed < _ACCURACY or missed > _GAINED * former or not bulk.nodes.refinable:
+        if missed < _ACCURACY or missed > _GAINED * former or not bulk.nodes.refinable or sum(bulk.nodes.sizes) > _MANY:
             break
         resolution, former = 1.5 * resolution, missed
     scale = bulk.nodes.scale

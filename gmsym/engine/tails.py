@@ -3,12 +3,18 @@
 Scrambles of few points, and of fewer still, agree on a wrong value where rare fields carry a part of the gradient that none of them
 has. So the points are asked for the mean and the mean square of the gradient over a fresh sample, h ~ N(m_k, Q_k), at some times: those are
 integrals over C variables, which points of a wider law give, tails included. Of what the points miss of them beyond their own error bars,
-relative to what they have, the changes of the order parameters at that time are taken to miss as much.
+relative to what all clusters together have, the changes of the order parameters at that time are taken to miss as much: a cluster whose
+own gradient is small moves nothing, whatever its tails.
 
-Cost: 2^16 gradients a cluster and time, at no more than 8 times.
+Each moment moves what it enters. The mean moves Theta along the means, and with it every overlap; the mean square is that of the
+noise of the step, which no overlap with a fixed vector sees but Q alone. Rare steep fields are a large part of the mean square
+long before they are one of the mean. The losses of a fresh sample err by what these errors of m and Q make of them, not by what they change
+by along the curve.
+
+Cost: 2^16 gradients a cluster and time, at no more than 8 times; two fresh samples a time where something is missed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import equinox as eqx
 import jax
@@ -16,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gmsym.engine.bars import error_bar
+from gmsym.engine.bars import EXPONENT, error_bar
 from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers, given
 from gmsym.runtime.points import whitened_sobol
 
@@ -27,6 +33,8 @@ _REACH = 9.0
 _ROUNDING = 1e-9  # of the mean of |a|
 _TRUSTED = 3.0  # bars
 _TINY = 1e-30
+_CANCELLED = 0.1  # of the root mean square of the gradient: a mean below that is small by cancellation, not what steps are made of
+_OF_NOISE = ("Q", "Q_k")  # what the noise of the steps moves
 
 
 def shortfall(
@@ -38,14 +46,16 @@ def shortfall(
     cheaper: Sequence[np.ndarray],
     ratio: float,
     trained: np.ndarray | None = None,
+    exponent: float = EXPONENT,
 ) -> np.ndarray:
-    """Share of the gradient's mean or mean square that the points miss at each time, beyond their error bars, (T,).
+    """Shares of the gradient's mean and of its mean square that the points miss at each time, beyond their error bars, (2, T).
 
     Args:
         m, Q: moments of the fields of students and teachers, (T, K, C + S) and (T, K, C + S, C + S).
         runs, cheaper: point sets, (rank, N) each, of which the first C + S dimensions stand for the fields.
         ratio: how many times fewer points the cheaper ones have.
         trained: trained parameters of the loss, (T, P).
+        exponent: with which errors are trusted to fall as points are added.
     """
     times = np.arange(len(m))
     some = np.linspace(0, len(m) - 1, _TIMES).astype(int)  # as many in a short run, so that none is compiled anew
@@ -60,20 +70,48 @@ def shortfall(
 
     exact, other = (means(*_wide(fields, variant)) for variant in (0, 1))
     found, coarse = plain(runs), plain(cheaper)
-    bar = error_bar(found, coarse, ratio)
-    size = np.sqrt(np.mean(found, axis=0)[:, :, 1])  # root mean square of a, (some, K, C)
-    units = np.maximum(np.stack([size, size**2], axis=2), _TINY)
-    margin = _TRUSTED * (bar + np.abs(exact - other)) + _ROUNDING * units
-    missed = np.maximum(np.abs(np.mean(found, axis=0) - exact) - margin, 0) / units
-    return np.interp(times, some, missed.reshape(len(some), -1).max(1))
+    bar = error_bar(found, coarse, ratio, exponent)
+    over = lambda x: np.einsum("k,tkic->tic", numbers.probabilities, x)  # noqa: E731
+    mean, square = np.moveaxis(over(np.abs(np.mean(found, axis=0))), 1, 0)  # (some, C)
+    size = np.sqrt(square)
+    rounding = _ROUNDING * np.stack([size, square], axis=1)[:, None]
+    margin = _TRUSTED * (bar + np.abs(exact - other)) + rounding
+    units = np.maximum(np.stack([np.maximum(mean, _CANCELLED * size), square], axis=1), _TINY)
+    missed = (over(np.maximum(np.abs(np.mean(found, axis=0) - exact) - margin, 0)) / units).max(2)
+    return np.stack([np.interp(times, some, share) for share in missed.T])
 
 
-def widened(values: np.ndarray, share: np.ndarray, sampled: bool) -> np.ndarray:
-    """Sum of the shares of all steps of a curve (T, ...), up and down; and the share of the curve itself if it is a sampled mean."""
+def widening(
+    values: Mapping[str, np.ndarray], shares: np.ndarray, fresh: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """What tails add to the error bar of each curve, of its shape.
+
+    Args:
+        values: curves by name, (T, ...).
+        shares: of the gradient's mean and mean square, (2, T).
+        fresh: curves of a fresh sample, such as the test loss, at changed `values`.
+    """
+    first, either = shares[0], shares.max(axis=0)
+    found = {name: _along(x, either if name in _OF_NOISE else first) for name, x in values.items()}
+    for name in (name for name in values if name.startswith("train_")):  # means over the points themselves
+        found[name] += np.expand_dims(first, tuple(range(1, values[name].ndim))) * np.abs(values[name])
+    if not shares.any():
+        return found
+    diagonal = np.eye(values["m"].shape[-1])  # a covariance remains one
+    wider = values["Q_k"] + diagonal * found["Q_k"]
+    moved = [{"m": values["m"] + sign * found["m"], "Q_k": wider} for sign in (1, -1)]
+    curves = [fresh(dict(values) | change) for change in moved]
+    tied = "M_k" in values  # correlations with teachers are not shifted
+    for name in curves[0]:
+        found[name] = np.max([np.abs(curve[name] - values[name]) for curve in curves], axis=0) + tied * found[name]
+    return found
+
+
+def _along(values: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Sum of the shares of all steps of a curve (T, ...), up and down."""
     share = np.expand_dims(share, tuple(range(1, values.ndim)))
     steps = share[:-1] * np.abs(np.diff(values, axis=0))
-    total = np.concatenate([np.zeros_like(values[:1]), np.cumsum(steps, axis=0)])
-    return total + share * np.abs(values) * sampled
+    return np.concatenate([np.zeros_like(values[:1]), np.cumsum(steps, axis=0)])
 
 
 def _wide(fields: int, variant: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@
   and step; numbers of further parameters; `exponents = false` where spread and step get their numbers later.
 - `[mixture]`: `probabilities` and `labels` (default two clusters +1 and -1), `alignment` of the spikes (default 0), `means`, rows.
 - `[target]`: `expression` of t = xi . x and y (default max(t, 0)), `direction` ("aligned", "random" or coefficients), `noise` (default 0).
+- `[run]`: `seed`, and `level` of the theory ("B+", "C" or "A"; default: chosen by the strength of spikes).
 - `[simulation]`: replicates and further options.
 """
 
@@ -24,7 +25,7 @@ _NUMBERS = ("n", "samples", "width", "ridge", "beta", "alpha", "spread", "step")
 _PLACES = {
     "mixture": ("probabilities", "labels", "alignment", "means"),
     "target": ("expression", "direction", "noise"),
-    "run": ("seed",),
+    "run": ("seed", "level"),
     "simulation": ("replicates", "degree", "eigenvalues", "tests"),
 }
 _TEXTS = ("activation", "expression", "title", "exponents")

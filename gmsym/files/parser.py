@@ -41,6 +41,8 @@ FUNCTIONS: dict[str, tuple[int, int, Callable[..., Any]]] = {  # name: fewest ar
     "Phi": (1, 1, functions.NormalCDF),
     "log_Phi": (1, 1, functions.LogNormalCDF),
 }
+STEPWISE = FUNCTIONS | {"floor": (1, 1, sp.floor), "mod": (2, 2, sp.Mod)}  # of the rules of a sampling, which nothing differentiates
+TIMED = FUNCTIONS | {"linear": (3, _ANY, functions.PiecewiseLinear)}  # of update rules: linear(t, spacing, value at 0, at spacing, ...)
 CONSTANTS = {"pi": sp.pi, "E": sp.E}
 
 _ALPHABET = re.compile(r"[A-Za-z0-9_ .,+\-*/()<>=]")
@@ -93,44 +95,49 @@ class ParseError(InputError):
         super().__init__(f"{what}, character {position + 1}: {problem}\n    {shown}\n    {' ' * (position - start)}^")
 
 
-def parse(text: str, names: Mapping[str, sp.Expr] | None = None, *, what: str = "expression") -> sp.Expr:
+def parse(
+    text: str, names: Mapping[str, sp.Expr] | None = None, *, what: str = "expression", stepwise: bool = False, timed: bool = False
+) -> sp.Expr:
     """Read an expression.
 
     Args:
         text: the expression, such as "log(1 + exp(-y*h))".
         names: what each allowed name stands for. Default: every name is the symbol of that name in gmsym's alphabet.
         what: how error messages call the text.
+        stepwise: whether floor(x) and mod(x, y) are functions, too.
+        timed: whether linear(t, spacing, v0, v1, ...) is one, with the values v at 0, spacing, 2 spacing, ... and linear between them.
 
     Raises:
         ParseError: anything that is not an allowed, finite and real expression.
     """
-    return _Reader(text, names, None, what).read()
+    return _Reader(text, names, None, what, STEPWISE if stepwise else TIMED if timed else FUNCTIONS).read()
 
 
 def parse_loss(text: str, parameters: Iterable[str] = (), *, what: str = "loss") -> sp.Expr:
-    """Read a loss: fields `h` or `h0, h1, ...`, labels `y` or `y0, y1, ...`, teacher fields `t0, t1, ...`, and the names in `parameters`.
+    """Read a loss: fields `h` or `h0, h1, ...`, labels `y` or `y0, y1, ...`, teacher fields `t0, t1, ...`, a sample's own noises
+    `w0, w1, ...`, and the names in `parameters`.
 
     Raises:
         ParseError: see `parse`; a name that is none of these.
     """
     own = sorted(parameters)
-    numbered = [f"{letter}{i}" for letter in "hyt" for i in range(symbols.COMPONENTS)]
+    numbered = [f"{letter}{i}" for letter in "hytw" for i in range(symbols.COMPONENTS)]
     names = {name: symbols.symbol(name) for name in ["h", "y", *numbered, *own]}
     listed = (
-        ", ".join(["h or h0, h1, ...", "y or y0, y1, ...", "t0, t1, ...", *CONSTANTS, *own])
+        ", ".join(["h or h0, h1, ...", "y or y0, y1, ...", "t0, t1, ...", "w0, w1, ...", *CONSTANTS, *own])
         + "; a parameter is declared by giving it a number"
     )
     return _Reader(text, names, listed, what).read()
 
 
 def parse_update(rules: Mapping[str, str], parameters: Iterable[str] = (), *, what: str = "update") -> dict[str, sp.Expr]:
-    """Read an optimizer's rules, one a variable: each may use `theta`, `g`, `t`, every variable that has a rule, and `parameters`.
+    """Read an optimizer's rules, one a variable: each may use `theta`, `g`, `t`, `noise`, every variable that has a rule, and `parameters`.
 
     Raises:
         ParseError: see `parse`; a name that is none of these.
     """
-    names = {name: symbols.symbol(name) for name in dict.fromkeys(["theta", "g", "t", *rules, *sorted(parameters)])}
-    return {variable: parse(text, names, what=f"{what}, rule of {variable}") for variable, text in rules.items()}
+    names = {name: symbols.symbol(name) for name in dict.fromkeys(["theta", "g", "t", "noise", *rules, *sorted(parameters)])}
+    return {variable: parse(text, names, what=f"{what}, rule of {variable}", timed=True) for variable, text in rules.items()}
 
 
 def free_names(text: str) -> frozenset[str]:
@@ -143,10 +150,17 @@ def free_names(text: str) -> frozenset[str]:
 class _Reader:
     """One text being read."""
 
-    def __init__(self, text: str, names: Mapping[str, sp.Expr] | None, listed: str | None, what: str):
+    def __init__(
+        self,
+        text: str,
+        names: Mapping[str, sp.Expr] | None,
+        listed: str | None,
+        what: str,
+        functions: Mapping[str, tuple[int, int, Callable[..., Any]]] = FUNCTIONS,
+    ):
         if not isinstance(text, str):
             raise InputError(f"{what} = {text!r}: text is needed")
-        self.original, self.names, self.listed, self.what = text, names, listed, what
+        self.original, self.names, self.listed, self.what, self.functions = text, names, listed, what, functions
         self.text = _one_line(text)
         self.start = len(self.text) - len(self.text.lstrip(" "))
 
@@ -250,7 +264,7 @@ class _Reader:
             return self.names[name]
         if name in CONSTANTS:
             return CONSTANTS[name]
-        if name in FUNCTIONS or name == "where":
+        if name in self.functions or name == "where":
             raise self._error(node, f"{name} is a function; write {name}(...)")
         if name.lower() in {"nan", "inf", "infinity", "oo"}:
             raise self._error(node, f"{name} is not a finite number")
@@ -285,11 +299,11 @@ class _Reader:
             raise self._error(node.keywords[0].value, f"{name} takes no arguments by name; an expression holds no `=`")
         if name == "where":
             return self._where(node)
-        if name not in FUNCTIONS:
+        if name not in self.functions:
             if name in CONSTANTS or (symbols.is_field(name) or symbols.is_label(name) if self.names is None else name in self.names):
                 raise self._error(node, f"{name} is not a function; write {name}*(...) for a product")
-            raise self._error(node, unknown("function", name, [*FUNCTIONS, "where"]))
-        fewest, most, function = FUNCTIONS[name]
+            raise self._error(node, unknown("function", name, [*self.functions, "where"]))
+        fewest, most, function = self.functions[name]
         self._check_count(node, name, fewest, most)
         return self._built(node, function, *map(self._value, node.args))
 

@@ -2,16 +2,20 @@
 
 Tables and keys (everything but the loss has a default or is asked for when it is needed):
 
-- `[mixture]`: `probabilities`, `labels`, `means_gram`, and `variance` or `blocks = { fractions, variance }`. Without it, or
+- `[mixture]`: `probabilities`, `labels`, `means_gram`, and `variance` or `blocks = { fractions, variance }`; beside variance perhaps a
+  `spectrum`, { exponent, offset } of a power law of the index or { variance } in terms of u = index/d; the law of the means'
+  `coordinates`: "gaussian" (default), "rademacher", { name = "sparse", share } or { weights, values, deviations }. Without arrays, or
   with `mu_norm` and `sigma` alone (default 1 and 1): two clusters of means +mu and -mu labelled +1 and -1; for a loss with
   L > 1 label components, L equally likely clusters with orthogonal means of norm `mu_norm` and one-hot labels.
 - `[loss]`: `name` of the catalog and its arguments, or `expression`, the numbers of the parameters it uses, a `readout`, a `target`, a
   `title`, and what must be `positive`.
-- `[optimizer]`: `name` of the catalog (default gd), or `update`, one rule a variable, and a `title`; the numbers of its parameters;
+- `[optimizer]`: `name` of the catalog (default gd), or `update`, one rule a variable, or the `velocity` of theta in a flow, and a
+  `title`; the numbers of its parameters;
   `ridge` (default 0). `eta` may be a text: a schedule, an expression of the step counter t and of parameters. Online, eta is c.
-- `[sampling]`: `kind`, "full" (default), "online", "bernoulli", "batches", "epochs" or "persistent", and the options of that kind:
-  `rate`, `persistence`, `batches`, `reshuffle`, `scaled`.
-- `[initial]`: `norm2` (default 1) and `overlap` (default 0).
+- `[sampling]`: `kind`, "full" (default), "online", "bernoulli", "batches", "epochs", "persistent" or "single", and the options of that
+  kind: `rate`, `persistence`, `batches`, `reshuffle`, `scaled`, `passes`, `replacement`, `size`; or "rule", a rule of your own: `update`
+  and `weight`, expressions of visit, uniform and t, which may use floor(x) and mod(x, y), `rate`, `together`.
+- `[initial]`: `norm2` (default 1), `overlap` (default 0), and the law of the other `coordinates`, as in `[mixture]`.
 - `[teacher]`: `gram`, `overlap` and `means_overlap` (both default 0) of the directions behind the fields t0, t1, ... of the loss.
 - `[trained]`: parameters of the loss that are trained: `initial = { name = value, ... }`, their `step` (default that of Theta) and `ridge`.
 - `[observables]`: `NAME = expression` of fields, labels, teacher fields, parameters, and m_0, Q_0_0, ...: mean and covariance of the
@@ -30,7 +34,7 @@ import math
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
@@ -40,10 +44,12 @@ import sympy as sp
 from gmsym import symbols
 from gmsym.errors import InputError
 from gmsym.files import one_step, parser
+from gmsym.files.samples import read_fitted
 from gmsym.files.suggest import unknown
 from gmsym.files.sweep import Sweep
-from gmsym.problem import losses, optimizers, sampling
+from gmsym.problem import coordinates, losses, optimizers, sampling, spectra
 from gmsym.problem.base import AbstractProblem
+from gmsym.problem.coordinates import Coordinates
 from gmsym.problem.instance import Instance
 from gmsym.problem.loss import Loss
 from gmsym.problem.mixture import GaussianMixture
@@ -51,6 +57,7 @@ from gmsym.problem.observables import order_parameters
 from gmsym.problem.optimizer import Optimizer, check_schedule
 from gmsym.problem.problem import Problem
 from gmsym.problem.sampling import AbstractSampling
+from gmsym.problem.spectra import Spectrum
 from gmsym.problem.teacher import Teacher
 from gmsym.problem.trained import Trained
 
@@ -59,11 +66,11 @@ _TABLES += ("values", "run", "simulation", "spectrum", "sweep")
 _BY_FILE = ("teacher", "trained", "observables")  # tables whose keys no setting reaches: their names mean something else elsewhere
 # Options of the theories beside the fields of Run and Simulation; what applies is checked where one is chosen.
 RUN_OPTIONS = (
-    *("n", "d", "replicates", "points", "times", "two_time", "tolerance", "solver", "blocks_at", "paths"),
+    *("n", "d", "parts", "replicates", "points", "times", "two_time", "of", "tolerance", "solver", "blocks_at", "paths"),
     *("population", "populations", "sizes", "rounds"),
 )
 SIMULATION_OPTIONS = ("n", "points", "sampler", "extreme", "vectors")
-_ARRAYS = ("probabilities", "labels", "means_gram", "variance", "blocks")
+_ARRAYS = ("probabilities", "labels", "means_gram", "variance", "blocks", "spectrum", "fitted")
 _SYMMETRIC = {"mu_norm": 1.0, "sigma": 1.0}
 _COMPONENTS = 64
 
@@ -73,7 +80,7 @@ _COMPONENTS = 64
 class Run:
     """How the theory is solved. `alpha` = n/d and `steps` also set the size and the length of the simulation.
 
-    Online SGD has the final `time` t = steps * c/d in place of `steps`; alpha is then of spectra alone.
+    Online SGD has the final `time` t = steps * c/d in place of `steps`; alpha is then of spectra alone. A flow has a final `time`, too.
 
     Raises:
         InputError: a wrong type or a value out of range.
@@ -81,7 +88,7 @@ class Run:
 
     alpha: float | None = None  # samples per dimension, positive; of full batches 1 by default
     steps: int = 100  # times recorded, 0 to steps - 1
-    time: float | None = None  # of online SGD, positive
+    time: float | None = None  # of online SGD and of a flow, positive
     samples: int = 8192  # quasi-Monte-Carlo points a cluster, a power of two
     scrambles: int = 4  # independent randomizations, at least 2: their spread is the error estimate
     seed: int = 0
@@ -222,7 +229,7 @@ def read(
         raise InputError(f"{path} is not a text in UTF-8; a problem file in TOML is needed") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    return loads(text, loss=loss, optimizer=optimizer, settings=settings, origin=str(path))
+    return loads(text, loss=loss, optimizer=optimizer, settings=settings, origin=str(path), folder=Path(path).parent)
 
 
 def loads(
@@ -232,12 +239,16 @@ def loads(
     optimizer: str | None = None,
     settings: Mapping[str, Any] | None = None,
     origin: str = "the problem",
+    folder: Path = Path(),
 ) -> ProblemFile:
-    """Read a problem from TOML text; see `read`. `origin` is how an error message calls the text."""
+    """Read a problem from TOML text; see `read`. `origin` is how an error message calls the text, and its files are in `folder`."""
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{origin} is not valid TOML: {'too deeply nested' if isinstance(error, RecursionError) else error}") from None
+    mixture = document.get("mixture")
+    if isinstance(mixture, dict) and isinstance(mixture.get("fitted"), str):
+        document["mixture"] = mixture | {"fitted": str(folder / mixture["fitted"])}
     return _problem_file(_override(document, loss, optimizer), settings or {})
 
 
@@ -297,7 +308,7 @@ def _one_step_file(document: dict[str, Any], settings: Mapping[str, Any]) -> Pro
     with _naming("[simulation]"):
         simulation = Simulation(**{key: value for key, value in tables["simulation"].items() if key == "replicates"})
     with _naming("[run]"):
-        run = Run(**tables["run"])
+        run = Run(**{key: value for key, value in tables["run"].items() if key == "seed"})
     with _naming("[sweep]"):
         swept = _sweep(tables["sweep"]) if "sweep" in document else None
     return ProblemFile(problem, values, run, simulation, Matrix(), tables["run"], tables["simulation"], swept, (document, dict(settings)))
@@ -310,7 +321,9 @@ def _problem_file(document: dict[str, Any], settings: Mapping[str, Any]) -> Prob
     for name, alternative in (("loss", "expression"), ("optimizer", "update")):
         if {"name", alternative} <= tables[name].keys():
             raise InputError(f"[{name}]: either `name` or `{alternative}` is needed, and not both")
-    if "update" not in tables["optimizer"]:
+    if {"name", "velocity"} <= tables["optimizer"].keys() or {"update", "velocity"} <= tables["optimizer"].keys():
+        raise InputError("[optimizer]: one of `name`, `update` and `velocity` is needed, and not two")
+    if not {"update", "velocity"} & tables["optimizer"].keys():
         tables["optimizer"].setdefault("name", "gd")
     tables = _with_settings(tables, settings)
     if "step" in tables["run"]:
@@ -324,7 +337,8 @@ def _problem_file(document: dict[str, Any], settings: Mapping[str, Any]) -> Prob
         sampled = _sampling(tables["sampling"])
     online = sampled.kind == "online"
     with _naming("[run]"):
-        _check_run(tables["run"], online)
+        flows = "velocity" in tables["optimizer"] or tables["optimizer"].get("name") == "flow"
+        _check_run(tables["run"], "flow" if flows and sampled.kind == "full" else sampled.kind)
         swept = tables["run"].get("alpha") if isinstance(tables["run"].get("alpha"), list) else None
         run = Run(**{key: tables["run"][key] for key in _own(Run) if key in tables["run"] and not (key == "alpha" and swept)})
         if swept is not None:
@@ -346,20 +360,23 @@ def _problem_file(document: dict[str, Any], settings: Mapping[str, Any]) -> Prob
         values = _joined(values, own)
     with _naming("[optimizer]"):
         optimizer = _optimizer(tables["optimizer"], [*values, *declared])
-        values = _joined(values, _numbers(tables["optimizer"], {"name", "update", "order", "title"}))
+        values = _joined(values, _numbers(tables["optimizer"], {"name", "update", "velocity", "order", "title"}))
         ridge = {"ridge": parser.parse(tables["optimizer"]["ridge"])} if isinstance(tables["optimizer"].get("ridge"), str) else {}
     with _naming("[mixture]"):
         data = _mixture(tables["mixture"], len(loss.labels))
         if not _is_explicit(tables["mixture"]):
-            values = _joined(values, {k: _number_or_list(k, v) for k, v in tables["mixture"].items()})
+            values = _joined(values, {k: _number_or_list(k, v) for k, v in tables["mixture"].items() if k != "coordinates"})
             values = {**{k: v for k, v in _SYMMETRIC.items() if k not in values}, **values}
     with _naming("[initial]"):
-        state = {key: _expressions(key, value) for key, value in tables["initial"].items()}
+        state = {key: _expressions(key, value) for key, value in tables["initial"].items() if key != "coordinates"}
+        state |= _coordinates(tables["initial"])
     with _naming("[observables]"):
         observables = _observables(tables["observables"], loss, () if trained is None else trained.names, [*values, *declared])
     with _naming("[initial]"):
         parts = {"sampling": sampled, "teacher": teacher, "trained": trained, "observables": observables}
         problem = Problem(data, loss, optimizer, **parts, **state, **ridge)
+    if data.embedded is not None and "d" not in tables["simulation"]:
+        simulation = replace(simulation, d=data.embedded.d)
     known = {s.name for s in problem.parameters}
     for name in tables["values"]:
         if name not in known:
@@ -393,12 +410,20 @@ def _own(table: type) -> list[str]:
     return [f.name for f in fields(table)]
 
 
-def _check_run(table: Mapping[str, Any], online: bool) -> None:
-    """Raises InputError for what belongs to the other kind of sampling."""
-    if online and "time" not in table and "steps" in table:
+def _check_run(table: Mapping[str, Any], kind: str) -> None:
+    """Raises InputError for what belongs to another kind of sampling, or to a flow."""
+    for name in ("time", "steps"):
+        if kind == "single" and name in table:
+            raise InputError(f"{name}: single takes `passes`, in [sampling], in its place")
+    if kind == "online" and "time" not in table and "steps" in table:
         raise InputError("steps: online SGD takes `time`, t = steps * c/d, in their place")
-    if not online and "time" in table:
-        raise InputError('time is of online SGD, which [sampling] kind = "online" asks for; full batches take `steps`')
+    if kind == "flow" and "steps" in table:
+        raise InputError("steps: a flow takes `time` in their place, and finds its own")
+    if kind not in ("online", "flow") and "time" in table:
+        raise InputError(
+            'time is of online SGD, which [sampling] kind = "online" asks for, and of a flow, [optimizer] name = "flow"; full batches take '
+            "`steps`"
+        )
 
 
 def _sweep(table: Mapping[str, Any]) -> Sweep:
@@ -420,7 +445,7 @@ def _sampling(table: Mapping[str, Any]) -> AbstractSampling:
     missing = [name for name, x in allowed.items() if x.default is inspect.Parameter.empty and name not in options]
     if missing:
         raise InputError(f"{missing[0]} is missing: {kind} has {', '.join(allowed)}")
-    return made(**{name: parser.parse(x, what=name) if isinstance(x, str) else x for name, x in options.items()})
+    return made(**{name: parser.parse(x, what=name, stepwise=kind == "rule") if isinstance(x, str) else x for name, x in options.items()})
 
 
 # --- tables and keys --------------------------------------------------------------------------------------------------
@@ -455,7 +480,7 @@ def _with_settings(tables: dict[str, dict[str, Any]], settings: Mapping[str, Any
     for key in ("eta", "optimizer.eta"):  # first: a schedule brings keys of its own
         if key in settings:
             tables["optimizer"]["eta"] = settings[key]
-    fixed = ("name", "expression", "update", "title", "positive")
+    fixed = ("name", "expression", "update", "velocity", "title", "positive")
     allowed = {name: [key for key in _allowed(name, table, tables) if key not in fixed] for name, table in tables.items()}
     for key, value in settings.items():
         table, dot, own = key.partition(".")
@@ -484,11 +509,12 @@ def _with_settings(tables: dict[str, dict[str, Any]], settings: Mapping[str, Any
 def _allowed(name: str, table: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Keys that a table may have, given the keys that decide: a loss by name has its arguments, by expression its parameters."""
     if name == "mixture":
-        return list(_ARRAYS if _is_explicit(table) else _SYMMETRIC)
+        return [*(_ARRAYS if _is_explicit(table) else _SYMMETRIC), "coordinates"]
     if name == "sampling":
-        return ["kind", "rate", "persistence", "batches", "reshuffle", "scaled"]
+        made = (x for kind, x in sampling.CATALOG.items() if kind != "rule" or table.get("kind") == "rule")
+        return ["kind", *dict.fromkeys(key for x in made for key in inspect.signature(x).parameters)]
     if name == "initial":
-        return ["norm2", "overlap"]
+        return ["norm2", "overlap", "coordinates"]
     if name == "teacher":
         return ["gram", "overlap", "means_overlap"]
     if name == "trained":
@@ -498,7 +524,9 @@ def _allowed(name: str, table: Mapping[str, Any], tables: Mapping[str, Mapping[s
     if name == "values":
         texts = [tables[other] for other in ("mixture", "initial", "teacher", "trained", "observables")]
         texts.append({key: value for key, value in tables["sampling"].items() if key != "kind"})
-        return list(dict.fromkeys(["declared", *table, *(n for n in _names_in(*_texts(texts), tables["optimizer"].get("ridge")))]))
+        own = (symbols.visit.name, symbols.uniform.name, symbols.t.name)
+        used = (n for n in _names_in(*_texts(texts), tables["optimizer"].get("ridge")) if n not in own)
+        return list(dict.fromkeys(["declared", *table, *used]))
     if name == "run":
         return [*_own(Run), *RUN_OPTIONS]
     if name == "simulation":
@@ -513,15 +541,18 @@ def _allowed(name: str, table: Mapping[str, Any], tables: Mapping[str, Mapping[s
         if "expression" not in table:
             return ["name", *_arguments(losses.CATALOG, "loss", table)]
         used = _names_in(table["expression"], table.get("readout"), table.get("target"))
-        own = (n for n in used if not (symbols.is_field(n) or symbols.is_label(n) or symbols.is_teacher(n)))
+        own = (n for n in used if not symbols.is_sample(n))
         return ["expression", "readout", "target", "title", "positive", *own]
     schedule = [n for n in _names_in(table.get("eta")) if n != "t"]
+    if "velocity" in table:
+        own = [n for n in _names_in(table["velocity"]) if n not in {"theta", "g"}]
+        return list(dict.fromkeys(["velocity", "title", *own, "ridge"]))
     if "update" not in table:
         arguments = [a for a in _arguments(optimizers.CATALOG, "optimizer", table) if a != "step"]
         own = sorted(s.name for s in optimizers.CATALOG[table["name"]]().parameters)
         return list(dict.fromkeys(["name", *own, "ridge", *arguments, *schedule]))
     rules = _rules(table)
-    own = [n for n in _names_in(*rules.values()) if n not in {"theta", "g", "t", *rules}]
+    own = [n for n in _names_in(*rules.values()) if n not in {"theta", "g", "t", "noise", *rules}]
     return list(dict.fromkeys(["update", "title", *own, "ridge", *schedule]))
 
 
@@ -681,7 +712,9 @@ def _argument(key: str, value: Any, argument: inspect.Parameter) -> Any:
 
 def _optimizer(table: Mapping[str, Any], declared: Sequence[str]) -> Optimizer:
     eta = table.get("eta")
-    parameters = {*declared, *_numbers(table, {"name", "update", "order", "title"})}
+    parameters = {*declared, *_numbers(table, {"name", "update", "velocity", "order", "title"})}
+    if "velocity" in table:
+        return Optimizer(_title(table), parser.parse_update({"theta": table["velocity"]}, parameters, what="velocity"), continuous=True)
     step = symbols.eta
     if isinstance(eta, str):
         names = {name: symbols.symbol(name) for name in ["t", *sorted(parameters)]}
@@ -691,7 +724,8 @@ def _optimizer(table: Mapping[str, Any], declared: Sequence[str]) -> Optimizer:
         rules = parser.parse_update(_rules(table), {*parameters, "eta"}, what="[optimizer] update")
         return Optimizer(_title(table), {variable: rule.subs(symbols.eta, step) for variable, rule in rules.items()})
     order = {"order": _integer("order", table["order"], 1)} if "order" in table else {}
-    return optimizers.CATALOG[table["name"]](step=step, **order)
+    made = optimizers.CATALOG[table["name"]]
+    return made(**({"step": step} if "step" in inspect.signature(made).parameters else {}), **order)
 
 
 def _is_explicit(table: Mapping[str, Any]) -> bool:
@@ -699,8 +733,15 @@ def _is_explicit(table: Mapping[str, Any]) -> bool:
 
 
 def _mixture(table: Mapping[str, Any], label_size: int) -> GaussianMixture:
+    own = _coordinates(table)
     if not _is_explicit(table):
-        return GaussianMixture.symmetric() if label_size <= 1 else _one_hot(label_size)
+        return GaussianMixture.symmetric(**own) if label_size <= 1 else _one_hot(label_size, **own)
+    if "fitted" in table:
+        if len(table) > 1:
+            raise InputError(f"{next(key for key in table if key != 'fitted')} beside fitted: the file of a fitted mixture has all numbers")
+        if not isinstance(table["fitted"], str):
+            raise InputError(f"fitted = {table['fitted']!r}: the name of a file of gmsym fit is needed")
+        return read_fitted(table["fitted"])
     for key in ("probabilities", "labels", "means_gram"):
         if key not in table:
             raise InputError(f"{key} is missing: probabilities, labels, means_gram, and variance or blocks are needed")
@@ -708,18 +749,57 @@ def _mixture(table: Mapping[str, Any], label_size: int) -> GaussianMixture:
         raise InputError("either variance or blocks is needed, and not both")
     arrays = {key: _expressions(key, table[key]) for key in ("probabilities", "labels", "means_gram")}
     if "variance" in table:
-        return GaussianMixture(**arrays, variance=_expressions("variance", table["variance"]))
+        return GaussianMixture(**arrays, variance=_expressions("variance", table["variance"]), **_spectrum(table), **own)
+    if "spectrum" in table:
+        raise InputError("spectrum beside blocks: variance, one number a cluster, is what a spectrum multiplies")
     blocks = _expressions("blocks", table["blocks"])
     if not isinstance(blocks, dict) or blocks.keys() != {"fractions", "variance"}:
         raise InputError(f"blocks = {blocks!r}: {{ fractions = [...], variance = [[...], ...] }} is needed, one row of variance a cluster")
-    return GaussianMixture(**arrays, **blocks)
+    return GaussianMixture(**arrays, **blocks, **own)
 
 
-def _one_hot(classes: int) -> GaussianMixture:
+def _spectrum(table: Mapping[str, Any]) -> dict[str, Spectrum]:
+    """The spectrum that a mixture states, if any: a power law, or a function of u."""
+    if "spectrum" not in table:
+        return {}
+    given = table["spectrum"]
+    for made in (spectra.power_law, spectra.of_index):
+        first, *others = inspect.signature(made).parameters
+        if isinstance(given, dict) and first in given and given.keys() <= {first, *others}:
+            stated = _expressions("spectrum", given[first]) if made is spectra.of_index else given[first]
+            return {"spectrum": made(stated, **{key: value for key, value in given.items() if key != first})}
+    raise InputError(
+        f'spectrum = {given!r}: {{ exponent = 0.5, offset = 0.01 }}, or {{ variance = "exp(-u)" }}, an expression of u, is needed'
+    )
+
+
+def _coordinates(table: Mapping[str, Any]) -> dict[str, Coordinates]:
+    """The law of coordinates that a table states, if any: a name, or a table with a name and its arguments, or of a mixture."""
+    if "coordinates" not in table:
+        return {}
+    given = table["coordinates"]
+    stated = {"name": given} if isinstance(given, str) else given
+    if not isinstance(stated, dict):
+        raise InputError(f'coordinates = {given!r}: a name such as "rademacher", or a table such as {{ name = "sparse", share = 0.1 }}')
+    arguments = {key: _expressions(f"coordinates {key}", value) for key, value in stated.items() if key != "name"}
+    name = stated.get("name", "mixture")
+    if not isinstance(name, str) or name not in coordinates.CATALOG:
+        raise InputError(f"coordinates: {unknown('law', str(name), coordinates.CATALOG)}")
+    allowed = inspect.signature(coordinates.CATALOG[name]).parameters
+    missing = [key for key, x in allowed.items() if x.default is inspect.Parameter.empty and key not in arguments]
+    stray = [key for key in arguments if key not in allowed]
+    if missing or stray:
+        fault = f"{missing[0]} is missing" if missing else f"unknown {stray[0]}"
+        raise InputError(f"coordinates: {fault}; {name} has {', '.join(allowed) or 'no arguments'}")
+    return {"coordinates": coordinates.CATALOG[name](**arguments)}
+
+
+def _one_hot(classes: int, **law: Coordinates) -> GaussianMixture:
     """`classes` equally likely clusters with orthogonal means and one-hot labels."""
     return GaussianMixture(
         probabilities=[sp.Rational(1, classes)] * classes,
         labels=sp.eye(classes).tolist(),
         means_gram=sp.eye(classes) * symbols.mu_norm**2,
         variance=[symbols.sigma**2] * classes,
+        **law,
     )

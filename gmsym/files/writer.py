@@ -12,6 +12,7 @@ from gmsym import functions, symbols
 from gmsym.errors import InputError
 from gmsym.files import parser
 from gmsym.problem import AbstractProblem, OneStep, Problem
+from gmsym.problem.coordinates import Coordinates
 
 _CALLS = {
     sp.Abs: "abs",
@@ -23,6 +24,9 @@ _CALLS = {
     functions.LogSumExp: "logsumexp",
     functions.NormalCDF: "Phi",
     functions.LogNormalCDF: "log_Phi",
+    functions.PiecewiseLinear: "linear",
+    sp.floor: "floor",
+    sp.Mod: "mod",
 }
 
 
@@ -55,16 +59,20 @@ def dumps(problem: AbstractProblem, values: Mapping[str, float] | None = None) -
 @dumps.register
 def _(problem: Problem, values: Mapping[str, float] | None = None) -> str:
     data, loss, optimizer = problem.data, problem.loss, problem.optimizer
+    if data.embedded is not None:
+        raise InputError("a mixture in coordinates has no text; gmsym fit writes a fitted one, which [mixture] fitted names")
     mixture: dict[str, Any] = {
         "probabilities": list(data.probabilities),
         "labels": [list(label) if len(label) > 1 else label[0] for label in data.labels],
-        "means_gram": data.means_gram.tolist(),
+        "means_gram": data.means_gram.tolist() if data.placed is None else data.placed.array.tolist(),
     }
     variance = data.variance.tolist()
     if data.blocks == 1:
         mixture["variance"] = [row[0] for row in variance]
     else:
         mixture["blocks"] = {"fractions": list(data.fractions), "variance": variance}
+    if not data.coordinates.is_gaussian:
+        mixture["coordinates"] = _law(data.coordinates)
     rest = {"readout": loss.readout, "target": loss.target}
     tables: dict[str, dict[str, Any]] = {
         "mixture": mixture,
@@ -76,12 +84,21 @@ def _(problem: Problem, values: Mapping[str, float] | None = None) -> str:
         },
         "optimizer": {
             "title": optimizer.name,
-            "update": {v.name: _text(rule) for v, rule in optimizer.update},
+            **(
+                {"velocity": _text(optimizer.update[0][1])}
+                if optimizer.continuous
+                else {"update": {v.name: _text(rule, timed=True) for v, rule in optimizer.update}}
+            ),
             **({} if problem.ridge == symbols.ridge else {"ridge": _text(problem.ridge)}),
         },
-        "sampling": {"kind": problem.sampling.kind, **({} if problem.batches is None else dict(problem.batches.options))},
-        "initial": {"norm2": problem.norm2.tolist(), "overlap": problem.overlap.tolist()},
+        "sampling": {"kind": problem.sampling.kind, **_options(problem)},
+        "initial": {
+            name: whole.tolist() if part is None else part.array.tolist()
+            for name, whole, part in zip(("norm2", "overlap"), (problem.norm2, problem.overlap), problem.placed, strict=True)
+        },
     }
+    if not problem.coordinates.is_gaussian:
+        tables["initial"]["coordinates"] = _law(problem.coordinates)
     if problem.teacher is not None:
         tables["teacher"] = {
             "gram": problem.teacher.gram.tolist(),
@@ -106,6 +123,11 @@ def _(problem: Problem, values: Mapping[str, float] | None = None) -> str:
     return _tables_text(tables)
 
 
+def _law(law: Coordinates) -> dict[str, list[sp.Expr]]:
+    """The law of coordinates as a table of a mixture."""
+    return {"weights": list(law.weights), "values": list(law.values), "deviations": list(law.deviations)}
+
+
 @dumps.register
 def _(problem: OneStep, values: Mapping[str, float] | None = None) -> str:
     given = dict(values or {})
@@ -126,6 +148,14 @@ def _(problem: OneStep, values: Mapping[str, float] | None = None) -> str:
         "target": target,
     }
     return _tables_text(tables)
+
+
+def _options(problem: Problem) -> dict[str, Any]:
+    """Of its sampling; the texts of a rule of the user's own may hold functions that others may not."""
+    made = problem.batches or problem.single
+    options = {} if made is None else dict(made.options)
+    own = problem.sampling.kind == "rule"
+    return {name: _text(x, stepwise=True) if own and isinstance(x, sp.Expr) and not x.is_number else x for name, x in options.items()}
 
 
 def _tables_text(tables: Mapping[str, Mapping[str, Any]]) -> str:
@@ -173,15 +203,15 @@ class _Writer(StrPrinter):
     _print_Abs = _print_Max = _print_Min = _print_sign = _print_LogSumExp = _print_Function
 
 
-def _text(expr: sp.Expr) -> str:
-    """The expression in the parser's language.
+def _text(expr: sp.Expr, stepwise: bool = False, timed: bool = False) -> str:
+    """The expression in the parser's language, perhaps with its stepwise functions, or those of time.
 
     Raises:
         InputError: it does not read back.
     """
     text = _Writer({"order": "none"} if expr.count_ops() > 200 else {}).doprint(expr)
     names = {s.name: s for s in expr.free_symbols if isinstance(s, sp.Symbol)}
-    back = parser.parse(text, names | {"h": symbols.h})
+    back = parser.parse(text, names | {"h": symbols.h}, stepwise=stepwise, timed=timed)
     if symbols.canonical(back) != expr and not expr.has(sp.Float) and sp.simplify(back - expr) != 0:
         raise InputError(f"{str(expr)[:60]}: no text of a problem file states it")
     return text

@@ -4,7 +4,7 @@ Memory is meant to a factor of 2, time to a factor of 5 (measured on one core of
 keep out what cannot end well: `_work` compares them with what is here.
 
 Letters: n samples, d dimensions, T times, R replicates, C fields, K clusters, B blocks, S teachers and trained parameters, N points of a
-cluster, r innovations, P values of an array.
+cluster, P values of an array.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ _RESULT = 4  # copies of a result: parts, joined, statistics, labelled
 _NORMAL = 2.5e-8  # seconds of a normal number, and of a few operations on it
 _PRODUCT = 5e-10  # seconds of a multiplication and an addition on data that do not fit the cache
 _STEP = 1e-5  # seconds of one pass of a compiled loop, however small
-_RANK = 16  # innovations of an ordinary DMF problem
+_RANK = 24  # innovations of an ordinary DMF problem, for each field
 _TESTED = 16 * 512  # points behind a simulation's test loss
 _HELD = 2**30  # bytes of data, or of directions, that replicates share
 
@@ -54,6 +54,12 @@ def online_sgd(d: int, steps: float, times: int, R: int, C: int, K: int, B: int,
     return Cost(_NUMBER * (held + _RESULT * R * record), R * (steps * step + tested) + steps * _STEP)
 
 
+def one_at_a_time(n: int, d: int, passes: int, points: int, R: int, C: int, K: int) -> Cost:
+    """Passes over n samples one by one, and records of the whole set."""
+    whole = training(n, d, passes * points, R, C, K)
+    return Cost(whole.memory, whole.seconds + float(R) * passes * n * (3e-6 + 4 * _PRODUCT * d * C))
+
+
 def surrogate(n: int, d: int, T: int, R: int, C: int, K: int) -> Cost:
     """R trajectories of the finite-size surrogate; each returns O(T^2) scalars."""
     n, d, T, R = map(float, (n, d, T, R))
@@ -64,16 +70,53 @@ def surrogate(n: int, d: int, T: int, R: int, C: int, K: int) -> Cost:
     return Cost(_NUMBER * memory, R * (T * _STEP + 8 * _PRODUCT * (n + d) * T**2 * C**2 * K))
 
 
-def limit(N: int, T: int, scrambles: int, C: int, K: int, tangents: bool, sampled: bool, two_time: bool = False) -> Cost:
-    """DMF equations with the ranks of an ordinary problem; two scrambles run at a time."""
-    N, T, scrambles = map(float, (N, T, scrambles))
-    rank = min(_RANK * C, T * C)
+def limit(
+    N: int,
+    T: int,
+    scrambles: int,
+    C: int,
+    K: int,
+    tangents: bool,
+    sampled: bool,
+    two_time: bool = False,
+    *,
+    B: int = 1,
+    every_step: bool = False,
+    coordinates: bool = False,
+    covariances: int | None = None,
+) -> Cost:
+    """DMF equations; two scrambles run at a time.
+
+    Args:
+        two_time: whether two-time kernels are wanted, for which the vectors of all times are kept.
+        B: blocks; d of a mixture in coordinates.
+        every_step: whether each step opens directions, of batches, of noise or of sampled coordinates; otherwise ranks saturate.
+        coordinates: whether these are sampled, N in each block.
+        covariances: of a mixture in coordinates, how many there are with d^2 entries; None where vectors are known by Gram matrices.
+    """
+    N, T, scrambles, B = map(float, (N, T, scrambles, B))
+    rank = T * C if every_step else min(_RANK * C, T * C)
     pair = rank**2 if tangents else 2 * rank
     points = K * N * (pair + 8 * C) if sampled else 0.0
-    rows = T * (C + K + 2 * rank) * C + _order_parameters(T, C, K)
+    if coordinates:
+        held, step = N * B * (K * rank + 8 * C) + N * rank, 0.0
+        points += held
+        size = N
+    else:
+        own, size = (K, C + K + rank) if covariances is None else (1, 1 + rank)
+        held, step = B * rank * own * size, 8 * B * size * own * (size if covariances is None else rank)
+    full = 0.0 if covariances is None else covariances * B**2
+    vectors = B * C * size * (T if two_time else min(T, 64.0))
+    rows = vectors + T * C * rank + _order_parameters(T, C, K)
     kernels = (scrambles + 2) * 2 * (T * C) ** 2 if two_time else 0.0
-    memory = 2 * min(2.0, scrambles) * points + (scrambles + 2) * rows + kernels
-    return Cost(_NUMBER * memory, scrambles * T * (10 * _STEP + 4 * _PRODUCT * points * C + 1e-5 * K))
+    memory = 2 * min(2.0, scrambles) * (points + held * (not coordinates)) + (scrambles + 2) * rows + kernels + 2 * full
+    opened = full * rank  # all covariances times an innovation
+    return Cost(_NUMBER * memory, scrambles * (T * (10 * _STEP + _PRODUCT * (4 * points * C + step) + 1e-5 * K) + _PRODUCT * opened))
+
+
+def reverse(forwards: Cost, T: int) -> Cost:
+    """A gradient through T steps of a solution: what there is of each is kept, and each is computed four times over."""
+    return Cost(forwards.memory * float(T), 4 * forwards.seconds)
 
 
 def influences(population: int, dimensions: int, T: int, outputs: int, populations: int, C: int, K: int) -> Cost:

@@ -16,14 +16,31 @@ if TYPE_CHECKING:
 _ABOUT = "about"  # what a dataset has beside its arrays, as JSON
 
 
-def points_kept(compute: "Callable[[int], xr.Dataset]", count: int, path: Path | str | None, **computation: Any) -> "list[xr.Dataset]":
+def points_kept(
+    compute: "Callable[[int], xr.Dataset]",
+    count: int,
+    path: Path | str | None,
+    *,
+    unit: str = "points",
+    report: Callable[[float], None] | None = None,
+    beside: bool = False,
+    **computation: Any,
+) -> "list[xr.Dataset]":
     """[compute(0), compute(1), ...]; those that the file has of this computation are taken from there.
+
+    Args:
+        compute: of a point's number.
+        count: of points.
+        path: the file, or None.
+        unit, report, beside: as `in_pieces`; by default compute answers an interruption at once itself.
+        computation: everything that the results depend on.
 
     Raises:
         KeyboardInterrupt: with a note of how many points are kept.
     """
     checkpoint = Checkpoint(path, **computation)
-    found = in_pieces(lambda index: _arrays(compute(index)), [1] * count, "points", checkpoint=checkpoint, beside=False)
+    pieces = {"checkpoint": checkpoint, "report": report, "beside": beside}
+    found = in_pieces(lambda index: _arrays(compute(index)), [1] * count, unit, **pieces)
     return [_dataset(piece) for piece in found]
 
 

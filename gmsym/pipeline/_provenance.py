@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,7 @@ def _plain(value: Any) -> Any:
     return f"a {type(value).__name__}"  # a trajectory is data of its own, with its own provenance
 
 
+@cache
 def package_version(name: str) -> str:
     try:
         return version(name)

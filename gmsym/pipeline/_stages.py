@@ -1,9 +1,6 @@
-"""What every pipeline shares: loading of generated text, names, words and progress."""
+"""What every pipeline shares: loading of generated text, names and words."""
 
 import logging
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from types import ModuleType
 
@@ -43,22 +40,9 @@ def say(sentence: str) -> None:
     logging.getLogger("gmsym").warning(sentence)
 
 
-def say_unobserved(problem: Problem, theory: str) -> None:
-    """Say that a theory does not give the means of the problem's observables, where it has some."""
+def say_unobserved(problem: Problem, theory: str, sample: str = "") -> None:
+    """Say that a theory does not give the means of the problem's observables, or not those of the training samples, where it has some."""
     if problem.observables:
-        names = ", ".join(name for name, _ in problem.observables)
-        say(f"{theory} does not give the means of the observables {names}; gmsym.simulate and, online, derive.effective do")
-
-
-@contextmanager
-def progress_bar(description: str, wanted: bool | None) -> Iterator[Callable[[float], None]]:
-    """A function that takes the completed fraction, drawn as a bar on stderr."""
-    if wanted is False or (wanted is None and not sys.stderr.isatty()):
-        yield lambda fraction: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(description, total=1.0)
-        yield lambda fraction: bar.update(task, completed=fraction)
+        names = ", ".join(problem.observable_names)
+        which = f"{sample} means" if sample else "means"
+        say(f"{theory} does not give the {which} of the observables {names}; gmsym.simulate and derive.dmf do")

@@ -17,8 +17,9 @@ from gmsym import derive
 from gmsym.errors import InputError
 from gmsym.pipeline._joining import folded
 from gmsym.pipeline._keeping import points_kept
+from gmsym.pipeline._progress import progress_bar
 from gmsym.pipeline._provenance import signature_of, with_provenance
-from gmsym.problem import AbstractProblem
+from gmsym.problem import AbstractProblem, Problem
 from gmsym.system import AbstractSystem
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ Verb = Callable[..., Any]
 _SOLVERS: dict[type, Verb] = {}
 _SIMULATIONS: dict[type, Verb] = {}
 _SWEEPS: dict[type, Verb] = {}
+_GRIDS: set[type] = set()  # kinds with a sweep of their own that are solved point by point over several parameters
 
 
 def solving(kind: type[AbstractSystem]) -> Callable[[Verb], Verb]:
@@ -42,11 +44,13 @@ def simulating(kind: type) -> Callable[[Verb], Verb]:
     return _registering(_SIMULATIONS, kind)
 
 
-def sweeping(kind: type[AbstractSystem]) -> Callable[[Verb], Verb]:
+def sweeping(kind: type[AbstractSystem], *, grids: bool = False) -> Callable[[Verb], Verb]:
     """Register what solves systems of a kind over values of one parameter: (system, values, name, *, options) -> Dataset.
 
     Systems of other kinds are solved at one value after the other.
     """
+    if grids:  # over several parameters, too, one point after the other
+        _GRIDS.add(kind)
     return _registering(_SWEEPS, kind)
 
 
@@ -67,17 +71,21 @@ def solve(system: Any, values: Mapping[str, Any] | None = None, **options: Any) 
         values: a number for each parameter of the problem, by name, and `alpha`, samples per dimension, where the theory has it. Arrays
             give the result their dimensions, named as they are.
         options: keyword arguments of the theory, below; `gmsym.options(system)` describes them. Where arrays are among the values,
-            `checkpoint` too (not of spectra): a file that keeps finished points, so that the same call continues after an interruption.
+            `checkpoint` too: a file that keeps finished points, so that the same call continues after an interruption. One solve of
+            DMF, of the effective dynamics or of a spectrum keeps nothing, and says so.
 
     =============================  ==================================================================================================
-    `derive.dmf`                   steps, n and d (in place of alpha), samples, scrambles, two_time, seed, progress
+    `derive.dmf`                   steps, n and d (or alpha), rtol or samples and scrambles, two_time, of ("average"), seed, progress
+    `derive.dmf` of a flow         time, points, n and d, tolerance, samples, scrambles, seed, progress
+    `derive.dmf` of `single`       n and d (in place of alpha), parts, samples, scrambles, seed, progress
     `derive.surrogate`             d, steps, n (default alpha d), replicates, seed, checkpoint, progress
     `derive.finite_size`           steps, n, times, population, populations, replicates, samples, scrambles, seed, checkpoint, progress
     `derive.refinement`            steps, sizes, rounds, replicates, seed, checkpoint, progress
     `derive.effective`             time, d, blocks_at, tolerance, solver, progress
     `derive.fluctuations`          time, initial, paths, seed, progress
-    `derive.spectrum`              m, Q, M (the state), along and times (states along a result), points, grid, progress
-    `derive.one_step`              none but progress
+    `derive.spectrum`              m, Q, M (the state), along and times (states along a result), points, grid, checkpoint, progress
+    `derive.stationary`            none but progress
+    `derive.one_step`              level ("B+", "C" or "A"), weights and seed (of level A), progress
     =============================  ==================================================================================================
 
     Returns:
@@ -97,12 +105,11 @@ def solve(system: Any, values: Mapping[str, Any] | None = None, **options: Any) 
         >>> round(float(result["m"][-1, 0, 0]), 4)
         0.4353
     """
-    if isinstance(system, AbstractProblem):
-        system = getattr(derive, system.natural.replace("-", "_"))(system)
-    solver = _found(_SOLVERS, system, "solve", "what a verb of gmsym.derive gives, or a Problem")
-    values = _checked(values)
+    system = derived(system)
+    solver = found_for(_SOLVERS, system, "solve", "what a verb of gmsym.derive gives, or a Problem")
+    values = checked(values)
     kept = options.pop("checkpoint", None) if _keeps_points(system, values) else None
-    _check_options(solver, options, f"solving {type(system).__name__}")
+    check_options(solver, options, f"solving {type(system).__name__}")
     started = perf_counter()
     over = [name for name, value in values.items() if np.ndim(value)]
     result = _over(solver, system, values, over, options, kept) if over else solver(system, values, **options)
@@ -118,9 +125,12 @@ def simulate(problem: Any, values: Mapping[str, float] | None = None, **options:
         options: keyword arguments, below; `gmsym.options(problem, "simulate")` describes them.
 
     =============================  ==================================================================================================
-    full batches                   d, steps, n (default alpha d), replicates, seed, checkpoint, progress
+    full batches                   d, steps, n (default alpha d), replicates, of ("average"), seed, checkpoint, progress
+    a flow                         d, time, points, n (default alpha d), replicates, seed, checkpoint, progress
+    one sample at a time           d, n (default alpha d), replicates, points, seed, checkpoint, progress
     online                         d, time, replicates, points, sampler ("online" or "chain"), seed, checkpoint, progress
     `derive.spectrum`              d, m, Q, M (the state), replicates, extreme, vectors, seed, checkpoint, progress
+    `derive.stationary`            d, n (default alpha d), replicates, seed, progress
     `OneStep`                      replicates, degree (of a Hermite model beside it), eigenvalues, tests, seed, checkpoint, progress
     =============================  ==================================================================================================
 
@@ -131,10 +141,10 @@ def simulate(problem: Any, values: Mapping[str, float] | None = None, **options:
         InputError: as `solve`.
         ComputationError: training diverged; says where.
     """
-    simulation = _found(_SIMULATIONS, _witnessed(problem), "simulate", "a Problem, or a system derived from one")
+    simulation = found_for(_SIMULATIONS, _witnessed(problem), "simulate", "a Problem, or a system derived from one")
     given = problem if type(problem) in _SIMULATIONS or isinstance(problem, AbstractProblem) else problem.problem
-    _check_options(simulation, options, f"simulating {given.name}")
-    values = _checked(values)
+    check_options(simulation, options, f"simulating {given.name}")
+    values = checked(values)
     for name, value in values.items():
         if np.ndim(value):
             raise InputError(f"{name} = {repr(value)[:60]}: a simulation takes one number; call it for each")
@@ -151,18 +161,27 @@ def options(system: Any, verb: str = "solve") -> str:
     """
     if verb not in ("solve", "simulate"):
         raise InputError(f"verb = {verb!r}; allowed are solve, simulate")
-    if verb == "solve" and isinstance(system, AbstractProblem):
-        system = getattr(derive, system.natural.replace("-", "_"))(system)
+    if verb == "solve":
+        system = derived(system)
     found = _SOLVERS.get(type(system)) if verb == "solve" else _SIMULATIONS.get(type(_witnessed(system)))
     if found is None:
         raise InputError(f"system = {system!r}: nothing to {verb} there")
     return inspect.cleandoc(found.__doc__ or "")
 
 
+def derived(system: Any) -> Any:
+    """The system of a problem's natural theory; what is no problem stays."""
+    return getattr(derive, system.natural.replace("-", "_"))(system) if isinstance(system, AbstractProblem) else system
+
+
 def option_names(kind: type, verb: str = "solve") -> dict[str, inspect.Parameter]:
     """Keyword arguments of what solves or simulates a kind."""
-    found = (_SOLVERS if verb == "solve" else _SIMULATIONS)[kind]
-    return {name: x for name, x in inspect.signature(found).parameters.items() if x.kind is inspect.Parameter.KEYWORD_ONLY}
+    return keywords((_SOLVERS if verb == "solve" else _SIMULATIONS)[kind])
+
+
+def keywords(verb: Verb) -> dict[str, inspect.Parameter]:
+    """Keyword-only arguments of a function."""
+    return {name: x for name, x in inspect.signature(verb).parameters.items() if x.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
 def keeps(system: AbstractSystem, values: Mapping[str, Any]) -> bool:
@@ -175,14 +194,17 @@ def _keeps_points(system: Any, values: Mapping[str, Any]) -> bool:
 
 
 def _witnessed(problem: Any) -> Any:
-    """What decides how something is simulated: a system with a simulation of its own, or the sampling of the problem."""
+    """What decides how something is simulated: a system with a simulation of its own, the sampling of the problem, or the optimizer of a
+    flow, which has no steps to sample at."""
     if type(problem) in _SIMULATIONS:
         return problem
     own = getattr(problem, "problem", problem) if isinstance(problem, AbstractSystem) else problem
+    if isinstance(own, Problem) and own.is_flow:
+        return own.optimizer
     return getattr(own, "sampling", own) if isinstance(own, AbstractProblem) else own
 
 
-def _found(table: Mapping[type, Verb], thing: Any, verb: str, needed: str) -> Verb:
+def found_for(table: Mapping[type, Verb], thing: Any, verb: str, needed: str) -> Verb:
     if type(thing) not in table:
         hint = ""
         if isinstance(thing, AbstractSystem):
@@ -192,9 +214,9 @@ def _found(table: Mapping[type, Verb], thing: Any, verb: str, needed: str) -> Ve
     return table[type(thing)]
 
 
-def _check_options(verb: Verb, options: Mapping[str, Any], doing: str) -> None:
+def check_options(verb: Verb, options: Mapping[str, Any], doing: str) -> None:
     """Refuses options that there are not and misses those that there must be, each by name."""
-    allowed = {name: x for name, x in inspect.signature(verb).parameters.items() if x.kind is inspect.Parameter.KEYWORD_ONLY}
+    allowed = keywords(verb)
     for name in options:
         if name not in allowed:
             near = get_close_matches(name, allowed, 1)
@@ -205,7 +227,7 @@ def _check_options(verb: Verb, options: Mapping[str, Any], doing: str) -> None:
             raise InputError(f"{name} is missing: {doing} needs it")
 
 
-def _checked(values: Any) -> Mapping[str, Any]:
+def checked(values: Any) -> Mapping[str, Any]:
     if not isinstance(values, Mapping):
         raise InputError(f"values = {repr(values)[:60]}: numbers by name are needed, such as {{'alpha': 2.0, 'eta': 0.5}}")
     for name in values:
@@ -223,7 +245,7 @@ def _over(
     kept: "Path | str | None",
 ) -> "xr.Dataset":
     """The result over the grid of all arrays among the values, whose points are kept; a kind with a sweep of its own takes one array."""
-    arrays = {name: _numbers(name, values[name]) for name in over}
+    arrays = {name: increasing(name, values[name]) for name in over}
     fixed = {name: value for name, value in values.items() if name not in arrays}
     problem = system.problem
     names = {"alpha", *(s.name for s in problem.parameters)}
@@ -233,7 +255,7 @@ def _over(
     if "alpha" in arrays and problem.is_online and type(system) not in _SWEEPS:
         raise InputError(f"alpha = {arrays['alpha'].tolist()}: online SGD has no samples per dimension; only spectra are taken over alpha")
 
-    if type(system) in _SWEEPS:
+    if type(system) in _SWEEPS and not (len(over) > 1 and type(system) in _GRIDS):
         if len(over) > 1:
             raise InputError(f"values has arrays for {' and '.join(over)}; spectra are taken over one parameter at a time")
         return _SWEEPS[type(system)](system, {**fixed, **arrays}, over[0], **options)
@@ -244,10 +266,18 @@ def _over(
 
     asked = {name: value for name, value in options.items() if name != "progress"}
     computation = {"problem": problem.signature, "system": signature_of(system), "values": dict(values), "options": asked}
-    return folded(points_kept(at, len(points), kept, **computation), arrays)
+    with progress_bar(f"{len(points)} points", options.get("progress")) as report:
+
+        def counted(index: int) -> "xr.Dataset":
+            found = at(index)
+            report((index + 1) / len(points))
+            return found
+
+        return folded(points_kept(counted, len(points), kept, **computation), arrays)
 
 
-def _numbers(name: str, value: Any) -> np.ndarray:
+def increasing(name: str, value: Any) -> np.ndarray:
+    """The values of a parameter along an axis. Raises InputError unless they are increasing numbers."""
     try:
         array = np.asarray(value, dtype=float)
     except (TypeError, ValueError):

@@ -11,7 +11,7 @@ from gmsym import derive, writing
 from gmsym.codegen import signature, source
 from gmsym.errors import InputError
 from gmsym.pipeline.theories import THEORIES
-from gmsym.problem import Problem
+from gmsym.problem import AbstractProblem
 from gmsym.system import AbstractSystem
 
 
@@ -28,7 +28,7 @@ def load_case(folder: Path) -> ModuleType:
     assert spec is not None and spec.loader is not None
     case = module_from_spec(spec)
     spec.loader.exec_module(case)
-    if not isinstance(getattr(case, "PROBLEM", None), Problem):
+    if not isinstance(getattr(case, "PROBLEM", None), AbstractProblem):
         raise InputError(f"case {str(folder)!r}: problem.py must declare PROBLEM, a gmsym Problem")
     return case
 

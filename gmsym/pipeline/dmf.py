@@ -3,16 +3,19 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from gmsym import schema
-from gmsym.engine.causal_kernels import solve_causal_kernels
+from gmsym.engine.causal_kernels import Effort, effort, solve_causal_kernels
+from gmsym.engine.coordinates import Start
 from gmsym.errors import InputError, check_flag, check_integers
 from gmsym.pipeline._cost import limit
-from gmsym.pipeline._stages import load, say_unobserved
+from gmsym.pipeline._stages import load, say
 from gmsym.pipeline._verbs import solving
 from gmsym.pipeline._work import working
 from gmsym.problem import Instance, Problem
-from gmsym.problem.design import design, instance_of_size, shares
-from gmsym.runtime.causal_kernels import Numbers
+from gmsym.problem.design import design, instance_of_size, start, stated
+from gmsym.runtime.causal_kernels import Numbers, opens_always, sampled_coordinates
 from gmsym.runtime.interrupt import reporting
 from gmsym.system import CausalKernels
 
@@ -28,9 +31,11 @@ def solve_dmf(
     steps: int,
     n: int | None = None,
     d: int | None = None,
-    samples: int = 8192,
-    scrambles: int = 4,
+    rtol: float | None = None,
+    samples: int | None = None,
+    scrambles: int | None = None,
     two_time: bool = False,
+    of: str | None = None,
     seed: int = 0,
     progress: bool | None = None,
 ) -> "xr.Dataset":
@@ -41,56 +46,64 @@ def solve_dmf(
         values: a number for each parameter of the problem, and alpha, samples per dimension, n/d.
         steps: number of times; time 0 is the initial state.
         n, d: in place of alpha, the size of a simulation that the limit is to be held against: alpha is n/d, and clusters and blocks have
-            the shares n_k/n and d_b/d that whole numbers allow.
-        samples: population size of each cluster, a power of two; the error falls about like 1/samples.
-        scrambles: independent repetitions, whose spread gives the standard errors; each is solved again with fewer points and a
-            larger tolerance, whose effect is in the errors too.
+            the shares n_k/n and d_b/d that whole numbers allow. A mixture in coordinates has a d of its own, which may be left out.
+        rtol: the largest error bar that is wanted, relative to max(1, largest value of a curve); 1e-4 by default. It chooses the points:
+            a few small populations and one as large as it must be, at most 4 of 8192 points for each cluster (of more where every step
+            opens directions). The result says what was reached.
+        samples, scrambles: in place of rtol, the points of each of several equal populations, a power of two (default 8192), and how many
+            (default 4). Their spread gives the standard errors; each is solved again with fewer points and a larger tolerance, whose
+            effect is in the errors too. The error falls about like 1/samples.
         two_time: whether the two-time kernels are wanted too, in memory O(T^2 C^2).
+        of: a state variable of the optimizer, such as the `average` of `gmsym.optimizers.averaged`, whose overlaps, losses and error are
+            wanted in place of those of Theta. It is a linear combination of the iterates before the time.
         seed: of the scrambles.
-        progress: show a progress bar on stderr; by default only on a terminal.
+        progress: show a progress bar; by default on a terminal, and in a notebook after two seconds.
 
     Returns:
         Dataset with m (time, cluster, field), Q (time, field, field_b), Q_k (time, cluster, field, field_b), train_loss, test_loss,
-        test_error (time), M (time, teacher, field) with teachers and trained (time, parameter) with trained parameters, and the standard
-        error X_error of each X; perhaps Q_two_time (time, time_b, field, field_b), the overlaps Theta(t)^T Theta(s), and C_two_time, the
-        gradient correlations E[a(t) a(s)^T] over the mixture.
+        test_error (time), M (time, teacher, field) with teachers and trained (time, parameter) with trained parameters, train_NAME and
+        test_NAME (time) of each of the problem's observables, and the standard error X_error of each X; perhaps Q_two_time (time, time_b,
+        field, field_b), the overlaps Theta(t)^T Theta(s), and C_two_time, the gradient correlations E[a(t) a(s)^T] over the mixture.
+        Attributes samples, populations and scrambles (repetitions behind the errors) say what was taken, rtol_reached the largest error
+        bar, relative as rtol is.
 
     Raises:
         InputError: a number is unknown, missing or out of range; before anything is computed.
         ComputationError: the trajectory diverged; names the step and the quantity.
     """
     problem: Problem = system.problem
-    if (n is None) != (d is None):
-        raise InputError(f"n = {n!r}, d = {d!r}: alpha among the values, or both n and d, are needed")
-    if n is not None:
-        check_integers(n=(n, 1), d=(d, 1))
-        instance = design(instance_of_size(problem, values, n, d), n, d).instance
-    else:
-        instance = problem.at(values)
+    instance = sized(problem, values, n, d)
     alpha = instance.ratio
-    say_unobserved(problem, "derive.dmf")
-
+    problem.optimizer.check_of(of)
+    if of is not None:
+        problem.check_blocks("solve of another than Theta")
+    if of is not None and system.update is not None:
+        raise InputError(f"of = {of!r}: where the update rule is not linear, only Theta is reported")
     check_flag("two_time", two_time)
-    check_integers(steps=(steps, 1), samples=(samples, 64), scrambles=(scrambles, 2), seed=(seed, 0))
+    check_integers(steps=(steps, 1), seed=(seed, 0))
+    most, populations, _ = effort(samples, scrambles, rtol)
     tangents, sampled = system.response == "tangent", system.response != "exact"
-    cost = limit(samples, steps, scrambles, problem.fields, problem.data.clusters, tangents, sampled, two_time)
+    module = load(system)
+    shape = shape_of(module, problem, instance)
+    cost = limit(most, steps, populations, problem.fields, problem.data.clusters, tangents, sampled, two_time, **shape)
     with working("solving DMF", cost, "fewer samples, steps or scrambles", progress) as report:
-        options = {"steps": steps, "samples": samples, "scrambles": scrambles, "seed": seed, "two_time": two_time}
-        module, given = load(system), numbers(instance)
+        options = {"steps": steps, "rtol": rtol, "samples": samples, "scrambles": scrambles, "seed": seed, "two_time": two_time, "of": of}
+        given = numbers(instance)
+        coordinates = Start(*start(instance)) if system.update is not None else None
+        options["coordinates"] = coordinates
         solution = reporting(lambda heard: solve_causal_kernels(module, given, report=heard, **options), report)
+    taken = solution.effort
+    if rtol is not None and taken is not None and taken.reached > rtol:
+        say(f"rtol = {rtol:g} is not reached: {taken.reached:.2g} with {taken.populations} x {taken.samples} points; give samples for more")
     attributes = {
-        "problem": problem.name,
-        "problem_signature": problem.signature,
-        "alpha": alpha,
-        **shares(instance),
-        "parameters": instance.values,
+        **stated(problem, instance, alpha),
         "response": system.response,
+        **({} if of is None else {"of": of}),
         "rank": list(solution.ranks),
-        **({} if system.response == "exact" else {"samples": samples, "scrambles": scrambles, "seed": seed}),
+        **({} if taken is None else _about(taken, seed)),
     }
-    result = schema.to_dataset(
-        "theory", solution.values, solution.errors, attributes, parameters=[x.name for x in problem.trained_parameters]
-    )
+    names = {"parameters": [x.name for x in problem.trained_parameters], "observables": problem.observable_names}
+    result = schema.to_dataset("theory", solution.values, solution.errors, attributes, **names)
     if not two_time:
         return result
     dims = ("time", "time_b", "field", "field_b")
@@ -99,24 +112,59 @@ def solve_dmf(
     return result.assign(kernels).assign_coords(time_b=result["time"].values)
 
 
+def _about(taken: Effort, seed: int) -> dict[str, float]:
+    asked = {} if taken.rtol is None else {"rtol": taken.rtol}
+    counts = {"samples": taken.samples, "populations": taken.populations, "scrambles": taken.repetitions}
+    return {**counts, **asked, "rtol_reached": taken.reached, "seed": seed}
+
+
+def shape_of(module: Any, problem: Problem, instance: Instance) -> dict[str, Any]:
+    """What the cost of a solution depends on beside its size, as `_cost.limit` takes it."""
+    vectors = instance.vectors
+    return {
+        "B": problem.data.blocks,
+        "every_step": opens_always(module) or sampled_coordinates(module),
+        "coordinates": sampled_coordinates(module),
+        "covariances": None if vectors is None else 0 if vectors.covariance is None else len(vectors.groups),
+    }
+
+
+def sized(problem: Problem, values: Mapping[str, float], n: int | None, d: int | None) -> Instance:
+    """The problem in numbers: at the alpha among the values, or in the shares that n samples in d dimensions allow; a mixture in
+    coordinates has a d of its own, which may be left out."""
+    place = problem.data.embedded
+    d = place.d if d is None and n is not None and place is not None else d
+    if (n is None) != (d is None):
+        raise InputError(f"n = {n!r}, d = {d!r}: alpha among the values, or both n and d, are needed")
+    if n is None or d is None:
+        return problem.at(values)
+    check_integers(n=(n, 1), d=(d, 1))
+    return design(instance_of_size(problem, values, n, d), n, d).instance
+
+
 def numbers(instance: Instance) -> Any:
     """The arrays of an instance as the engine takes them."""
-
+    C, K = instance.initial_overlap.shape
+    vectors, none = instance.vectors, np.zeros(0)
+    grams = np.zeros((1, C + K, C + K)) if vectors is not None else instance.block_grams / instance.fractions[:, None, None]
     return Numbers(
         probabilities=instance.probabilities,
         labels=instance.labels,
-        means_gram=instance.means_gram,
+        means_gram=grams[:, C : C + K, C : C + K],
         fractions=instance.fractions,
         variance=instance.variance,
-        initial_gram=instance.initial_gram,
-        initial_overlap=instance.initial_overlap,
+        initial_gram=grams[:, :C, :C],
+        initial_overlap=grams[:, :C, C : C + K],
         ridge=instance.ridge,
         alpha=instance.ratio,
         parameters=list(instance.parameters.values()),
-        teacher_gram=instance.teacher_gram,
-        teacher_overlap=instance.teacher_overlap,
-        teacher_means=instance.teacher_means,
+        teacher_gram=grams[:, C + K :, C + K :],
+        teacher_overlap=grams[:, :C, C + K :],
+        teacher_means=grams[:, C + K :, C : C + K],
         trained=instance.trained,
         trained_parameters=list(instance.trained_parameters.values()),
         trained_ridge=instance.trained_ridge,
+        means=none if vectors is None else vectors.means,
+        start=none if vectors is None else vectors.start,
+        covariance=none if vectors is None or vectors.covariance is None else vectors.covariance[list(vectors.groups)],
     )

@@ -9,9 +9,9 @@ import numpy as np
 from gmsym import derive, schema
 from gmsym.engine import ode, sde
 from gmsym.engine.finite_dimension import at_dimension
-from gmsym.errors import InputError, check_integers, check_positive
+from gmsym.errors import InputError, check_integers
 from gmsym.pipeline import _cost
-from gmsym.pipeline._stages import DEVIATION, deviation_labels, load, progress_bar, say
+from gmsym.pipeline._stages import DEVIATION, deviation_labels, load, say
 from gmsym.pipeline._verbs import solving
 from gmsym.pipeline._work import working
 from gmsym.problem import Instance, Problem
@@ -50,7 +50,7 @@ def solve_effective(
         blocks_at: a dimension whose whole numbers d_b, over it, stand for rho_b, as in a simulation at that dimension. Default: d.
         tolerance: of each order parameter, relative to max(1, |value|).
         solver: "tsit5", or "kvaerno5" for stiff problems.
-        progress: show a progress bar on stderr; by default only on a terminal.
+        progress: show a progress bar; by default on a terminal, and in a notebook after two seconds.
 
     Returns:
         Dataset with m (time, cluster, field), Q (time, field, field_b), Q_k, M (time, teacher, field), trained (time, parameter),
@@ -110,7 +110,7 @@ def solve_effective(
         errors = {name: error + change[name] for name, error in errors.items()}
         attributes["d"] = d
     names = [x.name for x in problem.trained_parameters]
-    own = [name for name, _ in problem.observables]
+    own = problem.observable_names
     result = schema.to_dataset("theory", means, errors, attributes, times=ts, parameters=names, observables=own)
     added = {f"{x}{DEVIATION}": (result[x].dims, deviations[x], deviation_labels(result[x].attrs)) for x in deviations if x in result}
     return result.assign(added)
@@ -120,6 +120,7 @@ def _finite(module: Any, numbers: Any, start: Any, ts: np.ndarray, d: int) -> tu
     """(shift of the mean at dimension d, its change under other nodes, deviation of a run) of each of the engine's arrays."""
 
     found = sde.solve_fluctuations(module, numbers, start, ts, bias=True)
+    assert found.bias is not None and found.bias_error is not None  # as asked for
     other = found._replace(bias=found.bias + found.bias_error, covariance=found.covariance + found.covariance_error)
     one, two = (at_dimension(module, numbers, start, x, d, ode.both_sets(module, 1, i)[1]) for i, x in enumerate((found, other)))
     return one.shift, {name: np.abs(value - two.shift[name]) for name, value in one.shift.items()}, one.deviation
@@ -147,11 +148,12 @@ def solve_fluctuations(
         initial: covariance at time 0, (n, n) in the order of the coordinate `statistic`; default 0, an exact initial Gram matrix.
         paths: how many paths of the stochastic differential equation to draw, by its own solver.
         seed: of the paths.
-        progress: show a progress bar on stderr; by default only on a terminal.
+        progress: show a progress bar; by default on a terminal, and in a notebook after two seconds.
 
     Returns:
         Dataset with mean (time, statistic), covariance (time, statistic, statistic_b), covariance_error (its change under other
-        quadrature nodes), two_time (time, time_b, statistic, statistic_b) and perhaps paths (path, time, statistic).
+        quadrature nodes and another tolerance of the solver), two_time (time, time_b, statistic, statistic_b) and perhaps paths (path,
+        time, statistic).
 
     Raises:
         InputError, ComputationError: as `effective`.
@@ -210,44 +212,6 @@ def crossing_time(
     return ode.crossing(load(system), numbers, start, final, name, tuple(index), float(level))
 
 
-def tune(
-    system: Ode | Problem,
-    values: Mapping[str, float],
-    names: Sequence[str],
-    *,
-    samples: float,
-    objective: str = "test_loss",
-    progress: bool | None = None,
-) -> tuple[dict[str, float], list[float]]:
-    """Hyperparameters that minimise the test loss or error after a given number of samples, by gradients through the solve.
-
-    Args:
-        system: effective dynamics from `derive.effective`, or a problem.
-        values: a number for each parameter of the problem, where the search starts; that of eta is c.
-        names: which of the loss's and the schedule's parameters, `eta` and `ridge` to change; positive numbers.
-        samples: number of samples for each dimension, that is steps/d; the final time is samples * c.
-        objective: "test_loss" or "test_error".
-        progress: show a progress bar on stderr; by default only on a terminal.
-
-    Returns:
-        The best values by name, and the objective at the start and at each improvement.
-
-    Raises:
-        InputError, ComputationError: as `gmsym.solve`.
-    """
-    system = _system(system)
-    check_positive("samples", samples, "a positive number, samples for each dimension, is needed")
-    instance = system.problem.at(values)
-    if isinstance(names, str) or not isinstance(names, Sequence):
-        raise InputError(f"names = {names!r}: a list of names is needed, such as ['eta', 'ridge']")
-
-    numbers, start = arrays(instance)
-    inside = ["step" if name == "eta" else name for name in names]  # as the engine calls c
-    with progress_bar("tuning", progress) as report:
-        best, path = ode.tune(load(system), numbers, start, float(samples), inside, objective=objective, report=report)
-    return {("eta" if name == "step" else name): value for name, value in best.items()}, path
-
-
 def _system(system: Any) -> Ode:
     if isinstance(system, Problem):
         system = derive.effective(system)
@@ -278,15 +242,17 @@ def arrays(instance: Instance) -> Any:
     """(numbers, initial state) of an online problem as the engine takes them."""
     import jax.numpy as jnp
 
-    several = len(instance.fractions) > 1
+    several, C, K = len(instance.fractions) > 1, *instance.initial_overlap.shape
+    grams = instance.block_grams
+    fixed = np.moveaxis(grams[:, C:, C:] / instance.fractions[:, None, None], 0, -1) if several else instance.gram[C:, C:]
     numbers = Numbers(
         probabilities=instance.probabilities,
         labels=instance.labels,
         sigma2=instance.variance if several else instance.variance[:, 0],
         rho=instance.fractions,
-        gram=instance.means_gram,
-        tau_gram=instance.teacher_gram,
-        tau_mean=instance.teacher_means,
+        gram=fixed[:K, :K],
+        tau_gram=fixed[K:, K:],
+        tau_mean=fixed[K:, :K],
         step=instance.online_step,
         ridge=instance.ridge,
         trained_step=instance.online_trained_step,
@@ -294,9 +260,8 @@ def arrays(instance: Instance) -> Any:
         parameters=list(instance.parameters.values()),
         corrector=1.0,
     )
-    whole = instance.initial_gram, instance.initial_overlap.T, instance.teacher_overlap.T
-    shares = [instance.fractions[:, None, None] * x for x in whole] if several else whole
-    start = State(*shares, instance.trained)
+    parts = grams if several else instance.gram
+    start = State(parts[..., :C, :C], parts[..., C : C + K, :C], parts[..., C + K :, :C], instance.trained)
     return Numbers(*(jnp.asarray(x, float) for x in numbers)), State(*(jnp.asarray(x, float) for x in start))
 
 

@@ -14,19 +14,20 @@ from gmsym import schema
 from gmsym.codegen import signature
 from gmsym.derive import size_expansion
 from gmsym.engine.bars import standard_error, student
-from gmsym.engine.fluctuation import double_runs, relative_variances
+from gmsym.engine.fluctuation import Doubling, double_runs, relative_variances
 from gmsym.engine.recursion import sample_recursion
 from gmsym.engine.refinement import limit_scalars, refinement_errors
 from gmsym.errors import InputError, check_integers
 from gmsym.pipeline import _cost
+from gmsym.pipeline._progress import progress_bar
 from gmsym.pipeline._provenance import signature_of
-from gmsym.pipeline._stages import DEVIATION, deviation_labels, load, progress_bar, say_unobserved
+from gmsym.pipeline._stages import DEVIATION, deviation_labels, load, say_unobserved
 from gmsym.pipeline._verbs import solving
 from gmsym.pipeline._work import check, memory_named, working
 from gmsym.pipeline.dmf import solve_dmf
 from gmsym.pipeline.training import counted
 from gmsym.problem import Instance, Problem
-from gmsym.problem.design import design, instance_of_size, realised, shares
+from gmsym.problem.design import design, instance_of_size, realised, start, stated
 from gmsym.runtime.arguments import named
 from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.recursion import Design
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 BIAS = "_bias"  # suffix of the 1/n correction
 _POPULATION = 1024
+_DEVIATIONS = 2.0  # a bar that rests on a spread alone: two hold 95%, which leaves 1.6% beyond three for 4 populations, 4% otherwise
 _SMALLEST = 200  # min(n, d) of the smaller size at which the bias is measured
 
 
@@ -68,7 +70,7 @@ def solve_surrogate(
         replicates: independent trajectories.
         seed: of all Gaussians.
         checkpoint: as `simulate`; whole batches of replicates are kept.
-        progress: show a progress bar on stderr; by default only on a terminal.
+        progress: show a progress bar; by default on a terminal, and in a notebook after two seconds.
 
     Returns:
         as `simulate`, with X_runs for each X, and the program's own scalars `surrogate_X`: Cholesky factors L and M, responses qz and ug,
@@ -82,31 +84,22 @@ def solve_surrogate(
     if n is None:
         n = counted(problem.at(values).ratio, d)
     check_integers(n=(n, 1))
-    if problem.batches is not None:
-        problem.batches.check_size(n)
     instance = instance_of_size(problem, values, n, d)
-    say_unobserved(problem, "derive.surrogate")
+    if problem.batches is not None:
+        problem.batches.check_size(n, instance.values)
     numbers = design_numbers(instance, n, d)
     cost = _cost.surrogate(n, d, steps, replicates, problem.fields, problem.data.clusters)
     with working("sampling the surrogate", cost, "fewer steps or replicates, or smaller n and d", progress) as report:
         asked = {"steps": steps, "replicates": replicates, "seed": seed}
         kept = Checkpoint(checkpoint, signature=signature(system), values=instance.values, n=n, d=d, **asked)
         runs, scalars = sample_recursion(load(system), numbers, **asked, checkpoint=kept, report=report)
-    attributes = {
-        "problem": problem.name,
-        "problem_signature": problem.signature,
-        "alpha": n / d,
-        "parameters": instance.values,
-        **shares(realised(instance, d, n)),
-        "n": n,
-        "d": d,
-        "replicates": replicates,
-        "seed": seed,
-        "sampler": "surrogate",
-    }
-    means = {name: array.mean(0) for name, array in runs.items()}
-    errors = {name: array.std(0, ddof=1) / np.sqrt(replicates) for name, array in runs.items()}
-    result = schema.to_dataset("simulation", means, errors, attributes, runs)
+    about = {"n": n, "d": d, "replicates": replicates, "seed": seed, "sampler": "surrogate"}
+    result = schema.of_runs(
+        runs,
+        stated(problem, realised(instance, d, n), n / d) | about,
+        parameters=[x.name for x in problem.trained_parameters],
+        observables=problem.observable_names,
+    )
     dims = {name: ("replicate", "time", "cluster", "field", *(() if name in ("m", "asum") else ("direction",))) for name in scalars}
     return result.assign({f"surrogate_{name}": (dims[name], scalars[name]) for name in scalars})
 
@@ -148,7 +141,7 @@ def solve_finite_size(
         samples, scrambles: of the DMF solver.
         seed: of everything random.
         checkpoint: as `simulate`; whole populations and pairs of runs are kept.
-        progress: show progress bars on stderr; by default only on a terminal.
+        progress: show progress bars; by default on a terminal, and in a notebook after two seconds.
 
     Returns:
         Dataset of kind "theory" at `times`: each X of `solve` with X_error, X_deviation and X_bias with X_deviation_error and
@@ -168,6 +161,7 @@ def solve_finite_size(
     most = _POPULATION if population is None else _count("population", population)
     check("finite_size", _cost.influences(max(most, steps), 1, steps, 1, populations, C, K), "fewer steps, or a smaller population")
     chosen = _times(steps, times)
+    say_unobserved(problem, "derive.finite_size", "training")
     module, adjoint, sizes = load(system.surrogate), load(system.influence), load(system.sizes)
 
     first, d = _matching_size(instance, alpha, max(_SMALLEST, 2 * steps))
@@ -184,7 +178,8 @@ def solve_finite_size(
     asked = {"steps": steps, "times": chosen, "population": population, "seed": seed}
     kept = Checkpoint(checkpoint, system=signature_of(system), values=instance.values, alpha=alpha, **asked)
     limit = solve_dmf(system.dmf, values, steps=steps, samples=samples, scrambles=scrambles, seed=seed, progress=progress)
-    limit = limit.sel(time=list(chosen))
+    of_training = [f"train_{name}{suffix}" for name in problem.observable_names for suffix in ("", "_error")]
+    limit = limit.sel(time=list(chosen)).drop_vars(of_training)
 
     with memory_named("influence functions", less), progress_bar("influence functions", progress) as report:
         stage = kept.stage("population")
@@ -194,12 +189,22 @@ def solve_finite_size(
     with progress_bar(f"surrogate at n = {first} and {2 * first}", progress) as report:
         stage = kept.stage("pair")
         runs = double_runs(module, small, times=chosen, replicates=replicates, seed=seed + 1, checkpoint=stage, report=report)
+    limit = _with_deviations(limit, sizes, variances, runs, first)
+    about = {"bias_size": first, "bias_replicates": replicates, "population": population, "populations": populations}
+    found = limit.assign_attrs(about)
+    return found if n is None else _at_size(sizes, found, n)
+
+
+def _with_deviations(
+    limit: "xr.Dataset", sizes: SizeExpansionModule, variances: Mapping[str, np.ndarray], runs: Doubling, total: int
+) -> "xr.Dataset":
+    """The limit with X_deviation, X_bias and their errors, from variances of populations and from runs at a total and twice as many."""
     added = {}
     for name, variance in variances.items():
         values = named(sizes.scaled, {"variance": variance})
-        spread = student(populations) * standard_error(values)
-        change = named(sizes.bias, {"total": first, "single": runs.single[name], "double": runs.double[name]})
-        bias, bias_error = change.mean(0), student(replicates) * standard_error(change)
+        spread = student(len(variance), _DEVIATIONS) * standard_error(values)
+        change = named(sizes.bias, {"total": total, "single": runs.single[name], "double": runs.double[name]})
+        bias, bias_error = change.mean(0), student(len(change), _DEVIATIONS) * standard_error(change)
         columns = {
             DEVIATION: ("standard deviation times root n of", r"\sqrt{n}\,\mathrm{sd}", values.mean(0), spread),
             BIAS: ("n times the finite-size shift of", r"n\,\Delta", bias, bias_error),
@@ -208,9 +213,7 @@ def solve_finite_size(
         for suffix, (words, symbol, value, error) in columns.items():
             labels = {"long_name": f"{words} the {about['long_name']}", "latex": f"{symbol}({about['latex']})"}
             added |= {f"{name}{suffix}": (limit[name].dims, value, labels), f"{name}{suffix}_error": (limit[name].dims, error)}
-    about = {"bias_size": first, "bias_replicates": replicates, "population": population, "populations": populations}
-    found = limit.assign(added).assign_attrs(about)
-    return found if n is None else _at_size(sizes, found, n)
+    return limit.assign(added)
 
 
 def at_size(finite: "xr.Dataset", n: int) -> "xr.Dataset":
@@ -225,7 +228,7 @@ def at_size(finite: "xr.Dataset", n: int) -> "xr.Dataset":
 
 
 def _at_size(sizes: SizeExpansionModule, finite: "xr.Dataset", n: int) -> "xr.Dataset":
-    names = [name for name in schema.VARIABLES if f"{name}{BIAS}" in getattr(finite, "data_vars", ())]
+    names = [name for name in getattr(finite, "data_vars", ()) if f"{name}{BIAS}" in finite]
     if not names:
         raise InputError("finite holds no finite-size curves; a result of gmsym.derive.finite_size is needed")
     check_integers(n=(n, max(finite.sizes["cluster"], int(np.ceil(finite.attrs["alpha"])))))
@@ -277,7 +280,7 @@ def solve_refinement(
         replicates: draws of all Gaussians, at each n.
         seed: of all Gaussians.
         checkpoint: as `simulate`; whole replicates are kept.
-        progress: show a progress bar on stderr; by default only on a terminal.
+        progress: show a progress bar; by default on a terminal, and in a notebook after two seconds.
 
     Returns:
         Dataset with `error` (scheme, n, replicate, round), scheme "picard" or "newton":
@@ -330,15 +333,20 @@ def solve_refinement(
 def design_numbers(instance: Instance, n: int, d: int) -> Any:
     """The numbers of an instance at size n, d, as the engine takes them."""
 
+    if instance.placed is not None or instance.vectors is not None:
+        raise InputError("Gram matrices block by block are not treated by surrogates and finite-size theory; derive.dmf and simulate do")
     plan = design(instance, n, d)
     return Design(
         labels=instance.labels,
         variance=instance.variance,
         counts=plan.counts,
         sizes=plan.sizes,
-        root=plan.root,
+        root=start(instance)[0],
         ridge=np.asarray(instance.ridge),
         parameters=tuple(map(np.asarray, instance.parameters.values())),
+        trained=instance.trained,
+        trained_parameters=tuple(map(np.asarray, instance.trained_parameters.values())),
+        trained_ridge=np.asarray(instance.trained_ridge),
     )
 
 

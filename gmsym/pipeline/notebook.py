@@ -20,7 +20,11 @@ _FULL_BATCH = [
     ("text", f"## The equations\n\nDerived from the loss and the optimizer, in the limit {_LIMIT}."),
     ("code", "dmf = gm.derive.dmf(problem)\ndmf"),
     ("text", "## The solution\n\nOrder parameters at every step, each with its standard error."),
-    ("code", f"theory = gm.solve(dmf, values, {_SIZE}, samples=run.samples, scrambles=run.scrambles)\ntheory"),
+    (
+        "code",
+        'points = {x: given.run_options[x] for x in ("rtol", "samples", "scrambles") if x in given.run_options}\n'
+        f"theory = gm.solve(dmf, values, {_SIZE}, **points)\ntheory",
+    ),
     ("text", "## Training on generated data"),
     ("code", f"runs = gm.simulate(problem, values, {_SIZE}, replicates=given.simulation.replicates)"),
     ("code", "comparison = gm.compare(theory, runs)\ncomparison"),
@@ -61,6 +65,10 @@ def notebook(given: ProblemFile, reading: str) -> "nbformat.NotebookNode":
     except ImportError:
         raise InputError("a notebook needs nbformat, which comes with the extra: pip install 'gmsym[notebook]'") from None
     cells = [_title(given), ("code", _READ.format(reading)), *(_ONLINE if given.is_online else _FULL_BATCH)]
+    if given.problem.single is not None:  # its sampling says how long it is
+        cells = [(kind, text.replace("steps=run.steps, ", "")) for kind, text in cells]
+    if given.problem.is_flow:
+        cells = [(kind, text.replace("steps=run.steps", "time=run.time").replace("at every step", "in time")) for kind, text in cells]
     made = [v4.new_markdown_cell(text) if kind == "text" else v4.new_code_cell(text) for kind, text in cells]
     for index, cell in enumerate(made):
         cell["id"] = f"cell-{index}"  # random ones would make a notebook differ from itself
@@ -70,5 +78,5 @@ def notebook(given: ProblemFile, reading: str) -> "nbformat.NotebookNode":
 
 def _title(given: ProblemFile) -> tuple[str, str]:
     loss = given.problem.loss._repr_latex_().replace("\\displaystyle ", "")
-    how = "one pass of online SGD" if given.is_online else f"full-batch `{given.problem.optimizer.name}`"
+    how = "one pass of online SGD" if given.is_online else f"`{given.problem.optimizer.name}` ({given.problem.sampling.kind} sampling)"
     return "text", f"# What does {how} do to this loss, in high dimension?\n\n{loss}"

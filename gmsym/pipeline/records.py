@@ -20,6 +20,8 @@ def record(result: "xr.Dataset") -> dict[str, Any]:
 
     Results over values of a parameter are a list of such, under `results`, with the values under `values`.
     """
+    if result.attrs["kind"] == "one-step":  # its keys are fixed; what it was made from is in the result itself
+        return _record(result)
     about = {name: result.attrs[name] for name in ("problem_signature", "signature") if name in result.attrs}
     return _record(result) | about
 

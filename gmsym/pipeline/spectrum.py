@@ -74,7 +74,7 @@ def simulate_spectrum(
         vectors: whether overlaps are wanted; without them they are NaN.
         seed: of samples and orientations.
         checkpoint: as `simulate`; whole replicates are kept.
-        progress: show a progress bar on stderr; by default only on a terminal.
+        progress: show a progress bar; by default on a terminal, and in a notebook after two seconds.
 
     Returns:
         Dataset with eigenvalue and overlap (replicate, index) in increasing order; attributes n, d, replicates, and `zeros`, the number
@@ -179,12 +179,11 @@ def _at_state(problem: Problem, instance: Instance, state: dict[str, Any]) -> In
     arrays = {name: array if by_block else array[None] for name, array in arrays.items()}
     m, Q = arrays["m"], arrays["Q"]
     M = arrays.get("M", np.zeros((len(Q), 0, C)))
-    shares = instance.fractions if by_block else np.ones(1)
-    fixed = instance.gram[C:, C:]
+    if instance.placed is not None and not by_block:
+        raise InputError(f"Q has shape {np.shape(state['Q'])}; ({B}, {C}, {C}) is needed, block by block, as the mixture gives its means")
+    fixed = instance.block_grams[:, C:, C:] if by_block else instance.gram[None, C:, C:]
     across = np.concatenate([m, M], axis=1)  # (B, K + T, C)
-    placed = np.concatenate(
-        [np.concatenate([Q, np.swapaxes(across, 1, 2)], axis=2), np.concatenate([across, shares[:, None, None] * fixed], axis=2)], axis=1
-    )
+    placed = np.concatenate([np.concatenate([Q, np.swapaxes(across, 1, 2)], axis=2), np.concatenate([across, fixed], axis=2)], axis=1)
     vectors = "(Theta, means, teacher)" if T else "(Theta, means)"
     for b, gram in enumerate(placed):
         within = f" within block {b}" if by_block else ""

@@ -14,6 +14,8 @@ from gmsym.problem import Problem
 from gmsym.system import Spectral
 
 if TYPE_CHECKING:
+    from pathlib import Path as FilePath
+
     import xarray as xr
 
 
@@ -29,6 +31,7 @@ def solve_spectrum(
     times: Sequence[float] | None = None,
     points: int | None = None,
     grid: Any = None,
+    checkpoint: "FilePath | str | None" = None,
     progress: bool | None = None,
 ) -> "xr.Dataset":
     """Spectrum of the matrix (1/n) sum_l A_l kron Y_l Y_l^T of n = alpha d fresh samples, as d -> infinity, at one state or along a path.
@@ -52,7 +55,8 @@ def solve_spectrum(
         times: which of its times; default: all.
         points: points of the density, spread over the bands. Default: 400, on a path 200.
         grid: other points instead, increasing; at one state only.
-        progress: show a progress bar on stderr; by default only on a terminal.
+        checkpoint: as `simulate`, on a path; whole spectra are kept.
+        progress: show a progress bar; by default on a terminal, and in a notebook after two seconds.
 
     Returns:
         Dataset with density (z), edge (band, side), atom, outlier_z and overlap (outlier), and X_error, the change under other
@@ -83,7 +87,7 @@ def solve_spectrum(
             raise InputError(f"{name} = {repr(value)[:40]}: along a trajectory the states are its own; leave {name} out")
     at = _states(along, system.problem, values)
     chosen = _chosen(along["time"].values.astype(float), times)
-    return spectra_on(Path("time", "t", chosen, at), system, 200 if points is None else points, progress)
+    return spectra_on(Path("time", "t", chosen, at), system, 200 if points is None else points, checkpoint, progress)
 
 
 def _states(trajectory: Any, problem: Problem, values: Mapping[str, float]) -> Callable[[float], Any]:

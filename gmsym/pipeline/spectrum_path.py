@@ -14,14 +14,18 @@ from gmsym.engine.nodes import law
 from gmsym.engine.spectral import solve_spectrum
 from gmsym.errors import check_integers
 from gmsym.pipeline import _cost
+from gmsym.pipeline._keeping import points_kept
+from gmsym.pipeline._provenance import signature_of
 from gmsym.pipeline._stages import load
 from gmsym.pipeline._work import working
 from gmsym.pipeline.spectrum import labelled, numbers
 from gmsym.problem import Instance
-from gmsym.runtime.interrupt import in_pieces, interruptibly
+from gmsym.runtime.interrupt import interruptibly
 from gmsym.system import Spectral
 
 if TYPE_CHECKING:
+    from pathlib import Path as FilePath
+
     import xarray as xr
 
 _TOLERANCE = 1e-6  # of a transition, relative to the spacing of the path's values
@@ -50,8 +54,10 @@ class Path(NamedTuple):
     at: Callable[[float], Instance]  # coordinate -> problem in numbers at a state
 
 
-def spectra_on(path: Path, system: Spectral, points: int, progress: bool | None) -> "xr.Dataset":
+def spectra_on(path: Path, system: Spectral, points: int, checkpoint: "FilePath | str | None", progress: bool | None) -> "xr.Dataset":
     """The spectrum at each value of the path, and its transitions: zeros of an eigenvalue of D(z) at an edge, located by root finding.
+
+    Finished spectra are kept in the checkpoint; transitions, which take less time, are not.
 
     Raises:
         ComputationError: as `gmsym.solve` for a spectrum.
@@ -67,12 +73,14 @@ def spectra_on(path: Path, system: Spectral, points: int, progress: bool | None)
     states = [in_numbers(x) for x in path.values]
     least = np.max([law(module, state).sizes for state in states], axis=0).tolist()  # one compilation serves the whole path
 
-    def compute(i: int) -> tuple["xr.Dataset", np.ndarray]:
-        found = solve_spectrum(module, states[i], points=points, least=least)
-        return labelled(system, found, path.at(path.values[i])), found.edge_eigenvalues
+    def compute(i: int) -> "xr.Dataset":
+        return labelled(system, solve_spectrum(module, states[i], points=points, least=least), path.at(path.values[i]))
 
+    computation = {"system": signature_of(system), "problem": system.problem.signature, "over": path.name, "at": path.values}
     with working(f"spectra along {path.name}", cost, "fewer points or values", progress) as report:
-        results, crossings = zip(*in_pieces(compute, [1] * len(states), "spectra", report=report), strict=True)
+        pieces = {"unit": "spectra", "report": report, "beside": True}
+        results = points_kept(compute, len(states), checkpoint, **pieces, **computation, states=states, points=points)
+    crossings = [result["edge_eigenvalue"].values for result in results]
 
     def at_edges(x: float) -> tuple[np.ndarray, np.ndarray]:
         bulk = interruptibly(lambda: find_bulk(module, in_numbers(x), least=least))

@@ -14,6 +14,8 @@ from gmsym.problem import Instance
 from gmsym.system import Spectral
 
 if TYPE_CHECKING:
+    from pathlib import Path as FilePath
+
     import xarray as xr
 
 
@@ -27,6 +29,7 @@ def sweep_spectrum(
     Q: Any = None,
     M: Any = None,
     points: int | None = None,
+    checkpoint: "FilePath | str | None" = None,
     progress: bool | None = None,
     **others: Any,
 ) -> "xr.Dataset":
@@ -47,4 +50,6 @@ def sweep_spectrum(
 
     for x in chosen:  # refuses before anything long
         at(x)
-    return spectra_on(Path(over, sp.latex(symbols.symbol(over)), chosen, at), system, 200 if points is None else points, progress)
+    return spectra_on(
+        Path(over, sp.latex(symbols.symbol(over)), chosen, at), system, 200 if points is None else points, checkpoint, progress
+    )

@@ -23,8 +23,8 @@ from gmsym.files.reader import RUN_OPTIONS, SIMULATION_OPTIONS, Matrix, Run, Sim
 from gmsym.files.suggest import unknown
 from gmsym.files.sweep import check_grid, places
 from gmsym.pipeline._joining import on_grid
+from gmsym.pipeline._progress import progress_bar
 from gmsym.pipeline._provenance import package_version
-from gmsym.pipeline._stages import progress_bar
 from gmsym.pipeline._study import GROUPS, Folder
 from gmsym.pipeline._verbs import simulate, solve
 from gmsym.pipeline.tables import Table
@@ -369,15 +369,18 @@ def _executor(count: int, client: Any) -> Iterator[Executor]:
 
 
 def compute_point(point: Point, store: str, cache: str | None) -> None:
-    """Compute a point into its file, in whatever process; a failure is written down beside it."""
+    """Compute a point into its file, in whatever process; a failure of the computation is written down beside it."""
     folder, key = Folder(Path(store)), point.key
     if cache is not None and jax.config.jax_compilation_cache_dir != cache:
         compilation_cache(cache)
     try:
         found = _TASKS[point.verb](point.given, point.theory, progress=False)
-        folder.keep(key, found)
     except InputError as error:
         folder.fail(key, f"bad input: {error}")
     except Exception as error:  # whatever it is must not stop the other points
         named = "" if isinstance(error, ComputationError) else f"{type(error).__name__}: "
         folder.fail(key, f"{named}{' '.join(str(error).split())[:1000]}")
+    else:
+        # What cannot be written (no room, or the process that asked is gone, and with it the lock of the file) is no failure of the
+        # point: another call computes it.
+        folder.keep(key, found)

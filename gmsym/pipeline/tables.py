@@ -1,12 +1,14 @@
 """Results as tables of text, by their kind."""
 
+import json
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from gmsym import schema
-from gmsym.comparison import Comparison, entries, setting, size
+from gmsym.comparison import Comparison, as_html, as_text, entries, setting, size
+from gmsym.errors import InputError
 from gmsym.pipeline.records import record
 
 if TYPE_CHECKING:
@@ -14,16 +16,46 @@ if TYPE_CHECKING:
 
 
 class Table(NamedTuple):
-    """A table of text, and the sentences after it."""
+    """A table of text, and the sentences after it; HTML in a notebook."""
 
     title: str
     header: list[str]
     rows: list[list[str]]
     after: list[str]
 
+    def __repr__(self) -> str:
+        return as_text(self.title, [self.header, *self.rows], "\n".join(self.after))
+
+    def _repr_html_(self) -> str:
+        return as_html(self.title, [self.header, *self.rows], " ".join(self.after))
+
+
+def tuned_table(found: Any, objective: str) -> Table:
+    """Tuned parameters as text."""
+    rows = [[name, f"{value:.6g}"] for name, value in found.values.items()]
+    when = "" if found.time is None else f" at time {found.time:.6g}"
+    return Table("tuned", ["parameter", "value"], rows, [f"{objective}{when}: {found.history[0]:.6g} -> {found.history[-1]:.6g}"])
+
 
 def table(result: "xr.Dataset") -> Table:
-    """A result as text: of a trajectory its last time."""
+    """A result in numbers: of a trajectory its last time, of a spectrum edges, masses and outliers, each with its error.
+
+    Args:
+        result: of `gmsym.solve` or `gmsym.simulate`.
+
+    Raises:
+        InputError: something else.
+
+    Example:
+        >>> import gmsym as gm
+        >>> problem = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.squared(), gm.optimizers.gd())
+        >>> values = {"alpha": 2.0, "sigma": 1.0, "mu_norm": 1.0, "eta": 0.2}
+        >>> gm.table(gm.solve(problem, values, steps=1)).header
+        ['', 'value', 'standard error']
+    """
+    if not getattr(result, "attrs", {}).get("kind"):
+        raise InputError(f"result = {' '.join(repr(result)[:60].split())}: a result of gmsym.solve or gmsym.simulate is needed")
+    result = schema.timed(result)
     kind, over = result.attrs["kind"], schema.swept(result)
     if kind == "spectrum along":
         return _path(result, record(result))
@@ -83,7 +115,8 @@ def _errors(result: "xr.Dataset", over: list[str]) -> Table:
     names = [name for name in ("train_mse", "objective", "test_mse", "test_error") if name in result]
     about = result.attrs
     sized = f"n = {about['n']}, " if "n" in about else ""
-    title = f"{about['problem']}, {about['kind']}, {sized}level {about.get('level', '-')}"
+    level = "" if "level" not in result else ", level " + " or ".join(dict.fromkeys(result["level"].values.ravel().tolist()))
+    title = f"{about['problem']}, {about['kind']}, {sized}".rstrip(", ") + level
     if over:
         places = [dict(zip(over, values, strict=True)) for values in product(*(result[name].values.tolist() for name in over))]
         rows = [[*(f"{x:.6g}" for x in place.values()), *(f"{float(result[name].sel(place)):.6f}" for name in names)] for place in places]
@@ -92,16 +125,17 @@ def _errors(result: "xr.Dataset", over: list[str]) -> Table:
     for name in [*names, *(f"hermite_{x}" for x in names if f"hermite_{x}" in result)]:
         share = f"{float(result[f'{name}_normalised']):.6f}" if f"{name}_normalised" in result else ""
         rows.append([name, f"{float(result[name]):.6f}", f"{float(result[f'{name}_error']):.1e}", share])
-    return Table(title, ["", "value", "error", "over E y^2"], rows, _said_of_errors(record(result)))
+    return Table(title, ["", "value", "error", "over E y^2"], rows, _said_of_errors(result))
 
 
-def _said_of_errors(known: dict[str, Any]) -> list[str]:
+def _said_of_errors(result: "xr.Dataset") -> list[str]:
     """Degrees, spikes and what was not verified, in words."""
-    said = []
-    if "degrees" in known:
-        said.append("degrees: " + ", ".join(f"{name} = {x}" for name, x in known["degrees"].items()))
-        said.append("spikes of the feature matrix: " + ", ".join(f"{x:.6g}" for x in known["spikes"]) + f"; edge {known['edge']:.6g}")
-    return said + [f"not verified here: {sentence}" for sentence in known.get("outside", [])]
+    if "degree" not in result:
+        return []
+    known = record(result)
+    said = ["degrees: " + ", ".join(f"{name} = {x}" for name, x in known["degrees"].items())]
+    said.append("spikes of the feature matrix: " + ", ".join(f"{x:.6g}" for x in known["spikes"]) + f"; edge {float(result['edge']):.6g}")
+    return said + [f"not verified here: {sentence}" for sentence in json.loads(str(result["outside"].values))]
 
 
 def _eigenvalues(result: "xr.Dataset") -> Table:

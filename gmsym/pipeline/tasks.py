@@ -1,6 +1,6 @@
 """What the command line asks of a problem file: its theory derived, solved, simulated, compared, in the numbers that it states."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,15 +11,19 @@ from gmsym.files import ProblemFile
 from gmsym.files.reader import Matrix
 from gmsym.files.suggest import unknown
 from gmsym.pipeline._verbs import keeps, option_names, simulate, solve
+from gmsym.pipeline.standalone import standalone, standalone_options
 from gmsym.pipeline.theories import THEORIES, Theory
-from gmsym.problem import AbstractProblem, Problem
-from gmsym.system import AbstractSystem, CausalKernels, FiniteSize, Recursion, Spectral
+from gmsym.pipeline.tuning import Tuned, options_of, tune
+from gmsym.problem import AbstractProblem, Optimizer, Problem
+from gmsym.problem.sampling import Single
+from gmsym.system import AbstractSystem, CausalKernels, FiniteSize, Flow, Passes, Recursion, Spectral, Stationary
 
 if TYPE_CHECKING:
     import xarray as xr
 
 _OVERLAPS = ("m", "Q", "M")  # of a state, beside trained parameters
-_COMPARED = ("dmf", "finite-size", "effective", "fluctuations", "spectrum", "one-step")
+_COMPARED = ("dmf", "finite-size", "effective", "fluctuations", "spectrum", "stationary", "one-step")
+_OWN = ("spectrum", "stationary")  # whose systems have a witness of their own
 
 
 class Compared(NamedTuple):
@@ -79,6 +83,15 @@ def solve_file(
     return solve(system, values, **_options(given, system, state), **kept, progress=progress)
 
 
+def standalone_file(given: ProblemFile, name: str | None = None) -> str:
+    """The theory in a file of its own, in the numbers of the problem file. Raises as `gmsym.standalone`."""
+    system = derive_file(given, name, solved=True)
+    taken = standalone_options(system)
+    options = {key: value for key, value in _options(given, system, {}).items() if key in taken}
+    values = _values(given, system, {})
+    return standalone(system, values if isinstance(system, Stationary) else _scalars(values), **options)
+
+
 def simulate_file(
     given: ProblemFile, name: str | None = None, *, checkpoint: Path | None = None, progress: bool | None = None
 ) -> "xr.Dataset":
@@ -88,7 +101,7 @@ def simulate_file(
         InputError, ComputationError: as `gmsym.simulate`.
     """
     chosen, _ = theory_of(given, name)
-    what = derive_file(given, chosen) if chosen == "spectrum" else given.problem
+    what = derive_file(given, chosen) if chosen in _OWN else given.problem
     return _witness(given, what, _state(given, what, progress), checkpoint, progress)
 
 
@@ -116,10 +129,10 @@ def compare_file(given: ProblemFile, name: str | None = None, *, checkpoint: Pat
     else:
         counted = given.n
         sized = {"dmf": {"n": counted, "d": d}, "finite-size": {"n": counted}}.get(chosen, {})
-        if sized:
+        if sized or chosen == "stationary":
             values = {**values, "alpha": counted / d}
         theory = solve(system, values, **options | sized, progress=progress)
-        runs = _witness(given, system if chosen == "spectrum" else given.problem, state, checkpoint, progress)
+        runs = _witness(given, system if chosen in _OWN else given.problem, state, checkpoint, progress)
     return Compared(theory, runs, compare(theory, runs))
 
 
@@ -130,6 +143,12 @@ def state_at(given: ProblemFile, time: float, progress: bool | None = None) -> d
         InputError: full batches and a time that is no whole number; a dynamics that does not give the state within each block.
     """
     problem: Problem = given.problem
+    if problem.single is not None:
+        raise InputError(
+            f"[spectrum] at = {time:g}: one sample at a time gives no state here; full batches, mini-batches and online SGD do"
+        )
+    if problem.is_flow:
+        raise InputError(f"[spectrum] at = {time:g}: a flow gives no state here; full batches, mini-batches and online SGD do")
     if not problem.is_online and not float(time).is_integer():
         raise InputError(f"[spectrum] at = {time:g}: of full-batch training a whole number of steps is needed")
     if time == 0:
@@ -138,8 +157,8 @@ def state_at(given: ProblemFile, time: float, progress: bool | None = None) -> d
         last = solve(problem, _scalars(given.values), time=[0.0, time], progress=progress).isel(time=-1)
         trained = {str(name): float(last["trained"].sel(parameter=name)) for name in last["parameter"].values} if "trained" in last else {}
     else:
-        run = given.run
-        sampling = {"samples": run.samples, "scrambles": run.scrambles, "seed": run.seed}
+        said = {name: given.run_options[name] for name in ("rtol", "samples", "scrambles") if name in given.run_options}
+        sampling = {**said, "seed": given.run.seed}
         last, trained = solve(problem, _scalars(given.values), steps=int(time) + 1, **sampling, progress=progress).isel(time=-1), {}
     names = ["m", "Q"] if problem.teacher is None else ["m", "Q", "M"]
     suffix = "" if problem.data.blocks == 1 else "_b"
@@ -161,6 +180,31 @@ def _values(given: ProblemFile, system: AbstractSystem, state: Mapping[str, Any]
     return values | {k: v for k, v in state.items() if k not in _OVERLAPS}
 
 
+def tune_file(
+    given: ProblemFile,
+    name: str | None,
+    names: Sequence[str],
+    objective: str,
+    index: Sequence[int],
+    stop: bool,
+    progress: bool | None = None,
+) -> Tuned:
+    """Parameters that make a number of a theory least, at the last step or time of the file, or with `stop` at the best one.
+
+    Raises:
+        InputError: as `gmsym.tune`; a theory that has no gradient.
+    """
+    system = derive_file(given, name, solved=True)
+    allowed = options_of(system)
+    if "time" in allowed and given.run.time is None:
+        raise InputError("[run] time is missing: online SGD needs the final time")
+    options = {key: getattr(given.run, key) for key in ("steps", "time", "seed") if key in allowed}
+    options |= {"at": "best"} if stop and "at" in allowed else {}
+    if stop and "at" not in allowed:
+        raise InputError("--stop: the end of training has no time")
+    return tune(system, _scalars(given.values), names, objective=objective, index=index, progress=progress, **options)
+
+
 def _scalars(values: Mapping[str, Any]) -> dict[str, float]:
     swept = [name for name, value in values.items() if isinstance(value, list)]
     if swept:
@@ -172,11 +216,14 @@ def _options(given: ProblemFile, system: AbstractSystem, state: Mapping[str, Any
     """Options of the theory: its own from [run], what the file says of the run anyway, and sizes where the theory has one."""
     allowed = option_names(type(system))
     run, said = given.run, given.run_options
-    options = {name: getattr(run, name) for name in ("steps", "samples", "scrambles", "seed") if name in allowed}
+    points = () if isinstance(system, CausalKernels) else ("samples", "scrambles")  # which an accuracy chooses, unless the file says them
+    options = {name: getattr(run, name) for name in ("steps", *points, "seed") if name in allowed}
     if "time" in allowed:
         if run.time is None:
-            raise InputError("[run] time is missing: online SGD needs the final time, t = steps * c/d")
+            raise InputError("[run] time is missing: a flow, and online SGD, need the final time")
         options["time"] = run.time
+        if given.simulation_options.get("points") is not None and isinstance(system, Flow):
+            options["points"] = given.simulation_options["points"]  # the same times in both
     counted = None if isinstance(given.values.get("alpha"), list) else given.n  # alpha d at each alpha
     if isinstance(system, Recursion):
         options |= {"d": given.simulation.d, "n": counted, "replicates": given.simulation.replicates}
@@ -185,7 +232,7 @@ def _options(given: ProblemFile, system: AbstractSystem, state: Mapping[str, Any
             raise InputError("[run] n is missing: over values of alpha, curves at finite size need the number of samples")
         options["n"] = counted
     options |= {k: v for k, v in state.items() if k in _OVERLAPS}
-    beside = ("n", "d") if isinstance(system, CausalKernels) else ()  # the limit of alpha; a size is for comparing
+    beside = ("n", "d") if isinstance(system, (CausalKernels, Flow, Passes)) else ()  # the limit of alpha; a size is for comparing
     own = {name: value for name, value in said.items() if name in allowed and name not in beside}
     if isinstance(system, Recursion) and "d" in own and "n" not in own:
         own["n"] = None  # alpha d of the new d
@@ -205,10 +252,16 @@ def _witness(given: ProblemFile, what: Any, state: Mapping[str, Any], checkpoint
         options["d"] = given.simulation.d
     if "steps" in allowed:
         options |= {"steps": given.run.steps, "n": given.n}
+    if kind is Single:
+        options["n"] = given.n
     if "time" in allowed:
         if given.run.time is None:
-            raise InputError("[run] time is missing: online SGD needs the final time, t = steps * c/d")
+            raise InputError("[run] time is missing: a flow, and online SGD, need the final time")
         options["time"] = given.run.time
+    if "of" in given.run_options and "of" in allowed:
+        options["of"] = given.run_options["of"]
+    if kind is Optimizer:
+        options |= {"n": given.n, **({"points": given.run_options["points"]} if "points" in given.run_options else {})}
     options |= {k: v for k, v in state.items() if k in _OVERLAPS}
     for name, value in given.simulation_options.items():
         if name not in allowed:
@@ -223,9 +276,11 @@ def _witness(given: ProblemFile, what: Any, state: Mapping[str, Any], checkpoint
 
 def _witness_kind(problem: AbstractProblem, what: Any) -> type:
     """What the witness is registered under: the system of a spectrum, the sampling of training, another kind of problem itself."""
-    if isinstance(what, Spectral):
+    if isinstance(what, Spectral | Stationary):
         return type(what)
-    return type(problem.sampling) if isinstance(problem, Problem) else type(problem)
+    if isinstance(problem, Problem):
+        return type(problem.optimizer if problem.is_flow else problem.sampling)
+    return type(problem)
 
 
 def _kept(kind: type, checkpoint: Path | None) -> dict[str, Path]:

@@ -23,6 +23,7 @@ THEORIES = {
     "effective": Theory(derive.effective),  # online SGD, d -> infinity
     "fluctuations": Theory(derive.fluctuations),  # around it
     "spectrum": Theory(derive.spectrum),  # of the Hessian or information matrix
+    "stationary": Theory(derive.stationary),  # where training of a convex problem ends
     "one-step": Theory(derive.one_step, of=OneStep),  # two-layer networks after one gradient step
     "gradient-flow": Theory(lambda problem: derive.gradient_flow(derive.dmf(problem)), solved=False),  # the limit of small steps
     "gordon": Theory(lambda problem: derive.gordon(), solved=False),  # the comparison behind the surrogate, two steps verified

@@ -23,10 +23,11 @@ def simulate_full(
     problem: Problem,
     values: Mapping[str, float],
     *,
-    d: int,
     steps: int,
+    d: int | None = None,
     n: int | None = None,
     replicates: int = 8,
+    of: str | None = None,
     seed: int = 0,
     checkpoint: "Path | str | None" = None,
     progress: bool | None = None,
@@ -36,14 +37,15 @@ def simulate_full(
     Args:
         problem: the problem.
         values: a number for each parameter of the problem; alpha, where it is given, is n/d.
-        d: dimension.
         steps: number of times; time 0 is the initial state.
+        d: dimension; that of the coordinates, where the mixture has such, if left out.
         n: samples. Default: alpha d to the nearest integer.
         replicates: independent data sets and initial states; the standard errors come from their spread.
+        of: a state variable of the optimizer that is reported in place of Theta, as in `gmsym.solve`.
         seed: of the data.
         checkpoint: a file that keeps what is done every ten seconds and on Ctrl-C: the same call continues from it, to the same result to
             the last bit. It stays when all is done.
-        progress: show a progress bar on stderr; by default only on a terminal.
+        progress: show a progress bar; by default on a terminal, and in a notebook after two seconds.
 
     Returns:
         As `gmsym.solve` for DMF, with X_runs for each X, one value a replicate.
@@ -52,14 +54,19 @@ def simulate_full(
         InputError: a number is unknown, missing or out of range; before anything is computed.
         ComputationError: training diverged; names the step and the quantity.
     """
-    problem.check_full_batch("simulate (full-batch training)", batches=True, teachers=True, trained=True)
+    problem.check_full_batch("simulate (full-batch training)", batches=True, teachers=True, trained=True, noise=True, own=True)
+    if d is None:
+        if problem.data.embedded is None:
+            raise InputError(f"d is missing: simulating {problem.name} needs it")
+        d = problem.data.embedded.d
     check_integers(d=(d, 1), steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
     if n is None:
         n = counted(problem.at(values).ratio, d)
     check_integers(n=(n, 1))
     cost = training(n, d, steps, replicates, problem.fields, problem.data.clusters)
     with working("training", cost, "fewer steps or replicates, or smaller n and d", progress) as report:
-        return train(problem, values, n=n, d=d, steps=steps, replicates=replicates, seed=seed, checkpoint=checkpoint, report=report)
+        options = {"replicates": replicates, "of": of, "seed": seed, "checkpoint": checkpoint, "report": report}
+        return train(problem, values, n=n, d=d, steps=steps, **options)
 
 
 @simulating(Online)
@@ -89,7 +96,7 @@ def simulate_online(
         sampler: "online", d-dimensional vectors; or "chain", the exact Markov chain of the Gram matrix, whose cost does not grow with d.
         checkpoint: a file that keeps what is done every ten seconds and on Ctrl-C: the same call continues from it, to the same result to
             the last bit. It stays when all is done.
-        progress: show a progress bar on stderr; by default only on a terminal.
+        progress: show a progress bar; by default on a terminal, and in a notebook after two seconds.
 
     Raises:
         InputError: a number is unknown, missing or out of range; before anything is computed.

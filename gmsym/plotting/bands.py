@@ -10,7 +10,8 @@ from matplotlib.patches import Patch
 
 from gmsym.comparison import entries
 from gmsym.errors import InputError
-from gmsym.plotting.curves import MARK, STYLE, label_axes, marked_times, name_curves, scale_time, style
+from gmsym.plotting.curves import label_axes, marked_times, name_curves, scale_time, style
+from gmsym.plotting.style import MARK, make_room, styled
 
 QUANTITIES = ("m", "Q", "train_loss", "test_loss", "test_error")
 
@@ -57,7 +58,7 @@ def bands(
             raise InputError(
                 f"runs have {name} = {runs.attrs.get(name)}, curves {curves.attrs[name]}: both must be of one problem and size"
             )
-    with plt.rc_context(STYLE):
+    with styled():
         figure, axes = plt.subplots(1, len(quantities), figsize=(0.4 + 2.9 * len(quantities), 3.1), squeeze=False, layout="constrained")
         for ax, name in zip(axes[0], quantities, strict=True):
             drawn = entries(curves, [name])
@@ -65,7 +66,7 @@ def bands(
                 colour, dashes, marker = style(entry)
                 time, mean, deviation = curves["time"], entry.of(curves), entry.of(curves, "_deviation")
                 ax.plot(limit["time"], entry.of(limit), ":", color=colour, linewidth=1.2, zorder=2)
-                ax.plot(time, mean, dashes, color=colour, linewidth=1.4, zorder=2)
+                ax.plot(time, mean, linestyle=dashes, color=colour, linewidth=1.4, zorder=2)
                 ax.fill_between(time, mean - deviation, mean + deviation, color=colour, alpha=0.2, linewidth=0, zorder=1)
                 if runs is not None:
                     shown = marked_times(runs["time"].values, log_time)
@@ -76,6 +77,7 @@ def bands(
             name_curves(ax, drawn, marker=runs is not None)
             scale_time(ax, curves, log_time)
         figure.legend(handles=_key(curves, runs), loc="outside upper center", ncols=4, fontsize="small")
+    make_room(axes[0])
     return axes[0]
 
 

@@ -1,7 +1,7 @@
 """Curves over time: a theory is a line with a band, a simulation is markers with error bars."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -11,30 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from gmsym.comparison import Entry, entries
+from gmsym.plotting.style import DASHES, ERRORS, MARK, MARKERS, PALETTE, make_room, styled
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito, for all kinds of eyes
-DASHES = ("-", "--", ":", "-.")
-MARKERS = ("o", "s", "^", "D", "v", "P")
-STYLE: dict[Any, Any] = {
-    "axes.labelsize": 10,
-    "axes.linewidth": 0.8,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "font.size": 9,
-    "legend.frameon": False,
-}
-MARK: dict[str, Any] = {"markersize": 3.8, "markerfacecolor": "white", "markeredgewidth": 0.9}
-ERRORS = 2  # half-width of bands and bars, in standard errors
 MARKED_TIMES = 20
 LONG = 200  # more steps than this are shown on a logarithmic scale
 
 
-@contextmanager
-def styled() -> Iterator[None]:
-    """The style of figures created within it."""
-    plt.draw_if_interactive()  # loads the backend, whose settings the style would otherwise undo: a notebook shows one figure only
-    with plt.rc_context(STYLE):
-        yield
+_WITHIN = 2  # labels that a panel has room for
+_KEYED = 8  # curves from which a legend names colours and dashes apart
 
 
 def learning_curve(dataset: xr.Dataset, quantity: str, ax: Axes | None = None, *, log_time: bool | None = None) -> Axes:
@@ -52,6 +36,7 @@ def learning_curve(dataset: xr.Dataset, quantity: str, ax: Axes | None = None, *
         InputError: a quantity that the result does not have.
     """
     curves = entries(dataset, [quantity])
+    own = ax is None
     if ax is None:
         with styled():
             _, ax = plt.subplots(figsize=(4.2, 3.0), layout="constrained")
@@ -59,15 +44,17 @@ def learning_curve(dataset: xr.Dataset, quantity: str, ax: Axes | None = None, *
         draw_curve(ax, dataset, entry, log_time)
     label_axes(ax, dataset, quantity, log_time)
     name_curves(ax, curves, line=dataset.attrs["kind"] == "theory", marker=dataset.attrs["kind"] == "simulation")
+    if own:
+        make_room([ax])
     return ax
 
 
-def draw_curve(ax: Axes, dataset: xr.Dataset, entry: Entry, log_time: bool | None = None) -> None:
-    """One curve, in the way of its kind."""
+def draw_curve(ax: Axes, dataset: xr.Dataset, entry: Entry, log_time: bool | None = None, look: tuple[str, Any, str] | None = None) -> None:
+    """One curve, in the way of its kind; `look` in place of its own colour, dashes and marker."""
     time, value, error = dataset["time"].values, entry.of(dataset).values, ERRORS * entry.of(dataset, "_error").values
-    colour, dashes, marker = style(entry)
+    colour, dashes, marker = look or style(entry)
     if dataset.attrs["kind"] == "theory":
-        ax.plot(time, value, dashes, color=colour, linewidth=1.4, zorder=2)
+        ax.plot(time, value, linestyle=dashes, color=colour, linewidth=1.4, zorder=2)
         ax.fill_between(time, value - error, value + error, color=colour, alpha=0.25, linewidth=0, zorder=1)
         return
     shown = marked_times(time, log_time)
@@ -116,29 +103,63 @@ def marked_times(time: np.ndarray, log_time: bool | None) -> np.ndarray:
 
 
 def style(entry: Entry) -> tuple[str, Any, str]:
-    """(colour, dashes, marker): colour for the cluster or teacher, else the block, and the rest for its fields; without any, all of them
-    for the fields. Blocks of a cluster or teacher follow each other like its fields."""
+    """(colour, dashes, marker) of a curve by its two places."""
+    place, fields = _places(entry)
+    colour = fields if place is None else place
+    return PALETTE[colour % len(PALETTE)], DASHES[fields % len(DASHES)], MARKERS[fields % len(MARKERS)]
+
+
+def _places(entry: Entry) -> tuple[int | None, int]:
+    """The number that gives the colour, the cluster or teacher, else the block (None without any of them: the fields give it), and the one
+    that gives dashes and markers, the fields. Blocks of a cluster or teacher follow each other like its fields."""
     row, column = (*entry.fields, 0, 0)[:2]
     fields = column * (column + 1) // 2 + row if len(entry.fields) == 2 else row  # pairs row <= column are numbered column by column
     place = entry.cluster if entry.part is None else entry.part[1]
     if entry.block is not None:
-        place, fields = (entry.block, fields) if place is None else (place, fields + entry.block)
-    colour = fields if place is None else place
-    return PALETTE[colour % len(PALETTE)], DASHES[fields % len(DASHES)], MARKERS[fields % len(MARKERS)]
+        return (entry.block, fields) if place is None else (place, fields + entry.block)
+    return place, fields
 
 
 def name_curves(ax: Axes, curves: Sequence[Entry], *, line: bool = True, marker: bool = True, also: Sequence[Line2D] = ()) -> None:
     """The legend of a panel: the symbol of each curve, unless there is one only and the axis already names it; then `also`.
 
-    Four labels find a place in the panel, more go above it.
+    Two labels find a place in the panel, more go above it (`make_room`). More than eight curves are named by what their colours and
+    what their dashes mean.
     """
-    handles = []
-    for entry in curves if len(curves) > 1 else ():
-        colour, dashes, shape = style(entry)
-        mark = {"marker": shape, **MARK} if marker else {}
-        handles.append(Line2D([], [], color=colour, linestyle=dashes if line else "", label=f"${entry.latex}$", **mark))
-    handles += also
-    if len(handles) > 4:
-        ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, columnspacing=1, fontsize="small", frameon=False)
+    if len(curves) > _KEYED and _places(curves[0])[0] is not None and all(entry.block is None for entry in curves):
+        handles = [*_keys(curves, line, marker), *also]
+    else:
+        handles = [*(_handle(entry, line, marker) for entry in (curves if len(curves) > 1 else ())), *also]
+    place_legend(ax, handles)
+
+
+def place_legend(ax: Axes, handles: Sequence[Line2D]) -> None:
+    """Up to two in the panel, where four cover curves, more above it."""
+    if len(handles) > _WITHIN:
+        ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4, columnspacing=1, fontsize="small", frameon=False)
     elif handles:
         ax.legend(handles=handles, loc="best", fontsize="small", frameon=False)
+
+
+def _handle(entry: Entry, line: bool, marked: bool, **changed: Any) -> Line2D:
+    colour, dashes, shape = style(entry)
+    mark = {"marker": shape, **MARK} if marked else {}
+    return Line2D([], [], **{"color": colour, "linestyle": dashes if line else "", "label": f"${entry.latex}$", **mark, **changed})
+
+
+def _keys(curves: Sequence[Entry], line: bool, marker: bool) -> list[Line2D]:
+    """A line a cluster or teacher in its colour, then a grey one for the fields of each."""
+    first = {_places(entry)[0]: entry for entry in reversed(curves)}
+    several = {_places(entry)[1]: entry for entry in reversed(curves)}
+    plain = {"linestyle": "-", "marker": "", "linewidth": 3}
+    named = [_handle(first[i], line, False, **plain, label=f"${_symbol(first[i], ())}$") for i in sorted(first)]
+    fields = [
+        _handle(several[j], line, marker, color="0.3", label=f"$({','.join(map(str, several[j].fields))})$")
+        for j in sorted(several)
+        if several[j].several_fields
+    ]
+    return [*named, *fields]
+
+
+def _symbol(entry: Entry, fields: tuple[int, ...]) -> str:
+    return replace(entry, fields=fields).latex

@@ -10,7 +10,8 @@ from matplotlib.colors import TwoSlopeNorm
 
 from gmsym.comparison import Entry, entries
 from gmsym.errors import InputError
-from gmsym.plotting.curves import PALETTE, styled
+from gmsym.plotting.curves import name_curves, style
+from gmsym.plotting.style import PALETTE, make_room, name_parameter, panels, scale_parameter, styled
 from gmsym.schema import variables
 
 _SCALARS = ("train_loss", "test_loss", "test_error")
@@ -22,18 +23,20 @@ def lines(result: xr.Dataset, over: str, quantities: Sequence[str]) -> np.ndarra
     """The last time of a swept result, over the parameter; a panel a quantity, bands of two standard errors."""
     final = last_time(result)
     with styled():
-        _, axes = plt.subplots(1, len(quantities), figsize=(3.2 * len(quantities), 2.6), layout="constrained", squeeze=False)
-    for ax, name in zip(axes[0], quantities, strict=True):
-        for i, entry in enumerate(entries(result, [name])):
-            colour = PALETTE[i % len(PALETTE)]
+        _, axes = panels(len(quantities))
+    for ax, name in zip(axes, quantities, strict=True):
+        found = entries(result, [name])
+        for entry in found:
+            colour, dashes, _ = style(entry)
             value, error = (entry.of(final, suffix).values for suffix in ("", "_error"))
-            ax.plot(final[over], value, ".-", color=colour, label=f"${entry.latex}$")
+            ax.plot(final[over], value, marker=".", linestyle=dashes, color=colour)
             ax.fill_between(final[over], value - 2 * error, value + 2 * error, color=colour, alpha=0.25, linewidth=0)
-        if len(ax.lines) > 1:
-            ax.legend()
-        ax.set_xlabel(over.replace("_", " "))
+        name_curves(ax, found, marker=False)
+        scale_parameter(ax, final[over].values)
+        ax.set_xlabel(name_parameter(over))
         ax.set_ylabel(f"{result[name].attrs['long_name']} ${result[name].attrs['latex']}$")
-    return axes[0]
+    make_room(axes)
+    return axes
 
 
 def maps(result: xr.Dataset, over: Sequence[str], quantities: Sequence[str] | None) -> np.ndarray:
@@ -51,8 +54,9 @@ def maps(result: xr.Dataset, over: Sequence[str], quantities: Sequence[str] | No
     chosen = quantities or [name for name in _SCALARS if name in there] or there[:1]
     found = entries(result, chosen)
     final = last_time(result)
-    panels = [(title(result, entry), entry.of(final).transpose(*over)) for entry in found]
-    return _panels(panels, over, _SEQUENTIAL)
+    return _panels(
+        [(title(result, entry), entry.of(final).transpose(*over)) for entry in found], over, _SEQUENTIAL, [name_parameter(x) for x in over]
+    )
 
 
 def score_maps(result: xr.Dataset, over: Sequence[str]) -> np.ndarray:
@@ -67,11 +71,14 @@ def score_maps(result: xr.Dataset, over: Sequence[str]) -> np.ndarray:
             _, ax = plt.subplots(figsize=(4.2, 2.8), layout="constrained")
         ax.plot(result[over[0]], score, "o", color=PALETTE[0])
         ax.axhline(_NOTICED, color="0.5", linewidth=0.8, linestyle="--")
+        scale_parameter(ax, result[over[0]].values)
         ax.set(xlabel=over[0].replace("_", " "), ylabel="largest score $\\max |z|$", ylim=(0, None))
         return np.array([ax])
     if len(over) != 2:
         raise InputError(f"result is over {', '.join(over)}: take it at one value of all but two, such as result.sel({over[0]}=...)")
-    axes = _panels([("largest score $\\max |z|$", score.transpose(*over))], over, _DIVERGING, middle=_NOTICED)
+    axes = _panels(
+        [("largest score $\\max |z|$", score.transpose(*over))], over, _DIVERGING, [x.replace("_", " ") for x in over], middle=_NOTICED
+    )
     return axes
 
 
@@ -84,7 +91,9 @@ def title(result: xr.Dataset, entry: Entry) -> str:
     return f"{result[entry.variable].attrs['long_name']} ${entry.latex}$"
 
 
-def _panels(panels: Sequence[tuple[str, xr.DataArray]], over: Sequence[str], colours: str, middle: float | None = None) -> np.ndarray:
+def _panels(
+    panels: Sequence[tuple[str, xr.DataArray]], over: Sequence[str], colours: str, names: Sequence[str], middle: float | None = None
+) -> np.ndarray:
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     with styled():
@@ -100,7 +109,7 @@ def _panels(panels: Sequence[tuple[str, xr.DataArray]], over: Sequence[str], col
         image = ax.pcolormesh(np.arange(shown.shape[1]), np.arange(shown.shape[0]), shown, cmap=colours, shading="nearest", **scale)
         for axis, dimension in ((ax.yaxis, over[0]), (ax.xaxis, over[1])):
             _name_ticks(axis, array[dimension].values)
-        ax.set(xlabel=over[1].replace("_", " "), ylabel=over[0].replace("_", " "), title=name)
+        ax.set(xlabel=names[1], ylabel=names[0], title=name)
         ax.title.set_fontsize("medium")
         figure.colorbar(image, ax=ax)
     return axes[: len(panels)]

@@ -12,7 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from gmsym.comparison import Comparison, compare, entries
 from gmsym.errors import InputError
-from gmsym.plotting.curves import ERRORS, MARK, draw_curve, label_axes, name_curves, scale_time, style, styled
+from gmsym.plotting.curves import draw_curve, label_axes, name_curves, scale_time, style
+from gmsym.plotting.style import ERRORS, MARK, make_room, styled
 
 QUANTITIES = ("m", "Q", "M", "trained", "train_loss", "test_error")
 
@@ -63,6 +64,7 @@ def overlay(
             for ax in panels:  # the panel below has the label
                 ax.set_xlabel("")
         figure.legend(handles=_key(runs), loc="outside upper center", ncols=min(2, len(panels)), fontsize="small")
+    make_room(panels)
     return panels
 
 
@@ -110,7 +112,7 @@ def _draw_scores(ax: Axes, comparison: Comparison, quantity: str, log_time: bool
     for entry in entries(comparison.z, [quantity]):
         colour, dashes, _ = style(entry)
         z = entry.of(comparison.z)
-        ax.plot(z["time"], z.where(np.isfinite(z)), dashes, color=colour, linewidth=0.9)
+        ax.plot(z["time"], z.where(np.isfinite(z)), linestyle=dashes, color=colour, linewidth=0.9)
     ax.axhspan(-1, 1, color="0.9", linewidth=0, zorder=0)
     for level in (-allowed, allowed):
         ax.axhline(level, color="0.5", linewidth=0.8, linestyle="--")

@@ -10,7 +10,7 @@ from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
 
 from gmsym.errors import InputError
-from gmsym.plotting.curves import PALETTE, styled
+from gmsym.plotting.style import PALETTE, styled
 
 _BINS = 60
 
@@ -33,6 +33,12 @@ def spectral_density(theory: xr.Dataset, runs: xr.Dataset | None = None, ax: Axe
     if ax is None:
         with styled():
             _, ax = plt.subplots(figsize=(4.6, 3.0), layout="constrained")
+    _density(theory, ax, runs)
+    return ax
+
+
+def _density(theory: xr.Dataset, ax: Axes, runs: xr.Dataset | None = None) -> Axes:
+    """Draw it; returns the Axes of the overlaps."""
     z, density = theory["z"].values, theory["density"].values
     known = np.isfinite(z)
     z, density = z[known], density[known]
@@ -54,7 +60,13 @@ def spectral_density(theory: xr.Dataset, runs: xr.Dataset | None = None, ax: Axe
     ax.set_xlabel("eigenvalue $z$")
     ax.set_ylabel(r"density $\rho$" + (f", atom {atom:.3g} at 0" if atom > 0 else ""))
     ax.set_ylim(bottom=0)
-    return ax
+    other.spines["right"].set_visible(True)
+    return other
+
+
+def _said(at: xr.Dataset, over: str, symbol: str) -> str:
+    atom = float(at["atom"])
+    return f"${symbol} = {float(at[over]):.3g}$" + (f", atom {atom:.3g} at 0" if atom > 0 else "")
 
 
 def filmstrip(along: xr.Dataset, times: Sequence[float] | None = None, axes: Sequence[Axes] | np.ndarray | None = None) -> np.ndarray:
@@ -82,8 +94,10 @@ def filmstrip(along: xr.Dataset, times: Sequence[float] | None = None, axes: Seq
         raise InputError(f"axes holds {len(panels)} Axes for {len(times)} times; one each is needed")
     for ax, time in zip(panels, times, strict=True):
         at = along.sel({over: time}, method="nearest")
-        spectral_density(at, ax=ax)
-        ax.set_title(f"${symbol} = {float(at[over]):.3g}$", fontsize="small", loc="right")
+        other = _density(at, ax)
+        ax.set_title(_said(at, over, symbol), fontsize="small", loc="right")
+        ax.set_ylabel(r"$\rho$")
+        other.set_ylabel("overlap", fontsize="small")
         if ax is not panels[-1]:
             ax.set_xlabel("")
     return panels

@@ -1,6 +1,6 @@
 """`plot`: a picture of a result, by its kind."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import matplotlib.pyplot as plt
@@ -10,18 +10,22 @@ import xarray as xr
 from gmsym.comparison import Comparison, measured_fluctuations
 from gmsym.errors import InputError
 from gmsym.plotting.bands import bands
-from gmsym.plotting.curves import PALETTE, learning_curve, styled
+from gmsym.plotting.curves import learning_curve
 from gmsym.plotting.grids import lines, maps, score_maps
+from gmsym.plotting.networks import network_plot
 from gmsym.plotting.overlay import overlay
+from gmsym.plotting.rest import at_rest
+from gmsym.plotting.several import checked, several
 from gmsym.plotting.spectrum import filmstrip, spectral_density, transition_diagram
-from gmsym.schema import swept, variables
+from gmsym.plotting.style import DASHES, PALETTE, make_room, panels, styled
+from gmsym.schema import swept, timed, variables
 
 _SHOWN = ("m", "Q", "M", "trained", "train_loss", "test_loss", "test_error")
 
 
 def plot(
     result: Any,
-    runs: xr.Dataset | None = None,
+    runs: xr.Dataset | Sequence[xr.Dataset] | None = None,
     *,
     quantities: Sequence[str] | None = None,
     view: Literal["film", "transitions"] | None = None,
@@ -32,13 +36,14 @@ def plot(
 
     Args:
         result: of `gmsym.solve`, `gmsym.simulate` or `gmsym.sweep` (over one parameter lines, over two heat maps of the last time); or a
-            comparison of order parameters, which draws both sides and the scores.
-        runs: a simulation beside it.
+            comparison of order parameters, which draws both sides and the scores; or several results over time by their labels, such as
+            {"adam": a, "gd": b}, on the same axes.
+        runs: a simulation beside it; of networks after one gradient step over a parameter, a sequence of them at some of its values.
         quantities: which order parameters. Default: those that there are.
         view: of spectra along a path: "film", one spectrum below another (default along time), or "transitions", edges and outliers over
             the path (default over a parameter).
         limit: of curves at finite size (`gmsym.at_size`), or of online SGD at one d, the limit, drawn as dots.
-        options: of the picture: axes, log_time, scores.
+        options: of the picture: axes, log_time, scores; of networks after one gradient step axes, normalised, label, colour.
 
     Returns:
         The Axes, an array.
@@ -48,7 +53,13 @@ def plot(
     """
     if isinstance(result, Comparison):
         return result.plot(**({} if quantities is None else {"quantities": quantities}), **options)
+    if isinstance(result, Mapping) and not isinstance(result, xr.Dataset):
+        return several(result, checked(result, quantities, _SHOWN), **options)
     kind = result.attrs.get("kind") if isinstance(result, xr.Dataset) else None
+    if kind in ("stationary", "stationary simulation") and not swept(result):
+        return at_rest(timed(result), None if runs is None else timed(runs), quantities)
+    if kind in ("stationary", "stationary simulation"):
+        result, kind = timed(result), "theory"
     if kind == "spectrum":
         return np.atleast_1d(np.array(spectral_density(result, runs, **options), dtype=object))
     if kind == "spectrum along":
@@ -62,6 +73,8 @@ def plot(
         return _rounds(result)
     if kind == "scores":
         return score_maps(result, swept(result))
+    if kind in ("one-step", "one-step simulation"):
+        return network_plot(result, runs, swept(result), quantities, **options)
     if kind not in ("theory", "simulation"):
         said = f"is of kind {kind!r}" if isinstance(result, xr.Dataset) else f"= {' '.join(repr(result)[:60].split())}"
         raise InputError(f"result {said}: a result of gmsym.solve or gmsym.simulate, or a comparison, is needed")
@@ -77,10 +90,11 @@ def plot(
         return overlay(result, runs, quantities, **options)
     chosen = _chosen(result, quantities)
     with styled():
-        _, axes = plt.subplots(1, len(chosen), figsize=(3.2 * len(chosen), 2.6), layout="constrained", squeeze=False)
-    for ax, quantity in zip(axes[0], chosen, strict=True):
+        _, axes = panels(len(chosen))
+    for ax, quantity in zip(axes, chosen, strict=True):
         learning_curve(result, quantity, ax, **options)
-    return axes[0]
+    make_room(axes)
+    return axes
 
 
 def _chosen(result: xr.Dataset, quantities: Sequence[str] | None) -> list[str]:
@@ -98,14 +112,14 @@ def _variances(theory: xr.Dataset, runs: xr.Dataset | None) -> np.ndarray:
         _, ax = plt.subplots(figsize=(4.6, 3.0), layout="constrained")
     measured = None if runs is None else measured_fluctuations(runs)
     for i, name in enumerate(theory["statistic"].values.tolist()):
-        place, colour = {"statistic": name, "statistic_b": name}, PALETTE[i % len(PALETTE)]
-        ax.plot(theory["time"], theory["covariance"].sel(place), color=colour, label=name)
+        place, colour, dashes = {"statistic": name, "statistic_b": name}, PALETTE[i % len(PALETTE)], DASHES[i % len(DASHES)]
+        ax.plot(theory["time"], theory["covariance"].sel(place), color=colour, linestyle=dashes, label=name)
         if measured is not None:
             values, errors = (measured[x].sel(place) for x in ("covariance", "covariance_error"))
             ax.errorbar(measured["time"], values, 2 * errors, fmt="o", markersize=3, color=colour)
     ax.set_xlabel("time $t$ [$d/c$ steps]")
     ax.set_ylabel("$d$ times the variance")
-    ax.legend()
+    ax.legend(frameon=False, fontsize="small")
     return np.array([ax])
 
 
@@ -121,5 +135,5 @@ def _rounds(result: xr.Dataset) -> np.ndarray:
             ax.errorbar(result["n"], mean, 2 * values.std("replicate", ddof=1) / np.sqrt(values.sizes["replicate"]), label=f"round {i}")
         ax.set(xscale="log", yscale="log", xlabel="$n$", title=scheme)
     axes[0][0].set_ylabel("distance to the surrogate")
-    axes[0][0].legend()
+    axes[0][0].legend(frameon=False, fontsize="small")
     return axes[0]

@@ -44,6 +44,7 @@ FUNCTIONS: dict[type, Entry] = {
     functions.InverseMills: Entry("rt.inverse_mills"),
     functions.MillsCurvature: Entry("rt.mills_curvature"),
     functions.BivariateNormalCDF: Entry("rt.bivariate_normal_cdf"),
+    functions.PiecewiseLinear: Entry("rt.piecewise_linear"),
 }
 
 

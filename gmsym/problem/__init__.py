@@ -1,5 +1,6 @@
 """What is asked: mixture, loss, optimizer, initial state. Symbolic; nothing here knows how it will be solved."""
 
+from gmsym.problem import coordinates as coordinates
 from gmsym.problem import losses as losses
 from gmsym.problem import optimizers as optimizers
 from gmsym.problem import sampling as sampling

@@ -1,12 +1,21 @@
 """A problem in numbers, at a state."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import NamedTuple, final
 
 import numpy as np
 
 from gmsym import symbols
 from gmsym.errors import InputError
+
+
+class Vectors(NamedTuple):
+    """What is known of a problem in coordinates."""
+
+    means: np.ndarray  # mu_k, (K, d)
+    start: np.ndarray  # Theta_0, (d, C)
+    covariance: np.ndarray | None  # the different covariances, (G, d, d); None: diagonal, Instance.variance
+    groups: tuple[int, ...]  # which of them is Sigma_k, (K,)
 
 
 @final
@@ -32,7 +41,10 @@ class Instance:
     trained_ridge: float
     alpha: float | None = None  # samples per dimension, n/d, where it is said
     step: float | None = None  # c of online SGD
+    means_law: np.ndarray | None = None  # weights, values, deviations of the coordinates of the means, (3, A); None: Gaussian
+    initial_law: np.ndarray | None = None  # likewise of the rest of Theta_0
     placed: np.ndarray | None = None  # Gram matrix of (Theta_0, means, teacher directions) within each block; None: rho_b of the whole
+    vectors: Vectors | None = None  # of a problem in coordinates, each of them a block
 
     @property
     def trained_parameters(self) -> dict[str, float]:
@@ -43,6 +55,9 @@ class Instance:
     @property
     def block_grams(self) -> np.ndarray:
         """Gram matrix of (Theta_0, means, teacher directions) within each block, (B, C + K + T, C + K + T)."""
+        if self.vectors is not None:
+            known = np.concatenate([self.vectors.start, self.vectors.means.T], axis=1)
+            return known[:, :, None] * known[:, None]
         return self.fractions[:, None, None] * self.gram if self.placed is None else self.placed
 
     @property

@@ -36,7 +36,8 @@ class Kink:
 class Loss:
     """l(h, y): any real SymPy expression of the fields `h` (or `h0, h1, ...`) and the label `y` (or `y0, y1, ...`).
 
-    A target may also depend on teacher fields `t0, t1, ...` (`Teacher`).
+    A target may also depend on teacher fields `t0, t1, ...` (`Teacher`), and on a sample's own noises `w0, w1, ...`, independent N(0, 1)
+    that are drawn once with the sample: `t0 + s*w0` is the label of a noisy teacher.
 
     Further symbols are parameters of the loss and get their numbers when the problem is solved. Kinks are found from
     Abs, Max, Min, sign, Heaviside and Piecewise in the expression.
@@ -101,11 +102,11 @@ class Loss:
         """`target`, checked."""
         target = _checked(target, "target")
         target = target if len(self.labels) > 1 else _fields_from_zero(target)
-        classes = {s for s in target.free_symbols if symbols.is_label(s.name) or s in self.teachers}
+        classes = {s for s in target.free_symbols if symbols.is_label(s.name) or s in self.beside}
         stray = target.free_symbols - classes - self.parameters
         if stray:
             raise InputError(
-                f"target = {target}: only the label, the teacher fields {list(map(str, self.teachers))} and the parameters of the loss "
+                f"target = {target}: only the label, the fields {list(map(str, self.beside))} beside it and the parameters of the loss "
                 f"may appear, not {sorted(map(str, stray))}"
             )
         if not classes:
@@ -135,10 +136,20 @@ class Loss:
         return symbols.teachers(max(indices) + 1 if indices else 0)
 
     @cached_property
+    def own_noises(self) -> tuple[sp.Symbol, ...]:
+        """A sample's own noises that the loss uses, up to the highest; empty when it uses none."""
+        indices = [int(s.name[1:]) for s in self.expr.free_symbols if symbols.is_own(s.name)]
+        return symbols.own_noises(max(indices) + 1 if indices else 0)
+
+    @property
+    def beside(self) -> tuple[sp.Symbol, ...]:
+        """What the loss reads of a sample beside fields and label: its teacher fields, then its own noises."""
+        return (*self.teachers, *self.own_noises)
+
+    @cached_property
     def parameters(self) -> frozenset[sp.Symbol]:
         """Symbols that need a number."""
-        kinds = symbols.is_field, symbols.is_label, symbols.is_teacher
-        return frozenset(s for s in self.expr.free_symbols if not any(is_kind(s.name) for is_kind in kinds))
+        return frozenset(s for s in self.expr.free_symbols if not symbols.is_sample(s.name))
 
     @cached_property
     def value(self) -> sp.Expr:
@@ -281,6 +292,26 @@ def _lowered(expr: sp.Expr) -> sp.Expr:
     return expr.replace(lambda e: e.is_Mul, combined)
 
 
+def jumps(expr: sp.Expr, variables: tuple[sp.Symbol, ...]) -> tuple[sp.Expr, ...]:
+    """Where an expression jumps as a function of the variables: expressions that vanish there; decided as the kinks of a loss are, at
+    positive values of all else (a threshold, say, which would jump if it were negative).
+
+    Raises:
+        InputError: it has too many kinks in one another to tell.
+    """
+    expr = expr.xreplace({x: sp.Symbol(x.name, positive=True) for x in expr.free_symbols - {*variables} if isinstance(x, sp.Symbol)})
+    try:
+        stepped = functions.heaviside_form(expr)
+    except ValueError as error:
+        raise InputError(f"{expr}: {error}") from None
+    found = []
+    for x in variables:
+        for locus, coefficient in _split_deltas(sp.diff(stepped, x))[1].items():
+            if not _vanishes_on(coefficient, locus, variables) and _jumps(stepped, locus, variables) and locus not in found:
+                found.append(locus)
+    return tuple(found)
+
+
 def _split_deltas(expr: sp.Expr) -> tuple[sp.Expr, dict[sp.Expr, sp.Expr]]:
     """(regular part, {locus: coefficient of delta(locus)}) of an expression linear in delta functions."""
     deltas = sorted(expr.atoms(sp.DiracDelta), key=sp.default_sort_key)
@@ -336,8 +367,8 @@ _NEAR = (sp.Float("1e-15", 60), sp.Float("1e-30", 60))  # distances to a locus
 _DIGITS = 90  # to which the values there are computed, so that 30 are left
 
 
-def _value_at(expr: sp.Expr, field: sp.Symbol, point: sp.Expr) -> mpmath.mpf:
-    """A value to 30 digits, nan where there is none."""
+def _value_at(expr: sp.Expr, field: sp.Symbol, point: sp.Expr) -> Any:
+    """A value to 30 digits, an mpmath number, nan where there is none."""
     with mpmath.workdps(_DIGITS):
         value = _function(expr, field)(point._to_mpmath(mpmath.mp.prec))
         return value if mpmath.isfinite(value) else mpmath.nan

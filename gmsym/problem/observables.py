@@ -50,7 +50,7 @@ def _expression(name: str, expr: Any, loss: Loss, labels: int) -> sp.Expr:
     expr = symbols.canonical(sp.sympify(expr))
     own = {s.name: s for s in order_parameters(len(loss.fields))}
     expr = expr.xreplace({s: own[s.name] for s in expr.free_symbols if s.name in own})
-    known = {*loss.fields, *symbols.labels(labels), *loss.teachers, *own.values()}
+    known = {*loss.fields, *symbols.labels(labels), *loss.beside, *own.values()}
     stray = sorted(s.name for s in expr.free_symbols - known if symbols.is_sample(s.name) or s.name in _RESERVED)
     if stray:
         raise InputError(f"observable {name} = {expr} uses {stray[0]}; allowed are {', '.join(sorted(map(str, known)))}, and parameters")

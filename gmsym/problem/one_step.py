@@ -70,8 +70,9 @@ class OneStep(AbstractProblem):
         probabilities: rho_c, C numbers or expressions of parameters.
         labels: y_c, C of them.
         means: one row of coordinates a cluster, in an orthonormal frame that is orthogonal to the spikes; None: zero means.
-        direction: xi is "aligned" with the sum of the spikes, or "random", drawn in the orthogonal complement of spikes and means; or a
-            sequence of coefficients on the C spikes, then on the frame of the means.
+        direction: xi is "aligned" with the sum of the spikes, or "random": along a direction of its own, with the overlaps that one
+            drawn uniformly has in the root mean square, 1/sqrt(n) on each axis of spikes and means; or a sequence of coefficients on the C
+            spikes, then on the frame of the means.
         exponents: whether theta = n^(beta (1 - alpha)) and eta = n^(beta alpha) follow from values beta and alpha; otherwise they are the
             values spread and step.
 
@@ -192,7 +193,7 @@ class OneStep(AbstractProblem):
         if (probabilities < 0).any() or abs(probabilities.sum() - 1) > 1e-9:
             raise InputError(f"probabilities = {probabilities.tolist()}: numbers from 0 that add up to 1 are needed")
         labels = np.array([float(x.subs(numbers)) for x in self.labels])
-        spikes, means, direction = self._frame(given["alignment"], spread, probabilities, numbers)
+        spikes, means, direction = self._frame(n, given["alignment"], spread, probabilities, numbers)
         if spikes.shape[1] >= n:
             raise InputError(f"n = {n}: more dimensions than the {spikes.shape[1]} of spikes, means and target are needed")
         own = {s.name: given[s.name] for s in self.own_parameters}
@@ -214,8 +215,8 @@ class OneStep(AbstractProblem):
                 raise InputError(f"{name} = {given[name]}: a number from 0 to 1e12 is needed")
         return given["spread"], given["step"]
 
-    def _frame(self, alignment: float, spread: float, probabilities: np.ndarray, numbers: Mapping[sp.Symbol, float]) -> tuple:
-        """(spikes (C, q), means (C, q), direction (q,)) in an orthonormal frame of spikes, means and a random direction of its own."""
+    def _frame(self, n: int, alignment: float, spread: float, probabilities: np.ndarray, numbers: Mapping[sp.Symbol, float]) -> tuple:
+        """(spikes (C, q), means (C, q), direction (q,)) in an orthonormal frame of spikes, means and a random direction's own axis."""
         count, extra = len(self.labels), self.mean_size
         gram = (1 - alignment) * np.eye(count) + alignment
         if np.linalg.eigvalsh(gram)[0] < -1e-9:
@@ -232,7 +233,10 @@ class OneStep(AbstractProblem):
             means[:, rank : rank + extra] = [[float(x.subs(numbers)) for x in row] for row in self.means]
         direction = np.zeros(size)
         if single:
-            direction[-1] = 1.0
+            # On principal axes of the spikes the signs do not matter to the pooled variance, which is that of a uniform direction.
+            axes = np.linalg.eigh(np.einsum("c,ci,cj->ij", probabilities, own, own))[1]
+            direction[:rank], direction[rank:-1] = axes.sum(axis=1), 1.0
+            direction[-1] = math.sqrt(max(n - (size - 1), 1))
         elif aimed:
             weights = np.ones(count) if self.direction == "aligned" else np.array(self.direction)
             direction[:rank] = weights[:count] @ own

@@ -9,8 +9,9 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 
 from gmsym import symbols
-from gmsym.errors import InputError
-from gmsym.symbols import g, t, theta
+from gmsym.errors import InputError, check_flag
+from gmsym.problem.display import aligned, optimizer_lines
+from gmsym.symbols import g, noise, t, theta
 
 
 def check_schedule(rule: sp.Expr, name: str) -> None:
@@ -38,10 +39,17 @@ class Optimizer:
     old `theta` and the *new* state. Heavy ball is thus `v: beta*v - eta*g`, `theta: theta + v`. To use a previous
     gradient, keep it in a state variable. All state variables start at 0.
 
+    A rule reads coordinates of order 1: `theta` and `g` are sqrt(d) times a coordinate of Theta and of the gradient (a trained parameter
+    of the loss and its gradient as they are). Linear rules do not see it. A threshold, a step of fixed length and the like are thus
+    1/sqrt(d) of what the rule says in Theta's own coordinates, and have a limit as d -> infinity.
+
     Args:
         name: an identifier.
         update: {"theta": rule, state variable: rule, ...}. A rule may use `theta`, the state variables, the gradient
-            `g` of the regularised risk, the step counter `t` = 0, 1, ... and parameters.
+            `g` of the regularised risk, the step counter `t` = 0, 1, ..., parameters, and `noise`: a fresh Gaussian of each step and
+            coordinate, N(0, 1/d), so that a column of Theta moves by O(1) where its coefficient is O(1).
+        continuous: whether the one rule, of theta, is its velocity d theta/dt in place of its new value: a flow in continuous time, without
+            state, noise or steps.
 
     Raises:
         InputError: no rule for theta, a reserved name, or a rule that is not causal.
@@ -49,8 +57,9 @@ class Optimizer:
 
     name: str
     update: tuple[tuple[sp.Symbol, sp.Expr], ...]  # theta first, then the state variables in the given order
+    continuous: bool = False
 
-    def __init__(self, name: str, update: Mapping[str | sp.Symbol, sp.Expr]):
+    def __init__(self, name: str, update: Mapping[str | sp.Symbol, sp.Expr], *, continuous: bool = False):
         symbols.check_name(name, advice="; an optimizer needs an identifier, such as 'my_optimizer'")
         for variable, rule in update.items():
             symbols.check_name(str(variable), "update variable")
@@ -60,7 +69,7 @@ class Optimizer:
         if "theta" not in rules:
             raise InputError(f"update has rules for {sorted(rules)}: a rule for theta is needed")
         for variable, rule in rules.items():
-            if variable in {"g", "t", "eta", "ridge", "alpha"} or symbols.is_field(variable) or symbols.is_label(variable):
+            if variable in {"g", "t", "noise", "eta", "ridge", "alpha"} or symbols.is_field(variable) or symbols.is_label(variable):
                 raise InputError(f"update: {variable!r} is a reserved name and cannot be a state variable")
             stray = sorted(s.name for s in rule.free_symbols if symbols.is_field(s.name) or symbols.is_label(s.name))
             if stray:
@@ -72,9 +81,16 @@ class Optimizer:
                     "and step t only (keep an earlier gradient in a state variable)"
                 )
             check_schedule(rule, f"update rule {variable}")
+        check_flag("continuous", continuous)
+        if continuous and (len(rules) > 1 or rules["theta"].has(t, noise, symbols.eta)):
+            raise InputError(
+                f"update = {rules}: a flow is the velocity of theta alone, in theta, g and parameters; it has no state, no noise, no step "
+                "eta and no counter t"
+            )
         ordered = ["theta", *(v for v in rules if v != "theta")]
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "update", tuple((symbols.symbol(v), rules[v]) for v in ordered))
+        object.__setattr__(self, "continuous", continuous)
 
     @cached_property
     def state(self) -> tuple[sp.Symbol, ...]:
@@ -84,29 +100,44 @@ class Optimizer:
     @cached_property
     def parameters(self) -> frozenset[sp.Symbol]:
         """Symbols that need a number."""
-        own = {theta, g, t, *self.state}
+        own = {theta, g, t, noise, *self.state}
         return frozenset(s for _, rule in self.update for s in rule.free_symbols) - own
+
+    def check_of(self, name: str | None) -> None:
+        """Raises InputError unless there is a state variable of that name to report, or no name."""
+        if name is not None and name not in [x.name for x in self.state]:
+            known = ", ".join(x.name for x in self.state) or "none"
+            raise InputError(f"of = {name!r}: a state variable of the optimizer {self.name!r} is needed; it has {known}")
 
     @cached_property
     def composed(self) -> tuple[sp.Expr, ...]:
-        """New (theta, *state) as functions of the old ones and g: the rules with the new state put into theta's."""
+        """New (theta, *state) as functions of the old ones and g: the rules with the new state put into theta's; a flow's velocity."""
         (_, rule), *states = self.update
         return (rule.xreplace(dict(states)), *(r for _, r in states))
 
     @cached_property
     def jacobian(self) -> sp.ImmutableDenseMatrix:
-        """d(new theta, new state)/d(theta, state, g), (1 + S, 2 + S)."""
+        """d(new theta, new state)/d(theta, state, g), (1 + S, 2 + S); of a flow, of the velocity."""
         arguments = (theta, *self.state, g)
         return sp.ImmutableDenseMatrix([[sp.expand(sp.diff(rule, a)) for a in arguments] for rule in self.composed])
 
     @cached_property
+    def is_noisy(self) -> bool:
+        """Whether a rule has noise of its own."""
+        return any(rule.has(noise) for _, rule in self.update)
+
+    @cached_property
+    def noise_slope(self) -> sp.ImmutableDenseMatrix:
+        """d(new theta, new state)/d noise, (1 + S, 1)."""
+        return sp.ImmutableDenseMatrix([sp.expand(sp.diff(rule, noise)) for rule in self.composed])
+
+    @cached_property
     def is_linear(self) -> bool:
-        """Whether each step is a linear map of (theta, state, g), decided by SymPy from the Jacobian and the rule at 0."""
-        arguments = (theta, *self.state, g)
-        constant = not any(self.jacobian.has(a) for a in arguments)
+        """Whether each step is a linear map of (theta, state, g, noise), decided by SymPy from the Jacobian and the rule at 0."""
+        arguments = (theta, *self.state, g, noise)
+        constant = not any(slopes.has(a) for a in arguments for slopes in (self.jacobian, self.noise_slope))
         homogeneous = all(sp.expand(rule.subs({a: 0 for a in arguments})) == 0 for rule in self.composed) if constant else False
         return constant and homogeneous
 
     def _repr_latex_(self) -> str:
-        lines = [rf"{sp.latex(v)}_{{t+1}} &= {sp.latex(rule)}" for v, rule in self.update]
-        return r"$\displaystyle \begin{aligned}" + r" \\ ".join(lines) + r"\end{aligned}$"
+        return rf"$\displaystyle {aligned(optimizer_lines(self))}$"

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Real
 from typing import Any, Literal, final
@@ -15,12 +15,15 @@ from gmsym import symbols
 from gmsym.errors import InputError, check_positive
 from gmsym.problem import _numbers as numbers
 from gmsym.problem.base import AbstractProblem
-from gmsym.problem.instance import Instance
+from gmsym.problem.coordinates import Coordinates, gaussian, law
+from gmsym.problem.display import call, problem_latex
+from gmsym.problem.frozen import Frozen, by_block, finite
+from gmsym.problem.instance import Instance, Vectors
 from gmsym.problem.loss import Loss
 from gmsym.problem.mixture import GaussianMixture, check_positive_semidefinite
 from gmsym.problem.observables import Observables, order_parameters, read
 from gmsym.problem.optimizer import Optimizer
-from gmsym.problem.sampling import AbstractSampling, Batches, Online, full
+from gmsym.problem.sampling import BATCHES, AbstractSampling, Batches, Full, Online, Single, full
 from gmsym.problem.teacher import Teacher
 from gmsym.problem.trained import Trained
 
@@ -29,7 +32,7 @@ _MOMENT = re.compile(r"[mQ](_\d+)+")  # moments of the fields in derived means
 
 
 @final
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, repr=False)
 class Problem(AbstractProblem):
     """R(Theta) = (1/n) sum_i l(Theta^T x_i, y_i) + (ridge/2) |Theta|^2 on Gaussian-mixture data, and how it is minimised.
 
@@ -38,8 +41,13 @@ class Problem(AbstractProblem):
         loss: the loss of C fields.
         optimizer: the update rule.
         sampling: which samples a step sees, such as `gmsym.sampling.online()`. Default: all of them.
-        norm2: |Theta_0|^2; for C > 1 the Gram matrix (C, C) of the columns, or one number for orthogonal columns.
-        overlap: Theta_0^T mu_k, (K,), or (C, K) for C > 1. Default: orthogonal to all means.
+        norm2: |Theta_0|^2; for C > 1 the Gram matrix (C, C) of the columns, or one number for orthogonal columns. Numbers (B, C, C) are
+            those of each block of coordinates.
+        overlap: Theta_0^T mu_k, (K,), or (C, K) for C > 1; numbers (B, C, K) are those of each block. Default: orthogonal to all means.
+        coordinates: law of the coordinates of what Theta_0 is beside its components along the means and teachers, one independent vector
+            a column; default, a uniformly random orientation.
+        start: Theta_0, (d,) or (d, C) numbers, of a mixture in coordinates, in place of norm2 and overlap. Default there: 0. Where the
+            mixture was fitted, in the features' own order, acting on centred features in the fit's unit.
         ridge: lambda; default the parameter `ridge`, which is 0 unless given.
         teacher: directions behind the teacher fields `t0, t1, ...` of the loss.
         trained: parameters of the loss that are trained beside Theta.
@@ -57,10 +65,13 @@ class Problem(AbstractProblem):
     sampling: AbstractSampling = field()
     norm2: sp.ImmutableDenseMatrix = field()
     overlap: sp.ImmutableDenseMatrix = field()
+    coordinates: Coordinates = field()
     ridge: sp.Expr = field()
     teacher: Teacher | None = field()
     trained: Trained | None = field()
     observables: Observables = field()
+    placed: tuple[Frozen | None, Frozen | None] = field()  # norm2 (B, C, C) and overlap (B, C, K) where they are given block by block
+    start: Frozen | None = field()  # Theta_0 in the mixture's coordinates, (d, C)
 
     def __init__(
         self,
@@ -69,12 +80,15 @@ class Problem(AbstractProblem):
         optimizer: Optimizer,
         *,
         sampling: AbstractSampling | None = None,
-        norm2: Any = 1,
+        norm2: Any = None,
         overlap: Any = None,
+        coordinates: Any = None,
+        start: Any = None,
         ridge: Any = symbols.ridge,
         teacher: Teacher | None = None,
         trained: Trained | None = None,
         observables: Mapping[str, sp.Expr] | Observables | None = None,
+        placed: tuple[Frozen | None, Frozen | None] = (None, None),  # as `dataclasses.replace` has it
     ):
         for name, value, kind in (("data", data, GaussianMixture), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
             if not isinstance(value, kind):
@@ -103,8 +117,21 @@ class Problem(AbstractProblem):
         object.__setattr__(self, "loss", loss)
         object.__setattr__(self, "optimizer", optimizer)
         object.__setattr__(self, "sampling", full() if sampling is None else sampling)
+        vector = _start(start, norm2, overlap, data, columns)
+        if vector is not None and data.embedded is not None:
+            norm2, overlap = vector.array.T @ vector.array, vector.array.T @ data.embedded.means.array.T
+        norm2 = 1 if norm2 is None else norm2
+        norm2, overlap = (x if part is None else part.array for x, part in zip((norm2, overlap), placed, strict=True))
+        placed = by_block(norm2, (columns, columns), "norm2"), by_block(overlap, (columns, clusters), "overlap")
+        for name, part in zip(("norm2", "overlap"), placed, strict=True):
+            if part is not None and len(part.array) != data.blocks:
+                raise InputError(f"{name} has {len(part.array)} blocks; a matrix for each of the {data.blocks} blocks is needed")
+        norm2, overlap = (x if part is None else part.array.sum(axis=0) for x, part in zip((norm2, overlap), placed, strict=True))
         object.__setattr__(self, "norm2", _gram(norm2, columns))
         object.__setattr__(self, "overlap", _overlap(overlap, columns, clusters))
+        object.__setattr__(self, "placed", placed)
+        object.__setattr__(self, "start", vector)
+        object.__setattr__(self, "coordinates", gaussian() if coordinates is None else law(coordinates, "coordinates"))
         object.__setattr__(self, "ridge", numbers.scalar(ridge, "ridge"))
         object.__setattr__(self, "teacher", teacher)
         object.__setattr__(self, "trained", trained)
@@ -119,15 +146,42 @@ class Problem(AbstractProblem):
         clash = sorted(filter(_MOMENT.fullmatch, names))
         if clash:
             raise InputError(f"{clash[0]} is the name of a moment of the fields and cannot be a parameter; allowed is any other name")
-        taken = sorted(names & {symbols.visit.name, symbols.uniform.name})
+        if optimizer.is_noisy and symbols.noise.name in names:
+            raise InputError("'noise' belongs to the update rule and cannot be a parameter beside it; rename it")
+        taken = sorted(names & {symbols.visit.name, symbols.uniform.name, *([BATCHES.name] if self.single is not None else [])})
         if taken:
             raise InputError(f"{taken[0]!r} belongs to the sampling and cannot be a parameter; rename it")
         if trained is not None and trained.step is not None and not self.is_online and symbols.eta not in optimizer.parameters:
             raise InputError(
                 f"trained step = {trained.step}: it stands for eta in the update rule, which the optimizer {optimizer.name!r} does not have"
             )
+        if optimizer.continuous and not isinstance(self.sampling, Full):
+            raise InputError(f"sampling is {self.sampling.kind!r}: a flow has no steps at which samples are drawn; full() is needed")
+        if self.single is not None:
+            self.check_descent("single")
         if self.is_online and symbols.alpha in self.parameters:
             raise InputError("the problem depends on alpha, samples per dimension, which has no meaning for online SGD")
+
+    def __repr__(self) -> str:
+        """What differs from the default, as it is typed."""
+        columns, clusters = len(self.loss.fields), self.data.clusters
+        started = None if self.start is None else self.start.array
+        given = {
+            "sampling": None if isinstance(self.sampling, Full) else self.sampling.kind,
+            "norm2": None if started is not None or self.norm2 == sp.eye(columns) else self.norm2,
+            "overlap": None if started is not None or self.overlap == sp.zeros(columns, clusters) else self.overlap,
+            "coordinates": None if self.coordinates.is_gaussian else self.coordinates,
+            "start": started,
+            "ridge": None if self.ridge == symbols.ridge else self.ridge,
+            "teacher": None if self.teacher is None else self.teacher.gram,
+            "trained": None if self.trained is None else [x.name for x in self.trained.names],
+            "observables": [name for name, _ in self.observables] or None,
+        }
+        loss, optimizer = f"<loss {self.loss.name}: {self.loss.expr}>", f"<optimizer {self.optimizer.name}>"
+        return call("Problem", [self.data, loss, optimizer], **given)
+
+    def _repr_latex_(self) -> str:
+        return problem_latex(self)
 
     @property
     def is_online(self) -> bool:
@@ -135,9 +189,48 @@ class Problem(AbstractProblem):
         return isinstance(self.sampling, Online)
 
     @property
+    def online_step(self) -> sp.Expr:
+        """c of online SGD: eta, or of a rule without eta its step at time 0."""
+        return symbols.eta if symbols.eta in self.optimizer.parameters else -self.optimizer.jacobian[0, 1].subs(symbols.t, 0)
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether time is continuous."""
+        return self.optimizer.continuous
+
+    @property
     def batches(self) -> Batches | None:
         """How mini-batches are drawn; None for full batches and online."""
         return self.sampling if isinstance(self.sampling, Batches) else None
+
+    @property
+    def counts_zeros(self) -> bool:
+        """Whether the update rule has an L1 penalty, the parameter `l1`, so that coordinates are exactly zero."""
+        return any(x.name == "l1" for x in self.optimizer.parameters)
+
+    @property
+    def single(self) -> Single | None:
+        """How one sample at a time is drawn; None for everything else."""
+        return self.sampling if isinstance(self.sampling, Single) else None
+
+    @cached_property
+    def in_batches(self) -> "Problem":
+        """One sample at a time as batches, of which a pass has `batches`; their step is that of all their samples together.
+
+        Raises:
+            InputError: another way of sampling; an optimizer that is not gradient descent.
+        """
+        if self.single is None:
+            raise InputError(f"sampling = {self.sampling.kind!r}: single is needed, one sample at a time")
+        self.check_descent("single")
+        together = symbols.alpha / BATCHES
+        c = symbols.eta if symbols.eta in self.optimizer.parameters else -self.optimizer.jacobian[0, 1].subs(symbols.t, 0)
+        (variable, rule), *_ = self.optimizer.update
+        step = -self.optimizer.jacobian[0, 1].xreplace({symbols.t: symbols.t * c * together})
+        if self.trained is not None and self.trained.step is not None and step.has(symbols.t):
+            raise InputError("trained step: with a schedule of the step, one sample at a time trains all parameters by it; leave step out")
+        descent = Optimizer(self.optimizer.name, {variable: symbols.theta - step * together * symbols.g})
+        return replace(self, sampling=self.single.in_batches, optimizer=descent)
 
     @property
     def natural(self) -> str:
@@ -147,7 +240,7 @@ class Problem(AbstractProblem):
     @property
     def name(self) -> str:
         """Loss and optimizer, or that it is online."""
-        batches = "" if self.batches is None else f" / {self.batches.kind}"
+        batches = "" if self.batches is None and self.single is None else f" / {self.sampling.kind}"
         return f"{self.loss.name} / {'online' if self.is_online else self.optimizer.name}{batches}"
 
     @property
@@ -160,10 +253,29 @@ class Problem(AbstractProblem):
         """P parameters of the loss that are trained, in order."""
         return () if self.trained is None else self.trained.names
 
-    def check_full_batch(self, what: str, *, batches: bool = False, teachers: bool = False, trained: bool = False) -> None:
+    def check_blocks(self, what: str) -> None:
+        """Raises InputError if the mixture is in coordinates, whose vectors and full covariances `what` does not treat."""
+        if self.data.embedded is not None:
+            raise InputError(
+                f"{what} does not treat mixtures in coordinates (means, covariance); derive.dmf, simulate and train of full batches do"
+            )
+
+    def check_full_batch(
+        self,
+        what: str,
+        *,
+        batches: bool = False,
+        teachers: bool = False,
+        trained: bool = False,
+        noise: bool = False,
+        own: bool = False,
+        flow: bool = False,
+    ) -> None:
         """Raises InputError if the problem samples online, or has parts that `what` does not say to treat."""
         if self.batches is not None and not batches:
             raise InputError(f"{what} does not treat mini-batches ({self.batches.kind}); derive.dmf and simulate do")
+        if self.single is not None:
+            raise InputError(f"{what} does not treat one sample at a time (single); derive.dmf and simulate do")
         if self.is_online:
             raise InputError(
                 f"{what}: this problem samples online: its theory is gmsym.derive.effective; sampling=gmsym.sampling.full()"
@@ -171,18 +283,42 @@ class Problem(AbstractProblem):
             )
         untreated = [] if teachers or self.teacher is None else ["teacher fields"]
         untreated += [] if trained or self.trained is None else ["trained parameters of the loss"]
+        if self.loss.own_noises and not own:
+            raise InputError(
+                f"{what} does not treat a sample's own noise ({self.loss.own_noises[0]}); derive.dmf, derive.surrogate, simulate do"
+            )
         if untreated:
-            raise InputError(f"{what} does not treat {untreated[0]}; derive.dmf, simulate and, online, derive.effective do")
+            raise InputError(
+                f"{what} does not treat {untreated[0]}; derive.dmf, derive.surrogate, simulate and, online, derive.effective do"
+            )
+        if self.optimizer.is_noisy and not noise:
+            raise InputError(f"{what} does not treat noise in the update rule of {self.optimizer.name!r}; derive.dmf and simulate do")
+        if self.is_flow and not flow:
+            raise InputError(f"{what} does not treat the flow {self.optimizer.name!r} in continuous time; derive.dmf and simulate do")
+        if self.is_flow and self.loss.kinks:
+            where = ", ".join(f"{kink.locus} = 0" for kink in self.loss.kinks)
+            raise InputError(
+                f"loss {self.loss.name}: its gradient jumps where {where}, and a flow stays there, sliding, where no explicit scheme "
+                "follows it: take a smoothed loss, such as smoothed_hinge, or gd with small steps"
+            )
 
     def check_online(self, what: str) -> None:
         """Raises InputError unless the problem samples online by gradient descent whose step is a multiple of eta."""
         if not self.is_online:
             raise InputError(f"{what}: this problem trains on full batches; sampling=gmsym.sampling.online() asks for online SGD")
+        self.check_descent("online")
+
+    def check_descent(self, kind: str) -> None:
+        """Raises InputError unless the optimizer is gradient descent whose step is a multiple of eta, as one sample at a time needs it."""
         optimizer = self.optimizer
-        if optimizer.state or not optimizer.is_linear or sp.expand(optimizer.jacobian[0, 0] - 1) != 0:
+        if kind == "online" and self.loss.own_noises:
+            own = self.loss.own_noises[0]
+            raise InputError(f"loss {self.loss.name!r}: online SGD does not treat a sample's own noise ({own}); passes over samples do")
+        if optimizer.state or optimizer.is_noisy or not optimizer.is_linear or sp.expand(optimizer.jacobian[0, 0] - 1) != 0:
+            what = "online SGD" if kind == "online" else "one sample at a time (single)"
             raise InputError(
-                f"optimizer {optimizer.name!r}: online SGD is available for gradient descent, theta - step*g, where step may be a "
-                "schedule; ridge is a parameter of the problem"
+                f"optimizer {optimizer.name!r}: {what} is available for gradient descent, theta - step*g, where step may be a "
+                "schedule (momentum over a few of so many steps is but a step eta/(1 - momentum)); ridge is a parameter of the problem"
             )
 
     @cached_property
@@ -210,6 +346,7 @@ class Problem(AbstractProblem):
             self.loss.expr,
             sp.sympify(self.loss.readout),
             *(sp.Tuple(*rule) for rule in self.optimizer.update),
+            *([sp.Symbol("continuous")] if self.optimizer.continuous else []),
             self.norm2,
             self.overlap,
             self.ridge,
@@ -222,6 +359,9 @@ class Problem(AbstractProblem):
             data.variance,
             sp.Tuple(*data.fractions),
         ]
+        for which, own in (("means", data.coordinates), ("initial", self.coordinates)):
+            if not own.is_gaussian:
+                parts += [sp.Symbol(which), *(sp.Tuple(*x) for x in (own.weights, own.values, own.deviations))]
         if self.teacher is not None:
             parts += [self.teacher.gram, self.teacher.overlap_with(self.fields), self.teacher.overlap_with_means(data.clusters)]
         if self.trained is not None:
@@ -230,9 +370,16 @@ class Problem(AbstractProblem):
             parts.append(self.loss.target)
         if self.is_online:
             parts.append(sp.Symbol(self.sampling.kind))
+        if self.single is not None:
+            parts += [sp.Symbol("single"), *(sp.sympify(value) for _, value in self.single.options)]
         if self.batches is not None:
             parts += [self.batches.rule, self.batches.weight, sp.Symbol(self.batches.kind)]
         parts += [sp.Tuple(sp.Symbol(name), expr) for name, expr in self.observables]
+        parts += [sp.Symbol(part.digest) for part in (data.placed, *self.placed, self.start) if part is not None]
+        if data.embedded is not None:
+            place = data.embedded
+            own = (place.means, place.variance, *(() if place.covariance is None else (place.covariance,)))
+            parts += [sp.Symbol(part.digest) for part in own] + [sp.Tuple(*place.groups)]
         present = [None if part is None else sp.sympify(part) for part in parts]  # a loss of several fields may have no readout
         plain = [
             part if part is None else part.xreplace({x: sp.Rational(repr(float(x))) for x in part.atoms(sp.Float)}) for part in present
@@ -248,6 +395,11 @@ class Problem(AbstractProblem):
         return tuple(sorted(own, key=lambda s: s.name))
 
     @property
+    def observable_names(self) -> tuple[str, ...]:
+        """Names of the observables, in order."""
+        return tuple(name for name, _ in self.observables)
+
+    @property
     def _of_observables(self) -> frozenset[sp.Symbol]:
         """Parameters of the observables."""
         known = set(order_parameters(self.fields))
@@ -258,6 +410,7 @@ class Problem(AbstractProblem):
     def parameters(self) -> tuple[sp.Symbol, ...]:
         """All symbols that need a number, in alphabetical order."""
         everything = {*self.local_parameters, *self.data.parameters, *numbers.parameters(self.norm2, self.overlap, self.ridge)}
+        everything |= self.coordinates.parameters
         if self.teacher is not None:
             overlaps = self.teacher.overlap_with(self.fields), self.teacher.overlap_with_means(self.data.clusters)
             everything |= numbers.parameters(self.teacher.gram, *overlaps)
@@ -313,22 +466,47 @@ class Problem(AbstractProblem):
             parameters={s.name: float(values[s.name]) for s in self.local_parameters},
             values={name: float(values[name]) for name in known},
             alpha=alpha,
-            step=self._online_step(bound) if self.is_online else None,
+            step=self._online_step(bound) if self.is_online or self.single is not None else None,
+            means_law=None if self.data.coordinates.is_gaussian else self.data.coordinates.at(bound),
+            initial_law=None if self.coordinates.is_gaussian else self.coordinates.at(bound),
             **self._teacher_at(bound),
             **self._trained_at(bound),
         )
         if self.teacher is not None:
             check_positive_semidefinite(instance.teacher_gram, "teacher gram")
             check_positive_semidefinite(instance.gram, "the Gram matrix of (Theta_0, means, teacher)")
-        return instance
+        return self._by_block(instance)
+
+    def _by_block(self, instance: Instance) -> Instance:
+        """With the Gram matrix in each block, where parts of it are given block by block; the others have the share rho_b."""
+        C, K, place = self.fields, self.data.clusters, self.data.embedded
+        if place is not None and self.start is not None:
+            return replace(
+                instance,
+                vectors=Vectors(
+                    place.means.array, self.start.array, None if place.covariance is None else place.covariance.array, place.groups
+                ),
+            )
+        start, means = slice(C), slice(C, C + K)
+        parts = (start, start, self.placed[0]), (start, means, self.placed[1]), (means, means, self.data.placed)
+        if all(part is None for *_, part in parts):
+            return instance
+        grams = instance.block_grams.copy()
+        for rows, columns, part in parts:
+            if part is not None:
+                grams[:, rows, columns], grams[:, columns, rows] = part.array, np.swapaxes(part.array, 1, 2)
+        for b, gram in enumerate(grams):
+            check_positive_semidefinite(gram, f"the Gram matrix of (Theta_0, means{', teacher' if self.teacher else ''}) within block {b}")
+        return replace(instance, placed=grams)
 
     def _online_step(self, bound: dict[sp.Symbol, sp.Float]) -> float:
         """c: the number of eta, or of a rule without eta its step at time 0."""
-        self.check_online("online SGD")
-        step = symbols.eta if symbols.eta in self.optimizer.parameters else -self.optimizer.jacobian[0, 1].subs(symbols.t, 0)
-        value = float(step.subs(bound))
+        self.check_descent(self.sampling.kind)
+        value = float(self.online_step.subs(bound))
         if not value > 0:
-            raise InputError(f"optimizer {self.optimizer.name!r}: its step at time 0 is {value:g}; online needs eta, or a positive step")
+            raise InputError(
+                f"optimizer {self.optimizer.name!r}: its step at time 0 is {value:g}; {self.sampling.kind} needs eta, or a positive step"
+            )
         return value
 
     def _initial_trained(self, bound: dict[sp.Symbol, sp.Float]) -> dict[sp.Symbol, sp.Expr]:
@@ -383,6 +561,31 @@ def _gram(norm2: Any, columns: int) -> sp.ImmutableDenseMatrix:
     if gram.shape != (columns, columns):
         raise InputError(f"norm2 has shape {gram.shape}; a number or ({columns}, {columns}) is needed, one row a field")
     return gram
+
+
+def _start(start: Any, norm2: Any, overlap: Any, data: GaussianMixture, columns: int) -> Frozen | None:
+    """Theta_0 in the coordinates of the mixture, (d, C); None if that has none."""
+    place = data.embedded
+    if place is None:
+        if start is not None:
+            raise InputError("start, a vector, needs a mixture in coordinates (means); norm2 and overlap describe Theta_0 here")
+        return None
+    if isinstance(start, Frozen):  # as `dataclasses.replace` has it
+        return start
+    if start is None:
+        for name, value in (("norm2", norm2), ("overlap", overlap)):
+            if value is not None and np.any(np.asarray(value) != 0):
+                raise InputError(f"{name} = {value!r}: a mixture in coordinates takes the vector Theta_0, start ({place.d}, {columns})")
+        return Frozen(np.zeros((place.d, columns)))
+    if norm2 is not None or overlap is not None:
+        raise InputError("start, the vector Theta_0, has its own norm2 and overlap; leave these out")
+    vector = finite(start, "start")
+    vector = vector[:, None] if vector.ndim == 1 else vector
+    features = place.d if data.fitted is None else len(data.fitted.frame.basis.array)
+    if vector.shape != (features, columns):
+        axis = "coordinates" if data.fitted is None else "features"
+        raise InputError(f"start has shape {np.shape(start)}; ({features}, {columns}) is needed: {axis}, fields")
+    return Frozen(vector.copy() if data.fitted is None else data.fitted.frame.basis.array.T @ vector)
 
 
 def _overlap(overlap: Any, columns: int, clusters: int) -> sp.ImmutableDenseMatrix:

@@ -36,7 +36,7 @@ class Trained:
         if not isinstance(initial, Mapping) or not initial:
             raise InputError(f"trained initial = {initial!r}: {{name: initial value}} is needed, at least one")
         for name in map(str, initial):
-            reserved = name in _NOT_NAMES or symbols.is_field(name) or symbols.is_label(name) or symbols.is_teacher(name)
+            reserved = name in _NOT_NAMES or symbols.is_sample(name)
             if generated.name_fault(name) is not None or reserved:
                 raise InputError(f"trained: {name!r} cannot be the name of a trained parameter; allowed is a name such as v0 or bias")
         object.__setattr__(self, "names", tuple(symbols.symbol(str(name)) for name in initial))

@@ -88,6 +88,20 @@ def logsumexp(*u: jax.Array) -> jax.Array:
     return largest + jnp.log(sum(jnp.exp(v - largest) for v in u))
 
 
+# --- schedules --------------------------------------------------------------------------------------------------------
+
+
+@_floating
+def piecewise_linear(u: jax.Array, spacing: jax.Array, *values: jax.Array) -> jax.Array:
+    """Linear between values at the knots 0, spacing, 2 spacing, ... of u, constant beyond."""
+    u, spacing, *values = jnp.broadcast_arrays(u, spacing, *values)
+    table, last = jnp.stack(values), len(values) - 1
+    place = jnp.clip(u / spacing, 0, last)
+    left = jnp.minimum(place.astype(int), max(last - 1, 0))
+    first, second = (jnp.take_along_axis(table, jnp.minimum(i, last)[None], axis=0)[0] for i in (left, left + 1))
+    return first + (place - left) * (second - first)
+
+
 # --- normal distribution ----------------------------------------------------------------------------------------------
 
 # For u = -x < 0 the ratio r = phi/Phi is x + q(x) with q = 1/(x + 2/(x + 3/(x + ...))), and the curvature r (u + r) is
@@ -271,6 +285,16 @@ def identity(like: jax.Array, leading: int = 0) -> jax.Array:
     """The identity in the shape of matrices whose rows and columns are the axes `leading` and `leading` + 1 of `like`."""
     size = like.shape[leading]
     return jnp.eye(size).reshape(size, size, *[1] * (like.ndim - leading - 2))
+
+
+def shifted_solve(shift: jax.Array, x: jax.Array, b: jax.Array) -> jax.Array:
+    """(shift I + x)^{-1} b of a square matrix x."""
+    return jnp.linalg.solve(shift * jnp.eye(x.shape[-1]) + x, b)
+
+
+def shifted_inverse(shift: jax.Array, x: jax.Array) -> jax.Array:
+    """(shift I + x)^{-1} of a square matrix x."""
+    return jnp.linalg.inv(shift * jnp.eye(x.shape[-1]) + x)
 
 
 def inverse(x: jax.Array, leading: int = 0) -> jax.Array:

@@ -68,7 +68,7 @@ def gaussian_means_between(
         nodes: of a "kinked" rule.
     """
     deviation = jnp.sqrt(jnp.asarray(cov, float)[0, 0])
-    z, weights = _between((jnp.asarray(kinks, float) - mean[0]) / deviation, nodes)
+    z, weights = between((jnp.asarray(kinks, float) - mean[0]) / deviation, nodes)
     values = jax.vmap(integrand)(mean[0] + deviation * z)
     return tuple(jnp.sum(weights * value) for value in values)
 
@@ -91,19 +91,19 @@ def gaussian_means_across(
     """
     root = square_root(jnp.asarray(cov, float))
     width = jnp.where(root[1, 1] > 0, root[1, 1], 1.0)
-    x, weights = _between((jnp.asarray(outer, float) - mean[0]) / root[0, 0], nodes)
+    x, weights = between((jnp.asarray(outer, float) - mean[0]) / root[0, 0], nodes)
     first = mean[0] + root[0, 0] * x
     centre = mean[1] + root[1, 0] * x
 
     def given(first, centre):
-        y, weights = _between((jnp.asarray(inner(first), float) - centre) / width, nodes)
+        y, weights = between((jnp.asarray(inner(first), float) - centre) / width, nodes)
         values = jax.vmap(lambda z: integrand(first, z))(centre + root[1, 1] * y)
         return tuple(jnp.sum(weights * value) for value in values)
 
     return tuple(jnp.sum(weights * value) for value in jax.vmap(given)(first, centre))
 
 
-def _between(kinks: jax.Array, nodes: Nodes) -> tuple[jax.Array, jax.Array]:
+def between(kinks: jax.Array, nodes: Nodes) -> tuple[jax.Array, jax.Array]:
     """Points (N,) and weights (N,) for N(0, 1), in panels between the kinks; kinks that are no numbers do nothing."""
     inside = jnp.clip(jnp.where(jnp.isnan(kinks), _REACH, kinks), -_REACH, _REACH)
     edges = jnp.concatenate([jnp.array([-_REACH]), jnp.sort(inside), jnp.array([_REACH])])
@@ -122,6 +122,40 @@ def _panels(count: int, variant: int) -> Nodes:
         x = np.cos(angles)
         weights = 2 / count * (1 - 2 * (np.cos(2 * np.outer(angles, orders)) / (4 * orders**2 - 1)).sum(axis=1))
     return Nodes(((1 + x) / 2)[None], weights / 2)
+
+
+def gauss_between(kinks: Sequence[float], count: int, reach: float = 9.0) -> Nodes:
+    """Gauss's rule for N(0, 1) on each interval between kinks: few nodes, exact for polynomials of degree 2 count - 1 between them.
+
+    Args:
+        kinks: finite or not; those out of reach do nothing.
+        count: nodes of an interval.
+        reach: where the normal law ends.
+    """
+    inside = sorted({float(x) for x in kinks if abs(x) < reach})
+    parts = [_gauss(low, high, count) for low, high in zip([-reach, *inside], [*inside, reach], strict=True)]
+    points, weights = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Nodes(points[None], weights / weights.sum())
+
+
+@cache
+def _gauss(low: float, high: float, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Stieltjes' procedure on a fine rule, and the eigenvalues of Jacobi's matrix."""
+    panels = np.linspace(low, high, 9)
+    x, weights = np.polynomial.legendre.leggauss(32)
+    half, middle = np.diff(panels) / 2, (panels[1:] + panels[:-1]) / 2
+    z = (middle[:, None] + half[:, None] * x).ravel()
+    mass = (half[:, None] * weights).ravel() * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+    total = mass.sum()
+    before, now = np.zeros_like(z), np.full_like(z, 1 / np.sqrt(total))
+    diagonal, beside = np.zeros(count), np.zeros(count)
+    for i in range(count):
+        diagonal[i] = mass @ (z * now**2)
+        following = (z - diagonal[i]) * now - (beside[i - 1] * before if i else 0.0)
+        beside[i] = np.sqrt(mass @ following**2)
+        before, now = now, following / beside[i]
+    points, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside[:-1], 1) + np.diag(beside[:-1], -1))
+    return points, total * vectors[0] ** 2
 
 
 def level_of(deviation: float) -> int:

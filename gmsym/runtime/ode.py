@@ -23,15 +23,19 @@ class Numbers(NamedTuple):
     labels: Float[Array, "k l"]
     sigma2: Float[Array, "k ..."]  # (K,), or (K, B) with several blocks
     rho: Float[Array, " b"]  # fractions of the coordinates, (B,)
-    gram: Float[Array, "k l"]
-    tau_gram: Float[Array, "s r"]
-    tau_mean: Float[Array, "s k"]
+    gram: Float[Array, "k l *b"]  # with several blocks of the coordinates in each, divided by its fraction
+    tau_gram: Float[Array, "s r *b"]
+    tau_mean: Float[Array, "s k *b"]
     step: Float[Array, ""]  # c
     ridge: Float[Array, ""]
     trained_step: Float[Array, ""]  # c_v
     trained_ridge: Float[Array, ""]
     parameters: Float[Array, " n"]  # in the order of the module's PARAMETERS
     corrector: Float[Array, ""]  # 1; 0 drops the second moment of the gradient, to see what it does
+
+    def within(self, gram: Float[Array, "x y *b"]) -> Float[Array, "b x y"]:
+        """Of the coordinates in each block."""
+        return self.rho[:, None, None] * jnp.moveaxis(gram[..., None] if gram.ndim == 2 else gram, -1, 0)
 
 
 class State(NamedTuple):
@@ -88,8 +92,8 @@ class OdeModule(Protocol):
 def law(state: State, numbers: Numbers) -> tuple[Float[Array, "k f"], Float[Array, "k f g"]]:
     """Mean and covariance of (h, tau) in each cluster, f = C + T."""
     Q, m, M = state.by_block()
-    mean = jnp.concatenate([m.sum(axis=0), numbers.tau_mean.T], axis=1)
-    gram = jnp.block([[Q, jnp.swapaxes(M, 1, 2)], [M, numbers.rho[:, None, None] * numbers.tau_gram]])
+    mean = jnp.concatenate([m.sum(axis=0), numbers.within(numbers.tau_mean).sum(axis=0).T], axis=1)
+    gram = jnp.block([[Q, jnp.swapaxes(M, 1, 2)], [M, numbers.within(numbers.tau_gram)]])
     tiny = 1e-30 * jnp.eye(gram.shape[-1])  # Theta = 0 has no h/sqrt(Q)
     return mean, in_clusters(numbers, gram) + tiny
 

@@ -16,9 +16,12 @@ class Design(NamedTuple):
     variance: np.ndarray  # sigma2_kb, (K, B)
     counts: tuple[int, ...]  # n_k, (K,)
     sizes: tuple[int, ...]  # d_b, (B,)
-    root: np.ndarray  # R with R^T R = Gram matrix of (Theta_0, means), (rank, C + K)
+    root: np.ndarray  # R with R^T R = Gram matrix of (Theta_0, means, teachers), (rank, C + K + S); a block has its share d_b/d
     ridge: np.ndarray  # ()
     parameters: tuple[np.ndarray, ...]  # of the loss and the optimizer, in the order of the module's PARAMETERS
+    trained: np.ndarray = np.zeros(0)  # trained parameters of the loss, at the start, (P,)
+    trained_parameters: tuple[np.ndarray, ...] = ()  # as `parameters`, for their update: with their own step
+    trained_ridge: np.ndarray = np.zeros(())
 
 
 class RecursionModule(Protocol):
@@ -32,7 +35,8 @@ class RecursionModule(Protocol):
     PARAMETERS: tuple[str, ...]
 
     def optimizer(self, t, theta, state, gradient, parameters):
-        """One step of the optimizer on any arrays of one shape: new theta and tuple of new state variables."""
+        """One step of the optimizer on any arrays of one shape: new theta and tuple of new state variables. It takes `noise`, N(0, 1/d),
+        where the rule has some, and d where it is not linear."""
         ...
 
     def noise_product(self, chi, g_new, phi_new, u) -> Float[Array, "k n"]:
@@ -50,6 +54,12 @@ class RecursionModule(Protocol):
     def noise_gradient(self, M, Zu) -> Float[Array, "k c x"]:
         """Product of the transposed noise with the gradients."""
         ...
+
+    # With S teachers: teacher_field(Lz, Zq, star_mean), (e k n); their fields, teacher (e n), are an argument of the functions of a
+    # sample, and M, (e c), is the sum teacher_overlap(of_coordinate, star, theta). With trained parameters v: trained_gradient of a
+    # sample, (p n), the sum trained_risk_gradient(dv, of_sample, total, trained, trained_ridge) and trained_optimizer, as `optimizer`.
+
+    # With observables: observed of a sample, (r n), the sum train_observed(of_sample, seen, total), (r), and test_NAME, as test_loss.
 
     # The sums over samples and coordinates, each with its weight, take some of these arrays by name (runtime/arguments.py): weights
     # of_sample (k n) and of_coordinate (x); deviation, means (k x), theta (c x), column (x); directions q, z (k i x), u, g (k i n), and

@@ -128,6 +128,32 @@ class SpectralModule(Protocol):
         """Mass at 0, from the mean rank of A or from S where z is small and imaginary."""
         ...
 
+    # With SIZE = 1, of one real number s = cosine/sine, for clusters of one variance profile; algebra alone, so that NumPy's arrays stay.
+
+    def line_share(self, sine, cosine, a) -> np.ndarray:
+        """u/cosine of each a = c A."""
+        ...
+
+    def line_profile(self, t, w, r) -> np.ndarray:
+        """v/w of each ratio r of variances, tau = t/w."""
+        ...
+
+    def line_total(self, alpha, mean) -> np.ndarray:
+        """The common sum over cosine, from the mean of u/cosine."""
+        ...
+
+    def line_inverse(self, alpha, sine, t, g) -> np.ndarray:
+        """z, from the common sum over cosine w."""
+        ...
+
+    def line_transform(self, alpha, sine, t, w, r, g) -> np.ndarray:
+        """S of each block."""
+        ...
+
+    def line_turning(self, alpha, mean, squares, g) -> np.ndarray:
+        """R, below 1 outside the bulk, from the means of (u/cosine)^2 and (v/w)^2."""
+        ...
+
     # Where A is a number with finitely many values, NAMED is not None:
 
     def probabilities(self, m: Float[Array, " k"], Q: Float[Array, ""], named: tuple[float, ...]) -> tuple[Array, ...]:

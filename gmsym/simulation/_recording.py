@@ -79,7 +79,7 @@ def kind_of(problem: Problem) -> Kind:
     Raises:
         InputError: the optimizer is not gradient descent.
     """
-    return Kind(_source(problem), len(problem.loss.labels), problem.decision, tuple(name for name, _ in problem.observables))
+    return Kind(_source(problem), len(problem.loss.labels), problem.decision, problem.observable_names)
 
 
 def load(kind: Kind) -> ModuleType:
@@ -90,8 +90,8 @@ def load(kind: Kind) -> ModuleType:
 
 def _source(problem: Problem) -> str:
     loss, trained, parameters = problem.loss, problem.trained_parameters, problem.local_parameters
-    problem.check_online("online SGD")
-    given = {"fields": loss.fields, "teacher": loss.teachers, "label": loss.labels, "trained": trained, "parameters": parameters}
+    problem.check_descent(problem.sampling.kind)
+    given = {"fields": loss.fields, "teacher": loss.beside, "label": loss.labels, "trained": trained, "parameters": parameters}
     definitions = [
         printer.function("loss", given, "Loss of a sample.", loss.value),
         printer.function("step", {"t": symbols.t, "parameters": parameters}, "Step c(t).", -problem.optimizer.jacobian[0, 1]),
@@ -99,7 +99,7 @@ def _source(problem: Problem) -> str:
     if problem.decision == "sign":
         given = {"fields": loss.fields, "trained": trained, "parameters": parameters}
         definitions.append(printer.function("readout", given, "Score whose sign is predicted.", loss.readout))
-        given = {"teacher": loss.teachers, "label": symbols.labels(problem.data.label_size), "parameters": parameters}
+        given = {"teacher": loss.beside, "label": symbols.labels(problem.data.label_size), "parameters": parameters}
         definitions.append(printer.function("target", given, "Its sign is the true class.", problem.target))
     definitions += own.printed(problem)
     return printer.module(f"loss and schedule of {loss.name}.", *definitions)
@@ -128,8 +128,8 @@ def observables(kind: Kind, code: ModuleType, numbers: Numbers, standard: jax.Ar
     shares, parameters = numbers.shares[:, None, None], numbers.parameters
 
     def of_cluster(mean, covariance, label, moments, v, size):
-        fields = mean[:, None] + square_root(covariance) @ standard
-        h, teacher = fields[:size], fields[size:]
+        fields = mean[:, None] + square_root(covariance) @ standard[: len(mean)]
+        h, teacher = fields[:size], jnp.concatenate([fields[size:], standard[len(mean) :]])  # a sample's own noises last
         found = {"test_loss": jnp.mean(code.loss(h, teacher, label[: kind.loss_labels], v, parameters))}
         if kind.decision == "sign":
             right = jnp.sign(code.readout(h, v, parameters)) * jnp.sign(code.target(teacher, label, parameters))
@@ -168,8 +168,14 @@ def replicated(
     sampler: str,
     checkpoint: Path | str | None,
     report: Callable[[float], None] | None,
+    *,
+    n: int | None = None,
+    times: np.ndarray | None = None,
+    batch: int | None = None,
 ) -> xr.Dataset:
-    """Independent trajectories as a result; `vectors` is the size of one's state, which sets how many run at a time.
+    """Independent trajectories as a result; `vectors` is the size of one's state, which sets how many run at a time unless `batch` does.
+
+    Training on n samples gives its own `times` at the steps.
 
     A record ends a span of steps; spans are cut so that Ctrl-C need not wait for a long one.
 
@@ -178,9 +184,10 @@ def replicated(
         ComputationError: a trajectory diverged.
     """
     check_integers(replicates=(replicates, 2), seed=(seed, 0))
-    batch = together(replicates, vectors)
-    times = steps * (instance.online_step / d)
-    step = _STEP + batch * _SECONDS * (vectors if sampler == "online" else 100)
+    batch = together(replicates, vectors) if batch is None else batch
+    at = instance.online_step / d * (1 if times is None else times[-1] / (steps[-1] * instance.online_step / d))
+    times = steps * at if times is None else times
+    step = _STEP + batch * _SECONDS * (100 if sampler == "chain" else vectors)
     most = max(1, int(_LONGEST / step))
     ends = np.unique(np.concatenate([steps, np.arange(0, steps[-1], most)]))
     spans = np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1)
@@ -192,7 +199,7 @@ def replicated(
         spans=spans,
         seconds=step * ends[-1] / len(ends),
         batch=batch,
-        check=lambda observed, first, start: _check_finite(observed, ends[start:] * (instance.online_step / d), first),
+        check=lambda observed, first, start: _check_finite(observed, ends[start:] * at, first),
         checkpoint=Checkpoint(
             checkpoint,
             problem=problem.signature,
@@ -207,26 +214,24 @@ def replicated(
         report=report,
     )
     runs = {name: run[:, np.searchsorted(ends, steps)] for name, run in found.items()}
-    return schema.to_dataset(
-        "simulation",
-        {name: run.mean(axis=0) for name, run in runs.items()},
-        {name: run.std(axis=0, ddof=1) / np.sqrt(replicates) for name, run in runs.items()},
-        attributes(problem, instance, d) | {"d": d, "replicates": replicates, "seed": seed, "sampler": sampler},
+    return schema.of_runs(
         runs,
+        attributes(problem, instance, d, n) | {"d": d, "replicates": replicates, "seed": seed, "sampler": sampler},
         times=times,
         parameters=[x.name for x in problem.trained_parameters],
-        observables=[name for name, _ in problem.observables],
+        observables=problem.observable_names,
     )
 
 
-def attributes(problem: Problem, instance: Instance, d: int) -> dict[str, Any]:
-    """What a result of online SGD says about its problem."""
-    return {
+def attributes(problem: Problem, instance: Instance, d: int, n: int | None = None) -> dict[str, Any]:
+    """What a result of online SGD, or of one of n samples at a time, says about its problem."""
+    counted = {} if n is None else {"n": n, "alpha": n / d}
+    return counted | {
         "problem": problem.name,
         "problem_signature": problem.signature,
         "step": instance.online_step,
         "parameters": instance.values,
-        **shares(realised(instance, d)),
+        **shares(realised(instance, d, n)),
     }
 
 
@@ -237,7 +242,7 @@ def _check_finite(observed: dict[str, np.ndarray], times: np.ndarray, first: int
     if lost.any():
         time, replicate = np.argwhere(lost.T)[0]
         raise ComputationError(
-            f"online SGD diverged before time {times[time]:.6g}: |Theta|^2 = {norm2[replicate, time]:.3g} in replicate "
+            f"training diverged before time {times[time]:.6g}: |Theta|^2 = {norm2[replicate, time]:.3g} in replicate "
             f"{first + replicate}; a smaller step c may help"
         )
     for name, values in observed.items():

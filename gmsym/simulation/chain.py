@@ -20,11 +20,11 @@ from gmsym.problem.design import apportion, gram_root
 from gmsym.runtime.quadrature import square_root
 from gmsym.simulation._recording import Kind, kind_of, load, numbers_of, observables, recorded_steps, replicated
 from gmsym.simulation._replicates import Program
-from gmsym.simulation.fresh import fresh_fields
+from gmsym.simulation.fresh import fresh_fields, held, per_shift
 
 
 class Geometry(NamedTuple):
-    """Coordinates in an orthonormal basis of the span of means and teacher directions, by block."""
+    """Embedded in an orthonormal basis of the span of means and teacher directions, by block."""
 
     means: Any  # (B, rank, K)
     teachers: Any  # (B, rank, T)
@@ -53,6 +53,8 @@ def run_chain(
     steps = recorded_steps(time, instance.online_step, d, points)
     C, K = instance.initial_overlap.shape
     T = len(instance.teacher_gram)
+    if instance.placed is not None or instance.vectors is not None:
+        raise InputError("the chain does not treat Gram matrices block by block; sampler='online' does")
     fixed = gram_root(instance.gram[C:, C:])  # coordinates of means and teachers in an orthonormal basis of their span
     rank = len(fixed)
     sizes = np.array(apportion(instance.fractions, d))
@@ -72,20 +74,22 @@ def run_chain(
         across=shares * (instance.initial_gram - theta.T @ theta),
         rest=sizes - rank - C,
     )
-    held = 512 * 16 * (C + T) * 4  # fields of the test points, and copies
+    tested = held(C + T, 1, per_shift(d))
     numbers = numbers_of(instance, sizes.tolist()), geometry
-    return replicated(_program(kind), numbers, problem, instance, steps, d, replicates, seed, held, "chain", checkpoint, report)
+    return replicated(
+        _program(kind, per_shift(d)), numbers, problem, instance, steps, d, replicates, seed, tested, "chain", checkpoint, report
+    )
 
 
 @lru_cache(maxsize=64)
-def _program(kind: Kind) -> Program:
-    """One chain; its numbers are those of the problem, and its geometry."""
+def _program(kind: Kind, tests: int) -> Program:
+    """One chain, tested on so many points of a shift; its numbers are those of the problem, and its geometry."""
     code = load(kind)
 
     def begin(numbers, key):
         numbers, geometry = numbers
         samples, fresh = jax.random.split(key)
-        points = fresh_fields(geometry.along.shape[-1] + len(numbers.teacher_gram))(fresh)
+        points = fresh_fields(geometry.along.shape[-1] + len(numbers.teacher_gram), tests)(fresh)
         return (samples, points), (geometry.along, geometry.across, numbers.trained)
 
     def advance(numbers, fixed, state, span):

@@ -19,11 +19,10 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from gmsym import printer, runtime
 from gmsym.errors import ComputationError, InputError, check_integers
 from gmsym.problem import Instance, Problem
-from gmsym.problem.design import apportion, design
+from gmsym.problem.design import apportion, design, gram_root
 from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.frames import placed
 from gmsym.runtime.interrupt import in_pieces
-from gmsym.simulation.online import gram_root
 
 DENSE = 4000  # rows; larger matrices are not formed
 _NULL = 1e-12  # of the mean of A^2: a direction of the fields in which A vanishes on all samples

@@ -17,7 +17,7 @@ def printed(problem: Problem) -> list[str]:
         return []
     given = {
         "fields": problem.loss.fields,
-        "teacher": problem.loss.teachers,
+        "teacher": problem.loss.beside,
         "label": symbols.labels(problem.data.label_size),
         "moments": order_parameters(problem.fields),
         "trained": problem.trained_parameters,

@@ -20,6 +20,7 @@ from gmsym.problem import OneStep, OneStepNumbers
 from gmsym.problem.design import apportion
 from gmsym.problem.one_step import t, z
 from gmsym.runtime.checkpoint import Checkpoint
+from gmsym.simulation import population
 from gmsym.simulation._replicates import Program, run_replicates
 
 _SPANS = np.array([[0, 1]])  # one gradient step
@@ -41,6 +42,7 @@ class Numbers(NamedTuple):
     noise: float
     ridge: float  # lambda
     trace: float
+    probabilities: np.ndarray  # (C,)
     labels: np.ndarray  # (C,)
     means: np.ndarray  # (C, q)
     spikes: np.ndarray  # (C, q)
@@ -55,8 +57,9 @@ class Sizes(NamedTuple):
     n: int
     width: int
     counts: tuple[int, ...]  # samples of each cluster
-    tests: tuple[int, ...]
+    tests: tuple[int, ...]  # none where the test error is that of the population
     eigenvalues: int
+    population: bool = True
 
 
 def simulate_networks(
@@ -64,7 +67,8 @@ def simulate_networks(
     given: OneStepNumbers,
     *,
     replicates: int,
-    tests: int,
+    tests: int | None,
+    errors: int,
     model: Hermite | None,
     eigenvalues: int,
     seed: int,
@@ -77,7 +81,8 @@ def simulate_networks(
     Args:
         problem, given: the problem and its numbers.
         replicates: R; data, first and second layer are drawn anew for each.
-        tests: fresh samples behind the test error.
+        tests: fresh samples behind the test error; None: the mean over the population by Mehler's series, given the layers.
+        errors: fresh samples behind the 0-1 error, where there is one.
         model: the Hermite model whose errors are wanted too, on the same draws.
         eigenvalues: r largest of features^T features/m.
         seed: replicate i is the same for every R.
@@ -87,10 +92,9 @@ def simulate_networks(
     Raises:
         ComputationError: a run is not finite.
     """
-    sizes = Sizes(given.n, given.width, apportion(given.probabilities, given.samples), apportion(given.probabilities, tests), eigenvalues)
-    arrays = (given.labels, given.means, given.spikes, given.direction)
-    own = tuple(given.parameters[s.name] for s in problem.own_parameters)
-    numbers = Numbers(given.spread, given.step, given.noise, given.ridge / given.n, given.trace, *arrays, own, model)
+    fresh = apportion(given.probabilities, errors if tests is None else tests)
+    sizes = Sizes(given.n, given.width, apportion(given.probabilities, given.samples), fresh, eigenvalues, tests is None)
+    numbers = _numbers(problem, given, model)
     found = run_replicates(
         _program(source(problem), sizes, model is not None),
         numbers,
@@ -106,6 +110,14 @@ def simulate_networks(
     return {name: values[:, 0] for name, values in found.items()}
 
 
+def first_layer(problem: OneStep, given: OneStepNumbers, seed: int) -> np.ndarray:
+    """The first layer after its step of replicate 0 of that seed, (width, n), the coordinates of the frame first."""
+    sizes = Sizes(given.n, given.width, apportion(given.probabilities, given.samples), (1,), 0)
+    _, stepped = _parts(source(problem), sizes)
+    key = jax.random.fold_in(jax.random.key(seed), 0)
+    return np.asarray(jax.jit(stepped)(_numbers(problem, given, None), jax.random.split(key, 7)))
+
+
 def source(problem: OneStep) -> str:
     """The text of activation and target."""
     own = problem.own_parameters
@@ -116,6 +128,12 @@ def source(problem: OneStep) -> str:
     )
 
 
+def _numbers(problem: OneStep, given: OneStepNumbers, model: Hermite | None) -> Numbers:
+    arrays = (given.probabilities, given.labels, given.means, given.spikes, given.direction)
+    own = tuple(given.parameters[s.name] for s in problem.own_parameters)
+    return Numbers(given.spread, given.step, given.noise, given.ridge / given.n, given.trace, *arrays, own, model)
+
+
 def _check(piece: dict[str, np.ndarray], start: int, first: int) -> None:
     for name, values in piece.items():
         if not np.isfinite(values).all():
@@ -123,12 +141,9 @@ def _check(piece: dict[str, np.ndarray], start: int, first: int) -> None:
 
 
 @lru_cache(maxsize=32)
-def _program(text: str, sizes: Sizes, hermite: bool) -> Program:
-    """One network: `begin` draws it and its data, `advance` trains it."""
+def _parts(text: str, sizes: Sizes) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """What draws samples, and what trains the first layer on them."""
     code = runtime.load(text, "gmsym_network")
-
-    def begin(numbers: Numbers, key: jax.Array) -> tuple[Any, jax.Array]:
-        return key, jnp.zeros(())
 
     def data(numbers: Numbers, key: jax.Array, counts: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
         """(samples (m, n), targets (m,)), in the order of the clusters."""
@@ -137,7 +152,7 @@ def _program(text: str, sizes: Sizes, hermite: bool) -> Program:
         q = numbers.spikes.shape[1]
 
         def repeated(rows):
-            return jnp.repeat(jnp.asarray(rows), np.array(counts), axis=0, total_repeat_length=sum(counts))
+            return jnp.asarray(rows)[np.repeat(np.arange(len(counts)), counts)]
 
         spikes = repeated(numbers.spikes)
         stretch = (jnp.sqrt(1 + numbers.spread) - 1) * jnp.sum(x[:, :q] * spikes, axis=1)
@@ -157,33 +172,54 @@ def _program(text: str, sizes: Sizes, hermite: bool) -> Program:
 
         return F - numbers.step * jax.grad(risk)(F)
 
-    def errors(numbers: Numbers, train: jax.Array, y: jax.Array, test: jax.Array, fresh: jax.Array) -> dict[str, jax.Array]:
+    return data, stepped
+
+
+@lru_cache(maxsize=32)
+def _program(text: str, sizes: Sizes, hermite: bool) -> Program:
+    """One network: `begin` draws it and its data, `advance` trains it."""
+    code = runtime.load(text, "gmsym_network")
+    data, stepped = _parts(text, sizes)
+
+    def begin(numbers: Numbers, key: jax.Array) -> tuple[Any, jax.Array]:
+        return key, jnp.zeros(())
+
+    def errors(numbers: Numbers, features: Callable, F: jax.Array, keys: jax.Array, samples: tuple, fresh: tuple) -> dict[str, jax.Array]:
+        """Of a network whose features, (k, m) given preactivations, are random in a model."""
+        (x, y), (x_test, y_test) = samples, fresh
+        train, test = features(F @ x.T, keys[0]), features(F @ x_test.T, keys[1])
         w = _ridge(train, y, numbers.ridge)
         training = jnp.mean((y - w @ train) ** 2)
-        output = w @ test
-        return {
-            "train_mse": training,
-            "objective": training + numbers.ridge * jnp.sum(w**2),
-            "test_mse": jnp.mean((fresh - output) ** 2),
-            "test_error": jnp.mean(fresh * output <= 0),
-        }
+        found = {"train_mse": training, "objective": training + numbers.ridge * jnp.sum(w**2)}
+        if sum(sizes.tests):
+            output = w @ test
+            found |= {"test_mse": jnp.mean((y_test - output) ** 2), "test_error": jnp.mean(y_test * output <= 0)}
+        return found | {"layer": w, "features": train}
 
     def advance(numbers: Numbers, key: jax.Array, state: jax.Array, span: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
         keys = list(jax.random.split(key, 7))
         F = stepped(numbers, keys)
-        (x, y), (x_test, fresh) = data(numbers, keys[3], sizes.counts), data(numbers, keys[4], sizes.tests)
-        fields, test_fields = F @ x.T, F @ x_test.T
+        samples, fresh = data(numbers, keys[3], sizes.counts), data(numbers, keys[4], sizes.tests)
         scale = np.sqrt(sizes.width)
-        train, test = (code.activation(h, numbers.parameters) / scale for h in (fields, test_fields))
-        found = errors(numbers, train, y, test, fresh) | {"target_square": jnp.mean(fresh**2)}
+        found = errors(numbers, lambda h, _: code.activation(h, numbers.parameters) / scale, F, jnp.stack(keys[5:7]), samples, fresh)
+        layer, train = found.pop("layer"), found.pop("features")
+        target = population.target_moments(code, numbers)
+        square = jnp.asarray(numbers.probabilities) @ target.square
+        found |= {"target_square": square if sizes.population else jnp.mean(fresh[1] ** 2), "sample_square": jnp.mean(samples[1] ** 2)}
+        if sizes.population:
+            found["test_mse"] = population.error(lambda h: code.activation(h, numbers.parameters) / scale, 0.0, F, layer, numbers, target)
         if sizes.eigenvalues:
-            gram = train @ train.T if sizes.width <= len(y) else train.T @ train
-            values = jnp.linalg.eigvalsh(gram / len(y))[::-1][: sizes.eigenvalues]
+            gram = train @ train.T if sizes.width <= train.shape[1] else train.T @ train
+            values = jnp.linalg.eigvalsh(gram / train.shape[1])[::-1][: sizes.eigenvalues]
             found["eigenvalue"] = jnp.pad(values, (0, sizes.eigenvalues - len(values)))
         if hermite:
-            modelled = (_modelled(numbers.hermite, h, k) / scale for h, k in ((fields, keys[5]), (test_fields, keys[6])))
-            train, test = modelled
-            found |= {f"hermite_{name}": value for name, value in errors(numbers, train, y, test, fresh).items()}
+            model = numbers.hermite
+            modelled = errors(numbers, lambda h, key: _modelled(model, h, key) / scale, F, jnp.stack(keys[5:7]), samples, fresh)
+            layer, _ = modelled.pop("layer"), modelled.pop("features")
+            if sizes.population:
+                series = (lambda h: _series(model, h) / scale, model.rest**2 / sizes.width)
+                modelled["test_mse"] = population.error(*series, F, layer, numbers, target)
+            found |= {f"hermite_{name}": value for name, value in modelled.items()}
         return state, found
 
     return Program(begin, advance)
@@ -198,9 +234,14 @@ def _ridge(features: jax.Array, y: jax.Array, ridge: jax.Array) -> jax.Array:
 
 
 def _modelled(model: Hermite, fields: jax.Array, key: jax.Array) -> jax.Array:
-    """Features of the Hermite model, by the recursion of the polynomials."""
+    """Features of the Hermite model."""
+    return _series(model, fields) + model.rest * jax.random.normal(key, fields.shape, dtype=float)
+
+
+def _series(model: Hermite, fields: jax.Array) -> jax.Array:
+    """Without their noise, by the recursion of the polynomials."""
     x = fields / model.b
-    total = model.rest * jax.random.normal(key, x.shape, dtype=float) + model.coefficients[0]
+    total = jnp.full_like(x, model.coefficients[0])
     before, now = jnp.ones_like(x), x
     for j, h in enumerate(model.coefficients[1:], start=1):
         total = total + h * now

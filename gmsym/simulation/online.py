@@ -10,11 +10,11 @@ import numpy as np
 import xarray as xr
 
 from gmsym.problem import Problem
-from gmsym.problem.design import block_sizes, gram_root, rows_of
-from gmsym.runtime.frames import oriented
+from gmsym.problem.design import frame, rows_of
+from gmsym.runtime.frames import placed
 from gmsym.simulation._recording import Kind, kind_of, load, numbers_of, observables, recorded_steps, replicated
 from gmsym.simulation._replicates import Program
-from gmsym.simulation.fresh import fresh_fields
+from gmsym.simulation.fresh import fresh_fields, per_shift
 
 
 def run_online(
@@ -54,24 +54,24 @@ def run_online(
     """
     kind, instance = kind_of(problem), problem.at(values)
     steps = recorded_steps(time, instance.online_step, d, points)
-    root = gram_root(instance.gram)
-    sizes = block_sizes(instance.fractions, d, len(root), "(Theta_0, means, teacher)")
+    problem.check_blocks("simulate (online SGD)")
+    sizes, roots, _ = frame(instance, d)  # online steps are linear, and see no law of the coordinates
     C, K = instance.initial_overlap.shape
-    program, numbers = _program(kind, C, sizes), (numbers_of(instance, sizes), root)
+    program, numbers = _program(kind, C, sizes), (numbers_of(instance, sizes), roots)
     return replicated(program, numbers, problem, instance, steps, d, replicates, seed, d * (C + K + 4), "online", checkpoint, report)
 
 
 @lru_cache(maxsize=64)
 def _program(kind: Kind, C: int, sizes: tuple[int, ...]) -> Program:
-    """One trajectory in blocks of d_b coordinates; its numbers are those of the problem, and the root of the vectors' Gram matrix."""
+    """One trajectory in blocks of d_b coordinates; its numbers are the problem's, and roots of the vectors' Gram matrices."""
     code, rows, d = load(kind), rows_of(sizes), sum(sizes)
 
     def begin(numbers, key):
-        numbers, root = numbers
+        numbers, roots = numbers
         K, T = len(numbers.probabilities), len(numbers.teacher_gram)
         start, samples, fresh = jax.random.split(key, 3)
-        vectors = oriented(jax.random.normal(start, (d, len(root)), dtype=float), sizes, root)
-        fixed = samples, fresh_fields(C + T)(fresh), vectors[:, C : C + K], vectors[:, C + K :]
+        vectors = placed(jax.random.normal(start, (d, max(map(len, roots))), dtype=float), sizes, roots)
+        fixed = samples, fresh_fields(C + T, per_shift(d))(fresh), vectors[:, C : C + K], vectors[:, C + K :]
         return fixed, (vectors[:, :C], numbers.trained)
 
     def advance(numbers, fixed, state, span):

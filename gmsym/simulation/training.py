@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,17 +14,17 @@ import xarray as xr
 from gmsym import printer, runtime, schema, symbols
 from gmsym.errors import ComputationError, check_integers
 from gmsym.problem import Problem
-from gmsym.problem.design import design, instance_of_size, rows_of, shares
+from gmsym.problem.design import design, instance_of_size, rows_of, stated
 from gmsym.runtime.batches import together
 from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.quadrature import square_root
 from gmsym.simulation import observed as own
 from gmsym.simulation._replicates import Program, run_replicates
-from gmsym.simulation.data import Numbers, generate, numbers_of
-from gmsym.simulation.fresh import TEST_POINTS, TEST_SHIFTS, fresh_fields
+from gmsym.simulation.data import Data, Numbers, beside, generate, numbers_of
+from gmsym.simulation.fresh import fresh_fields, held, per_shift
 
 _SECONDS = 5e-10  # of a multiplication and an addition
-_MASKS = 1 << 30  # of the key of the masks, away from those of the steps
+_MASKS, _NOISE = 1 << 30, 1 << 29  # of the keys of the masks and of the optimizer's noise, away from those of the steps
 _LARGEST_NORM2 = 1e12  # |Theta|^2 beyond this counts as divergence
 
 
@@ -35,6 +36,7 @@ def train(
     d: int,
     steps: int,
     replicates: int = 8,
+    of: str | None = None,
     seed: int = 0,
     checkpoint: Path | str | None = None,
     report: Callable[[float], None] | None = None,
@@ -43,8 +45,8 @@ def train(
 
     Observables are taken before each update, so time 0 is the initial state and there are steps - 1 updates. The test
     loss and test error of a replicate are means over the exact Gaussian law h ~ N(m_k, Q_k) of a fresh sample's fields,
-    taken on 16 random shifts of 512 Sobol points, each replicate its own, so that the standard errors include theirs (about
-    1e-4). A tied prediction, such as that of Theta = 0, counts as a uniformly random guess.
+    taken on 16 random shifts of 512 Sobol points (fewer for n <= 256, see `fresh.per_shift`), each replicate its own, so that the
+    standard errors include theirs (about 1e-4). A tied prediction, such as that of Theta = 0, counts as a uniformly random guess.
 
     Cost: O(n d C steps) time a replicate, O(n d) memory; replicates of small problems run in batches. The result does not depend on the
     batches (to rounding). Compiled once for a problem, n and d.
@@ -55,6 +57,7 @@ def train(
         n, d: samples and dimensions; n_k = p_k n and d_b = rho_b d by largest remainders, and then p_k is n_k/n.
         steps: times 0..steps-1.
         replicates: independent repetitions, at least 2, for the standard errors.
+        of: a state variable of the optimizer, whose overlaps, losses and error are recorded in place of those of Theta.
         seed: of data and orientations; replicate r is the same for every number of replicates.
         checkpoint: a file that keeps records and states, so that the same call continues after an interruption; it stays.
         report: called with the completed fraction, about every second.
@@ -67,16 +70,15 @@ def train(
         InputError: a number out of range; a cluster without samples; a block too small.
         ComputationError: training diverged: a quantity is not finite, or |Theta|^2 > 1e12.
     """
-    problem.check_full_batch("simulate (full-batch training)", batches=True, teachers=True, trained=True)
+    problem.check_full_batch("simulate (full-batch training)", batches=True, teachers=True, trained=True, noise=True, own=True)
     check_integers(n=(n, 1), d=(d, 1), steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
     instance = instance_of_size(problem, values, n, d)
     plan = design(instance, n, d)
     if problem.batches is not None:
-        problem.batches.check_size(n)
+        problem.batches.check_size(n, instance.values)
     runtime.check_double()
-    tested = (
-        4 * len(problem.data.probabilities) * (problem.fields + len(problem.loss.teachers)) * TEST_POINTS * TEST_SHIFTS
-    )  # fields of the test points, and copies
+    problem.optimizer.check_of(of)
+    tested = held(problem.fields + len(problem.loss.teachers), len(problem.data.probabilities), per_shift(n))
     batch = together(replicates, n * d + tested)
     runs = run_replicates(
         _program(
@@ -84,10 +86,15 @@ def train(
             len(problem.loss.labels),
             problem.decision,
             len(problem.optimizer.state),
+            problem.optimizer.is_noisy,
+            len(problem.loss.own_noises),
             plan.counts,
             plan.sizes,
             _together(problem),
-            tuple(name for name, _ in problem.observables),
+            problem.observable_names,
+            not problem.optimizer.is_linear,
+            problem.counts_zeros,
+            None if of is None else [x.name for x in problem.optimizer.state].index(of),
         ),
         numbers_of(plan),
         seed=seed,
@@ -95,30 +102,18 @@ def train(
         spans=np.arange(steps)[:, None] + [0, 1],
         seconds=_SECONDS * batch * (2 * n * d * problem.fields + 5 * tested),
         batch=batch,
-        check=_check_finite,
+        check=check_finite,
         checkpoint=Checkpoint(
-            checkpoint, problem=problem.signature, values=instance.values, n=n, d=d, steps=steps, replicates=replicates, seed=seed
+            checkpoint, problem=problem.signature, values=instance.values, n=n, d=d, steps=steps, replicates=replicates, seed=seed, of=of
         ),
         report=report,
     )
-    return schema.to_dataset(
-        "simulation",
-        {name: run.mean(axis=0) for name, run in runs.items()},
-        {name: run.std(axis=0, ddof=1) / np.sqrt(replicates) for name, run in runs.items()},
-        {
-            "problem": problem.name,
-            "problem_signature": problem.signature,
-            "alpha": n / d,
-            "parameters": instance.values,
-            **shares(plan.instance),
-            "n": n,
-            "d": d,
-            "replicates": replicates,
-            "seed": seed,
-        },
+    about = {"n": n, "d": d, "replicates": replicates, "seed": seed, **({} if of is None else {"of": of})}
+    return schema.of_runs(
         runs,
+        stated(problem, plan.instance, n / d) | about,
         parameters=[x.name for x in problem.trained_parameters],
-        observables=[name for name, _ in problem.observables],
+        observables=problem.observable_names,
     )
 
 
@@ -130,12 +125,13 @@ def source(problem: Problem) -> str:
     """The text that training runs: the loss of a sample, the update rule of a coordinate, the classifier's score if any."""
     loss, optimizer, parameters = problem.loss, problem.optimizer, problem.local_parameters
     model = {"trained": problem.trained_parameters, "parameters": parameters}
-    sample = {"fields": loss.fields, "teacher": loss.teachers, "label": loss.labels, **model}
+    sample = {"fields": loss.fields, "teacher": loss.beside, "label": loss.labels, **model}
     definitions = [
         printer.function("loss", sample, "Loss of a sample.", loss.value),
         printer.function(
             "update",
-            {"theta": symbols.theta, "g": symbols.g, "t": symbols.t, "state": optimizer.state, "parameters": parameters},
+            {"theta": symbols.theta, "g": symbols.g, "t": symbols.t, "noise": symbols.noise, "state": optimizer.state}
+            | {"parameters": parameters},
             "New (theta, *state) of a coordinate with gradient g.",
             optimizer.composed,
         ),
@@ -147,7 +143,7 @@ def source(problem: Problem) -> str:
         definitions.append(printer.function("weight", given, "Factor of a sample's gradient.", problem.batches.weight))
     if problem.decision == "sign":
         definitions.append(printer.function("readout", {"fields": loss.fields, **model}, "Score whose sign is predicted.", loss.readout))
-        given = {"teacher": loss.teachers, "label": symbols.labels(problem.data.label_size), "parameters": parameters}
+        given = {"teacher": loss.beside, "label": symbols.labels(problem.data.label_size), "parameters": parameters}
         definitions.append(printer.function("target", given, "Its sign is the true class.", problem.target))
     definitions += own.printed(problem)
     return printer.module(f"loss and update rule of {loss.name} / {optimizer.name}.", *definitions)
@@ -159,25 +155,61 @@ def _program(
     loss_labels: int,
     decision: str | None,
     states: int,
+    noisy: bool,
+    noises: int,
     counts: tuple[int, ...],
     sizes: tuple[int, ...],
     together: bool | None,
     names: tuple[str, ...] = (),
+    scaled: bool = False,
+    counted: bool = False,
+    of: int | None = None,
 ) -> Program:
     """One training run of a `source`: what is recorded of the state before each update. The first labels are those of the loss, and
-    `names` those of the problem's own observables."""
+    `names` those of the problem's own observables; `scaled`, the rule reads coordinates of order 1, sqrt(d) times those of Theta and its
+    gradient; `counted`, coordinates that are not zero. What is recorded is of Theta, or of a state variable by number."""
     code = runtime.load(text, "gmsym_training")
-    tested = _test_performance(code, loss_labels, decision, names)
+    observed = observing(code, loss_labels, decision, counts, sizes, names, counted)
+
+    def drawn(numbers, key):
+        data = generate(counts, sizes, numbers, key)
+        return data, fresh_fields(data.theta.shape[1] + data.teachers.shape[1] + noises, per_shift(sum(counts)))(key)
+
+    return descent(code, drawn, observed, loss_labels, states, noisy, noises, sizes, together, scaled, of)
+
+
+def descent(
+    code: ModuleType,
+    drawn: Callable[..., tuple[Data, Any]],
+    observed: Callable[..., dict[str, jax.Array]],
+    loss_labels: int,
+    states: int,
+    noisy: bool,
+    noises: int,
+    sizes: tuple[int, ...],
+    together: bool | None,
+    scaled: bool,
+    of: int | None = None,
+) -> Program:
+    """Training by a loaded `source`.
+
+    Args:
+        code: what `source` printed.
+        drawn: (numbers, key) -> (data of a replicate, what it is tested on).
+        observed: what `observing` gives.
+        loss_labels, states, noisy, noises, sizes, together, scaled, of: as `_program`.
+    """
+    unit = float(np.sqrt(sum(sizes))) if scaled else 1.0
 
     def begin(numbers, key):
-        data = generate(counts, sizes, numbers, key)
-        points = fresh_fields(data.theta.shape[1] + data.teachers.shape[1])(key)
+        data, points = drawn(numbers, key)
         still = [tuple(jnp.zeros_like(x) for _ in range(states)) for x in (data.theta, numbers.trained)]
         visit = None if together is None else jnp.zeros(len(data.samples))
-        fixed = data, data.teachers.T @ data.samples.T, points, jax.random.fold_in(key, _MASKS)
+        keys = jax.random.fold_in(key, _MASKS), jax.random.fold_in(key, _NOISE)
+        fixed = data, beside(data, noises, key), points, keys
         return fixed, (data.theta, still[0], jnp.asarray(numbers.trained), still[1], visit)
 
-    def drawn(key, visit, step, parameters):
+    def visits(key, visit, step, parameters):
         """(state, weight) of each sample at a step."""
         if visit is None:
             return None, 1.0
@@ -190,9 +222,9 @@ def _program(
         return visit, jnp.broadcast_to(code.weight(visit, step, parameters), visit.shape)
 
     def advance(numbers, fixed, carry, span):
-        (data, teacher, standard, key), (theta, state, v, state_v, visit) = fixed, carry
+        (data, teacher, standard, (key, of_rule)), (theta, state, v, state_v, visit) = fixed, carry
         label, parameters = data.labels[:, :loss_labels].T, numbers.parameters
-        visit, weight = drawn(key, visit, span[0], parameters)
+        visit, weight = visits(key, visit, span[0], parameters)
 
         def risk(theta, v):
             fields = (data.samples @ theta).T
@@ -200,42 +232,80 @@ def _program(
             penalty = numbers.ridge / 2 * jnp.sum(theta**2) + numbers.trained_ridge / 2 * jnp.sum(v**2)
             return jnp.sum(weight * losses) / len(data.samples) + penalty, (jnp.sum(losses) / len(data.samples), fields)
 
-        def updated(x, slope, state, parameters):
-            new = code.update(x, slope, span[0].astype(x.dtype), state, parameters)
+        def updated(x, slope, state, parameters, unit=1.0):
+            # Trained parameters are few, and each is a coordinate like those of Theta: N(0, 1/d).
+            own = jax.random.fold_in(jax.random.fold_in(of_rule, span[0]), x.ndim)
+            noise = jax.random.normal(own, x.shape, x.dtype) * unit / np.sqrt(sum(sizes)) if noisy else jnp.zeros((), x.dtype)
+            new = code.update(x, slope, span[0].astype(x.dtype), noise, state, parameters)
             x, *state = (jnp.broadcast_to(jnp.asarray(y, x.dtype), x.shape) for y in new)
             return x, tuple(state)
 
         (_, (train_loss, fields)), slopes = jax.value_and_grad(risk, argnums=(0, 1), has_aux=True)(theta, v)
-        new = *updated(theta, slopes[0], state, parameters), *updated(v, slopes[1], state_v, numbers.trained_parameters), visit
+        theta_new, state_new = updated(unit * theta, unit * slopes[0], state, parameters, unit)
+        new = theta_new / unit, state_new, *updated(v, slopes[1], state_v, numbers.trained_parameters), visit
+        if of is not None:
+            theta = state[of] / unit
+            _, (train_loss, fields) = risk(theta, v)
+        return new, observed(numbers, data, teacher, standard, theta, v, fields, train_loss)
+
+    return Program(begin, advance)
+
+
+def observing(
+    code: ModuleType,
+    loss_labels: int,
+    decision: str | None,
+    counts: tuple[int, ...],
+    sizes: tuple[int, ...],
+    names: tuple[str, ...],
+    counted: bool = False,
+    tested: Callable[..., dict[str, jax.Array]] | None = None,
+) -> Callable[..., dict[str, jax.Array]]:
+    """The function (numbers, data, teacher fields, points of a fresh sample, Theta, trained parameters, fields of the samples, train loss)
+    -> a record. `tested`, if a fresh sample is not drawn from the problem's law: (numbers, what it is tested on, Theta, mean and covariance
+    of the fields, trained parameters) -> test_loss and perhaps test_error."""
+    tested = _test_performance(code, loss_labels, decision, names) if tested is None else tested
+
+    def observed(
+        numbers: Numbers,
+        data: Any,
+        teacher: jax.Array,
+        standard: jax.Array,
+        theta: jax.Array,
+        v: jax.Array,
+        fields: jax.Array,
+        train_loss: jax.Array,
+    ) -> dict[str, jax.Array]:
         vectors = jnp.concatenate([theta, data.teachers], axis=1)
-        blocks = jnp.stack([vectors[rows].T @ vectors[rows] for rows in rows_of(sizes)])
-        covariance, C = jnp.einsum("kb,bcd->kcd", numbers.variance, blocks), theta.shape[1]
-        overlaps = {"m": data.means.T @ theta, "Q": blocks.sum(axis=0)[:C, :C], "Q_k": covariance[:, :C, :C]}
+        covariance, C = numbers.covariances(vectors, rows_of(sizes)), theta.shape[1]
+        overlaps = {"m": data.means.T @ theta, "Q": theta.T @ theta, "Q_k": covariance[:, :C, :C]}
         overlaps |= {"M": data.teachers.T @ theta, "trained": v}
         mean = jnp.concatenate([overlaps["m"], numbers.teacher_means.T], axis=1)
-        observed = {"train_loss": train_loss}
+        found = {"train_loss": train_loss} | ({"nonzero": jnp.mean(theta != 0)} if counted else {})
         if names:
             of_cluster = own.moments(overlaps["m"], overlaps["Q_k"])
             of_sample = jnp.repeat(of_cluster, np.array(counts), axis=0, total_repeat_length=len(data.samples)).T
-            observed |= own.means(code.observables(fields, teacher, data.labels.T, of_sample, v, parameters), names, "train")
-        return new, overlaps | observed | tested(numbers, standard, mean, covariance, v)
+            found |= own.means(code.observables(fields, teacher, data.labels.T, of_sample, v, numbers.parameters), names, "train")
+        return overlaps | found | tested(numbers, standard, theta, mean, covariance, v)
 
-    return Program(begin, advance)
+    return observed
 
 
 def _test_performance(
     code: ModuleType, loss_labels: int, decision: str | None, names: tuple[str, ...]
 ) -> Callable[..., dict[str, jax.Array]]:
-    """The function (numbers, points, mean (K, C + T) and covariance of the fields of students and teachers, trained parameters) ->
+    """The function (numbers, points, Theta, mean (K, C + T) and covariance of the fields of students and teachers, trained parameters) ->
     test_loss, test_error if there is a prediction, and the means of the observables."""
 
-    def performance(numbers: Numbers, standard: jax.Array, mean: jax.Array, covariance: jax.Array, v: jax.Array) -> dict[str, jax.Array]:
+    def performance(
+        numbers: Numbers, standard: jax.Array, _: jax.Array, mean: jax.Array, covariance: jax.Array, v: jax.Array
+    ) -> dict[str, jax.Array]:
         parameters, labels = numbers.parameters, jnp.asarray(numbers.labels)
         columns = mean.shape[1] - len(numbers.teacher_gram)
 
         def of_cluster(mean, covariance, label, moments):
-            fields = mean[:, None] + square_root(covariance) @ standard
-            h, teacher = fields[:columns], fields[columns:]
+            fields = mean[:, None] + square_root(covariance) @ standard[: len(mean)]
+            h, teacher = fields[:columns], jnp.concatenate([fields[columns:], standard[len(mean) :]])  # a sample's own noises last
             observed = {"test_loss": jnp.mean(code.loss(h, teacher, label[:loss_labels], v, parameters))}
             if decision == "sign":
                 right = jnp.sign(code.readout(h, v, parameters)) * jnp.sign(code.target(teacher, label, parameters))
@@ -254,7 +324,7 @@ def _test_performance(
     return performance
 
 
-def _check_finite(observed: dict[str, np.ndarray], first: int, start: int) -> None:
+def check_finite(observed: dict[str, np.ndarray], first: int, start: int) -> None:
     """Raises ComputationError at the first time, counted from `start`, at which a replicate, numbered from `first`, has diverged."""
     norm2 = np.trace(observed["Q"], axis1=-2, axis2=-1)
     found = [("|Theta|^2", norm2, ~(norm2 <= _LARGEST_NORM2))]

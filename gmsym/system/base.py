@@ -1,46 +1,11 @@
-"""What every symbolic system shares: a name, and equations with their source, as LaTeX."""
+"""What every symbolic system shares: a name, and equations, for computing and for reading."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Literal, final
 
-import sympy as sp
-
-Status = Literal["theorem", "heuristic", "own"]
-Role = Literal["computed", "notation"]
-_LETTERS = {"momentum": r"\beta", "weight_decay": r"\gamma"}  # parameters whose names are words
-
-
-@final
-@dataclass(frozen=True)
-class Equation:
-    """lhs = rhs, or lhs := rhs for a definition."""
-
-    lhs: sp.Expr
-    rhs: sp.Expr
-    meaning: str  # one line
-    source: str  # paper and theory.md number
-    status: Status
-    domain: str = ""  # LaTeX of the times for which it holds, e.g. "s < t"
-    role: Role = "computed"  # "notation" names what other equations spell out: nothing is generated from it
-
-    def latex(self) -> str:
-        """One aligned line of LaTeX."""
-        condition = rf", \qquad {self.domain}" if self.domain else ""
-        names = {x: _LETTERS[x.name] for x in self.rhs.atoms(sp.Symbol) if x.name in _LETTERS}
-        return f"{sp.latex(self.lhs)} &= {sp.latex(self.rhs, symbol_names=names)}{condition}"
-
-
-@final
-class Equations(tuple[Equation, ...]):
-    """Equations in the order of computation, shown as LaTeX in a notebook."""
-
-    def latex(self) -> str:
-        """One `aligned` environment."""
-        return "\\begin{aligned}\n" + " \\\\\n".join(e.latex() for e in self) + "\n\\end{aligned}"
-
-    def _repr_latex_(self) -> str:
-        return f"$\\displaystyle {self.latex()}$"
+from gmsym.latex import NOTEBOOK, WIDTH, stacked
+from gmsym.system.display import shown
+from gmsym.system.equations import Equations
+from gmsym.system.legend import Letter, legend, legend_latex
 
 
 class AbstractSystem(ABC):
@@ -52,9 +17,20 @@ class AbstractSystem(ABC):
     def equations(self) -> Equations:
         """The system's equations in the order of computation."""
 
+    def shown(self, width: float = WIDTH) -> Equations:
+        """The same for a reader: specialised to one block where there is one, softmax by its name, matrices that are wider than `width`
+        em entry by entry."""
+        return shown(self.equations(), blocks=getattr(self, "blocks", None), width=width)
+
+    def legend(self) -> tuple[Letter, ...]:
+        """The letters of the equations, as they are shown, with their meaning and shape."""
+        return legend(self.shown(), type(self).__name__, getattr(self, "blocks", None))
+
     def latex(self) -> str:
         """All equations as one `aligned` environment."""
         return self.equations().latex()
 
     def _repr_latex_(self) -> str:
-        return self.equations()._repr_latex_()
+        equations = self.shown(NOTEBOOK)
+        rows = legend(equations, type(self).__name__, getattr(self, "blocks", None))
+        return stacked(equations.latex(NOTEBOOK), legend_latex(rows))

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import final
 
 from gmsym.problem.base import AbstractProblem
-from gmsym.system.base import AbstractSystem, Equations
+from gmsym.system.base import AbstractSystem
 from gmsym.system.causal_kernels import CausalKernels
+from gmsym.system.equations import Equations
 from gmsym.system.influence import Influence
 from gmsym.system.recursion import Recursion
 from gmsym.system.size_expansion import SizeExpansion

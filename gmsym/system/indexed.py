@@ -6,8 +6,9 @@ import sympy as sp
 
 from gmsym.calculus.kernels import Kernel, kernel
 
-# k clusters, b blocks, c and d fields, i directions, x coordinates, n samples of a cluster, j moments of a block that the start fixes.
-k, b, c, d, i, x, n, j = sp.symbols("k b c d i x n j", integer=True)
+# k clusters, b blocks, c and d fields, i directions, x coordinates, n samples of a cluster, j moments of a block that the start fixes,
+# e teacher directions, o trained parameters of the loss, r observables of the problem.
+k, b, c, d, i, x, n, j, e, o, r = sp.symbols("k b c d i x n j e o r", integer=True)
 _LAST = {k: "K", b: "B", c: "C", d: "C", i: "S", x: "D", n: "n_k", j: "J"}
 total = sp.Symbol("n_tot", positive=True)  # number of samples
 
@@ -36,6 +37,7 @@ a, loss = array("a", "a", k, c, n), array("loss", r"\ell", k, n)
 p, counts = array("p", "p", k), array("counts", "n", k)
 m, Q, Q_k = array("m", "m", k, c), array("Q", "Q", c, d), array("Q_k", "Q", k, c, d)
 asum, train_loss = array("asum", r"\bar a", k, c), array("train_loss", r"\mathcal{L}")
+seen, train_seen = array("seen", "o", k, r, n), array("train_seen", r"\mathcal{O}", r)
 # Directions of the parameters (q) and of the gradients (u), those of before and the new one, with the fresh Gaussians of each.
 q, z, q_new, z_new = (
     array("q", "q", k, i, x),
@@ -45,5 +47,7 @@ q, z, q_new, z_new = (
 )
 u, g, u_new, g_new = array("u", r"\mathsf{p}", k, i, n), array("g", "g", k, i, n), array("u_new", "p", k, n), array("g_new", "g", k, n)
 scaled = array("v", "v", k, x)
+star, M = array("star", r"\theta^{*}", e, x), array("M", "M", e, c)  # teacher directions, overlaps with them
+trained, dv, gv = array("trained", "v", o), array("dv", r"\partial_{v}\ell", k, o, n), array("gv", r"\bar g^{v}", o)
 chi, phi_new = array("chi", r"\chi", k, i), array("phi_new", r"\varphi", k, i)
 upsilon, psi_new = array("upsilon", r"\upsilon", k, i), array("psi_new", r"\psi", k, i)

@@ -7,7 +7,8 @@ import sympy as sp
 
 from gmsym.calculus.kernels import Kernel
 from gmsym.problem.base import AbstractProblem
-from gmsym.system.base import AbstractSystem, Equation, Equations
+from gmsym.system.base import AbstractSystem
+from gmsym.system.equations import Equation, Equations
 from gmsym.system.recursion import Recursion
 
 size = sp.Symbol("d_b", positive=True)  # coordinates of a block

@@ -5,7 +5,8 @@ from typing import final
 
 from gmsym.calculus.kernels import kernel
 from gmsym.problem.base import AbstractProblem
-from gmsym.system.base import AbstractSystem, Equations
+from gmsym.system.base import AbstractSystem
+from gmsym.system.equations import Equations
 
 # Kernels that exist in continuous time only; the others keep their names, R and W per unit of time.
 Mk = kernel("Mk", "M", subscripts=1, value="cd")  # regular part of the gradients' response: cluster; t, s

@@ -10,10 +10,11 @@ import sympy as sp
 from gmsym.calculus.kernels import kernel
 from gmsym.calculus.matrices import explicit
 from gmsym.problem.base import AbstractProblem
-from gmsym.system.base import AbstractSystem, Equations
+from gmsym.system.base import AbstractSystem
+from gmsym.system.equations import Equations
 
 # Indices: time t = steps * c/d; clusters k and l; teacher directions s and r; blocks of coordinates, which a kernel has as its first index
-# (sigma2: its last) where there are several.
+# (numbers of the problem: their last) where there are several.
 t = sp.Symbol("t", nonnegative=True)
 k, l = sp.symbols("k l", integer=True, positive=True)  # noqa: E741
 s, r = sp.symbols("s r", integer=True, positive=True)
@@ -28,9 +29,10 @@ beta_v = sp.Symbol("beta_v", nonnegative=True)  # ridge of the trained parameter
 p = kernel("p", "p", subscripts=1)  # cluster probability
 rho = kernel("rho", r"\rho", subscripts=1)  # fraction of the coordinates in a block
 sigma2 = kernel("sigma2", r"\sigma^2", subscripts=2)
-gram = kernel("gram", r"(\mu^{\top}\mu)", subscripts=2)  # mu_k . mu_l
-tau_gram = kernel("tau_gram", r"(\vartheta^{\top}\vartheta)", subscripts=2)  # teacher directions
-tau_mean = kernel("tau_mean", r"(\vartheta^{\top}\mu)", subscripts=2)  # teacher direction s, cluster k
+# With several blocks the next three have the block as their last index: the mean product of the coordinates in it, times d.
+gram = kernel("gram", r"(\mu^{\top}\mu)", subscripts=3)  # mu_k . mu_l
+tau_gram = kernel("tau_gram", r"(\vartheta^{\top}\vartheta)", subscripts=3)  # teacher directions
+tau_mean = kernel("tau_mean", r"(\vartheta^{\top}\mu)", subscripts=3)  # teacher direction s, cluster k
 rate = kernel("rate", r"\rho")  # of the schedule: the step at time t is rho(t) c/d
 
 # Summary statistics.
@@ -154,7 +156,8 @@ class Ode(AbstractSystem):
         """d/dt of each scalar summary statistic with the means put in: {("Q", (0, 1)): expression, ("m", (k, c)): ..., ...}.
 
         Symbols: Q_0_0, m_k_c, M_s_c, the trained parameters; p_k, sigma2_k, gram_k_l, tau_gram_s_r, tau_mean_s_k; c, beta, c_v, beta_v.
-        With several blocks the statistics have the block as their first index, and there are sigma2_k_b and rho_b.
+        With several blocks the statistics have the block as their first index, and there are rho_b, and sigma2_k_b, gram_k_l_b,
+        tau_gram_s_r_b and tau_mean_s_k_b.
 
         Raises:
             ValueError: the responses are by regression, which has no scalar form.
@@ -200,7 +203,7 @@ class ScalarTable:
             case "v":
                 return sp.Matrix(system.trained)
             case "gram" | "tau_gram":
-                return _symbol(name, *sorted(indices), positive=indices[0] == indices[1])
+                return _symbol(name, *sorted(indices[:2]), *indices[2:], positive=indices[0] == indices[1])
             case "p" | "sigma2" | "rho":
                 return sp.Symbol(tag, positive=True)
             case "tau_mean":
@@ -224,17 +227,18 @@ class ScalarTable:
         index = cluster + 1
         blocks = [(x + 1,) for x in range(system.blocks)] if system.blocks > 1 else [()]
         means = [self(m(*where, index, t)) for where in blocks]
-        mean = [*sum(means[1:], means[0]), *(self(tau_mean(x + 1, index)) for x in range(system.count))]
+        shares = [self(rho(*where)) if where else sp.S.One for where in blocks]
+        of_teacher = lambda x: sum(r * self(tau_mean(x + 1, index, *b)) for r, b in zip(shares, blocks, strict=True))  # noqa: E731
+        mean = [*sum(means[1:], means[0]), *(of_teacher(x) for x in range(system.count))]
         cov = sp.zeros(size + system.count)
-        for where in blocks:
+        for where, share in zip(blocks, shares, strict=True):
             gram = sp.zeros(size + system.count)
             gram[:size, :size] = self(Q(*where, t))
-            share = self(rho(*where)) if where else 1
             for x in range(system.count):
                 gram[size + x, :size] = self(M(*where, x + 1, t)).T
                 gram[:size, size + x] = self(M(*where, x + 1, t))
                 for y in range(system.count):
-                    gram[size + x, size + y] = share * self(tau_gram(x + 1, y + 1))
+                    gram[size + x, size + y] = share * self(tau_gram(x + 1, y + 1, *where))
             cov += gram * self(sigma2(index, *where))
         rule = dict(zip(system.law.mean, mean, strict=True))
         return rule | {system.law.covariance[i, j]: cov[i, j] for i in range(cov.rows) for j in range(i, cov.cols)}

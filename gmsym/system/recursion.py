@@ -7,9 +7,12 @@ import sympy as sp
 
 from gmsym.calculus.kernels import kernel
 from gmsym.problem.base import AbstractProblem
-from gmsym.system.base import AbstractSystem, Equations
+from gmsym.system.base import AbstractSystem
+from gmsym.system.causal_kernels import Observed
+from gmsym.system.equations import Equations
 
 samples = sp.Symbol("n", positive=True)  # number of samples
+dimension = sp.Symbol("d", positive=True)
 
 # Directions that the program opens: orthonormal, and the fresh Gaussians that stand for their products with the noise.
 q = kernel("q", "q", subscripts=2, value="x")  # of Sigma_k^{1/2} Theta: cluster, direction
@@ -73,7 +76,7 @@ class Recursion(AbstractSystem):
     loss: sp.Expr
     gradient: tuple[sp.Expr, ...]
     state: tuple[sp.Symbol, ...]
-    update: tuple[sp.Expr, ...]  # new (theta, state) of a coordinate from theta, state, gradient `g` and the step counter
+    update: tuple[sp.Expr, ...]  # new (theta, state) of a coordinate from theta, state, gradient `g`, `noise` and the step counter
     clock: sp.Symbol
     program: Equations  # the surrogate, in the order of computation
     step: Equations  # its array algebra at one time
@@ -83,6 +86,11 @@ class Recursion(AbstractSystem):
     test_error: tuple[sp.Expr, ...] | None
     gradient_seen: tuple[sp.Expr, ...] | None = None  # (C,) the same of a sample in mini-batches, in its `visit` and the clock
     visit: sp.Expr | None = None  # rule of `visit` in its value before, a `uniform` number and the clock
+    trained_gradient: tuple[sp.Expr, ...] = ()  # (P,) of a sample's loss in the trained parameters, as training sees it
+    trained_update: tuple[sp.Expr, ...] = ()  # of one of these, in `theta`, its state, `g`, `noise` and the step counter, as `update`
+    own_noises: tuple[sp.Symbol, ...] = ()  # of a sample, N(0, 1)
+    observables: Observed = ()
+    noisy: bool = False  # whether the update reads `noise` N(0, 1/d), fresh at each step and independent of all else
     together: bool = False  # whether the uniform numbers of all samples are strata in random order
     limit: str = "none: exact in law at every n and d"
 

@@ -6,7 +6,8 @@ from typing import Any, final
 import sympy as sp
 
 from gmsym.calculus.kernels import kernel
-from gmsym.system.base import AbstractSystem, Equations
+from gmsym.system.base import AbstractSystem
+from gmsym.system.equations import Equations
 from gmsym.system.ode import Ode
 
 d = sp.Symbol("d", positive=True)  # dimension

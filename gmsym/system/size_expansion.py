@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import final
 
-from gmsym.system.base import AbstractSystem, Equations
+from gmsym.system.base import AbstractSystem
+from gmsym.system.equations import Equations
 from gmsym.system.indexed import array
 
 asymptote, shift = array("asymptote", "y"), array("bias", r"\Delta")  # of n -> oo, and n times what is added to it

@@ -10,8 +10,9 @@ import sympy as sp
 
 from gmsym.calculus.kernels import kernel
 from gmsym.problem.base import AbstractProblem
-from gmsym.system.base import AbstractSystem, Equations
+from gmsym.system.base import AbstractSystem
 from gmsym.system.causal_kernels import alpha, b
+from gmsym.system.equations import Equations
 
 MatrixKind = Literal["hessian", "information"]
 
@@ -41,6 +42,20 @@ q = kernel("q", "q", subscripts=1)  # probability that A takes its j-th value
 density = kernel("density", r"\rho")
 overlap = sp.Symbol(r"|P u|^2", nonnegative=True)  # of an outlier's eigenvector with R^m kron that span
 atom = sp.Symbol(r"\rho(\{0\})", nonnegative=True)
+
+# One column and clusters of one variance profile, sigma2_kb = c_k r_b: everything is a function of one number s on the real axis.
+s = sp.Symbol("s", real=True)  # S'_k/c_k
+a = sp.Symbol("a", real=True)  # c_k A of a sample
+tau = sp.Symbol("tau", real=True)
+scale = kernel("c", "c", subscripts=1)  # c_k
+ratio = kernel("r", "r", subscripts=1)  # r_b
+share_of_s = sp.Symbol("u", real=True)
+profile = kernel("v", "v", subscripts=1)  # v_b
+total = sp.Symbol(r"\varepsilon", real=True)
+first, second = sp.symbols(r"\mathbb{E}u \mathbb{E}u^2", real=True)  # moments of u over all samples
+inverse = kernel("z", "z")  # z(s)
+transform = kernel("S_of_s", "S", subscripts=1)  # S_b(s)
+turning = kernel("R", "R")
 
 
 class Letters(NamedTuple):

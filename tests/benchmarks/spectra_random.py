@@ -1,16 +1,18 @@
-"""Spectra of random problems: each is solved, or said why not. Prints a line for each that is not, and counts; progress goes to stderr.
+"""Spectra of random problems: each is solved, or said why not. Prints a line for each, and counts.
 
-    python tests/benchmarks/spectra_random.py [--first 0] [--count 300] [--d 0] [--limit 120]
+    python -m tests.benchmarks.spectra_random [--first 0] [--count 300] [--d 0] [--limit 120] [--log FILE]
 
 Problem i has the seed i: a loss of the catalog or of a list of expressions, one to three clusters, one or two blocks of coordinates with
 variances of their own, a state within the means' span and beside it, n/d from 0.15 to 20, Hessian or information. With --d, the Kolmogorov
 distance to the eigenvalues of one matrix of that dimension, times d. A problem that takes more than --limit CPU seconds has failed.
+With --log, a line a problem is appended to that file, and what stands there is not computed again.
 """
 
 import argparse
-import signal
+import re
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +20,7 @@ import gmsym as gm
 from gmsym import derive
 from gmsym.comparison import kolmogorov
 from gmsym.problem.losses import CATALOG
+from tests.benchmarks.limit import cpu_limit
 
 ONE = ("logistic", "squared", "hinge", "smoothed_hinge", "perceptron", "exponential", "huber", "probit", "phase_retrieval")
 TEXTS = (
@@ -55,8 +58,28 @@ def drawn(seed: int, two: float) -> tuple[gm.system.Spectral, float, str]:
     return derive.spectrum(problem, matrix), alpha, f"{name} {text} {matrix} clusters={clusters} blocks={blocks} n/d={alpha:.3g}"
 
 
-def out_of_time(*_) -> None:
-    raise TimeoutError("the limit of CPU time")
+def outcome(seed: int, two: float, d: int, limit: float) -> str:
+    """A line on the problem."""
+    start = time.process_time()
+
+    def told(words: str) -> str:
+        return f"{seed:4d} {words}, {time.process_time() - start:.1f} CPU s"
+
+    try:
+        system, alpha, words = drawn(seed, two)
+    except gm.InputError as error:
+        return told(f"NO PROBLEM: {error}")
+    distance = np.nan
+    try:
+        with cpu_limit(limit):
+            found = gm.solve(system, {"alpha": alpha}, points=200)
+            if d:
+                runs = gm.simulate(system, {"alpha": alpha}, d=d, replicates=1, seed=seed, vectors=False, progress=False)
+                distance = float(kolmogorov(found, runs)[0]) * d
+    except Exception as error:
+        return told(f"{words}: FAILED {type(error).__name__}: {str(error)[:200]}")
+    missed = float(found["band_mass_error"].sum())
+    return told(f"{words}: missed mass {missed:.1e}, undecided {found.sizes['interval']}, d KS {distance:.1f}")
 
 
 def main() -> int:
@@ -66,39 +89,26 @@ def main() -> int:
     parser.add_argument("--two", type=float, default=0.15, help="share of losses of two fields")
     parser.add_argument("--d", type=int, default=0)
     parser.add_argument("--limit", type=float, default=120.0, help="CPU seconds a problem")
+    parser.add_argument("--log", type=Path)
     given = parser.parse_args()
-    signal.signal(signal.SIGPROF, out_of_time)
-    failed, missed, undecided, distances = 0, [], 0, []
+    known = given.log.read_text().splitlines() if given.log is not None and given.log.exists() else []
+    seen = {int(line[:4]) for line in known}
     for seed in range(given.first, given.first + given.count):
-        start = time.process_time()
-        try:
-            system, alpha, words = drawn(seed, given.two)
-        except gm.InputError as error:
-            print(f"{seed}: no problem: {error}", flush=True)
+        if seed in seen:
             continue
-        try:
-            signal.setitimer(signal.ITIMER_PROF, given.limit)
-            found = gm.solve(system, {"alpha": alpha}, points=200)
-            missed.append(float(found["band_mass_error"].sum()))
-            undecided += found.sizes["interval"] > 0
-            if given.d:
-                runs = gm.simulate(system, {"alpha": alpha}, d=given.d, replicates=1, seed=seed, vectors=False, progress=False)
-                distances.append(float(kolmogorov(found, runs)[0]) * given.d)
-                if distances[-1] > 15:
-                    print(f"{seed}: {words}: d KS = {distances[-1]:.1f}, edges {found['edge'].values.tolist()}", flush=True)
-            if missed[-1] > 1e-2 or found.sizes["interval"]:
-                print(f"{seed}: {words}: missed mass {missed[-1]:.1e}, undecided {found['undecided'].values.tolist()}", flush=True)
-        except Exception as error:
-            failed += 1
-            print(f"{seed}: {words}: FAILED {type(error).__name__}: {str(error)[:150]}", flush=True)
-        finally:
-            signal.setitimer(signal.ITIMER_PROF, 0)
-        print(f"{seed} {words}: {time.process_time() - start:.1f} CPU s", file=sys.stderr, flush=True)
-    missed_, far = np.array(missed), np.array(distances or [0.0])
-    print(
-        f"{len(missed)} solved, {failed} failed, {undecided} with undecided gaps; missed mass: median {np.median(missed_):.1e}, "
-        f"largest {missed_.max():.1e}, above 1e-8 in {(missed_ > 1e-8).sum()}; d KS: median {np.median(far):.1f}, largest {far.max():.1f}"
-    )
+        line = outcome(seed, given.two, given.d, given.limit)
+        known.append(line)
+        print(line, flush=True)
+        if given.log is not None:
+            with given.log.open("a") as file:
+                file.write(line + "\n")
+    failed = sum("FAILED" in line for line in known)
+    numbers = [re.search(r"missed mass (\S+), undecided (\d+), d KS (\S+),", line) for line in known]
+    missed, undecided, far = np.array([found.groups() for found in numbers if found], dtype=float).reshape(-1, 3).T
+    print(f"{len(missed)} solved, {failed} failed, {int((undecided > 0).sum())} with undecided gaps")
+    if len(missed):
+        print(f"missed mass: median {np.median(missed):.1e}, largest {missed.max():.1e}, above 1e-2 in {(missed > 1e-2).sum()}")
+        print(f"d KS: median {np.nanmedian(far):.1f}, largest {np.nanmax(far):.1f}" if np.isfinite(far).any() else "no matrices")
     return int(failed > 0)
 
 

@@ -7,7 +7,7 @@ import pytest
 import sympy as sp
 
 from gmsym.calculus import is_closed
-from gmsym.calculus.hermite import hermite_means, hermite_numbers, kinks
+from gmsym.calculus.hermite import hermite_means, hermite_numbers, kernel_mean, kinks
 from gmsym.files.parser import parse
 
 z, b = sp.Symbol("z", real=True), sp.Symbol("b", positive=True)
@@ -49,3 +49,16 @@ def test_coefficients_against_integrals(text):
 def test_the_rest_of_a_polynomial_is_zero_and_kinks_are_found():
     assert hermite_numbers(z + z**2 / 2, z, 0.9, 4)[1] < 1e-15
     assert kinks(sp.Max(z, 0) + sp.Abs(z - 2), z) == [0.0, 2.0]
+
+
+@pytest.mark.parametrize("text", ["max(z, 0)", "erf(z)", "sin(z)", "exp(z/2)", "z + z**2/2"])
+def test_kernels_in_closed_form_are_their_series(text):
+    """K(v, w, r) = sum_p p! h_p(v) h_p(w) (r/sqrt(v w))^p; the arc-cosine and the arcsine kernel among them."""
+    s = parse(text, {"z": z})
+    v, w, r = sp.symbols("v w r", positive=True)
+    at = {v: 1.2, w: 0.8, r: 0.3}
+    closed = float(kernel_mean(s, z, v, w, r).subs(at))
+    first, second = (hermite_numbers(s, z, math.sqrt(x), 14)[0] for x in (1.2, 0.8))
+    series = sum(math.factorial(p) * h * g * (0.3 / math.sqrt(0.96)) ** p for p, (h, g) in enumerate(zip(first, second, strict=True)))
+    assert closed == pytest.approx(series, rel=1e-8)
+    assert kernel_mean(parse("tanh(z)", {"z": z}), z, v, w, r) is None

@@ -6,7 +6,7 @@ import sympy as sp
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from gmsym.calculus import Gaussian, GaussianMean, condition, evaluated, expectation, linearity, mean_of, price, stein, tilt, wick
+from gmsym.calculus import Gaussian, GaussianMean, condition, evaluated, expectation, linearity, mean_of, price, stein, terms, tilt, wick
 from gmsym.functions import Sigmoid, Softplus
 
 a, b, y, xi, eta = sp.symbols("a b y xi eta", real=True)
@@ -161,3 +161,10 @@ def test_delta_derivatives(f, close):
     branch = {sp.Heaviside(a - y): sp.S.One, sp.Abs(a - y): a - sp.Rational(1, 2)}.get(f, sp.exp(-a) * Sigmoid(a))
     density = sp.exp(-((a - sp.Rational(1, 4)) ** 2) / 4) / sp.sqrt(4 * sp.pi)
     close(value, mpmath.mpmathify(sp.diff(density * branch, a, 2).subs(a, 1).evalf(30)), 15)
+
+
+def test_a_step_with_a_factor_of_known_sign_is_resolved():
+    """The step of that factor is a number; found by random texts."""
+    h = sp.Symbol("h", real=True)
+    assert terms._resolved(sp.Heaviside((1 + sp.exp(h)) * (h - 1), evaluate=False), (h,))
+    assert not terms._resolved(sp.Heaviside((2 + sp.sin(3 * h) ** 3 * h) * (h - 1), evaluate=False), (h,))

@@ -112,11 +112,12 @@ def test_array_functions_are_the_innovation_form():
     given = dict(t=0, parameters=[0.3, 0.9], ridge=0.2, B=B_, P=P_, P_v=P_v, e_P=e_P, p=p_, sigma2=s2)
     assert np.allclose(module.next_P(**given), P_ + 0.9 * P_v - 0.3 * (0.2 * P_ + change))
     assert np.allclose(module.next_P_v(**given), 0.9 * P_v - 0.3 * (0.2 * P_ + change))
-    Q_0, m_0, gram = r(size=(C, C)), r(size=(K, C)), r(size=(K, K))
+    Q_0, m_0, gram = r(size=(B, C, C)), r(size=(K, B, C)), r(size=(K, K, B))
     P_s, U_s, Y_s = r(size=(B, C, C)), r(size=(K, B, C)), r(size=(B, C, I))
     overlap = np.zeros((C, C))
     for b_ in range(B):
-        known = P_[b_] @ Q_0 @ P_s[b_].T + P_[b_] @ m_0.T @ U_s[:, b_] + U_[:, b_].T @ m_0 @ P_s[b_].T + U_[:, b_].T @ gram @ U_s[:, b_]
+        known = P_[b_] @ Q_0[b_] @ P_s[b_].T + P_[b_] @ m_0[:, b_].T @ U_s[:, b_]
+        known += U_[:, b_].T @ m_0[:, b_] @ P_s[b_].T + U_[:, b_].T @ gram[:, :, b_] @ U_s[:, b_]
         overlap += rho[b_] * (known + Y_[b_] @ Phi_[b_] @ Y_s[b_].T / alpha_)
     sides = dict(P=P_, U=U_, Y=Y_, P_s=P_s, U_s=U_s, Y_s=Y_s)
     assert np.allclose(module.overlap(**sides, alpha=alpha_, Phi=Phi_, Q_0=Q_0, m_0=m_0, gram=gram, rho=rho), overlap)

@@ -34,11 +34,12 @@ class Reader:
     def __init__(self, equations):
         self.right = {e.lhs: e.rhs for e in equations}
         self.numbers = {S.K: 2, S.B: 2, S.alpha: ALPHA, S.ridge: RIDGE, symbols.symbol("weight_decay"): DECAY}
-        self.known = {("Q", 0, 0): NORM2}
+        self.known = {("Q", 0, 0): NORM2} | {("Q_0", b): NORM2 for b in (1, 2)}
         for k in (1, 2):
             self.known |= {("p", k): P[k - 1], ("rho", k): FRACTIONS[k - 1], ("m", k, 0): OVERLAP[k - 1]}
+            self.known |= {("m_0", k, b): OVERLAP[k - 1] for b in (1, 2)}
             self.known |= {("sigma2", k, b): VARIANCE[k - 1, b - 1] for b in (1, 2)}
-            self.known |= {("gram", k, l): GRAM[k - 1, l - 1] for l in (1, 2)}  # noqa: E741
+            self.known |= {("gram", k, l, b): GRAM[k - 1, l - 1] for l in (1, 2) for b in (1, 2)}  # noqa: E741
 
     def kernel(self, name, *at):
         if (name, *at) not in self.known:

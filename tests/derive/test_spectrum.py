@@ -143,7 +143,7 @@ def test_blocks_of_coordinates_have_an_index():
     data = {"probabilities": [1], "labels": [1], "means_gram": [[1]]}
     two = derive.spectrum(problem(gm.losses.logistic(), **data, variance=[[1, 2]], fractions=[0.5, 0.5]))
     one = derive.spectrum(problem(gm.losses.logistic(), **data, variance=[1]))
-    assert r"S_{b}" in two.latex() and r"\sum_{b=1}^{B}" in two.latex() and r"S_{b}" not in one.latex()
+    assert r"S_{b}" in two.latex() and r"\sum_{b=1}^{B}" in two.latex() and r"S_{b}" not in one.shown().latex()
     assert two.values is None and signature(two) != signature(one)
 
 

@@ -94,12 +94,12 @@ def test_an_outlier_in_a_gap_is_returned(ratio, alpha, mean):
 @pytest.mark.parametrize("seed", range(4))
 def test_all_gaps_of_a_law_are_found(seed):
     """Random laws of A of both signs, and blocks: every point with dz/ds > 0 is in a gap, and masses below gaps increase from 0 to 1."""
-    rng = np.random.default_rng(seed)
+    rng, module = np.random.default_rng(seed), prepared(two_blocks(2.0), 1.0)[0]
     for _ in range(3):
         count, blocks = rng.integers(1, 6), rng.integers(1, 4)
         values, ratios = rng.normal(size=count) * 10 ** rng.uniform(-1, 1, count), 10 ** rng.uniform(-1, 1, blocks)
         weights, fractions = rng.dirichlet(np.ones(count)), rng.dirichlet(3 * np.ones(blocks))
-        given = folds.scalar(values, weights, fractions, ratios / (fractions @ ratios), 10 ** rng.uniform(-0.7, 1.7), 1e-10)
+        given = folds.scalar(module, values, weights, fractions, ratios / (fractions @ ratios), 10 ** rng.uniform(-0.7, 1.7), 1e-10)
         gaps = folds.gaps(given, NOTHING)
         assert gaps[0].low == -np.inf and gaps[-1].high == np.inf
         masses = [mass for gap in gaps for mass in (gap.below, gap.upto)]
@@ -245,3 +245,13 @@ def test_points_follow_the_mass_over_decades():
     assert float(found["band_mass_error"].sum()) < 2e-3
     runs = gm.simulate(system, {"alpha": 1.0, **UNIT}, d=200, replicates=2, seed=0, vectors=False, progress=False)
     assert max(kolmogorov(found, runs)) < 10 / 200
+
+
+def test_a_law_beyond_all_scanned_scales_is_refused_with_its_decades():
+    """E A^2 of squared exponentials is that of samples nobody sees; the median, and with it the bulk, is beyond all scanned scales."""
+    data = gm.GaussianMixture(
+        probabilities=[0.5, 0.5], labels=[1, -1], means_gram=np.eye(2).tolist(), variance=[[1.0, 4.0], [2.0, 1.0]], fractions=[0.5, 0.5]
+    )
+    problem = gm.Problem(data, gm.losses.exponential(), gm.optimizers.gd(), norm2=4.0)
+    with pytest.raises(gm.ComputationError, match=r"half of the samples' A lie \d\d decades"):
+        gm.solve(derive.spectrum(problem, "information"), {"alpha": 1.0}, points=50)

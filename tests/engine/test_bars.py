@@ -13,12 +13,13 @@ from scipy.stats import norm
 
 import gmsym as gm
 from gmsym.engine.bars import error_bar, standard_error, student
-from tests.error_bars import coverage, dmf_cases, online_cases, simulation_cases
+from tests.error_bars import coverage, dmf_cases, finite_cases, online_cases, simulation_cases
 
 
 def test_few_repetitions_hold_the_truth_as_often_as_a_gaussian():
     for count in (2, 4, 8):
         assert np.isclose(scipy.stats.t(count - 1).cdf(student(count)), scipy.stats.norm.cdf(1), atol=1e-12)
+        assert np.isclose(scipy.stats.t(count - 1).cdf(2 * student(count, 2.0)), scipy.stats.norm.cdf(2), atol=1e-12)
     assert student(10**6) == pytest.approx(1, abs=1e-5)
 
 
@@ -32,6 +33,15 @@ def test_a_bar_holds_what_points_and_scrambles_do(rng):
     assert np.mean(error <= 3 * bar) > 0.97
     assert np.median(bar) < 5 * np.median(error)
     assert np.mean(error <= 3 * standard_error(fine)) < 0.9
+
+
+def test_cheaper_solutions_that_scatter_widen_a_bar_so_far():
+    """Scattered by their own size, they say nothing of what is shared; a shift that all have counts in full."""
+    fine = np.array([1.001, 0.999, 1.002, 0.998])
+    own = student(4) * standard_error(fine)
+    scattered, shifted = np.array([5.0, 1.0, -30.0, 90.0]), fine + 0.5
+    assert own < error_bar(list(fine), list(scattered), 4) < 4 * own
+    assert error_bar(list(fine), list(shifted), 4) > 0.15
 
 
 def taught(loss: str) -> gm.Problem:
@@ -111,8 +121,25 @@ def test_a_loss_without_a_value_is_a_failure_of_the_run():
 
 
 @pytest.mark.slow
+def test_a_tail_of_a_rare_cluster_widens_by_what_it_moves():
+    """The same tail in half of the samples and in 0.2% of them: of the gradient of all it is 4% there, and so is the bar."""
+    p = sp.Symbol("p", positive=True)
+    data = gm.GaussianMixture(probabilities=[p, 1 - p], labels=[1, -1], means_gram=[[0.25, -0.25], [-0.25, 0.25]], variance=[1, 1])
+    loss = gm.Loss("one_tail", gm.parse("log(1 + exp(-y*h)) + (1 + y)*10*log(1 + exp(8*(-7/2 - h)))"))
+    system = gm.derive.dmf(gm.Problem(data, loss, gm.optimizers.gd()))
+    values = {"alpha": 2.0, "eta": 1.0, "ridge": 0.0}
+    half, few = (
+        float(gm.solve(system, {**values, "p": share}, steps=2, samples=256, progress=False)["Q_error"].values.ravel()[-1])
+        for share in (0.5, 0.002)
+    )
+    assert 0 < few < 0.2 * half
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("cases", "count"), [(dmf_cases, 20), (online_cases, 12), (simulation_cases, 8)], ids=["dmf", "online", "simulation"]
+    ("cases", "count"),
+    [(dmf_cases, 8), (online_cases, 4), (simulation_cases, 4), pytest.param(finite_cases, 4, marks=pytest.mark.exhaustive)],
+    ids=["dmf", "online", "simulation", "finite size"],
 )
 def test_error_bars_cover_and_do_not_shout(cases, count):
     """A subsample of tests/benchmarks/bench_coverage.py: few curves, so the share within 3 bars has room for one bad problem."""

@@ -70,6 +70,7 @@ def test_the_error_bars_cover_the_innovation_tolerance():
         assert (gap <= 6 * np.hypot(default.errors[name], finer.errors[name]) + 1e-12).all(), name
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_the_error_bars_cover_the_quadrature():
     """Five classes at Q = I: the misclassification probability 4/5 comes from sampled nodes, whose error is in the error bar."""
@@ -117,6 +118,9 @@ def test_divergence_is_reported_with_its_step_and_quantity():
         ({}, {"steps": 0}, "steps = 0"),
         ({}, {"steps": 2.5}, "steps = 2.5"),
         ({}, {"scrambles": 1}, "scrambles = 1"),
+        ({}, {"rtol": 1e-3, "samples": 512}, "rtol = 0.001 chooses samples and scrambles"),
+        ({}, {"rtol": 0.0}, "rtol = 0.0: a number between 0 and 1"),
+        ({}, {"rtol": "fine"}, "rtol = 'fine': a number between 0 and 1"),
         ({}, {"seed": -1}, "seed = -1"),
         ({"alpha": -1.0}, {}, "alpha = -1.0"),
         ({"alpha": "1"}, {}, "alpha = '1'"),
@@ -202,6 +206,7 @@ def test_logistic_regression_converges_to_the_published_fixed_point():
     assert np.abs(theory.m[-1] - theory.m[-50]).max() < 1e-6  # converged
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_errors_fall_like_one_over_samples_and_whitening_helps(monkeypatch):
     """Root mean square error of Q at t = 39 against the number of points: exponent near -1 for Sobol, near -1/2 for Monte Carlo."""
@@ -217,8 +222,9 @@ def test_errors_fall_like_one_over_samples_and_whitening_helps(monkeypatch):
         monkeypatch.setattr(engine, "_points", lambda samples, rank, seed: points(samples, max(rank, 64), seed)[:rank])
         gaps = []
         for size in sizes:
-            module, numbers = pipeline.load(system), pipeline.numbers(LOGISTIC.at({**VALUES, "alpha": 1.5}))
-            runs = engine._scrambled(module, numbers, 40, size, range(7, 15), 1e-6, lambda fraction: None)[1]
+            numbers = pipeline.numbers(LOGISTIC.at({**VALUES, "alpha": 1.5}))
+            task = engine.Task(pipeline.load(system), numbers, steps=40, tolerance=1e-6, seed=0)
+            _, runs = engine._scrambled(task, size, range(7, 15), lambda fraction: None)
             gaps.append(np.sqrt(np.mean([(float(run["Q"][-1, 0, 0]) - reference) ** 2 for run in runs])))
         return fit_order(sizes, gaps).exponent, gaps
 

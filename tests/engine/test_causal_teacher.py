@@ -71,7 +71,7 @@ def test_a_teacher_is_refused_where_it_is_not_treated():
     problem = regression()
     with pytest.raises(InputError, match="'tangent': teacher fields need 'stein'"):
         gm.derive.dmf(problem, response="tangent")
-    for verb in (gm.derive.surrogate, gm.derive.finite_size, gm.derive.refinement):
+    for verb in (gm.derive.finite_size, gm.derive.refinement):
         with pytest.raises(InputError, match="does not treat teacher fields"):
             verb(problem)
     with pytest.raises(InputError, match="does not treat teacher fields"):
@@ -85,6 +85,7 @@ def scores(theory, runs):
     return np.concatenate([x.values[1:].ravel() for x in found])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_two_students_of_two_teachers():
     """Theory against training, and without the teachers' response."""

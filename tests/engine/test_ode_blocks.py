@@ -119,13 +119,14 @@ def test_overlaps_cross_by_block():
 def test_sums_over_blocks_cross_and_tuning_lowers_the_loss():
     value = gm.solve(apart(), SETTING, time=[0.0, 1.0])["m"].isel(time=-1, cluster=0).item()
     assert abs(gm.crossing_time(apart(), SETTING, "m", (0, 0), value, time=3.0) - 1.0) < 1e-7
-    best, history = gm.tune(apart(), {"eta": 0.3, "ridge": 0.05}, ["eta"], samples=3.0)
+    best, history, _ = gm.tune(apart(), {"eta": 0.3, "ridge": 0.05}, ["eta"], samples=3.0)
     assert best["eta"] != 0.3 and history[-1] < history[0]
 
 
 # --- against online SGD -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("build", [apart, taught_hinge])
 def test_theory_agrees_with_online_sgd_and_isotropic_averages_do_not(build):

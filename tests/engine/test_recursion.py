@@ -7,7 +7,7 @@ import scipy.stats
 import gmsym as gm
 from gmsym import derive, pipeline
 from gmsym.engine.recursion import sample_recursion
-from gmsym.problem.design import design
+from gmsym.problem.design import design, gram_root
 from gmsym.runtime.recursion import Design
 from tests.same_law import same_law
 
@@ -17,12 +17,28 @@ def logistic(optimizer=None, overlap=(0.1, -0.1)):
     return gm.Problem(data, gm.losses.logistic(), optimizer or gm.optimizers.gd(), overlap=overlap)
 
 
+def test_training_with_noise_of_the_optimizer_has_the_same_law():
+    """Two blocks, the noise in the velocity: 2000 runs of both, n = 30, d = 20."""
+    symbols = gm.symbols
+    v = symbols.symbol("v")
+    rules = {"theta": symbols.theta + v, "v": symbols.momentum * v - symbols.eta * symbols.g + symbols.noise / 2}
+    data = gm.GaussianMixture(
+        probabilities=[0.5, 0.5], labels=[1, -1], means_gram=[[1, -1], [-1, 1]], variance=[[1, 0.4], [1, 0.4]], fractions=[0.5, 0.5]
+    )
+    problem = gm.Problem(data, gm.losses.logistic(), gm.Optimizer("pushed", rules))
+    found = same_law(problem, n=30, d=20, steps=4, replicates=2000, eta=0.5, ridge=0.1, momentum=0.5)
+    assert found.score < 4.2, found
+    assert 0.86 < found.least_ratio and found.largest_ratio < 1.15, found
+    assert found.p_value > 0.003, found
+
+
 def test_small_training_runs_have_the_same_law():
     found = same_law(logistic(), n=60, d=40, steps=6, replicates=4000, eta=1.0, ridge=0.1)
     assert found.score < 4 and 0.88 < found.least_ratio and found.largest_ratio < 1.14 and found.p_value > 0.003
     assert abs(found.correlations[0] - found.correlations[1]) < 0.08
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_equality_in_law_with_twenty_thousand_replicates_and_momentum():
     """Means within 3 to 4 standard errors (correlated entries), variances within 5%, final loss by Kolmogorov-Smirnov."""
@@ -37,7 +53,13 @@ def test_without_fluctuation_parameters_the_law_is_another():
     instance = problem.at({"eta": 1.0, "ridge": 0.1})
     plan = design(instance, n, d)
     numbers = Design(
-        instance.labels, instance.variance, plan.counts, plan.sizes, plan.root, instance.ridge, tuple(instance.parameters.values())
+        instance.labels,
+        instance.variance,
+        plan.counts,
+        plan.sizes,
+        gram_root(instance.gram),
+        instance.ridge,
+        tuple(instance.parameters.values()),
     )
     module = pipeline.load(derive.surrogate(problem))
     runs, _ = sample_recursion(module, numbers, steps=steps, replicates=3000, seed=3, fluctuations=False)

@@ -141,17 +141,19 @@ def test_the_volatility_by_block_is_the_covariance_of_sampled_increments():
     assert np.allclose(found, expected, atol=0.01 * np.abs(expected).max())
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_variances_by_block_are_those_measured():
-    """d = 800, 2000 runs of the chain: variances of all overlaps of both blocks, 5% on average and each within its error."""
+    """d = 300, 2000 runs of the chain: variances of all overlaps of both blocks, 5% on average and each within its error."""
     problem, setting = taught_blocks(), {"eta": 0.8, "ridge": 0.1}
-    found = measured(problem, 800, 2000, 3.0, 4, **setting)
+    found = measured(problem, 300, 2000, 3.0, 4, **setting)
     theory = gm.solve(gm.derive.fluctuations(problem), setting, time=found["time"].values)
     assert theory["statistic"].values.tolist() == found["statistic"].values.tolist()
     z, ratio = scores(theory, found)
     assert len(ratio) == 3 * 8 and np.abs(z).max() < 3.5 and abs(ratio.mean() - 1) < 0.05
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_the_critical_diffusion_of_xor():
     """Zero overlap is invariant: sqrt(d) m diffuses by a linear SDE; Lyapunov equation, sampled paths and the chain agree within 5%."""
@@ -159,7 +161,7 @@ def test_the_critical_diffusion_of_xor():
     loss = gm.Loss("xor_bce", gm.parse(f"log(1 + exp({network})) - (1 + y)/2*({network})"), readout=network)
     trained = gm.Trained({"v0": 0.5, "v1": -0.4, "bias": 0.1})
     problem = gm.Problem(XOR, loss, gm.optimizers.gd(), sampling=gm.sampling.online(), norm2=[[0.6, 0.1], [0.1, 0.5]], trained=trained)
-    found = measured(problem, 2000, 3000, 4.0, 5, eta=1.5)
+    found = measured(problem, 400, 3000, 4.0, 5, eta=1.5)
     theory = gm.solve(gm.derive.fluctuations(problem), {"eta": 1.5}, time=found["time"].values, paths=3000)
     overlaps = [name for name in theory["statistic"].values if name.startswith("m")]
     assert float(abs(theory["mean"].sel(statistic=overlaps)).max()) < 1e-12

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
+import gmsym as gm
 from gmsym.errors import InputError
 from gmsym.files.parser import ParseError
 from gmsym.files.reader import Run, Simulation, from_options, loads, parse_settings, read
@@ -380,3 +381,22 @@ def test_a_toml_error_names_the_file(tmp_path):
     path.write_text("[run\nalpha = 3")
     with pytest.raises(InputError, match=r"problem.toml is not valid TOML: .*line 1"):
         read(path)
+
+
+def test_a_flow_takes_time_and_a_velocity():
+    text = "[loss]\nname = 'logistic'\n[optimizer]\nvelocity = '-g - decay*theta'\ndecay = 0.1\nridge = 0.02\n[run]\ntime = 5.0\n"
+    given = loads(text)
+    assert given.problem.is_flow and given.values["decay"] == 0.1 and given.run.time == 5.0
+    assert loads(gm.dumps(given.problem)).problem.signature == given.problem.signature
+    assert loads("[loss]\nname = 'logistic'\n[optimizer]\nname = 'flow'\n[run]\ntime = 5.0\n").problem.optimizer == gm.optimizers.flow()
+    for change, message in (
+        (("time = 5.0", "steps = 5"), "steps: a flow takes `time` in their place"),
+        (("decay*theta", "noise"), "noise"),
+        (("velocity = '-g - decay*theta'\ndecay = 0.1", "name = 'flow'\neta = 0.1"), "eta"),
+        (("velocity", "name = 'gd'\nvelocity"), "one of `name`, `update` and `velocity`"),
+    ):
+        with pytest.raises(gm.InputError, match=message):
+            loads(text.replace(*change))
+    cells = gm.pipeline.notebook(given, "gm.read('flow.toml')").cells
+    code = "\n".join(cell.source for cell in cells)
+    assert "time=run.time" in code and "steps" not in code

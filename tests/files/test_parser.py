@@ -284,7 +284,8 @@ def test_loss_names():
         (
             "log(1 + exp(-y*hh))",
             [],
-            "unknown name 'hh'; did you mean 'h'.*h or h0, h1, ..., y or y0, y1, ..., t0, t1, ..., pi, E; a parameter is declared",
+            "unknown name 'hh'; did you mean 'h'.*h or h0, h1, ..., y or y0, y1, ..., t0, t1, ..., w0, w1, ..., pi, E; "
+            "a parameter is declared",
         ),
         ("b*h", [], "unknown name 'b'"),
         ("sharpnes*h", ["sharpness"], "did you mean 'sharpness'.*pi, E, sharpness"),
@@ -307,7 +308,7 @@ def test_update_rules():
 
 @pytest.mark.parametrize("rule", ["theta - eta*h", "theta - eta*gg", "theta - y*g"])
 def test_unknown_names_in_an_update_rule(rule):
-    with pytest.raises(ParseError, match="update, rule of theta, character .*unknown name.*Allowed: theta, g, t, eta, pi, E"):
+    with pytest.raises(ParseError, match="update, rule of theta, character .*unknown name.*Allowed: theta, g, t, noise, eta, pi, E"):
         parse_update({"theta": rule}, ["eta"])
 
 

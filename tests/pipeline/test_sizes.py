@@ -4,13 +4,19 @@ import math
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import jax
+import numpy as np
 import pytest
+import sympy as sp
 
 import gmsym as gm
+from gmsym import pipeline
+from gmsym.engine.causal_step import start
 from gmsym.errors import ComputationError, InputError
 from gmsym.files.reader import loads
 from gmsym.pipeline import _cost, _work, option_names
 from gmsym.problem.sampling import Full, Online
+from gmsym.runtime.causal_kernels import Numbers
 from gmsym.system import CausalKernels, FiniteSize, Ode, Recursion, Refinement, Sde, Spectral
 
 PROBLEM = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd())
@@ -187,6 +193,29 @@ def test_what_runs_today_is_not_refused(monkeypatch):
     )
     for name, cost in vars(allowed).items():
         _work.check(name, cost, "")
+
+
+def test_the_limit_costs_what_its_state_takes():
+    """Memory of the estimate against the engine's own arrays, where each step opens directions, and where each coordinate is a block: to a
+    factor of 2 on the 2 populations and their copies that the estimate allows for."""
+    by_batch = gm.Problem(PROBLEM.data, PROBLEM.loss, PROBLEM.optimizer, sampling=gm.sampling.bernoulli(sp.Rational(1, 2)))
+    spread = gm.GaussianMixture(
+        probabilities=[0.5, 0.5], labels=[1, -1], means=[[0.1] * 100, [-0.1] * 100], covariance=[np.diag(np.linspace(0.5, 1, 100))] * 2
+    )
+    embedded = gm.Problem(spread, gm.losses.logistic(), gm.optimizers.gd())
+    cases = (
+        (by_batch, VALUES, 100, 1024, {"every_step": True}),
+        (by_batch, VALUES, 200, 1024, {"every_step": True}),
+        (embedded, {"eta": 0.5, "alpha": 2.0}, 100, 512, {"B": 100, "covariances": 1}),
+    )
+    for problem, values, steps, samples, shape in cases:
+        module = pipeline.load(gm.derive.dmf(problem))
+        given = Numbers(*(np.asarray(x, dtype=float) for x in pipeline.numbers(problem.at({"alpha": 1.5} | values))))
+        room = steps if "every_step" in shape else 24
+        state = start(module, given, room, samples // 512, 512)
+        taken = sum(x.nbytes for x in jax.tree.leaves(state)) + 8 * room * samples
+        cost = _cost.limit(samples, steps, 2, 1, 2, False, True, **shape)
+        assert 2 < cost.memory / taken < 8, (shape, cost.memory / taken)
 
 
 def test_a_parameter_may_have_the_name_of_any_option():

@@ -96,10 +96,8 @@ def test_a_theory_of_the_other_sampling_names_what_to_do():
     for verb in (gm.derive.effective, gm.derive.fluctuations):
         with pytest.raises(gm.InputError, match=r"trains on full batches; sampling=gmsym.sampling.online\(\) asks for online SGD"):
             verb(FULL)
-    for verb in (gm.crossing_time, gm.tune):
-        rest = ("m", (0, 0), 0.5) if verb is gm.crossing_time else (["eta"],)
-        with pytest.raises(gm.InputError, match=r"sampling=gmsym.sampling.online\(\)"):
-            verb(FULL, VALUES, *rest, **({"time": 1.0} if verb is gm.crossing_time else {"samples": 1.0}))
+    with pytest.raises(gm.InputError, match=r"sampling=gmsym.sampling.online\(\)"):
+        gm.crossing_time(FULL, VALUES, "m", (0, 0), 0.5, time=1.0)
 
 
 # --- what is taken ----------------------------------------------------------------------------------------------------
@@ -108,7 +106,7 @@ def test_a_theory_of_the_other_sampling_names_what_to_do():
 @pytest.mark.parametrize(("verb", "row"), KINDS, ids=lambda x: str(x))
 def test_the_tables_of_the_verbs_list_every_option_and_each_is_described(verb, row):
     names = set(option_names(KINDS[verb, row], verb))
-    (line,) = (x for x in getattr(gm, verb).__doc__.splitlines() if x.strip().strip("`").startswith(row))
+    (line,) = (x for x in getattr(gm, verb).__doc__.splitlines() if x.strip().replace("`", "").split("  ")[0] == row)
     words = set(line.replace(row, "").replace(",", " ").replace("(", " ").split())
     assert names <= words, names - words
     others = {name for kind in KINDS.values() for v in ("solve", "simulate") if _has(kind, v) for name in option_names(kind, v)}
@@ -207,7 +205,7 @@ def test_one_value_of_a_sweep_is_a_result():
     with pytest.raises(gm.InputError, match="differ in the parameter 'eta'"):
         gm.compare(grid.sel(alpha=2.0, eta=0.2), runs)
     (ax,) = gm.plot(grid, quantities=["Q"])
-    assert (ax.get_ylabel(), ax.get_xlabel()) == ("eta", "alpha") and ax.collections[0].get_array().shape == (2, 2)
+    assert "eta" in ax.get_ylabel() and "n/d" in ax.get_xlabel() and ax.collections[0].get_array().shape == (2, 2)
     assert len(gm.plot(grid.sel(eta=0.4), quantities=["m", "Q"])) == 2
     record = pipeline.record(grid)
     assert (record["over"], record["values"], record["results"][0]["over"]) == ("eta", [0.2, 0.4], "alpha")

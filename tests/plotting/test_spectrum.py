@@ -50,7 +50,7 @@ def test_the_atom_is_named(along):
 
 def test_a_filmstrip_has_a_panel_a_time(along):
     panels = filmstrip(along)
-    assert [ax.get_title(loc="right") for ax in panels] == ["$t = 0$", "$t = 1$", "$t = 2$"]
+    assert [ax.get_title(loc="right") for ax in panels] == ["$t = 0$", "$t = 1$, atom 0.1 at 0", "$t = 2$"]
     with pytest.raises(gm.InputError, match="1 Axes for 3 times"):
         filmstrip(along, axes=[plt.subplots()[1]])
 

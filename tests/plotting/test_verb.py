@@ -1,5 +1,7 @@
 """`plot` goes by the kind of a result: what is drawn is what is in the data, and what has no picture is refused."""
 
+import io
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -33,7 +35,7 @@ def test_a_result_over_values_is_drawn_at_its_last_time(made_up):
     for name in theory:
         swept[name] = swept[name].assign_attrs(theory[name].attrs)
     (ax,) = gm.plot(swept, quantities=["test_loss"])
-    assert ax.get_xlabel() == "eta" and ax.lines[0].get_xdata().tolist() == [0.5, 1.5]
+    assert ax.get_xlabel() == r"step size $\eta$" and ax.lines[0].get_xdata().tolist() == [0.5, 1.5]
     assert ax.lines[0].get_ydata() == pytest.approx([float(theory["test_loss"][-1]), 2 * float(theory["test_loss"][-1])])
 
 
@@ -64,3 +66,40 @@ def test_what_has_no_picture_is_refused(result):
 def test_a_quantity_that_there_is_not_is_named(made_up):
     with pytest.raises(gm.InputError, match="quantity = 'M': this result has m, Q"):
         gm.plot(made_up(times=5)[0], quantities=["M"])
+
+
+def test_several_results_share_axes_with_a_colour_and_a_label_each(made_up):
+    first, runs = made_up()
+    axes = gm.plot({"one": first, "of $rule_2": first, "runs": runs}, quantities=["m", "test_error"])
+    colours = [line.get_color() for line in axes[1].get_lines()]
+    assert len(axes) == 2 and len(set(colours)) == 3
+    (key,) = axes[0].figure.legends
+    assert [text.get_text() for text in key.get_texts()] == ["one", r"of \$rule_2", "runs"]
+    axes[0].figure.savefig(io.BytesIO(), format="svg")  # a label is a text, no formula
+    with pytest.raises(gm.InputError, match="share"):
+        gm.plot({"one": first, "runs": runs}, quantities=["M"])
+    with pytest.raises(gm.InputError, match="result 'two'"):
+        gm.plot({"one": first, "two": 3})
+
+
+def test_many_curves_are_named_by_what_colours_and_dashes_mean_and_panels_keep_their_height(made_up):
+    few, many = made_up()[0], made_up(clusters=4, fields=4)[0]
+    small, large = (gm.plot(x, quantities=["m", "Q"]) for x in (few, many))
+    names = [text.get_text() for text in large[0].get_legend().get_texts()]
+    assert names == ["$m_{0}$", "$m_{1}$", "$m_{2}$", "$m_{3}$", "$(0)$", "$(1)$", "$(2)$", "$(3)$"]
+    looks = {(line.get_color(), line.get_linestyle()) for line in large[0].get_lines()}
+    assert len(looks) == 16 == len(large[0].get_lines())
+    heights = []
+    for axes in (small, large):
+        axes[0].figure.draw_without_rendering()
+        heights.append(axes[0].get_window_extent().height)
+    assert heights[1] > 0.85 * heights[0]
+
+
+def test_a_parameter_that_spans_decades_is_logarithmic(made_up):
+    swept = xr.concat([made_up()[0] for _ in range(3)], dim="alpha").assign_coords(alpha=[0.1, 1.0, 10.0])
+    swept.attrs["swept"] = "alpha"
+    (ax,) = gm.plot(swept, quantities=["Q"])
+    assert ax.get_xscale() == "log" and "n/d" in ax.get_xlabel()
+    (ax,) = gm.plot(swept.assign_coords(alpha=[1.0, 2.0, 3.0]), quantities=["Q"])
+    assert ax.get_xscale() == "linear"

@@ -17,6 +17,7 @@ DOMAIN = {sp.asin: UNIT, sp.acos: UNIT, sp.atanh: UNIT, sp.log: POSITIVE, sp.aco
 SEVERAL = {
     functions.LogSumExp: functions.LogSumExp(h, 2 * h, sp.Rational(1, 3)),
     functions.BivariateNormalCDF: functions.BivariateNormalCDF(h, 1 - 2 * h, sp.Rational(3, 5)),
+    functions.PiecewiseLinear: functions.PiecewiseLinear(h, sp.Rational(2, 3), 1, sp.Rational(5, 2), -1, sp.Rational(1, 3)),
     sp.Mod: sp.Mod(h, sp.Rational(3, 2)),
 }
 ROWS = [(SEVERAL.get(f, None) or f(h), DOMAIN.get(f, LINE)) for f in FUNCTIONS]

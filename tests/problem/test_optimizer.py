@@ -38,16 +38,31 @@ def test_states_read_the_old_states():
     assert swap.composed == (theta - v, s + g, v)
 
 
+LINEAR = {"gd", "weight_decay", "heavy_ball", "nesterov", "langevin", "adams_bashforth", "flow"}
+
+
 @pytest.mark.parametrize("name", optimizers.CATALOG)
-def test_catalog_is_linear(name):
+def test_catalog_linearity(name):
     optimizer = optimizers.CATALOG[name]()
-    assert optimizer.is_linear
+    assert optimizer.is_linear is (name in LINEAR)
     assert optimizer.jacobian.shape == (1 + len(optimizer.state), 2 + len(optimizer.state))
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_adams_bashforth_is_linear(order):
     assert optimizers.adams_bashforth(order).is_linear
+
+
+def test_noise_is_no_parameter_and_its_slope_must_be_constant():
+    langevin = optimizers.langevin()
+    assert langevin.is_noisy and langevin.is_linear and not optimizers.gd().is_noisy
+    assert langevin.parameters == {eta, symbols.temperature}
+    assert list(langevin.noise_slope) == [sp.sqrt(2 * eta * symbols.temperature)]
+    pushed = Optimizer("pushed", {"theta": theta + v, "v": momentum * v - eta * g + symbols.noise})
+    assert list(pushed.noise_slope) == [1, 1]  # theta reads the new state
+    assert not Optimizer("multiplicative", {"theta": theta - eta * g + theta * symbols.noise}).is_linear
+    assert not Optimizer("clipped", {"theta": theta - eta * g + sp.Abs(symbols.noise)}).is_linear
+    assert r"\varepsilon" in langevin._repr_latex_()
 
 
 sign_descent = Optimizer("sign_descent", {"theta": theta - eta * sp.sign(g)})

@@ -74,7 +74,7 @@ def test_what_does_not_fit_is_refused(build, message):
     [
         (lambda: gm.Loss("n", gm.parse("(h - t0)**2"), target="t0"), "target = 't0': a SymPy expression"),
         (lambda: gm.Loss("n", gm.parse("(h - t0)**2"), target=gm.parse("t0 - h")), r"target = -h \+ t0: only the label.* not \['h'\]"),
-        (lambda: gm.Loss("n", gm.parse("(h - t0)**2"), target=gm.parse("t1")), r"teacher fields \['t0'\] .* not \['t1'\]"),
+        (lambda: gm.Loss("n", gm.parse("(h - t0)**2"), target=gm.parse("t1")), r"fields \['t0'\] beside it .* not \['t1'\]"),
         (lambda: gm.Loss("n", gm.parse("(h - t0)**2"), target=gm.parse("w*t0")), r"not \['w'\]"),
         (lambda: gm.Loss("n", gm.parse("(w*h - t0)**2"), target=gm.parse("w")), "neither the label nor a teacher field"),
         (lambda: gm.Loss("n", gm.parse("(h0*h1 - t0)**2"), target=gm.parse("t0")), "a readout is needed beside it"),

@@ -89,7 +89,13 @@ SCHEDULE = optimizers.gd(step=eta / sp.sqrt(1 + t))
         (SQUARED, optimizers.adams_bashforth(2), lambda: AdamsBashforth(0.3), {"eta": 0.3}),
         (SQUARED, SCHEDULE, lambda: lambda x, s, time: x - 0.3 / np.sqrt(1 + time) * s, {"eta": 0.3}),
         (HINGE, optimizers.gd(), lambda: lambda x, s, _: x - 0.5 * s, {"eta": 0.5}),
-        (HINGE, Optimizer("sign", {"theta": theta - eta * sp.sign(g)}), lambda: lambda x, s, _: x - 0.02 * np.sign(s), {"eta": 0.02}),
+        # The rule reads coordinates of order 1: in those of Theta a step is eta/sqrt(d).
+        (
+            HINGE,
+            Optimizer("sign", {"theta": theta - eta * sp.sign(g)}),
+            lambda: lambda x, s, _: x - 0.2 * np.sign(s) / np.sqrt(SIZE["d"]),
+            {"eta": 0.2},
+        ),
     ],
     ids=["gd", "heavy_ball", "nesterov", "adams_bashforth", "schedule", "hinge", "sign"],
 )
@@ -149,7 +155,7 @@ def test_test_performance_in_closed_form():
     m, variance = result.m_runs[0, :, 0, 0], result.Q_k_runs[0, :, 0, 0, 0]
     assert result.test_loss_runs[0].values == pytest.approx((((m - 1) ** 2 + variance) / 2).values, rel=1e-12)  # the points are whitened
     exact = [float(sp.erfc(float(a / np.sqrt(2 * b))) / 2) for a, b in zip(m, variance, strict=True)]
-    assert result.test_error_runs[0].values == pytest.approx(exact, abs=3e-4)
+    assert result.test_error_runs[0].values == pytest.approx(exact, abs=3e-3)
 
 
 def test_committee_readout_and_regression():

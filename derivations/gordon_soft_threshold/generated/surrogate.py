@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "44edeb174c8c"
+SIGNATURE = "9474fabda2e8"
 FIELDS = 1
 CLUSTERS = 2
 BLOCKS = 1
@@ -36,10 +36,10 @@ def gradient(fields, label, parameters):
     return jnp.stack([jnp.broadcast_to(jnp.asarray(entry, h.dtype), h.shape) for entry in (-y * rt.sigmoid(-h * y),)])
 
 
-def optimizer(t, theta, state, gradient, parameters):
+def optimizer(t, theta, state, gradient, parameters, d):
     """New theta and state after step t, for arrays of any one shape."""
     (eta, l1) = parameters
-    return (jnp.sign(theta - eta * gradient) * jnp.maximum(0, rt.absolute(eta * gradient - theta) - eta * l1), ())
+    return (jnp.sign(jnp.sqrt(d) * theta - jnp.sqrt(d) * eta * gradient) * jnp.maximum(0, rt.absolute(jnp.sqrt(d) * eta * gradient - jnp.sqrt(d) * theta) - eta * l1) / jnp.sqrt(d), ())
 
 
 def noise_product(chi, g_new, phi_new, u):

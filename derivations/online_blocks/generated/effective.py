@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from gmsym.runtime import functions as rt
 from gmsym.runtime.nodes import gaussian_means
 
-SIGNATURE = "73ec48ca81c3"
+SIGNATURE = "bb094ec7d338"
 FIELDS = 1
 TEACHERS = 0
 CLUSTERS = 2
@@ -199,7 +199,7 @@ def drift_m(A, abar, beta, gram, m, p, rho, sigma2):
     """Drift of the overlap with the mean of cluster l; axes blc."""
     return (
         -beta * m
-        - jnp.einsum("kl,k,b,kc->blc", gram, p, rho, abar)
+        - jnp.einsum("klb,k,b,kc->blc", gram, p, rho, abar)
         - jnp.einsum("k,kb,kce,ble->blc", p, sigma2, A, m)
     )
 

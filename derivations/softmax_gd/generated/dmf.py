@@ -15,13 +15,14 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "cedad4b06a38"
+SIGNATURE = "e6ae41c545e8"
 FIELDS = 3
 CLUSTERS = 3
 BLOCKS = 1
 STATE = ()
 PARAMETERS = ('eta',)
 RESPONSE = "stein"
+KNOWN = "gram"
 START = {'P': 1, 'U': 0}  # multiples of the identity, of the coefficients of Theta(0) and the means
 
 
@@ -59,18 +60,18 @@ def hessian(fields, label, parameters):
 def mean_overlap(P, U, gram, m_0, rho):
     """Overlap with the mean of cluster k; axes kc."""
     return (
-        jnp.einsum("b,kd,bcd->kc", rho, m_0, P)
-        + jnp.einsum("b,kl,lbc->kc", rho, gram, U)
+        jnp.einsum("b,bcd,kbd->kc", rho, P, m_0)
+        + jnp.einsum("b,klb,lbc->kc", rho, gram, U)
     )
 
 
 def overlap(alpha, P, P_s, Phi, Q_0, U, U_s, Y, Y_s, gram, m_0, rho):
     """Overlap of two iterates; axes cd."""
     return (
-        jnp.einsum("b,uv,bcu,bdv->cd", rho, Q_0, P, P_s)
-        + jnp.einsum("b,ou,bcu,obd->cd", rho, m_0, P, U_s)
-        + jnp.einsum("b,lu,lbc,bdu->cd", rho, m_0, U, P_s)
-        + jnp.einsum("b,lo,lbc,obd->cd", rho, gram, U, U_s)
+        jnp.einsum("b,bcu,buv,bdv->cd", rho, P, Q_0, P_s)
+        + jnp.einsum("b,bcu,obu,obd->cd", rho, P, m_0, U_s)
+        + jnp.einsum("b,lbc,lbu,bdu->cd", rho, U, m_0, P_s)
+        + jnp.einsum("b,lob,lbc,obd->cd", rho, gram, U, U_s)
         + jnp.einsum("b,bij,bci,bdj->cd", rho, Phi, Y, Y_s) / alpha
     )
 
@@ -78,10 +79,10 @@ def overlap(alpha, P, P_s, Phi, Q_0, U, U_s, Y, Y_s, gram, m_0, rho):
 def cluster_overlap(alpha, P, P_s, Phi, Q_0, U, U_s, Y, Y_s, gram, m_0, rho, sigma2):
     """The same in the metric of cluster k; axes kcd."""
     return (
-        jnp.einsum("b,kb,uv,bcu,bdv->kcd", rho, sigma2, Q_0, P, P_s)
-        + jnp.einsum("b,kb,ou,bcu,obd->kcd", rho, sigma2, m_0, P, U_s)
-        + jnp.einsum("b,kb,lu,lbc,bdu->kcd", rho, sigma2, m_0, U, P_s)
-        + jnp.einsum("b,lo,kb,lbc,obd->kcd", rho, gram, sigma2, U, U_s)
+        jnp.einsum("b,kb,bcu,buv,bdv->kcd", rho, sigma2, P, Q_0, P_s)
+        + jnp.einsum("b,kb,bcu,obu,obd->kcd", rho, sigma2, P, m_0, U_s)
+        + jnp.einsum("b,kb,lbc,lbu,bdu->kcd", rho, sigma2, U, m_0, P_s)
+        + jnp.einsum("b,kb,lob,lbc,obd->kcd", rho, sigma2, gram, U, U_s)
         + jnp.einsum("b,kb,bij,bci,bdj->kcd", rho, sigma2, Phi, Y, Y_s) / alpha
     )
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "9bb0a6f54a15"
+SIGNATURE = "4d3f6305c61b"
 SIZE = 1
 TRAINED = 0
 PARAMETERS = ()
@@ -127,6 +127,36 @@ def closed_form(z, S, alpha, q, named):
     """A polynomial that vanishes at the fixed point."""
     (sigma,) = named
     return alpha + S * (sigma**2 + alpha * z - alpha * sigma**2) + S**2 * sigma**2 * z
+
+
+def line_share(sine, cosine, a):
+    """u/cosine of each a."""
+    return a / (sine + cosine * a)
+
+
+def line_profile(t, w, r):
+    """v/w of each ratio of variances."""
+    return r / (t + r * w)
+
+
+def line_total(alpha, mean):
+    """The common sum over cosine, from the mean of u/cosine."""
+    return mean * alpha
+
+
+def line_inverse(alpha, sine, t, g):
+    """z, from the common sum over cosine w."""
+    return -g * sine * t / alpha
+
+
+def line_transform(alpha, sine, t, w, r, g):
+    """S of each block."""
+    return alpha / (g * sine * (t + r * w))
+
+
+def line_turning(alpha, mean, squares, g):
+    """R, below 1 outside the bulk, from the means of (u/cosine)^2 and (v/w)^2."""
+    return mean * squares * alpha / g**2
 
 
 def density(rho, S):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "1a1273e0717d"
+SIGNATURE = "a767a493b302"
 SIZE = 1
 TRAINED = 0
 PARAMETERS = ()
@@ -116,6 +116,36 @@ def compressed_slope(p, mean_outer):
 def overlap(Q_slope, w):
     """Overlap of an outlier's eigenvector with the span; w (q, P)."""
     return (1 / (1 - jnp.einsum("x...,xy...,y...->...", w, Q_slope, w)))
+
+
+def line_share(sine, cosine, a):
+    """u/cosine of each a."""
+    return a / (sine + cosine * a)
+
+
+def line_profile(t, w, r):
+    """v/w of each ratio of variances."""
+    return r / (t + r * w)
+
+
+def line_total(alpha, mean):
+    """The common sum over cosine, from the mean of u/cosine."""
+    return mean * alpha
+
+
+def line_inverse(alpha, sine, t, g):
+    """z, from the common sum over cosine w."""
+    return -g * sine * t / alpha
+
+
+def line_transform(alpha, sine, t, w, r, g):
+    """S of each block."""
+    return alpha / (g * sine * (t + r * w))
+
+
+def line_turning(alpha, mean, squares, g):
+    """R, below 1 outside the bulk, from the means of (u/cosine)^2 and (v/w)^2."""
+    return mean * squares * alpha / g**2
 
 
 def density(rho, S):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "9077bc180c18"
+SIGNATURE = "990aad31a0e8"
 FIELDS = 1
 CLUSTERS = 2
 BLOCKS = 1
@@ -23,6 +23,7 @@ TEACHERS = 1
 STATE = ()
 PARAMETERS = ('eta',)
 RESPONSE = "stein"
+KNOWN = "gram"
 START = {'P': 1, 'U': 0, 'V': 0}  # multiples of the identity, of the coefficients of Theta(0) and the means
 
 
@@ -55,43 +56,43 @@ def hessian(fields, teacher, label, parameters):
     return jnp.stack(_hessian_rows(fields, teacher, label, parameters))
 
 
-def mean_overlap(P, U, V, gram, m_0, rho, star_mean):
+def mean_overlap(P, U, V, gram, m_0, rho, star_mean_b):
     """Overlap with the mean of cluster k; axes kc."""
     return (
-        jnp.einsum("b,kd,bcd->kc", rho, m_0, P)
-        + jnp.einsum("b,kl,lbc->kc", rho, gram, U)
-        + jnp.einsum("b,ek,ebc->kc", rho, star_mean, V)
+        jnp.einsum("b,bcd,kbd->kc", rho, P, m_0)
+        + jnp.einsum("b,klb,lbc->kc", rho, gram, U)
+        + jnp.einsum("b,ekb,ebc->kc", rho, star_mean_b, V)
     )
 
 
-def overlap(alpha, M_0, P, P_s, Phi, Q_0, U, U_s, V, V_s, Y, Y_s, gram, m_0, rho, star_gram, star_mean):
+def overlap(alpha, M_0, P, P_s, Phi, Q_0, U, U_s, V, V_s, Y, Y_s, gram, m_0, rho, star_gram, star_mean_b):
     """Overlap of two iterates; axes cd."""
     return (
-        jnp.einsum("b,uv,bcu,bdv->cd", rho, Q_0, P, P_s)
-        + jnp.einsum("b,fu,bcu,fbd->cd", rho, M_0, P, V_s)
-        + jnp.einsum("b,ou,bcu,obd->cd", rho, m_0, P, U_s)
-        + jnp.einsum("b,lu,lbc,bdu->cd", rho, m_0, U, P_s)
-        + jnp.einsum("b,eu,ebc,bdu->cd", rho, M_0, V, P_s)
-        + jnp.einsum("b,lo,lbc,obd->cd", rho, gram, U, U_s)
-        + jnp.einsum("b,ef,ebc,fbd->cd", rho, star_gram, V, V_s)
-        + jnp.einsum("b,eo,ebc,obd->cd", rho, star_mean, V, U_s)
-        + jnp.einsum("b,fl,lbc,fbd->cd", rho, star_mean, U, V_s)
+        jnp.einsum("b,bcu,buv,bdv->cd", rho, P, Q_0, P_s)
+        + jnp.einsum("b,bcu,fbu,fbd->cd", rho, P, M_0, V_s)
+        + jnp.einsum("b,bcu,obu,obd->cd", rho, P, m_0, U_s)
+        + jnp.einsum("b,lbc,lbu,bdu->cd", rho, U, m_0, P_s)
+        + jnp.einsum("b,ebc,ebu,bdu->cd", rho, V, M_0, P_s)
+        + jnp.einsum("b,lob,lbc,obd->cd", rho, gram, U, U_s)
+        + jnp.einsum("b,efb,ebc,fbd->cd", rho, star_gram, V, V_s)
+        + jnp.einsum("b,eob,ebc,obd->cd", rho, star_mean_b, V, U_s)
+        + jnp.einsum("b,flb,lbc,fbd->cd", rho, star_mean_b, U, V_s)
         + jnp.einsum("b,bij,bci,bdj->cd", rho, Phi, Y, Y_s) / alpha
     )
 
 
-def cluster_overlap(alpha, M_0, P, P_s, Phi, Q_0, U, U_s, V, V_s, Y, Y_s, gram, m_0, rho, sigma2, star_gram, star_mean):
+def cluster_overlap(alpha, M_0, P, P_s, Phi, Q_0, U, U_s, V, V_s, Y, Y_s, gram, m_0, rho, sigma2, star_gram, star_mean_b):
     """The same in the metric of cluster k; axes kcd."""
     return (
-        jnp.einsum("b,kb,uv,bcu,bdv->kcd", rho, sigma2, Q_0, P, P_s)
-        + jnp.einsum("b,kb,fu,bcu,fbd->kcd", rho, sigma2, M_0, P, V_s)
-        + jnp.einsum("b,kb,ou,bcu,obd->kcd", rho, sigma2, m_0, P, U_s)
-        + jnp.einsum("b,kb,lu,lbc,bdu->kcd", rho, sigma2, m_0, U, P_s)
-        + jnp.einsum("b,kb,eu,ebc,bdu->kcd", rho, sigma2, M_0, V, P_s)
-        + jnp.einsum("b,lo,kb,lbc,obd->kcd", rho, gram, sigma2, U, U_s)
-        + jnp.einsum("b,kb,ef,ebc,fbd->kcd", rho, sigma2, star_gram, V, V_s)
-        + jnp.einsum("b,kb,eo,ebc,obd->kcd", rho, sigma2, star_mean, V, U_s)
-        + jnp.einsum("b,kb,fl,lbc,fbd->kcd", rho, sigma2, star_mean, U, V_s)
+        jnp.einsum("b,kb,bcu,buv,bdv->kcd", rho, sigma2, P, Q_0, P_s)
+        + jnp.einsum("b,kb,bcu,fbu,fbd->kcd", rho, sigma2, P, M_0, V_s)
+        + jnp.einsum("b,kb,bcu,obu,obd->kcd", rho, sigma2, P, m_0, U_s)
+        + jnp.einsum("b,kb,lbc,lbu,bdu->kcd", rho, sigma2, U, m_0, P_s)
+        + jnp.einsum("b,kb,ebc,ebu,bdu->kcd", rho, sigma2, V, M_0, P_s)
+        + jnp.einsum("b,kb,lob,lbc,obd->kcd", rho, sigma2, gram, U, U_s)
+        + jnp.einsum("b,kb,efb,ebc,fbd->kcd", rho, sigma2, star_gram, V, V_s)
+        + jnp.einsum("b,kb,eob,ebc,obd->kcd", rho, sigma2, star_mean_b, V, U_s)
+        + jnp.einsum("b,kb,flb,lbc,fbd->kcd", rho, sigma2, star_mean_b, U, V_s)
         + jnp.einsum("b,kb,bij,bci,bdj->kcd", rho, sigma2, Phi, Y, Y_s) / alpha
     )
 
@@ -103,28 +104,28 @@ def noise_of_fields(Qk):
     )
 
 
-def teacher_overlap(M_0, P, U, V, rho, star_gram, star_mean):
+def teacher_overlap(M_0, P, U, V, rho, star_gram, star_mean_b):
     """Overlap with a teacher direction; axes ec."""
     return (
-        jnp.einsum("b,ed,bcd->ec", rho, M_0, P)
-        + jnp.einsum("b,ef,fbc->ec", rho, star_gram, V)
-        + jnp.einsum("b,el,lbc->ec", rho, star_mean, U)
+        jnp.einsum("b,bcd,ebd->ec", rho, P, M_0)
+        + jnp.einsum("b,efb,fbc->ec", rho, star_gram, V)
+        + jnp.einsum("b,elb,lbc->ec", rho, star_mean_b, U)
     )
 
 
-def cluster_teacher_overlap(M_0, P, U, V, rho, sigma2, star_gram, star_mean):
+def cluster_teacher_overlap(M_0, P, U, V, rho, sigma2, star_gram, star_mean_b):
     """The same in the metric of cluster k; axes ekc."""
     return (
-        jnp.einsum("b,kb,ed,bcd->ekc", rho, sigma2, M_0, P)
-        + jnp.einsum("b,kb,ef,fbc->ekc", rho, sigma2, star_gram, V)
-        + jnp.einsum("b,kb,el,lbc->ekc", rho, sigma2, star_mean, U)
+        jnp.einsum("b,kb,bcd,ebd->ekc", rho, sigma2, P, M_0)
+        + jnp.einsum("b,kb,efb,fbc->ekc", rho, sigma2, star_gram, V)
+        + jnp.einsum("b,kb,elb,lbc->ekc", rho, sigma2, star_mean_b, U)
     )
 
 
 def teacher_covariance(rho, sigma2, star_gram):
     """Teacher directions in the metric of cluster k; axes efk."""
     return (
-        jnp.einsum("b,kb,ef->efk", rho, sigma2, star_gram)
+        jnp.einsum("b,kb,efb->efk", rho, sigma2, star_gram)
     )
 
 

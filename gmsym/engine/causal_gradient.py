@@ -1,0 +1,164 @@
+"""The causal solver as one differentiable function: a fixed number of steps, fixed points, room for all innovations. Source: theory.md 2.
+
+The step is that of engine/causal_step.py. Here it runs in a scan, which has a reverse mode, over one tile of points; each step is
+computed again on the way back, so that what is kept of it is its state. Innovations that a step opens, and those that it leaves out, stay
+what they are while the numbers move: the derivative is that of the solution at these innovations.
+
+Cost: about four times the same steps forwards; memory T states of O(K N (r + r_a)), or O(K N r r_a) with tangents.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from gmsym.engine.causal_kernels import (
+    EXACT_ROOM,
+    EXACT_TOLERANCE,
+    TOLERANCE,
+    first_room,
+    means_of_law,
+    moments,
+    next_room,
+    point_set,
+    room_for_all,
+)
+from gmsym.engine.causal_step import LAWS, Carry, Population, start, step
+from gmsym.engine.coordinates import Start
+from gmsym.engine.descent import check_entry
+from gmsym.errors import InputError
+from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers, opens_always, own_noises, sampled_coordinates, teachers
+
+Arrays = dict[str, Any]
+
+
+class Moved(NamedTuple):
+    """The numbers in which the solution is differentiated."""
+
+    parameters: Array  # (P,)
+    trained_parameters: Array  # (P,)
+    ridge: Array
+    alpha: Array
+
+
+class Setting(NamedTuple):
+    """What a differentiable solution is made of beside these."""
+
+    module: CausalKernelsModule
+    steps: int
+    numbers: Numbers
+    population: Population | None
+    first: Carry  # before the first step, with room for all innovations
+
+
+class Course:
+    """Order parameters of all times as a differentiable function of the numbers, with as much room as its innovations need."""
+
+    def __init__(
+        self, module: CausalKernelsModule, numbers: Numbers, *, steps: int, samples: int, seed: int, coordinates: Start | None = None
+    ):
+        self._module, self._steps, self._samples, self._seed = module, steps, samples, seed
+        self._numbers = Numbers(*(np.asarray(x, float) for x in numbers))
+        self._coordinates = coordinates if sampled_coordinates(module) else None
+        beside = teachers(module) + own_noises(module)
+        if module.RESPONSE == "exact":
+            room = max(EXACT_ROOM, room_for_all(module, steps) if opens_always(module) else 0)
+        elif opens_always(module) or self._coordinates is not None:
+            room = room_for_all(module, steps)
+        else:
+            room = first_room(module, TOLERANCE)
+        self._room = min(room, next_room(steps * module.FIELDS + beside))
+        self._made: Setting | None = None
+
+    @property
+    def setting(self) -> Setting:
+        """With the present room."""
+        if self._made is None:
+            population = self._population()
+            tiles, size = (0, 0) if population is None else (1, population.g.shape[2])
+            own = None if population is None else population.coordinates
+            first = start(self._module, self._numbers, self._room, tiles, size, own)
+            arrays = (jax.tree.map(jnp.asarray, x) for x in (self._numbers, first))
+            self._made = Setting(self._module, self._steps, next(arrays), population, next(arrays))
+        return self._made
+
+    def enlarge(self, ranks: Any) -> bool:
+        """More room where innovations of these ranks may have found none; whether there was too little."""
+        needed = int(np.max(np.asarray(ranks))) + self._module.FIELDS + teachers(self._module)
+        if needed <= self._room:
+            return False
+        self._room, self._made = next_room(max(needed, self._room)), None
+        return True
+
+    def _population(self) -> Population | None:
+        if self._module.RESPONSE == "exact":
+            return None
+        points = point_set(self._module, self._samples, self._seed, False, self._coordinates)._replace(tiled=False)
+        if self._room > points.most + self._module.FIELDS + 1:
+            least = 1 << (2 * self._room).bit_length()
+            raise InputError(f"samples = {self._samples}: at least {least} are needed for the innovations of this problem")
+        return points.population(self._room)._replace(tiles=1)
+
+
+def order_parameters(setting: Setting, numbers: Numbers) -> tuple[Arrays, Array]:
+    """(order parameters of all times, ranks of both sides at the end); traceable and differentiable in the numbers."""
+    tolerance = EXACT_TOLERANCE if setting.population is None else TOLERANCE
+
+    @partial(jax.checkpoint, prevent_cse=False)
+    def one(carry: Any, t: Array) -> tuple[Any, Arrays]:
+        carry, row = step(setting.module, numbers, setting.population, tolerance, carry, t)
+        return carry, {name: x for name, x in row.items() if name not in ("theta", "La")}
+
+    last, found = jax.lax.scan(one, setting.first, jnp.arange(setting.steps))
+    return found, jnp.stack([last.rank.max(), last.rank_a])
+
+
+def results(setting: Setting, moved: Moved) -> tuple[Arrays, Array]:
+    """(order parameters, and what a fresh sample gives, at all times, ranks)."""
+    numbers = setting.numbers._replace(**moved._asdict())
+    found, ranks = order_parameters(setting, numbers)
+    v = found.get("trained", jnp.zeros((setting.steps, 0)))
+    laws = [(*moments(setting.module, numbers, found), False)]
+    if LAWS[0] in found:  # where nothing is sampled, observables of the training samples are means over their law
+        laws.append((*(found.pop(name) for name in LAWS), True))
+    for m, Q, of_training in laws:
+        found |= means_of_law(setting.module, numbers, m, Q, v, 0, of_training)
+    return {name: x for name, x in found.items() if name != "M_k"}, ranks
+
+
+@eqx.filter_jit
+def value_and_slopes(setting: Setting, moved: Moved, column: Array, time: Array) -> tuple[Array, Moved, Array, Array]:
+    """(one number of the results, its derivatives, its time, ranks): the entry `column` of a time's `flat` results, at a time, or at its
+    least over all times where that is negative. One compilation for all of them."""
+
+    def chosen(moved: Moved) -> tuple[Array, tuple[Array, Array]]:
+        found, ranks = results(setting, moved)
+        values = flat(found)[:, column]
+        place = jnp.where(time < 0, jnp.argmin(values), time)
+        return values[place], (place, ranks)
+
+    (value, (place, ranks)), slopes = jax.value_and_grad(chosen, has_aux=True)(moved)
+    return value, slopes, place, ranks
+
+
+def flat(found: Arrays) -> Array:
+    """All results of each time in a row, by name."""
+    return jnp.concatenate([found[name].reshape(len(found[name]), -1) for name in sorted(found)], axis=1)
+
+
+def column_of(setting: Setting, moved: Moved, name: str, index: tuple[int, ...]) -> int:
+    """The place of an entry of a variable in `flat` results.
+
+    Raises:
+        InputError: there is no such variable, or no such entry of it.
+    """
+    shapes = {key: x.shape[1:] for key, x in eqx.filter_eval_shape(results, setting, moved)[0].items()}
+    if name not in shapes:
+        raise InputError(f"objective = {name!r}: there are {', '.join(sorted(shapes))}")
+    check_entry(name, shapes[name], index)
+    before = sum(int(np.prod(shapes[key])) for key in sorted(shapes) if key < name)
+    return before + (int(np.ravel_multi_index(index, shapes[name])) if index else 0)

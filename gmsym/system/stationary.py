@@ -1,0 +1,85 @@
+"""The end of training of a convex problem: a fixed point of means over samples through a proximal operator. Source: theory.md 11.
+
+A kind of its own beside `FixedPoint`: that one has two scalars, and sums over eigenvalues of kernels; here every cluster and every block
+has C x C matrices, and means run over samples whose fields are an implicit function of the matrices.
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+import sympy as sp
+
+from gmsym.calculus.kernels import kernel
+from gmsym.problem.base import AbstractProblem
+from gmsym.system.base import AbstractSystem
+from gmsym.system.equations import Equations
+
+# Letters without a time; those of CausalKernels carry over, with fewer arguments.
+z = kernel("z", "z", subscripts=1, value="cn")  # field of a sample if it is left out of training
+V = kernel("V", "V", subscripts=1, value="cd")  # -sum_s R_k(t,s): how far a sample's gradient moves its own field
+Ah = kernel("Ah", r"\hat A", subscripts=1, value="cd")  # sum_r Ra_k(t,r)
+W = kernel("W", "G", subscripts=1, value="cd")  # -sum_s W_b(t,s)
+D = kernel("D", "D", subscripts=1, value="cdn")  # da/dz of one sample
+unit = kernel("unit", "I", value="cd")
+weight = kernel("weight", "w", subscripts=1, value="n")  # of a node
+wrong = kernel("wrong", r"\chi", subscripts=1, value="n")  # 1 if a sample is misclassified
+train_error = kernel("train_error", r"\varepsilon_{\mathrm{train}}")
+dv = kernel("dv", r"\partial_{v}\ell", subscripts=1, value="pn")
+gv = kernel("gv", r"\bar g^{v}", value="p")
+v = kernel("v", "v", value="p")
+# A penalty l1 |theta|: coordinates of a block are soft thresholds of Gaussian ones, all of them scaled by sqrt(d). The law of the means'
+# coordinates has components i: Gaussians, of which atoms have no variance; one component, centred, for means of uniform orientation.
+u = kernel("u", "u", subscripts=1)  # share of the coordinates in a component
+nu = kernel("nu", r"\nu", subscripts=2)  # mean of a scaled coordinate of mu_k there: cluster, component
+Gamma = kernel("Gamma", r"\Gamma", subscripts=3)  # covariance of those of two means: cluster, cluster, component
+N = kernel("N", "N", subscripts=1)  # mean of what is thresholded
+S2 = kernel("S2", r"S^{2}", subscripts=2)  # its variance: block, component
+on = kernel("on", "P", subscripts=2)  # share of the coordinates that are not zero
+e = kernel("e", "e", subscripts=2, value="c")  # mean of the soft threshold
+q = kernel("q", "q", subscripts=2)  # mean square of a coordinate
+components = sp.Symbol("A", integer=True, positive=True)
+nonzero = kernel("nonzero", r"P")
+l1 = sp.Symbol("l1", positive=True)
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class Stationary(AbstractSystem):
+    """Where training of a convex problem ends, after n, d -> infinity at fixed alpha = n/d.
+
+    The fields are F combinations u of the C fields of the loss, h = U u with a constant U of orthonormal columns: directions in which the
+    loss does not change (softmax: shifts of all fields) are left out, since there Theta is 0.
+    """
+
+    name: str
+    problem: AbstractProblem  # what it was derived from
+    fields: tuple[sp.Symbol, ...]  # u, (F,)
+    labels: tuple[sp.Symbol, ...]
+    trained: tuple[sp.Symbol, ...]  # P parameters of the loss that are trained
+    parameters: tuple[sp.Symbol, ...]  # of the loss, in the order of generated signatures
+    clusters: int
+    blocks: int
+    columns: sp.ImmutableDenseMatrix  # U, (C, F)
+    loss: sp.Expr
+    gradient: tuple[sp.Expr, ...]  # (F,)
+    hessian: sp.ImmutableDenseMatrix  # (F, F)
+    trained_gradient: tuple[sp.Expr, ...]  # (P,)
+    closed: tuple[sp.Expr, sp.Expr, sp.Expr] | None  # point, slope and curvature as functions of (z, V), where SymPy finds them
+    place: tuple[sp.Symbol, sp.Symbol]  # z and V in there and in `edges`
+    edges: tuple[sp.Expr, ...]  # values of z where those have kinks, or the decision changes; of one field
+    wrong: sp.Expr | None  # 1 where a sample is misclassified; None without a decision
+    decay: sp.Expr  # what the update rule adds to the ridge
+    sparse: bool  # whether the penalty has an l1
+    system: Equations
+    moments: tuple[tuple[sp.Symbol, ...], tuple[tuple[sp.Symbol, ...], ...]]  # mean (C,) and covariance of the fields in the next two
+    test_loss: tuple[sp.Expr, ...]  # (K,) mean loss of a fresh sample of each cluster
+    test_error: tuple[sp.Expr, ...] | None
+    limit: str = "n, d -> oo at fixed alpha = n/d, then steps -> oo"
+
+    def equations(self) -> Equations:
+        """Proximal operator, means over samples, responses, order parameters."""
+        return self.system
+
+    def __repr__(self) -> str:
+        sizes = f"fields={len(self.fields)}, clusters={self.clusters}, blocks={self.blocks}"
+        return f"Stationary({self.name!r}, {sizes}{', sparse' if self.sparse else ''})"

@@ -1,0 +1,130 @@
+"""Mixtures fitted to data, files of samples, and training on given samples."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+import gmsym as gm
+from gmsym.files.samples import read_fitted, read_samples, write_fitted
+
+RNG = np.random.default_rng(0)
+Y = np.repeat([1.0, -1.0], [700, 500])
+X = 3 + 2 * (RNG.normal(size=(1200, 4)) @ RNG.normal(size=(4, 4)) + np.outer(Y, [1.0, 0.5, 0.0, -0.5]))
+
+
+def fitted(**options):
+    return gm.GaussianMixture.fit(X, Y, **options)
+
+
+@pytest.mark.parametrize("clusters", ["class", "discriminant"])
+def test_a_fit_has_the_moments_of_the_data(clusters):
+    """Means and covariances of the whole, turned back to features, are those of X: exactly."""
+    data = fitted(clusters=clusters, covariance="own")
+    p = np.array([float(x) for x in data.probabilities])
+    place, frame = data.embedded, data.fitted.frame
+    back = frame.unit * frame.basis.array
+    assert np.allclose(frame.centre.array + back @ (p @ place.means.array), X.mean(axis=0))
+    second = np.einsum("k,kij->ij", p, place.matrices + place.means.array[:, :, None] * place.means.array[:, None])
+    assert np.allclose(back @ second @ back.T, np.cov(X.T, bias=True))
+    assert np.isclose((p @ place.variance.array + p @ place.means.array**2).mean(), 1.0)
+    assert sum(data.fitted.counts) == len(X) and data.label_size == 1
+
+
+def test_cells_lie_between_quantiles_of_their_class():
+    data = fitted(quantiles=(0.1, 0.5))
+    assert data.clusters == 6 and data.fitted.classes == (0, 0, 0, 1, 1, 1)
+    assert data.fitted.counts == (70, 280, 350, 50, 200, 250)
+    assert len(data.embedded.covariance.array) == 2 and data.embedded.groups == (0, 0, 0, 1, 1, 1)
+
+
+def test_one_hot_labels_and_classes_are_the_same():
+    classes = np.arange(1200) % 3
+    one, other = gm.GaussianMixture.fit(X, classes), gm.GaussianMixture.fit(X, np.eye(3)[classes])
+    assert one == other and one.label_size == 3 and one.clusters == 15
+
+
+def test_a_report_says_what_to_do():
+    report = gm.fit_report(fitted(clusters="class"))
+    assert report.samples == 1200 and report.d == 4 and 1 < report.effective_dimension <= 4
+    few = gm.GaussianMixture.fit(X[::30], Y[::30], clusters="class")
+    assert any("gmsym.halving" in line for line in gm.fit_report(few).advice)
+    with pytest.raises(gm.InputError, match="GaussianMixture.fit"):
+        gm.fit_report(gm.GaussianMixture.symmetric())
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "options", "message"),
+    [
+        (X[:, 0], Y, {}, "X has shape"),
+        (np.where(X > 8, np.nan, X), Y, {}, "X is nan at index"),
+        (X.astype(object), Y, {}, "X has the type object"),
+        (np.ones_like(X), Y, {}, "all features are constant"),
+        (X, np.ones(1200), {}, "labels are all 1"),
+        (X, (Y + 1) / 2, {}, "values 0 and 1: -1 and 1"),
+        (X, Y[:5], {}, "labels has shape (5,)"),
+        (X[:704], Y[:704], {}, "cluster"),
+        (X, Y, {"clusters": "kmeans"}, "clusters = 'kmeans'"),
+        (X, Y, {"clusters": np.zeros(1200, int)}, "samples of several classes"),
+        (X, Y, {"quantiles": (0.5, 0.2)}, "quantiles"),
+        (X, Y, {"covariance": "diagonal"}, "covariance = 'diagonal'"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused(x, y, options, message):
+    with pytest.raises(gm.InputError) as error:
+        gm.GaussianMixture.fit(x, y, **options)
+    assert message in str(error.value)
+
+
+def test_few_samples_are_said(caplog):
+    gm.GaussianMixture.fit(X[::40], Y[::40], clusters="class")
+    assert "below 15 a dimension" in caplog.text
+
+
+def test_files_keep_samples_and_mixtures(tmp_path):
+    np.savez(tmp_path / "data.npz", X=X, labels=Y)
+    np.savetxt(tmp_path / "data.csv", np.column_stack([X, Y]), delimiter=",", header="a,b,c,d,label", comments="")
+    for name in ("data.npz", "data.csv"):
+        x, y = read_samples(tmp_path / name)
+        assert np.allclose(x, X) and np.array_equal(y, Y)
+    data = fitted()
+    write_fitted(data, tmp_path / "fitted.nc")
+    assert read_fitted(tmp_path / "fitted.nc") == data
+    (tmp_path / "problem.toml").write_text('[mixture]\nfitted = "fitted.nc"\n[loss]\nname = "logistic"\n')
+    assert gm.read(tmp_path / "problem.toml").problem.data == data
+
+
+def test_pickles_are_never_read(tmp_path):
+    (tmp_path / "data.pkl").write_bytes(pickle.dumps({"X": X}))
+    (tmp_path / "data.npz").write_bytes(pickle.dumps({"X": X}))
+    np.savez(tmp_path / "objects.npz", X=np.array([{}], dtype=object), labels=Y)
+    for name, message in (("data.pkl", "pickles above all"), ("data.npz", "not an npz file"), ("objects.npz", "pickled objects")):
+        with pytest.raises(gm.InputError, match=message):
+            read_samples(tmp_path / name)
+
+
+def test_theory_and_training_agree_on_gaussian_samples():
+    """Samples of two Gaussians, of which a fit to ever more knows the law: the change by halving is the model's own error."""
+    problem = gm.Problem(fitted(clusters="class"), gm.losses.logistic(), gm.optimizers.gd())
+    values, options = {"eta": 0.5, "ridge": 0.1}, {"n": 400, "steps": 6, "samples": 512, "scrambles": 2}
+    theory, runs = gm.solve(problem, values, **options), gm.train(problem, values, X, Y, n=400, steps=6, replicates=16)
+    assert runs.attrs["test"] == 800 and float(runs["test_error"][0]) == 0.5
+    for name, bound in (("train_loss", 0.01), ("test_loss", 0.01), ("test_error", 0.01)):
+        assert float(abs(theory[name] - runs[name]).max()) < bound, name
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"X": X[:, :2]}, "X has 2 features; 4 are needed"),
+        ({"n": 1200}, "test"),
+        ({"test": 900}, "more than the 1200 in X"),
+        ({"labels": np.arange(1200) % 3}, "no cluster of the mixture has the label"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(change, message):
+    problem = gm.Problem(fitted(clusters="class"), gm.losses.logistic(), gm.optimizers.gd())
+    given = {"X": X, "labels": Y, "n": 400, "steps": 3, **change}
+    with pytest.raises(gm.InputError) as error:
+        gm.train(problem, {"eta": 0.5}, given.pop("X"), given.pop("labels"), **given)
+    assert message in str(error.value)

@@ -1,0 +1,59 @@
+"""Equations as they are read say the same as those that are computed."""
+
+import numpy as np
+import pytest
+import sympy as sp
+
+import gmsym as gm
+from gmsym.latex import width_of
+
+CLASSES = 3
+
+
+def spectrum(matrix: str, classes: int = CLASSES) -> gm.Problem:
+    data = gm.GaussianMixture(
+        probabilities=[sp.Rational(1, classes)] * classes,
+        labels=np.eye(classes, dtype=int).tolist(),
+        means_gram=sp.eye(classes),
+        variance=[1] * classes,
+    )
+    problem = gm.Problem(data, gm.losses.softmax(classes), gm.optimizers.gd(), sampling=gm.sampling.online())
+    return gm.derive.spectrum(problem, matrix=matrix)
+
+
+@pytest.mark.parametrize("matrix, named", [("hessian", "diag"), ("information", r"(\pi - y)(\pi - y)^{\top}")])
+def test_softmax_has_its_matrix_by_name(matrix, named):
+    system = spectrum(matrix)
+    shown = {sp.latex(e.lhs): e.rhs for e in system.shown()}
+    assert named in sp.latex(shown["A"]) and r"\operatorname{softmax}(V u)" in sp.latex(shown[r"\pi"])
+    assert max(width_of(line) for e in system.shown().lines() for line in e) < 60
+
+
+def test_that_name_is_the_matrix_of_the_system():
+    system = spectrum("hessian")
+    V = np.array({sp.latex(e.lhs): e.rhs for e in system.shown()}["V"]).astype(float)
+    u = sorted(system.A.free_symbols, key=lambda x: x.name)
+    point = np.array([0.3, -1.1])
+    pi = np.exp(V @ point) / np.exp(V @ point).sum()
+    computed = np.array(system.A.subs(dict(zip(u, point, strict=True))).doit()).astype(float)
+    assert V.T @ (np.diag(pi) - np.outer(pi, pi)) @ V == pytest.approx(computed, abs=1e-14)
+
+
+def test_a_matrix_that_is_no_such_form_keeps_its_entries():
+    from gmsym.functions import LogSumExp
+    from gmsym.system.display import shown
+    from gmsym.system.equations import Equation
+
+    h = sp.symbols("h0:3", real=True)
+    total = LogSumExp(*h)
+    wrong = sp.diag(*(sp.exp(u - total) for u in h))  # diag(pi) alone
+    found = shown([Equation(sp.Symbol("A"), sp.ImmutableMatrix(wrong), "matrix", "none", "own")])
+    assert not any("diag" in sp.latex(e.rhs) for e in found) and r"\pi_{0}" in sp.latex(found[-1].rhs)
+
+
+def test_one_block_is_not_spoken_of():
+    one = gm.derive.dmf(gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.squared(), gm.optimizers.gd()))
+    data = gm.GaussianMixture(probabilities=[1], labels=[1], means_gram=[[1]], variance=[[1, 2]], fractions=[0.5, 0.5])
+    two = gm.derive.dmf(gm.Problem(data, gm.losses.squared(), gm.optimizers.gd()))
+    assert "block" not in one._repr_latex_() and "_{}" not in one._repr_latex_()
+    assert "fraction of the coordinates in block b" in two._repr_latex_()
