@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array
 
 from gmsym.engine.draws import draws
-from gmsym.engine.recursion import Scalars, check_steps, no_offsets, replicate_keys, run_program
+from gmsym.engine.recursion import Scalars, check_steps, no_offsets, replicate_key, run_program
 from gmsym.errors import ComputationError
 from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.compiling import compiled
@@ -62,10 +62,9 @@ def limit_scalars(
     phi and psi are 0; the others err by O(1/n) and by O(1/sqrt(n replicates)).
     """
     total = no_offsets(module, steps)
-    keys = replicate_keys(seed, replicates)
 
     def compute(index: int) -> dict[str, np.ndarray]:
-        return jax.tree.map(np.asarray, exact_scalars(module, design, steps, keys[index])._asdict())
+        return jax.tree.map(np.asarray, exact_scalars(module, design, steps, replicate_key(seed, index))._asdict())
 
     for scalars in in_pieces(compute, [1] * replicates, "runs of the limit", checkpoint=checkpoint):
         total = jax.tree.map(jnp.add, total, Scalars(**scalars))
@@ -104,15 +103,14 @@ def refinement_errors(
     advance = {"picard": empirical_map, "newton": newton_step}[method]
 
     first = _scaled(start, sum(design.counts), 1)
-    keys = replicate_keys(seed, replicates)
 
     def compute(index: int) -> dict[str, np.ndarray]:
-        exact, scalars = exact_scalars(module, design, steps, keys[index]), first
+        exact, scalars = exact_scalars(module, design, steps, replicate_key(seed, index)), first
         if not all(np.isfinite(x).all() for x in exact):
             raise ComputationError(f"training diverges within {steps} steps, or its iterates are collinear to rounding; take steps smaller")
         found = [_distance(scalars, exact)]
         for _ in range(rounds):
-            scalars = advance(module, design, steps, keys[index], scalars)
+            scalars = advance(module, design, steps, replicate_key(seed, index), scalars)
             found.append(_distance(scalars, exact))
         row = np.asarray(found)
         if not np.isfinite(row).all():
