@@ -370,7 +370,16 @@ def _own_width(token: str, text: str, tokens: list[str], at: int) -> float:
 
 
 def _matrix_width(text: str) -> float:
-    inner = re.sub(r"^\\begin\{\w+\}|\\end\{\w+\}$", "", text)
-    rows = [[width_of(cell) for cell in row.split("&")] for row in inner.split(r"\\")]
-    columns = max(map(len, rows))
-    return sum(max((row[c] if c < len(row) else 0.0) for row in rows) + 1.0 for c in range(columns))
+    rows: list[list[list[str]]] = [[[]]]  # cells of rows, as tokens
+    level = 0
+    for token in _tokens(re.sub(r"^\\begin\{\w+\}|\\end\{\w+\}$", "", text)):
+        level += (token == "{" or token.startswith(r"\begin")) - (token == "}" or token.startswith(r"\end"))
+        if level or token not in ("&", r"\\"):  # those of a matrix within a cell are its own
+            rows[-1][-1].append(token)
+        elif token == "&":
+            rows[-1].append([])
+        else:
+            rows.append([[]])
+    widths = [[_height_free(cell) for cell in row] for row in rows]
+    columns = max(map(len, widths))
+    return sum(max((row[c] if c < len(row) else 0.0) for row in widths) + 1.0 for c in range(columns))

@@ -17,6 +17,13 @@ def test_what_fits_is_left_alone():
     assert lines(r"\frac{a}{b} + c") == [r"\frac{a}{b} + c"]
 
 
+def test_a_matrix_within_a_cell_has_rows_of_its_own():
+    """Means of softmax online are a column of expectations, whose laws have covariance matrices."""
+    inner = r"\begin{matrix}a & b\\c & d\end{matrix}"
+    outer = rf"\begin{{matrix}}x + y_{{\left[{inner}\right]}}\\z\end{{matrix}}"
+    assert width_of(outer) == pytest.approx(width_of(rf"x + y_{{\left[{inner}\right]}}") + 1)
+
+
 def test_a_sum_is_broken_before_its_signs():
     found = lines(" + ".join(f"a_{{{i}}} b_{{{i}}}" for i in range(30)), width=20)
     assert len(found) > 3 and all(line.startswith("+") for line in found[1:])
