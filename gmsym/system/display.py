@@ -5,10 +5,13 @@ What is computed is left alone; every rewriting here is an identity, and what it
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import combinations_with_replacement
+from typing import Any
 
 import sympy as sp
 
 from gmsym.calculus.kernels import Kernel
+from gmsym.calculus.mean import GaussianMean
 from gmsym.functions import LogSumExp
 from gmsym.latex import WIDTH, width_of
 from gmsym.symbols import labels
@@ -17,6 +20,7 @@ from gmsym.system.equations import Equation, Equations, Phrase
 
 _NOTHING = sp.Symbol("")
 _OWN = ("theory.md 0", "own")
+_LONG = 12.0  # em of a law that is given once, beside the equations, rather than at each mean
 _NAMED = ("softmax: probability of each class", *_OWN)
 
 
@@ -29,9 +33,8 @@ def shown(equations: Iterable[Equation], *, blocks: int | None = None, width: fl
         width: of a line in em; a matrix that is wider is given entry by entry.
     """
     found: list[Equation] = []
-    for equation in equations:
-        here = without_block(equation) if blocks == 1 else equation
-        found.extend(_named_softmax(here, width))
+    for equation in _named_laws([without_block(equation) if blocks == 1 else equation for equation in equations]):
+        found.extend(_named_softmax(equation, width))
     return Equations(found)
 
 
@@ -53,6 +56,54 @@ def _one_block(expr: sp.Expr) -> sp.Expr:
     if not expr.args:
         return expr
     return expr.func(*map(_one_block, expr.args))
+
+
+def _named_laws(equations: list[Equation]) -> list[Equation]:
+    """Laws of several Gaussians that are long and stand at several means are given once, before the first of these."""
+    means = [node for equation in equations for node in equation.rhs.atoms(GaussianMean)]
+    laws = {node.args[1:]: node.variables for node in means if len(node.variables) > 1}  # by mean and covariance
+    repeated = [law for law in laws if sum(node.args[1:] == law for node in means) > 1 and width_of(sp.latex(law[1])) > _LONG]
+    signs = {law: rf"\mathbb{{E}}_{{{'z' if len(repeated) == 1 else number + 1}}}" for number, law in enumerate(repeated)}
+    found: list[Equation] = []
+    said: set[str] = set()
+
+    def say(latex: str, *equation: Any) -> None:
+        if latex not in said:
+            said.add(latex)
+            found.append(Equation(Phrase(latex), *equation, *_OWN, role="notation"))
+
+    for equation in equations:
+        names: dict[sp.Expr, sp.Expr] = {}
+        for node in sorted(equation.rhs.atoms(GaussianMean), key=sp.default_sort_key):
+            sign = signs.get(node.args[1:])
+            if sign is None:
+                continue
+            z = sp.latex(sp.Tuple(*laws[node.args[1:]]))
+            say(rf"{sign}\left[{z}\right]", sp.Tuple(*node.mean), "mean of the Gaussians z")
+            say(rf"\operatorname{{Cov}}{sign[10:]}\left[{z}\right]", node.cov, "their covariance")
+            body = node.integrand
+            for total in body.atoms(LogSumExp):
+                body = body.xreplace(_probabilities(body, total))
+                for c, u in enumerate(total.args):
+                    exponentials = [sp.S.One if v == 0 else sp.exp(v) for v in total.args]
+                    say(rf"\pi_{{{c}}}", sp.exp(u) / sp.Add(*exponentials), "softmax: probability of a class")
+            names[node] = Phrase(rf"{sign}\left[{sp.latex(body)}\right]")
+        found.append(replace(equation, rhs=equation.rhs.xreplace(names)))
+    return found
+
+
+def _probabilities(expr: sp.Expr, total: LogSumExp) -> dict[sp.Expr, sp.Expr]:
+    """Exponentials that are products of probabilities exp(u_c - total), as these."""
+    pi = [sp.Symbol(rf"\pi_{{{c}}}", positive=True) for c in range(len(total.args))]
+    names = {}
+    for node in expr.atoms(sp.exp):
+        power = -node.args[0].expand().coeff(total)
+        if power not in (1, 2, 3):
+            continue
+        for chosen in combinations_with_replacement(range(len(pi)), int(power)):
+            if sp.expand(node.args[0] + power * total - sp.Add(*(total.args[c] for c in chosen))) == 0:
+                names[node] = sp.Mul(*(pi[c] for c in chosen))
+    return names
 
 
 def _named_softmax(equation: Equation, width: float) -> list[Equation]:
@@ -125,7 +176,7 @@ def _word(text: str) -> Phrase:
 
 
 def _by_entries(equation: Equation, width: float) -> list[Equation]:
-    if not isinstance(equation.rhs, sp.MatrixBase) or width_of(equation.latex().replace("&=", "=")) <= width:
+    if not isinstance(equation.rhs, sp.MatrixBase) or width_of(sp.latex(equation.rhs)) <= 0.7 * width:  # beside the left sides
         return [equation]
     rows, columns = equation.rhs.shape
     symmetric = rows == columns and equation.rhs.is_symmetric()

@@ -57,3 +57,29 @@ def test_one_block_is_not_spoken_of():
     two = gm.derive.dmf(gm.Problem(data, gm.losses.squared(), gm.optimizers.gd()))
     assert "block" not in one._repr_latex_() and "_{}" not in one._repr_latex_()
     assert "fraction of the coordinates in block b" in two._repr_latex_()
+
+
+def test_softmax_online_gives_its_law_and_its_probabilities_once():
+    spectral = spectrum("hessian").problem
+    shown = gm.derive.effective(spectral).shown()
+    lefts = [sp.latex(e.lhs) for e in shown]
+    assert sum(r"\operatorname{Cov}" in left and "_{00}" in left for left in lefts) == 1 and lefts.count(r"\pi_{0}") == 1
+    assert not any(r"\log" in e.latex() or r"\mathcal N" in e.latex() for e in shown)
+    assert max(width_of(line) for e in shown.lines() for line in e) < 60
+
+
+@pytest.mark.parametrize("power", [1, 2, 3])
+def test_products_of_probabilities_are_the_exponentials_they_stand_for(power):
+    from gmsym.functions import LogSumExp
+    from gmsym.system.display import _probabilities
+
+    z = sp.symbols("z:2", real=True)
+    scores = (sp.S.Zero, -z[0], -z[1])
+    total = LogSumExp(*scores)
+    wide = sp.exp(sum(scores[c % 3] for c in range(1, power + 1)) - power * total)
+    ((node, product),) = _probabilities(wide, total).items()
+    at = {z[0]: 0.3, z[1]: -1.1}
+    weights = np.exp([float(u.subs(at)) for u in scores])
+    pi = {sp.Symbol(rf"\pi_{{{c}}}", positive=True): w / weights.sum() for c, w in enumerate(weights)}
+    exact = np.exp(sum(float(scores[c % 3].subs(at)) for c in range(1, power + 1)) - power * np.log(weights.sum()))
+    assert node == wide and float(product.subs(pi)) == pytest.approx(exact, rel=1e-13)
