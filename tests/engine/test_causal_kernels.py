@@ -19,6 +19,7 @@ def noise_only(optimizer=None):
     return gm.Problem(data, gm.losses.squared(), optimizer or gm.optimizers.gd(), norm2=0)
 
 
+@pytest.mark.slow
 def test_squared_loss_equals_the_marchenko_pastur_integrals():
     exact = marchenko_pastur(alpha=1.5, step=0.4, steps=60)
     theory = gm.solve(noise_only(), {"alpha": 1.5, "eta": 0.4}, steps=60, two_time=True)

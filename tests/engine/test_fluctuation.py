@@ -52,6 +52,7 @@ def test_deviations_do_not_depend_on_the_population():
         assert found[0][name].mean() == pytest.approx(found[1][name].mean(), rel=0.12), name
 
 
+@pytest.mark.slow
 def test_influences_predict_the_spread_of_the_surrogate():
     times = (1, 3, 7)
     predicted = variances(LOGISTIC, 1200, 800, eta=1.0, ridge=0.1, times=times, populations=3)

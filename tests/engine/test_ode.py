@@ -268,6 +268,7 @@ def test_the_gradient_through_the_solve_is_that_of_finite_differences():
     assert np.isclose(slope, (final(1.5 + 1e-4) - final(1.5 - 1e-4)) / 2e-4, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_tuning_finds_the_best_step_of_least_squares():
     """The step that minimises the test loss after a given number of samples, against a scan."""
     problem = binary(gm.losses.squared())

@@ -17,6 +17,7 @@ def logistic(optimizer=None, overlap=(0.1, -0.1)):
     return gm.Problem(data, gm.losses.logistic(), optimizer or gm.optimizers.gd(), overlap=overlap)
 
 
+@pytest.mark.slow
 def test_training_with_noise_of_the_optimizer_has_the_same_law():
     """Two blocks, the noise in the velocity: 2000 runs of both, n = 30, d = 20."""
     symbols = gm.symbols
@@ -32,6 +33,7 @@ def test_training_with_noise_of_the_optimizer_has_the_same_law():
     assert found.p_value > 0.003, found
 
 
+@pytest.mark.slow
 def test_small_training_runs_have_the_same_law():
     found = same_law(logistic(), n=60, d=40, steps=6, replicates=4000, eta=1.0, ridge=0.1)
     assert found.score < 4 and 0.88 < found.least_ratio and found.largest_ratio < 1.14 and found.p_value > 0.003
@@ -47,6 +49,7 @@ def test_equality_in_law_with_twenty_thousand_replicates_and_momentum():
     assert found.score < 4 and 0.95 < found.least_ratio and found.largest_ratio < 1.05 and found.p_value > 0.003
 
 
+@pytest.mark.slow
 def test_without_fluctuation_parameters_the_law_is_another():
     """The power of the tests above: at n = 30 the same Kolmogorov-Smirnov test rejects the surrogate without phi and psi."""
     problem, n, d, steps = logistic(), 30, 20, 6

@@ -37,6 +37,7 @@ def test_curves_of_a_size_are_the_limit_with_bias_and_a_scaled_deviation(finite)
         assert curves[name].attrs == finite[name].attrs
 
 
+@pytest.mark.slow
 def test_one_step_on_pure_noise_has_the_curves_of_wishart_matrices():
     """l = h^2/2: E Q_1 = 1 - 2 eta + eta^2 (1 + (d + 1)/n), so the bias is eta^2; n Var(Q_1) by the delta method."""
     rate, ratio = 0.5, 2.0
