@@ -111,7 +111,7 @@ def of_effective(
         raise InputError(f"objective = {chosen.objective!r}: there are {', '.join(sorted(shapes))}")
     check_entry(chosen.objective, shapes[name], chosen.index)
     ode.check_differentiable(module, name)
-    sets = ode.both_sets(module, ode.first_level(begin, numbers), 0)
+    sets = ode.both_sets(module, ode.first_level(module, begin, numbers), 0)
 
     def evaluate(x: np.ndarray) -> Point:
         values = chosen.at(x)
