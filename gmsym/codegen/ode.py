@@ -7,7 +7,7 @@ from sympy.core.relational import Relational
 
 from gmsym import generated, printer, symbols
 from gmsym.calculus import GaussianMean
-from gmsym.calculus.kernels import Kernel, Transposed, distribute
+from gmsym.calculus.kernels import Kernel, Transposed, distribute, inside
 from gmsym.calculus.polynomials import affine
 from gmsym.codegen._common import Group, Stacked, names
 from gmsym.codegen._einsum import Operand, product, total
@@ -358,6 +358,7 @@ def _indices(atom: Kernel) -> str:
 
 def _term(term: sp.Expr, output: str) -> str:
     """One product as einsum text; vectors and matrices of fields are contracted in their order."""
+    term = inside(term)
     term = term.function if isinstance(term, sp.Sum) else term
     operands: list[Operand] = []
     numbers: list[str] = []

@@ -9,7 +9,7 @@ Source: own; verified/real_data.md 1.
 
 import sympy as sp
 
-from gmsym.calculus.kernels import Transposed, distribute, fold, innermost
+from gmsym.calculus.kernels import Transposed, distribute, fold, innermost, inside
 from gmsym.system import Equation, Equations
 from gmsym.system import ode as S
 from gmsym.system.causal_kernels import Mean
@@ -133,7 +133,7 @@ def _spread(term: sp.Expr) -> sp.Expr:
 
 def _named(expr: sp.Expr, full: bool) -> sp.Expr:
     """With sum_b' Sigma_k(b,b') D_b' under its name."""
-    definition = turned_equation(full).rhs
+    definition = inside(turned_equation(full).rhs)
     if not full:
         return expr
     found = []

@@ -160,6 +160,7 @@ def drift(module: OdeModule, t: Float[Array, ""], state: State | Spread, numbers
     }
     if isinstance(state, Spread):
         arrays |= {"mean": numbers.means, "turned": in_coordinates(module, state, numbers)["turned"]}
+        arrays |= {} if isinstance(numbers.covariance, tuple) else {"Sigma": numbers.covariance[numbers.groups]}
     return type(state)(*(call(module, "drift", name, arrays, getattr(state, name)) for name in state._fields))
 
 
