@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 from scipy.stats import norm
+from sklearn.datasets import load_digits
 
 import gmsym as gm
 
@@ -31,7 +32,7 @@ def hinge(d, full=True):
     return problem, means, matrices, start
 
 
-def by_hand(means, matrices, start, time, every_pair):
+def by_hand(means, matrices, start, time, every_pair, p=P, y=Y):
     """D and N of the hinge loss, whose means are closed; N is diagonal, or whole."""
     d = len(start)
     spread = lambda x: x if every_pair else np.diag(np.diag(x))  # noqa: E731
@@ -44,16 +45,16 @@ def by_hand(means, matrices, start, time, every_pair):
         mean, N, m, Q = law(state)
         dD, dN = -RIDGE * mean, -2 * RIDGE * N
         for k, S in enumerate(matrices):
-            margin = (1 - Y[k] * m[k]) / np.sqrt(Q[k])
+            margin = (1 - y[k] * m[k]) / np.sqrt(Q[k])
             share, density = norm.cdf(margin), norm.pdf(margin) / np.sqrt(Q[k])
-            dD = dD - P[k] * (-Y[k] * share * means[k] + density * S @ mean)
+            dD = dD - p[k] * (-y[k] * share * means[k] + density * S @ mean)
             moved = spread(S) @ N
-            dN = dN - P[k] * density * (moved + moved.T) + ETA / d * P[k] * share * spread(S + np.outer(means[k], means[k]))
+            dN = dN - p[k] * density * (moved + moved.T) + ETA / d * p[k] * share * spread(S + np.outer(means[k], means[k]))
         return np.concatenate([dD, dN.ravel()])
 
     end = solve_ivp(slope, (0, time), np.concatenate([start, np.zeros(d * d)]), rtol=1e-10, atol=1e-12).y[:, -1]
     _, _, m, Q = law(end)
-    return m, Q, float(P @ norm.cdf(-Y * m / np.sqrt(Q)))
+    return m, Q, float(p @ norm.cdf(-y * m / np.sqrt(Q)))
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,7 @@ def solved():
     return problem, place, gm.solve(problem, {"eta": ETA, "ridge": RIDGE}, time=3.0, tolerance=1e-10).isel(time=-1)
 
 
+@pytest.mark.slow
 def test_the_closed_equations_integrated_by_scipy(solved):
     _, place, last = solved
     m, Q, error = by_hand(*place, 3.0, every_pair=False)
@@ -69,14 +71,19 @@ def test_the_closed_equations_integrated_by_scipy(solved):
     assert abs(float(last["test_error"]) - error) < 1e-8
 
 
-def test_pairs_of_coordinates_change_little(solved):
-    """The closure: the covariance of Theta over samples, whole, moves the test error by less than a thousandth."""
-    _, place, last = solved
-    m, Q, error = by_hand(*place, 3.0, every_pair=True)
-    assert 1e-6 < abs(float(last["test_error"]) - error) < 1e-3
-    assert np.allclose(last["m"].values[:, 0], m, atol=0.01) and np.allclose(last["Q_k"].values[:, 0, 0], Q, rtol=0.02)
+def test_pairs_of_coordinates_change_little_on_images():
+    """The closure: the whole covariance of Theta over samples, for the diagonal one, on a mixture fitted to digits (d = 64): 2e-5 in the
+    test error. Between random covariances that differ as much as `mixture` makes them it is up to 4e-3."""
+    digits = load_digits()
+    data = gm.GaussianMixture.fit(digits.data, np.where(digits.target % 2, 1, -1), clusters="class")
+    p, y = (np.array([float(x) for x in given]) for given in (data.probabilities, [label for (label,) in data.labels]))
+    place = data.embedded.means.array, data.embedded.matrices, np.random.default_rng(1).normal(size=64) / 8
+    one, other = (by_hand(*place, 2.0, every_pair, p, y)[2] for every_pair in (False, True))
+    assert 1e-7 < abs(one - other) < 1e-4
 
 
+@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_diagonal_covariances_are_those_of_matrices():
     problem, means, matrices, start = hinge(D, full=False)
     whole = gm.GaussianMixture(probabilities=P, labels=Y, means=means, covariance=matrices)
@@ -87,6 +94,8 @@ def test_diagonal_covariances_are_those_of_matrices():
         assert float(abs(one[name] - other[name]).max()) < 1e-8, name
 
 
+@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_gradients_through_the_solve(solved):
     problem, *_ = solved
     _, slopes = gm.gradient(problem, {"eta": ETA, "ridge": RIDGE}, ["ridge"], time=3.0, tolerance=1e-9)
@@ -94,8 +103,8 @@ def test_gradients_through_the_solve(solved):
     assert abs(slopes["ridge"] - (ends[1] - ends[0]) / 2e-4) < 1e-5
 
 
-def test_what_has_no_coordinates_is_refused(solved):
-    problem, *_ = solved
+def test_what_has_no_coordinates_is_refused():
+    problem, *_ = hinge(D)
     with pytest.raises(gm.InputError, match="does not treat mixtures in coordinates"):
         gm.solve(problem, {"eta": ETA}, time=1.0, d=50)
     with pytest.raises(gm.InputError, match="does not treat mixtures in coordinates"):
@@ -106,13 +115,13 @@ def test_what_has_no_coordinates_is_refused(solved):
 
 @pytest.mark.slow
 def test_theory_agrees_with_online_sgd_and_commuting_covariances_do_not():
-    """d = 150, 40 runs; the same runs reject the diagonals of the covariances."""
-    problem, means, matrices, start = hinge(150)
+    """d = 100, 24 runs; the same runs reject the diagonals of the covariances."""
+    problem, means, matrices, start = hinge(100)
     values = {"eta": 0.3, "ridge": RIDGE}
-    runs = gm.simulate(problem, values, time=4.0, replicates=40, points=9, seed=1)
-    comparison = gm.compare(gm.solve(problem, values, time=runs["time"].values), runs)
+    runs = gm.simulate(problem, values, time=3.0, replicates=24, points=9, seed=1)
+    comparison = gm.compare(gm.solve(problem, values, time=runs["time"].values, tolerance=1e-6), runs)
     assert comparison.agrees(), str(comparison)
-    diagonal, *_ = hinge(150, full=False)
-    wrong = gm.solve(diagonal, values, time=runs["time"].values)
+    diagonal, *_ = hinge(100, full=False)
+    wrong = gm.solve(diagonal, values, time=runs["time"].values, tolerance=1e-6)
     wrong.attrs["problem_signature"] = runs.attrs["problem_signature"]  # compared on purpose
     assert not gm.compare(wrong, runs).agrees()
