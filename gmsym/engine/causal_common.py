@@ -38,7 +38,7 @@ def common_innovations(module: CausalKernelsModule, x: Arrays, tolerance: Any, c
         if e_S is not None:
             arrays["e_S_new"] = given(module.turned, x | {"e_D": new[:, None, 0]})
             e_S = e_S.at[:, :, rank].set(arrays["e_S_new"][..., 0], mode="drop")
-        row = given(module.innovation_gram, arrays)[..., 0]
+        row = given(module.gram_of_factors, {"Ge": given(module.innovation_gram, arrays)})[..., 0]
         return e, Lw.at[:, rank].set(_factor(Lw, row, rank), mode="drop"), e_S
 
     def looked_at(vector: Float[Array, "b x"], total: Array, along: Float[Array, " i"], *now: Any) -> tuple[Array, Any]:

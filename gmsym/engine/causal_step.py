@@ -190,7 +190,7 @@ def step(
     order |= by_observable(module, x["train_seen"]) if "train_seen" in x else {}
 
     if in_coordinates(module):
-        x["Bt"] = responses(x["Lw"], x["B"])
+        x["Bt"] = responses(x["Lw"], given(module.response_to_fields, x))
 
     def moved(old: Array, suffix: str) -> Array:
         names = ("P", "U", *(["V"] if teachers(module) else []), *(["Ye"] if noisy(module) else []), "Y")
