@@ -8,7 +8,33 @@ import sympy as sp
 from gmsym.calculus import GaussianMean
 from gmsym.calculus.kernels import Transposed as T
 from gmsym.system.causal_kernels import Mean
-from gmsym.system.ode import A, D, K, N, P, Q, Q_k, S, Sigma, Theta, a, abar, b_other, beta, block, c, k, m, mean, p, rho, sigma2, t, turned, y
+from gmsym.system.ode import (
+    A,
+    D,
+    K,
+    N,
+    P,
+    Q,
+    Q_k,
+    S,
+    Sigma,
+    Theta,
+    a,
+    abar,
+    b_other,
+    beta,
+    block,
+    c,
+    k,
+    m,
+    mean,
+    p,
+    rho,
+    sigma2,
+    t,
+    turned,
+    y,
+)
 
 d = sp.Derivative
 b, B = block, sp.Symbol("B", integer=True, positive=True)

@@ -126,7 +126,9 @@ def _known(problem: Problem) -> S.Known:
     if place is None:
         return "gram"
     if problem.teacher is not None:
-        raise InputError("derive.effective of a mixture in coordinates does not treat teacher fields; give its means by their Gram matrices")
+        raise InputError(
+            "derive.effective of a mixture in coordinates does not treat teacher fields; give its means by their Gram matrices"
+        )
     return "diagonal" if place.covariance is None else "full"
 
 

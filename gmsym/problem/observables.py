@@ -47,7 +47,9 @@ def errors(data: "GaussianMixture", loss: Loss) -> dict[str, sp.Expr]:
         best = [sp.Mul(*(sp.Heaviside(fields[c] - f) for f in fields if f != fields[c])) for c in range(len(fields))]
         wrong, members = 1 - sp.Add(*(y * x for y, x in zip(labels, best, strict=True))), list(labels)
     else:
-        raise InputError(f"errors: labels {data.labels} with the loss {loss.name}: labels 1 and -1 with a readout, or one-hot ones, are needed")
+        raise InputError(
+            f"errors: labels {data.labels} with the loss {loss.name}: labels 1 and -1 with a readout, or one-hot ones, are needed"
+        )
     found = {"wrong": wrong}
     for c, member in enumerate(members):
         at = [member.subs(dict(zip(labels, map(sp.nsimplify, label), strict=True))) for label in of_class]

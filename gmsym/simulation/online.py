@@ -69,7 +69,11 @@ def _program(kind: Kind, C: int, sizes: tuple[int, ...]) -> Program:
         numbers, roots = numbers
         K, T = len(numbers.probabilities), len(numbers.teacher_gram)
         start, samples, fresh = jax.random.split(key, 3)
-        vectors = jnp.asarray(numbers.vectors) if len(numbers.vectors) else placed(jax.random.normal(start, (d, max(map(len, roots))), dtype=float), sizes, roots)
+        vectors = (
+            jnp.asarray(numbers.vectors)
+            if len(numbers.vectors)
+            else placed(jax.random.normal(start, (d, max(map(len, roots))), dtype=float), sizes, roots)
+        )
         fixed = samples, fresh_fields(C + T, per_shift(d))(fresh), vectors[:, C : C + K], vectors[:, C + K :]
         return fixed, (vectors[:, :C], numbers.trained)
 

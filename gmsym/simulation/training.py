@@ -262,8 +262,8 @@ def observing(
     tested: Callable[..., dict[str, jax.Array]] | None = None,
 ) -> Callable[..., dict[str, jax.Array]]:
     """The function (numbers, data, teacher fields, points of a fresh sample, Theta, trained parameters, fields of the samples, train loss)
-    -> a record. No `counts`: samples belong to no known cluster. `tested`, if a fresh sample is not drawn from the problem's law: (numbers, what it is tested on, Theta, mean and covariance
-    of the fields, trained parameters) -> test_loss and perhaps test_error."""
+    -> a record. No `counts`: samples belong to no known cluster. `tested`, if a fresh sample is not drawn from the problem's law: (numbers,
+    what it is tested on, Theta, mean and covariance of the fields, trained parameters) -> test_loss and perhaps test_error."""
     tested = _test_performance(code, loss_labels, decision, names) if tested is None else tested
 
     def observed(
