@@ -13,6 +13,7 @@ import gmsym as gm
 PROBLEM = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.heavy_ball())
 ONLINE = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd(), sampling=gm.sampling.online())
 SURROGATE = gm.derive.surrogate(PROBLEM)
+FINITE, ROUNDS = gm.derive.finite_size(PROBLEM), gm.derive.refinement(PROBLEM)
 DATA = {"sigma": 1.0, "mu_norm": 1.2}
 VALUES = {**DATA, "ridge": 0.05, "eta": 0.5, "momentum": 0.5}
 OTHERS = {**DATA, "ridge": 0.1, "eta": 0.7, "momentum": 0.3}
@@ -45,6 +46,14 @@ CALLS = {
     "surrogate": (
         lambda: gm.solve(SURROGATE, VALUES, n=60, d=40, steps=12, replicates=4),
         lambda: gm.solve(SURROGATE, OTHERS, n=60, d=40, steps=15, replicates=11, seed=3),
+    ),
+    "finite size": (
+        lambda: gm.solve(FINITE, {"alpha": 1.5, **VALUES}, n=60, steps=3, population=60, populations=2, replicates=2, samples=256),
+        lambda: gm.solve(FINITE, {"alpha": 1.5, **OTHERS}, n=90, steps=3, population=60, populations=3, replicates=4, samples=256, seed=3),
+    ),
+    "refinement": (
+        lambda: gm.solve(ROUNDS, {"alpha": 1.5, **VALUES}, steps=2, sizes=[30], rounds=1, replicates=2),
+        lambda: gm.solve(ROUNDS, {"alpha": 1.5, **OTHERS}, steps=2, sizes=[30], rounds=2, replicates=3, seed=3),
     ),
 }
 

@@ -34,6 +34,7 @@ from gmsym.derive.schemes import COEFFICIENTS, scheme
 from gmsym.errors import InputError, check_flag
 from gmsym.problem import Problem
 from gmsym.problem.observables import order_parameters
+from gmsym.progress import announced
 from gmsym.system import CausalKernels, Equation, Equations, Flow, Passes, recursion
 from gmsym.system import causal_kernels as S
 from gmsym.system.causal_kernels import (
@@ -87,6 +88,7 @@ SOURCE = "theory.md 2; Celentano, Cheng, Montanari 2021; Gerbelot et al. 2022"
 _delta = sp.KroneckerDelta
 
 
+@announced("deriving DMF")
 def dmf(problem: Problem, *, response: Response | None = None, sampled: bool | None = None) -> CausalKernels | Flow | Passes:
     """DMF equations of `problem` in the limit n, d -> infinity at fixed alpha = n/d, for any K, C and block covariances.
 

@@ -22,6 +22,7 @@ from gmsym.errors import InputError
 from gmsym.functions import heaviside_form
 from gmsym.problem import Problem
 from gmsym.problem.observables import order_parameters
+from gmsym.progress import announced
 from gmsym.system import Equation, Equations, Ode, Sde
 from gmsym.system import ode as S
 from gmsym.system.causal_kernels import Mean
@@ -62,6 +63,7 @@ _a, _h = (sp.Symbol(name, commutative=False) for name in ("a", "h"))
 _delta = sp.Symbol("delta", positive=True)
 
 
+@announced("deriving the effective dynamics")
 def effective(problem: Problem) -> Ode:
     """Equations of (Q, m, M, v) for online SGD on `problem`, for any K, C, block covariances, loss, teacher and trained parameters.
 
@@ -145,6 +147,7 @@ def _in_coordinates(problem: Problem, schedule: sp.Expr, full: bool) -> tuple[Eq
     return own, flow, reduced, drift, overlaps
 
 
+@announced("deriving the fluctuations")
 def fluctuations(system: Ode | Problem) -> Sde:
     """Fluctuations of online SGD around its effective dynamics, of order 1/sqrt(d), with the full volatility.
 

@@ -13,6 +13,7 @@ from gmsym.derive.adjoint import SOURCE, adjoint
 from gmsym.derive.surrogate import surrogate
 from gmsym.errors import InputError
 from gmsym.problem import Problem
+from gmsym.progress import announced
 from gmsym.system import Equation, Equations, Influence, Recursion
 from gmsym.system import indexed as X
 from gmsym.system import recursion as S
@@ -30,6 +31,7 @@ _opened = array("opened", "o", k)  # 1, or 0 where a vector adds no direction
 _h, _A = array("h", "h", k, c, n), array("A", "A", k, c, d, n)
 
 
+@announced("deriving the influence functions")
 def influence(system: Recursion | Problem) -> Influence:
     """Influences of samples and coordinates on order parameters of the surrogate, and the variance that they add up to.
 

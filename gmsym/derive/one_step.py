@@ -20,6 +20,7 @@ from gmsym.derive.two_sided import remainder, two_sided
 from gmsym.errors import InputError
 from gmsym.problem import OneStep
 from gmsym.problem.one_step import t, z
+from gmsym.progress import announced
 from gmsym.system import Equation, Equations
 from gmsym.system.fixed_point import Computed, FixedPoint, Over, Total
 
@@ -48,6 +49,7 @@ def _of(name: str, *arguments: sp.Expr) -> sp.Expr:
     return sp.Function(name)(*arguments)
 
 
+@announced("deriving the Hermite model")
 def one_step(problem: OneStep) -> FixedPoint:
     """The equations of a network after one gradient step, at level B+: errors of ridge regression, spikes of the feature matrix, degrees.
 

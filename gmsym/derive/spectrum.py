@@ -19,6 +19,7 @@ from gmsym.derive.leave_one_out import with_identity
 from gmsym.errors import InputError
 from gmsym.functions import elementary, heaviside_form, numeric
 from gmsym.problem import Problem
+from gmsym.progress import announced
 from gmsym.system import Equation, Equations
 from gmsym.system import spectral as S
 from gmsym.system.causal_kernels import B, K, Mean, alpha, b, k, p, rho, sigma2
@@ -29,6 +30,7 @@ _MOST_MINORS = 50  # a Hessian of 4 columns has 42
 _DIGITS = 30
 
 
+@announced("deriving the spectrum")
 def spectrum(problem: Problem, matrix: MatrixKind = "hessian", block: int | None = None, trained: Sequence[str] = ()) -> Spectral:
     """Spectrum of (1/n) sum_l A_l kron Y_l Y_l^T, A the Hessian of the loss in the fields, or a a^T with its gradient a.
 

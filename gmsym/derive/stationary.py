@@ -20,6 +20,7 @@ from gmsym.errors import InputError
 from gmsym.functions import NormalCDF, heaviside_form
 from gmsym.problem import Problem
 from gmsym.problem.sampling import full
+from gmsym.progress import announced
 from gmsym.system import Equation, Equations, Stationary
 from gmsym.system import causal_kernels as C
 from gmsym.system import stationary as S
@@ -61,6 +62,7 @@ _l1 = symbols.symbol("l1")
 _l_other = sp.Symbol("l'", integer=True, positive=True)
 
 
+@announced("deriving the stationary limit")
 def stationary(problem: Problem) -> Stationary:
     """Where training of a convex problem ends, whatever the rule that gets there.
 

@@ -25,6 +25,7 @@ from gmsym.derive.samples import (
 )
 from gmsym.errors import InputError
 from gmsym.problem import Problem
+from gmsym.progress import announced
 from gmsym.system import Equation, Equations, Recursion
 from gmsym.system import causal_kernels as C
 from gmsym.system import indexed as X
@@ -36,6 +37,7 @@ from gmsym.system.recursion import dimension as d
 SOURCE = "theory.md 1; Panahi 2026 (arXiv 2603.09310), by conditioning on the past"
 
 
+@announced("deriving the surrogate")
 def surrogate(problem: Problem) -> Recursion:
     """Surrogate program of `problem`: any K, C, block covariances, loss and coordinatewise optimizer, linear or not.
 

@@ -15,7 +15,6 @@ Cost of a population of N samples: O(P N T^2 C^2 K) time for P outputs, O(N T C 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,11 +23,12 @@ from jaxtyping import Array, Float
 
 from gmsym.engine.draws import Draws, draws, union
 from gmsym.engine.influence import influences
-from gmsym.engine.recursion import Weights, replicate_keys, run_program, test_performance, unit_weights
+from gmsym.engine.recursion import Weights, replicate_key, run_program, test_performance, unit_weights
 from gmsym.errors import ComputationError, InputError
 from gmsym.runtime.arguments import named
 from gmsym.runtime.causal_kernels import observables
 from gmsym.runtime.checkpoint import Checkpoint
+from gmsym.runtime.compiling import compiled
 from gmsym.runtime.frames import oriented
 from gmsym.runtime.influence import InfluenceModule
 from gmsym.runtime.interrupt import in_pieces
@@ -59,22 +59,11 @@ def double_runs(
     Raises:
         ComputationError: a run diverged.
     """
-    steps, chosen = max(times) + 1, jnp.asarray(times)
-
-    def curves(design: Design, gaussians: Draws) -> dict[str, Array]:
-        return _curves(module, design, run_program(module, design, steps, gaussians).order, chosen)
-
-    @eqx.filter_jit
-    def pair(key: Array) -> Doubling:
-        parts = jax.random.split(key)
-        runs = jax.vmap(lambda part: curves(design, draws(design, part)))(parts)
-        return Doubling(jax.tree.map(lambda x: x.mean(axis=0), runs), curves(*union(design, tuple(parts))))
-
-    keys = replicate_keys(seed, replicates)
+    steps, chosen = max(times) + 1, np.asarray(times)
 
     def compute(index: int) -> dict[str, np.ndarray]:
         found = {}
-        for size, runs in pair(keys[index])._asdict().items():
+        for size, runs in _pair(module, design, steps, chosen, replicate_key(seed, index))._asdict().items():
             for name, value in runs.items():
                 if not np.isfinite(value).all():
                     raise ComputationError(f"the surrogate diverged: {name} is not finite within {steps} steps")
@@ -86,6 +75,18 @@ def double_runs(
     return Doubling(
         *({name.removeprefix(f"{size} "): x for name, x in stacked.items() if name.startswith(size)} for size in Doubling._fields)
     )
+
+
+@compiled
+def _pair(module: RecursionModule, design: Design, steps: int, times: Array, key: Array) -> Doubling:
+    """Two runs, their mean, and the run on both together."""
+
+    def curves(design: Design, gaussians: Draws) -> dict[str, Array]:
+        return _curves(module, design, run_program(module, design, steps, gaussians).order, times)
+
+    parts = jax.random.split(key)
+    runs = jax.vmap(lambda part: curves(design, draws(design, part)))(parts)
+    return Doubling(jax.tree.map(lambda x: x.mean(axis=0), runs), curves(*union(design, tuple(parts))))
 
 
 def _curves(module: RecursionModule, design: Design, order: dict[str, Array], times: Array) -> dict[str, Array]:
@@ -119,31 +120,10 @@ def relative_variances(
             f"population of {sum(design.counts)} samples, {sum(design.sizes)} coordinates: a cluster has {min(design.counts)}, a block "
             f"{min(design.sizes)}; at least 2 and {constraints(design) + 1} are needed; take population larger"
         )
-    steps, chosen = max(times) + 1, jnp.asarray(times)
-
-    def outputs(order: dict[str, Array]) -> dict[str, Array]:
-        return _curves(module, design, order, chosen)
-
-    @eqx.filter_jit
-    def variances(key: Array) -> dict[str, Array]:
-        gaussians = draws(design, key)
-        run = run_program(module, design, steps, gaussians, traced=True)
-        frame = oriented(gaussians.start(len(design.root)), design.sizes, np.eye(len(design.root)))
-        means = oriented(gaussians.start(len(design.root)), design.sizes, design.root).T[module.FIELDS :]
-        values, pullback = jax.vjp(outputs, run.order)
-        flat, restore = ravel_pytree(values)
-
-        def variance(source: Array) -> Array:
-            (order_bar,) = pullback(restore(source))
-            return _variance(adjoint, design, frame, influences(module, adjoint, design, means, run.trace, order_bar))
-
-        found = jax.lax.map(variance, jnp.eye(len(flat)), batch_size=_CHUNK)
-        return restore(jnp.where(jnp.isfinite(flat), found, jnp.nan))
-
-    keys = replicate_keys(seed, populations)
+    steps, chosen = max(times) + 1, np.asarray(times)
 
     def compute(index: int) -> dict[str, np.ndarray]:
-        found = jax.tree.map(np.asarray, variances(keys[index]))
+        found = jax.tree.map(np.asarray, _variances(module, adjoint, design, steps, chosen, replicate_key(seed, index)))
         for name, value in found.items():
             if not np.isfinite(value).all():
                 raise ComputationError(f"the fluctuation of {name} is not finite within {steps} steps: training diverges, or nearly so")
@@ -151,6 +131,24 @@ def relative_variances(
 
     parts = in_pieces(compute, [1] * populations, "populations", checkpoint=checkpoint, report=report)
     return jax.tree.map(lambda *x: np.stack(x), *parts)
+
+
+@compiled
+def _variances(module: RecursionModule, adjoint: InfluenceModule, design: Design, steps: int, times: Array, key: Array) -> dict[str, Array]:
+    """Those of one population."""
+    gaussians = draws(design, key)
+    run = run_program(module, design, steps, gaussians, traced=True)
+    frame = oriented(gaussians.start(len(design.root)), design.sizes, np.eye(len(design.root)))
+    means = oriented(gaussians.start(len(design.root)), design.sizes, design.root).T[module.FIELDS :]
+    values, pullback = jax.vjp(lambda order: _curves(module, design, order, times), run.order)
+    flat, restore = ravel_pytree(values)
+
+    def variance(source: Array) -> Array:
+        (order_bar,) = pullback(restore(source))
+        return _variance(adjoint, design, frame, influences(module, adjoint, design, means, run.trace, order_bar))
+
+    found = jax.lax.map(variance, jnp.eye(len(flat)), batch_size=_CHUNK)
+    return restore(jnp.where(jnp.isfinite(flat), found, jnp.nan))
 
 
 def constraints(design: Design) -> int:

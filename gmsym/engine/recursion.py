@@ -185,15 +185,15 @@ def check_steps(design: Design, steps: int) -> None:
         raise InputError(f"steps = {steps} exceeds min(n, d) = {min(n, d)}: the surrogate would run out of directions; train instead")
 
 
-def replicate_keys(seed: int, replicates: int) -> Array:
-    """A key for each replicate, the same for every number of replicates."""
-    return jax.vmap(lambda r: jax.random.fold_in(jax.random.key(seed), r))(jnp.arange(replicates))
+def replicate_key(seed: int, replicate: int) -> Array:
+    """The key of a replicate, whatever their number is."""
+    return jax.random.fold_in(jax.random.key(seed), replicate)
 
 
 @compiled
 def _begin(module: RecursionModule, design: Design, room: int, seed: Array, chosen: Array) -> tuple[Array, tuple]:
     """(keys, states before the first step) of the chosen replicates."""
-    keys = jax.vmap(lambda r: jax.random.fold_in(jax.random.key(seed), r))(chosen)
+    keys = jax.vmap(replicate_key, in_axes=(None, 0))(seed, chosen)
     return keys, jax.vmap(lambda key: _Program(module, design, room, draws(design, key)).start())(keys)
 
 

@@ -5,34 +5,36 @@ from the limit's scalars. A Newton step solves (I - D Gamma_n) delta = Gamma_n(k
 the offsets e = kappa - Gamma_n(kappa) the coupled program reproduces kappa row by row, so one derivative of it in the direction
 -e is the step, and no Jacobian of the O(T^2) scalars is formed.
 
-Cost of a round and replicate: O((n + d) T^2 C^2 K), like the surrogate itself (Picard one program, Newton three).
+Cost of a round and replicate: O((n + d) T^2 C^2 K), like the surrogate itself (Picard one program, Newton three). Three programs
+are compiled for a size, whatever the numbers, the rounds and the replicates are.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Literal
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from gmsym.engine.draws import draws
-from gmsym.engine.recursion import Scalars, check_steps, no_offsets, replicate_keys, run_program
+from gmsym.engine.recursion import Scalars, check_steps, no_offsets, replicate_key, run_program
 from gmsym.errors import ComputationError
 from gmsym.runtime.checkpoint import Checkpoint
+from gmsym.runtime.compiling import compiled
 from gmsym.runtime.interrupt import in_pieces
 from gmsym.runtime.recursion import Design, RecursionModule
 
 _ORDERS = {"theta_gram": 0.0, "gradient_gram": 1.0, "m": 0.0, "asum": 0.0}  # powers of n; the other scalars are of order sqrt(n)
 
 
+@compiled
 def empirical_map(module: RecursionModule, design: Design, steps: int, key: Array, scalars: Scalars) -> Scalars:
     """Gamma_n(scalars): given them, samples and coordinates decouple; the scalars of the vectors that come out."""
     return run_program(module, design, steps, draws(design, key), offsets=scalars, coupled=False).empirical
 
 
+@compiled
 def exact_scalars(module: RecursionModule, design: Design, steps: int, key: Array) -> Scalars:
     """The fixed point of Gamma_n, which is the surrogate's own run."""
     return run_program(module, design, steps, draws(design, key), offsets=no_offsets(module, steps)).used
@@ -40,7 +42,13 @@ def exact_scalars(module: RecursionModule, design: Design, steps: int, key: Arra
 
 def newton_step(module: RecursionModule, design: Design, steps: int, key: Array, scalars: Scalars) -> Scalars:
     """scalars - (D Gamma_n - I)^{-1}(Gamma_n(scalars) - scalars)."""
-    residual = jax.tree.map(jnp.subtract, empirical_map(module, design, steps, key, scalars), scalars)
+    return _linearised(module, design, steps, key, scalars, empirical_map(module, design, steps, key, scalars))
+
+
+@compiled
+def _linearised(module: RecursionModule, design: Design, steps: int, key: Array, scalars: Scalars, mapped: Scalars) -> Scalars:
+    """The step from scalars whose map is known."""
+    residual = jax.tree.map(jnp.subtract, mapped, scalars)
     offsets = jax.tree.map(jnp.negative, residual)
     start, change = jax.jvp(lambda e: run_program(module, design, steps, draws(design, key), offsets=e).used, (offsets,), (residual,))
     return jax.tree.map(jnp.add, start, change)
@@ -53,12 +61,10 @@ def limit_scalars(
 
     phi and psi are 0; the others err by O(1/n) and by O(1/sqrt(n replicates)).
     """
-    run = eqx.filter_jit(partial(exact_scalars, module, design, steps))
     total = no_offsets(module, steps)
-    keys = replicate_keys(seed, replicates)
 
     def compute(index: int) -> dict[str, np.ndarray]:
-        return jax.tree.map(np.asarray, run(keys[index])._asdict())
+        return jax.tree.map(np.asarray, exact_scalars(module, design, steps, replicate_key(seed, index))._asdict())
 
     for scalars in in_pieces(compute, [1] * replicates, "runs of the limit", checkpoint=checkpoint):
         total = jax.tree.map(jnp.add, total, Scalars(**scalars))
@@ -96,23 +102,17 @@ def refinement_errors(
     check_steps(design, steps)
     advance = {"picard": empirical_map, "newton": newton_step}[method]
 
-    @eqx.filter_jit
-    def errors(key: Array) -> tuple[Array, Array]:
-        exact = exact_scalars(module, design, steps, key)
-        scalars, found = _scaled(start, sum(design.counts), 1), []
-        for done in range(rounds + 1):
-            found.append(_distance(scalars, exact))
-            if done < rounds:
-                scalars = advance(module, design, steps, key, scalars)
-        return jnp.stack(found), jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in exact]))
-
-    keys = replicate_keys(seed, replicates)
+    first = _scaled(start, sum(design.counts), 1)
 
     def compute(index: int) -> dict[str, np.ndarray]:
-        found, finite = errors(keys[index])
-        row = np.asarray(found)
-        if not finite:
+        exact, scalars = exact_scalars(module, design, steps, replicate_key(seed, index)), first
+        if not all(np.isfinite(x).all() for x in exact):
             raise ComputationError(f"training diverges within {steps} steps, or its iterates are collinear to rounding; take steps smaller")
+        found = [_distance(scalars, exact)]
+        for _ in range(rounds):
+            scalars = advance(module, design, steps, replicate_key(seed, index), scalars)
+            found.append(_distance(scalars, exact))
+        row = np.asarray(found)
         if not np.isfinite(row).all():
             raise ComputationError(f"{method} refinement left the domain of the map at replicate {index}: errors {row}; take n larger")
         return {"error": row}

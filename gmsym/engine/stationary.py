@@ -15,6 +15,7 @@ import numpy as np
 from gmsym.engine.descent import check_entry
 from gmsym.engine.stationary_equations import Equations, Moved, State, unpacked
 from gmsym.errors import ComputationError, InputError
+from gmsym.runtime.compiling import jitted
 from gmsym.runtime.nodes import Nodes, largest_level, rule
 from gmsym.runtime.stationary import Numbers, StationaryModule
 
@@ -285,4 +286,4 @@ class _Solver:
 @lru_cache(maxsize=64)
 def _compiled(module: StationaryModule, shape: tuple[int, int, int]) -> tuple[Callable[..., Any], ...]:
     equations = Equations(module, shape)
-    return jax.jit(equations.implicit), jax.jit(equations.linearised), jax.jit(equations.report), jax.jit(equations.derivatives)
+    return tuple(jitted(f) for f in (equations.implicit, equations.linearised, equations.report, equations.derivatives))

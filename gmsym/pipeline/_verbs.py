@@ -17,9 +17,9 @@ from gmsym import derive
 from gmsym.errors import InputError
 from gmsym.pipeline._joining import folded
 from gmsym.pipeline._keeping import points_kept
-from gmsym.pipeline._progress import progress_bar
 from gmsym.pipeline._provenance import signature_of, with_provenance
 from gmsym.problem import AbstractProblem, Problem
+from gmsym.progress import progress_bar
 from gmsym.system import AbstractSystem
 
 if TYPE_CHECKING:

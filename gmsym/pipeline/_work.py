@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gmsym.errors import ComputationError, InputError
 from gmsym.pipeline._cost import Cost
-from gmsym.pipeline._progress import progress_bar
+from gmsym.progress import progress_bar
 
 _LONG = 600.0  # seconds from which a computation says how long it takes, wherever stderr goes
 _CGROUPS = Path("/sys/fs/cgroup")

@@ -19,7 +19,6 @@ from gmsym.engine.recursion import sample_recursion
 from gmsym.engine.refinement import limit_scalars, refinement_errors
 from gmsym.errors import InputError, check_integers
 from gmsym.pipeline import _cost
-from gmsym.pipeline._progress import progress_bar
 from gmsym.pipeline._provenance import signature_of
 from gmsym.pipeline._stages import DEVIATION, deviation_labels, load, say_unobserved
 from gmsym.pipeline._verbs import solving
@@ -28,6 +27,7 @@ from gmsym.pipeline.dmf import solve_dmf
 from gmsym.pipeline.training import counted
 from gmsym.problem import Instance, Problem
 from gmsym.problem.design import design, instance_of_size, realised, start, stated
+from gmsym.progress import progress_bar
 from gmsym.runtime.arguments import named
 from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.recursion import Design

@@ -16,6 +16,7 @@ from gmsym.pipeline._work import working
 from gmsym.pipeline.training import counted
 from gmsym.problem import Instance, Problem
 from gmsym.problem.mixture import check_positive_semidefinite
+from gmsym.progress import waiting
 from gmsym.runtime.spectral import Numbers
 from gmsym.simulation.matrices import matrix_eigen
 from gmsym.system import Spectral
@@ -41,7 +42,7 @@ def spectrum(
     x = _grid(grid)
     check_integers(points=(points, 8))
     cost = _cost.densities(points if x is None else len(x), 1, system.A.rows)
-    with working("the spectrum", cost, "fewer points", False):
+    with working("the spectrum", cost, "fewer points", False), waiting("the spectrum"):
         found = solve_spectrum(load(system), numbers(system, instance), points=points, grid=x)
     return labelled(system, found, instance)
 

@@ -12,7 +12,6 @@ from gmsym.engine.stationary import Solution, solve_stationary
 from gmsym.errors import InputError, check_integers, check_positive
 from gmsym.pipeline import _cost
 from gmsym.pipeline._joining import folded
-from gmsym.pipeline._progress import progress_bar
 from gmsym.pipeline._stages import load, say_unobserved
 from gmsym.pipeline._verbs import simulating, solving, sweeping
 from gmsym.pipeline._work import working
@@ -20,6 +19,7 @@ from gmsym.pipeline.training import counted
 from gmsym.problem import Instance, Problem
 from gmsym.problem.design import shares
 from gmsym.problem.design import start as start_of
+from gmsym.progress import progress_bar
 from gmsym.runtime.stationary import Numbers
 from gmsym.simulation.minimum import minimise
 from gmsym.system import Stationary

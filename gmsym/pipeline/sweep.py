@@ -23,13 +23,13 @@ from gmsym.files.reader import RUN_OPTIONS, SIMULATION_OPTIONS, Matrix, Run, Sim
 from gmsym.files.suggest import unknown
 from gmsym.files.sweep import check_grid, places
 from gmsym.pipeline._joining import on_grid
-from gmsym.pipeline._progress import progress_bar
 from gmsym.pipeline._provenance import package_version
 from gmsym.pipeline._study import GROUPS, Folder
 from gmsym.pipeline._verbs import simulate, solve
 from gmsym.pipeline.tables import Table
 from gmsym.pipeline.tasks import compare_file, simulate_file, solve_file, theory_of
 from gmsym.problem import AbstractProblem
+from gmsym.progress import progress_bar
 from gmsym.runtime.cache import compilation_cache
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ import sympy as sp
 from gmsym import derive, symbols
 from gmsym.engine.descent import Range, minimised
 from gmsym.errors import InputError, check_flag, check_integers
-from gmsym.pipeline._progress import progress_bar
 from gmsym.pipeline._verbs import check_options, checked, found_for
 from gmsym.problem import AbstractProblem, Instance, Problem
 from gmsym.problem.optimizers import knots_of
+from gmsym.progress import announced, progress_bar
 from gmsym.system import AbstractSystem
 
 _NEEDED = "DMF, effective dynamics or a stationary limit, or a Problem,"
@@ -74,6 +74,7 @@ def differentiating(kind: type[AbstractSystem]) -> Callable[[Callable[..., Evalu
     return register
 
 
+@announced("differentiating")
 def gradient(
     system: Any,
     values: Mapping[str, float],

@@ -37,3 +37,8 @@ def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]
         return ready()(*args, **given)
 
     return call
+
+
+def jitted(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`jax.jit` of a large program of arrays that is called from outside of any other."""
+    return jax.jit(function, compiler_options=compiler_options() or None)

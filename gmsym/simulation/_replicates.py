@@ -7,7 +7,7 @@ stays for the next call.
 """
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gmsym.runtime.checkpoint import Checkpoint
-from gmsym.runtime.compiling import compiler_options
+from gmsym.runtime.compiling import jitted
 from gmsym.runtime.interrupt import interruptibly
 
 _CHUNK = 0.5  # seconds of one compiled call, about
@@ -108,12 +108,12 @@ def _computed(function: Callable[..., Any], *arguments: Any) -> Any:
 def _compiled(program: Program) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """A batch begun, and advanced over the first `count` of `_ROOM` spans; records are (span, replicate, ...)."""
 
-    @partial(jax.jit, compiler_options=compiler_options() or None)
+    @jitted
     def begin(numbers: Any, seed: jax.Array, chosen: jax.Array) -> tuple[Any, Any]:
         keys = jax.vmap(lambda r: jax.random.fold_in(jax.random.key(seed), r))(chosen)
         return jax.vmap(program.begin, in_axes=(None, 0))(numbers, keys)
 
-    @partial(jax.jit, compiler_options=compiler_options() or None)
+    @jitted
     def advance(numbers: Any, fixed: Any, state: Any, spans: jax.Array, count: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
         batch = jax.vmap(program.advance, in_axes=(None, 0, 0, None))
         records = jax.eval_shape(batch, numbers, fixed, state, spans[0])[1]

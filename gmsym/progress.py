@@ -1,6 +1,7 @@
 """How far a computation is: a bar on a terminal, or in a notebook once two seconds have passed; of several within each other the outermost.
 
 In a notebook it is HTML under a display of its own, which any front end updates in place; when the computation ends it is empty.
+Where nothing is reported the bar only says for how long it has been going.
 """
 
 import html
@@ -9,12 +10,35 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
+from functools import wraps
 from time import monotonic
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 _PATIENCE = 2.0  # seconds before a notebook shows a bar
 _EVERY = 0.25  # seconds between two updates there
 _shown = threading.Lock()  # held while a bar is there
+_P, _R = ParamSpec("_P"), TypeVar("_R")
+
+
+@contextmanager
+def waiting(description: str) -> Iterator[None]:
+    """Around what cannot say how far it is: a notebook shows for how long it has been going, anything else nothing."""
+    with progress_bar(description, None if _notebook() else False):
+        yield
+
+
+def announced(description: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """A function that is `waiting` while it runs."""
+
+    def around(function: Callable[_P, _R]) -> Callable[_P, _R]:
+        @wraps(function)
+        def call(*args: _P.args, **options: _P.kwargs) -> _R:
+            with waiting(description):
+                return function(*args, **options)
+
+        return call
+
+    return around
 
 
 @contextmanager
@@ -67,6 +91,8 @@ def _notebook_bar(description: str, display: Callable[..., Any]) -> Iterator[Cal
         with lock:
             if state["done"]:
                 return
+            if not state["fraction"]:
+                later(_PATIENCE)
             state["updated"] = monotonic()
             shown = _shown_as(description, state["fraction"], state["updated"] - started)
             if state["handle"] is None:
@@ -79,13 +105,16 @@ def _notebook_bar(description: str, display: Callable[..., Any]) -> Iterator[Cal
         if state["handle"] is not None and monotonic() > state["updated"] + _EVERY:
             show()
 
-    timer = threading.Timer(_PATIENCE, show)
-    timer.daemon = True
-    timer.start()
+    def later(seconds: float) -> None:
+        state["timer"] = threading.Timer(seconds, show)
+        state["timer"].daemon = True
+        state["timer"].start()
+
+    later(_PATIENCE)
     try:
         yield report
     finally:
-        timer.cancel()
+        state["timer"].cancel()
         with lock:
             state["done"] = True
             if state["handle"] is not None:
@@ -93,6 +122,9 @@ def _notebook_bar(description: str, display: Callable[..., Any]) -> Iterator[Cal
 
 
 def _shown_as(description: str, fraction: float, elapsed: float) -> dict[str, str]:
-    left = f", about {elapsed * (1 - fraction) / fraction:.0f} s left" if 0 < fraction < 1 else ""
-    words = f"{description}: {fraction:.0%}{left}"
-    return {"text/html": f'<progress value="{fraction:.3f}" max="1"></progress> {html.escape(words)}', "text/plain": words}
+    if fraction:
+        left = f", about {elapsed * (1 - fraction) / fraction:.0f} s left" if fraction < 1 else ""
+        words, value = f"{description}: {fraction:.0%}{left}", f' value="{fraction:.3f}" max="1"'
+    else:
+        words, value = f"{description}: {elapsed:.0f} s", ""
+    return {"text/html": f"<progress{value}></progress> {html.escape(words)}", "text/plain": words}

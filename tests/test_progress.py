@@ -6,8 +6,8 @@ import time
 import pytest
 
 import gmsym as gm
-from gmsym.pipeline import _progress
-from gmsym.pipeline._progress import progress_bar
+from gmsym import progress
+from gmsym.progress import progress_bar, waiting
 
 
 class Display:
@@ -29,9 +29,9 @@ class Display:
 @pytest.fixture
 def display(monkeypatch):
     made = Display()
-    monkeypatch.setattr(_progress, "_notebook", lambda: made)
-    monkeypatch.setattr(_progress, "_PATIENCE", 0.02)
-    monkeypatch.setattr(_progress, "_EVERY", 0.0)
+    monkeypatch.setattr(progress, "_notebook", lambda: made)
+    monkeypatch.setattr(progress, "_PATIENCE", 0.02)
+    monkeypatch.setattr(progress, "_EVERY", 0.0)
     return made
 
 
@@ -50,7 +50,7 @@ def test_a_notebook_shows_one_bar_that_follows_and_goes(display):
         worker.start()
         worker.join()
     words = [data["text/plain"] for data in display.shown]
-    assert words[0] == "training <b>: 0%" and words[1].startswith("training <b>: 50%, about ") and words[2] == "" and len(words) == 3
+    assert words[0] == "training <b>: 0 s" and words[1].startswith("training <b>: 50%, about ") and words[2] == "" and len(words) == 3
     assert display.shown[1]["text/html"].startswith('<progress value="0.500" max="1">') and "&lt;b&gt;" in display.shown[1]["text/html"]
     assert display.shown[-1]["text/html"] == ""
 
@@ -58,18 +58,33 @@ def test_a_notebook_shows_one_bar_that_follows_and_goes(display):
 def test_what_is_quick_or_unwanted_shows_nothing(display, monkeypatch):
     with progress_bar("unwanted", False):
         time.sleep(0.05)
-    monkeypatch.setattr(_progress, "_PATIENCE", 60.0)
+    monkeypatch.setattr(progress, "_PATIENCE", 60.0)
     with progress_bar("quick", None) as report:
         report(1.0)
-    assert display.shown == [] and not _progress._shown.locked()
+    assert display.shown == [] and not progress._shown.locked()
+
+
+def test_what_reports_nothing_says_how_long_it_has_been_going(display):
+    """A derivation, one spectrum, a gradient."""
+    with waiting("deriving"):
+        wait_for(display, 3)
+    shown = [data["text/html"] for data in display.shown]
+    assert shown[:3] == ["<progress></progress> deriving: 0 s"] * 3 and shown[-1] == ""
+
+
+def test_a_derivation_is_announced(display, monkeypatch):
+    monkeypatch.setattr(progress, "_PATIENCE", 0.0005)
+    gm.derive.dmf(gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.erf_committee(), gm.optimizers.heavy_ball()))
+    assert display.shown[0]["text/plain"].startswith("deriving DMF: ") and display.shown[-1]["text/plain"] == ""
 
 
 def test_points_of_a_grid_have_one_bar(display):
     problem = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.squared(), gm.optimizers.gd())
     gm.solve(problem, {"alpha": [1.5, 2.0], "sigma": 1.0, "mu_norm": 1.0, "eta": 0.2}, steps=3)
-    assert {data["text/plain"].split(":")[0] for data in display.shown} == {"2 points", ""}
+    titles = [data["text/plain"].split(":")[0] for data in display.shown]
+    assert {title for title in titles if "deriving" not in title} == {"2 points", ""}
 
 
 def test_outside_of_a_kernel_there_is_no_display():
     pytest.importorskip("IPython")
-    assert _progress._notebook() is None
+    assert progress._notebook() is None
