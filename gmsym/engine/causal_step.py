@@ -272,7 +272,7 @@ def _known(numbers: Numbers) -> Arrays:
         "trained_ridge": numbers.trained_ridge,
     }
     if numbers.means.size:
-        return known | {"mean": numbers.means, "start": numbers.start, "Sigma": numbers.covariance}
+        return known | {"mean": numbers.means, "start": numbers.start, "Sigma": numbers.covariance, "members": numbers.members}
     return known | {
         "gram": jnp.moveaxis(numbers.means_gram, 0, -1),
         "Q_0": numbers.initial_gram,

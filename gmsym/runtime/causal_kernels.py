@@ -33,7 +33,8 @@ class Numbers(NamedTuple):
     # Of a module in coordinates (KNOWN other than "gram"), each of them a block; empty otherwise, as the Gram matrices are here.
     means: Float[Array, "k b"]
     start: Float[Array, "b c"]
-    covariance: Float[Array, "k a b"]  # of "full" only
+    covariance: Float[Array, "g a b"]  # of "full" only: the different ones
+    members: Float[Array, "k g"]  # 1 where it is that of the cluster
 
 
 def teachers(module: "CausalKernelsModule") -> int:
@@ -146,7 +147,7 @@ class CausalKernelsModule(Protocol):
         ...
 
     def turned(self, Sigma, e_D) -> Float[Array, "k b i"]:
-        """e_S: covariances times innovations. Of "full" only."""
+        """e_S: covariances times innovations, (gbi) from the different ones. Of "full" only."""
         ...
 
     def innovation_gram(self, Phi, alpha, e_D, e_S, e_Y, rho, sigma2) -> Float[Array, "k i j"]:
