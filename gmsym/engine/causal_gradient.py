@@ -5,11 +5,9 @@ computed again on the way back, so that what is kept of it is its state. Innovat
 what they are while the numbers move: the derivative is that of the solution at these innovations.
 
 Cost: about four times the same steps forwards; memory T states of O(K N (r + r_a)), or O(K N r r_a) with tangents, of problems in
-coordinates O(d r r_a) more. Where these are many bytes, five times, and 2 sqrt(T) states.
+coordinates O(d r r_a) more.
 """
 
-import math
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -37,7 +35,6 @@ from gmsym.errors import InputError
 from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers, opens_always, own_noises, sampled_coordinates, teachers
 
 Arrays = dict[str, Any]
-_KEPT = 2**30  # bytes of states of all steps that are kept for the reverse mode
 
 
 class Moved(NamedTuple):
@@ -117,28 +114,8 @@ def order_parameters(setting: Setting, numbers: Numbers) -> tuple[Arrays, Array]
         carry, row = step(setting.module, numbers, setting.population, tolerance, carry, t)
         return carry, {name: x for name, x in row.items() if name not in ("theta", "La")}
 
-    last, found = _scanned(one, setting.first, setting.steps)
+    last, found = jax.lax.scan(one, setting.first, jnp.arange(setting.steps))
     return found, jnp.stack([last.rank.max(), last.rank_a])
-
-
-def _scanned(one: Callable[[Any, Array], tuple[Any, Arrays]], first: Any, steps: int) -> tuple[Any, Arrays]:
-    """`one` step after another. Of many large states few are kept, each some sqrt(steps) steps after the last: between two of them the
-    reverse mode computes the others again, a fifth time."""
-    length, size = math.isqrt(steps), sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(first))
-    if steps * size <= _KEPT:
-        return jax.lax.scan(one, first, jnp.arange(steps))
-    whole = steps - steps % length
-
-    @partial(jax.checkpoint, prevent_cse=False)
-    def several(carry: Any, times: Array) -> tuple[Any, Arrays]:
-        return jax.lax.scan(one, carry, times)
-
-    carry, found = jax.lax.scan(several, first, jnp.arange(whole).reshape(-1, length))
-    found = {name: x.reshape(whole, *x.shape[2:]) for name, x in found.items()}
-    if whole == steps:
-        return carry, found
-    carry, rest = several(carry, jnp.arange(whole, steps))
-    return carry, {name: jnp.concatenate([x, rest[name]]) for name, x in found.items()}
 
 
 def results(setting: Setting, moved: Moved) -> tuple[Arrays, Array]:
