@@ -1,7 +1,7 @@
 """gmsym: derive, generate, solve and validate the training dynamics of machine learning on Gaussian mixtures.
 
 State a problem      GaussianMixture, Loss, Optimizer, Problem, OneStep, Teacher, Trained; catalogs losses, optimizers, sampling,
-                     coordinates (laws of the coordinates of means), spectra (of covariances);
+                     coordinates (laws of the coordinates of means), spectra (of covariances), observables (errors);
                      parse (text to an expression), read (a problem file), from_options, dumps (a problem file's text)
 Derive equations     derive.dmf, derive.gradient_flow, derive.surrogate, derive.gordon, derive.influence, derive.finite_size,
                      derive.refinement, derive.effective, derive.fluctuations, derive.spectrum, derive.stationary, derive.one_step
@@ -36,6 +36,7 @@ from gmsym.problem import Teacher as Teacher
 from gmsym.problem import Trained as Trained
 from gmsym.problem import coordinates as coordinates
 from gmsym.problem import losses as losses
+from gmsym.problem import observables as observables
 from gmsym.problem import optimizers as optimizers
 from gmsym.problem import sampling as sampling
 from gmsym.problem import spectra as spectra
@@ -107,7 +108,7 @@ _LAZY = {
 }
 _INNER = {"pipeline": ("gmsym.pipeline", None)}  # for the command line, which is to be as light as `import gmsym`
 _EAGER = {
-    *("symbols", "coordinates", "losses", "optimizers", "sampling", "spectra", "parse", "__version__"),
+    *("symbols", "coordinates", "losses", "observables", "optimizers", "sampling", "spectra", "parse", "__version__"),
     *("GaussianMixture", "Loss", "OneStep", "Optimizer", "Problem", "Teacher", "Trained"),
     *("ComputationError", "InputError", "UnprintableError"),
 }

@@ -12,7 +12,7 @@ def test_what_is_listed_is_there_and_documented():
     for name in listed:
         assert inspect.getdoc(getattr(gm, name)), name
     modules = {name for name in listed if isinstance(getattr(gm, name), ModuleType)}
-    assert modules == {"coordinates", "derive", "losses", "optimizers", "sampling", "spectra", "symbols"}
+    assert modules == {"coordinates", "derive", "losses", "observables", "optimizers", "sampling", "spectra", "symbols"}
 
 
 def test_help_names_every_verb():

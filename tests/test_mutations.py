@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 import sympy as sp
 
@@ -65,9 +66,17 @@ def _dmf(problem, response, **values):
         names = ("m", "Q", "Q_k", "train_loss", "La", *(x for x in ("nonzero", "trained", "M") if x in rows[0]))
         return {name: jnp.stack([row[name] for row in rows]) for name in names}
 
-    name = f"DMF, {problem.loss.name}, {problem.optimizer.name}, {response}"
+    where = "" if problem.data.embedded is None else ", in coordinates"
+    name = f"DMF, {problem.loss.name}, {problem.optimizer.name}, {response}{where}"
     return Enrolled(name, lambda: derive.dmf(problem, response=response), numbers, lambda s: (*s.kernel_form, *s.innovation_form))
 
+
+RNG = np.random.default_rng(3)
+ROOTS = RNG.normal(size=(2, 5, 5))
+APART = gm.GaussianMixture(  # covariances that do not commute, in coordinates
+    probabilities=[0.4, 0.6], labels=[1, -1], means=RNG.normal(size=(2, 5)) / 2, covariance=ROOTS @ ROOTS.swapaxes(1, 2) / 5
+)
+PLACE = {"start": RNG.normal(size=5) / 2}
 
 CONSTANT = {"without -h_{k}(t)*y_{k}"}  # the hinge loss of no field is no function of the samples, and refused as such
 SYSTEMS = [
@@ -83,6 +92,7 @@ SYSTEMS = [
         decay=0.7,
         ridge=0.1,
     ),
+    _dmf(gm.Problem(APART, PROBIT_LIKE, gm.optimizers.heavy_ball(), **PLACE), "tangent", eta=0.7, momentum=0.5, ridge=0.1),
     _surrogate(gm.Problem(UNEQUAL, PROBIT_LIKE, SHRINKING, **START), eta=0.7, l1=0.3, decay=0.7, ridge=0.1),
     _surrogate(gm.Problem(UNEQUAL, PROBIT_LIKE, gm.optimizers.heavy_ball(), **START), eta=0.7, momentum=0.5, ridge=0.1),
     _surrogate(gm.Problem(UNEQUAL, PROBIT_LIKE, gm.optimizers.gd(), sampling=PERSISTENT, **START), eta=0.7, ridge=0.1),

@@ -11,7 +11,7 @@ from gmsym.engine.finite_dimension import at_dimension
 from gmsym.pipeline.effective import arrays
 from gmsym.runtime import nodes
 from gmsym.runtime.arguments import named
-from gmsym.runtime.ode import drift
+from gmsym.runtime.ode import drift, in_coordinates
 from gmsym.system import sde as N
 from tests.mutation import Enrolled, eagerly, outcomes, table
 
@@ -27,6 +27,20 @@ TAUGHT = gm.Problem(  # two blocks, a teacher, a trained parameter, a schedule
     trained=gm.Trained({"v0": 0.8}, ridge=0.2),
 )
 STATE = arrays(TAUGHT.at({"eta": 0.8, "ridge": 0.1}))
+ROOTS = np.random.default_rng(3).normal(size=(2, 5, 5))
+APART = gm.Problem(  # covariances that do not commute, a trained parameter, a schedule
+    gm.GaussianMixture(
+        probabilities=[0.4, 0.6],
+        labels=[1, -1],
+        means=np.random.default_rng(4).normal(size=(2, 5)) / 2,
+        covariance=ROOTS @ ROOTS.swapaxes(1, 2) / 5,
+    ),
+    gm.Loss("scaled", gm.parse("(v0*h - y)**2/2")),
+    gm.optimizers.gd(step=ETA / (1 + T)),
+    sampling=gm.sampling.online(),
+    start=[0.5, -0.2, 0.1, 0.3, 0.4],
+    trained=gm.Trained({"v0": 0.8}, ridge=0.2),
+)
 TIME = jnp.asarray(0.3)
 RNG = np.random.default_rng(0)
 SIZE = len(sde.flat(STATE[1]))
@@ -36,6 +50,13 @@ ROOT, ZETA, C = RNG.standard_normal((SIZE, SIZE)) / 4, RNG.standard_normal(SIZE)
 def _drift(system):
     numbers, start = STATE
     return {"drift": sde.flat(drift(pipeline.load(system), TIME, start, numbers, ()))}
+
+
+def _in_coordinates(system):
+    """The drift at a state whose coordinates have spread, and its overlaps."""
+    numbers, start = arrays(APART.at({"eta": 0.8, "ridge": 0.1}))
+    state, module = start._replace(N=0.1 + 0.1 * jnp.arange(5.0)[:, None, None]), pipeline.load(system)
+    return drift(module, TIME, state, numbers, ())._asdict() | in_coordinates(module, state, numbers)
 
 
 def _fluctuation(system):
@@ -58,6 +79,7 @@ def _fluctuation(system):
 ODE = derive.effective(TAUGHT)
 SYSTEMS = [
     Enrolled("effective dynamics", lambda: derive.effective(TAUGHT), _drift),
+    Enrolled("effective dynamics in coordinates", lambda: derive.effective(APART), _in_coordinates),
     Enrolled("fluctuations", lambda: derive.fluctuations(ODE), _fluctuation, lambda system: system.fluctuation),
 ]
 

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import sympy as sp
+
 from gmsym import generated, printer, symbols
 from gmsym.calculus.kernels import Kernel, kernel
 from gmsym.codegen._common import (
@@ -21,6 +23,7 @@ from gmsym.system import Equation
 from gmsym.system.causal_kernels import (
     E_Y,
     Bk,
+    Bt,
     CausalKernels,
     Da,
     Df_mean,
@@ -184,13 +187,15 @@ def _sorted(system: CausalKernels) -> tuple[dict[str, int], list[tuple[str, Equa
         if isinstance(lhs, Kernel) and lhs.value in ("p", "pn"):
             continue
         if isinstance(lhs, Kernel) and lhs.args[-1] == 0:
-            starts[type(lhs).__name__] = 1 if isinstance(equation.rhs, start) else int(equation.rhs)
+            starts[type(lhs).__name__] = int(sp.sympify(equation.rhs).replace(start, lambda *_: sp.S.One))
         elif isinstance(lhs, Kernel) and lhs.args[-1] == t + 1:
             updates.append((f"next_{type(lhs).__name__}", equation))
         elif type(lhs) in _NAMES:
             renamed = _OTHERS if isinstance(lhs, Gamma | unit) else _NEW if isinstance(lhs, Ge) else {}
             kernels.append((_NAMES[type(lhs)], replace(equation, rhs=equation.rhs.xreplace(renamed))))
-        elif not isinstance(lhs, Kernel) and not lhs.has(Lw):
+        elif not isinstance(lhs, Kernel) and lhs.has(Lw):
+            kernels.append(("response_to_fields" if lhs.has(Bt) else "gram_of_factors", equation))
+        elif not isinstance(lhs, Kernel):
             name = "response_to_noise" if lhs.has(Y) else "noise_of_fields" if lhs.has(L) else "noise_of_coordinates"
             kernels.append((name, equation))
     return starts, kernels, updates

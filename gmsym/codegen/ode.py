@@ -7,7 +7,7 @@ from sympy.core.relational import Relational
 
 from gmsym import generated, printer, symbols
 from gmsym.calculus import GaussianMean
-from gmsym.calculus.kernels import Kernel, Transposed, distribute
+from gmsym.calculus.kernels import Kernel, Transposed, distribute, inside
 from gmsym.calculus.polynomials import affine
 from gmsym.codegen._common import Group, Stacked, names
 from gmsym.codegen._einsum import Operand, product, total
@@ -60,6 +60,9 @@ _IMPORTS = {
 }
 
 
+_AXES = {"gram": "", "diagonal": ", b coordinates", "full": ", b and q coordinates"}
+
+
 def source(system: Ode) -> str:
     """Readable source of the module of a system; the same text for the same system.
 
@@ -80,6 +83,7 @@ def module_text(system: Ode, more: Sequence[str] = ()) -> str:
         *(_of_statistic("drift", e) for e in system.drift),
         *(_of_statistic("increment", e) for e in system.increments),
         *(_of_statistic("second", e) for e in system.second),
+        *(_of_statistic("overlap", e) for e in system.overlaps),
         _rate(system),
         *more,
     ]
@@ -96,7 +100,7 @@ def module_text(system: Ode, more: Sequence[str] = ()) -> str:
         clusters=system.clusters,
         columns=len(system.fields),
         count=system.count,
-        also=f", b blocks ({system.blocks})" if system.blocks > 1 else "",
+        also=f", b blocks ({system.blocks})" if system.blocks > 1 and system.known == "gram" else _AXES[system.known],
         response=system.response,
         nodes=tuple(kinds),
         tested=tuple(tested),
@@ -348,11 +352,13 @@ _NUMBERS = {"c", "c_v", "beta", "beta_v", "d"}
 
 
 def _indices(atom: Kernel) -> str:
-    return "".join(x.name for x in atom.args if isinstance(x, sp.Symbol) and x.name in "bklsr")
+    letters = ("q" if x.name == "b'" else x.name for x in atom.args if isinstance(x, sp.Symbol))
+    return "".join(x for x in letters if x in "bklqrs")
 
 
 def _term(term: sp.Expr, output: str) -> str:
     """One product as einsum text; vectors and matrices of fields are contracted in their order."""
+    term = inside(term)
     term = term.function if isinstance(term, sp.Sum) else term
     operands: list[Operand] = []
     numbers: list[str] = []

@@ -236,7 +236,7 @@ def kernel_equations(problem: Problem, response: Response, sampled: bool = False
         noise = noise[:1]
     else:
         trained = trained_equations(problem) if problem.trained is not None else ()
-        order = overlaps(expansion, noise[1], taught) if known == "gram" else embedded.overlaps(noise[1], known == "full")
+        order = overlaps(expansion, noise[1], taught) if known == "gram" else embedded.overlaps(expansion, noise[1], known == "full")
         update = (expansion, *optimizer_equations(problem, gradient, known), *trained, *order)
     return Equations(
         (

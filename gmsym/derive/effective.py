@@ -15,6 +15,7 @@ import sympy as sp
 
 from gmsym import budget, symbols
 from gmsym.calculus.kernels import Transposed
+from gmsym.derive import embedded_online
 from gmsym.derive.expansion import fluctuation_equations
 from gmsym.derive.samples import joint_mean, overlaps_of_mean, trained_gradient
 from gmsym.errors import InputError
@@ -75,9 +76,14 @@ def effective(problem: Problem) -> Ode:
         raise InputError(f"problem = {problem!r}: a gmsym Problem is needed")
     schedule = rate_of(problem)
     loss, trained = problem.loss, problem.trained_parameters
-    increments, second = increment_equations(problem, schedule)
-    flow = flow_equations(increments)
-    reduced = stein_equations(problem)
+    known = _known(problem)
+    if known == "gram":
+        increments, second = increment_equations(problem, schedule)
+        flow, reduced, overlaps = flow_equations(increments), stein_equations(problem), Equations(())
+        drift = drift_equations(flow, reduced)
+    else:
+        increments, flow, reduced, drift, overlaps = _in_coordinates(problem, schedule, known == "full")
+        second = Equations(())
     law = _law(problem)
     used = [y for y in symbols.labels(problem.data.label_size) if loss.expr.has(y)]
     shared = all(f.is_polynomial(*used) for f in (loss.value, *loss.gradient, *trained_gradient(problem))) if used else True
@@ -97,7 +103,7 @@ def effective(problem: Problem) -> Ode:
         blocks=problem.data.blocks,
         flow=flow,
         reduced=reduced,
-        drift=drift_equations(flow, reduced),
+        drift=drift,
         increments=increments,
         second=second,
         law=law,
@@ -111,7 +117,34 @@ def effective(problem: Problem) -> Ode:
         trained_gradient=trained_gradient(problem),
         schedule=schedule,
         clock=symbols.t,
+        known=known,
+        overlaps=overlaps,
     )
+
+
+def _known(problem: Problem) -> S.Known:
+    """How the means and Theta(0) are held."""
+    place = problem.data.embedded
+    if place is None:
+        return "gram"
+    if problem.teacher is not None:
+        raise InputError(
+            "derive.effective of a mixture in coordinates does not treat teacher fields; give its means by their Gram matrices"
+        )
+    return "diagonal" if place.covariance is None else "full"
+
+
+def _in_coordinates(problem: Problem, schedule: sp.Expr, full: bool) -> tuple[Equations, ...]:
+    """Increments, flow, its reduction, drift and overlaps of a problem in coordinates; trained parameters are as elsewhere."""
+    own = embedded_online.increments(rate(t) if schedule != 1 else sp.S.One)
+    flow, reduced = embedded_online.flow(own), embedded_online.reduced(full)
+    drift, overlaps = embedded_online.drift(flow, reduced, full), embedded_online.overlaps(full)
+    if problem.trained is not None:
+        of_trained = trained_increment(schedule)
+        moved = flow_equations(Equations((of_trained,)))
+        own, flow = Equations((*own, of_trained)), Equations((*flow, *moved))
+        drift = Equations((*drift, *drift_equations(moved, reduced)))
+    return own, flow, reduced, drift, overlaps
 
 
 @announced("deriving the fluctuations")
@@ -127,6 +160,7 @@ def fluctuations(system: Ode | Problem) -> Sde:
     ode = effective(system) if isinstance(system, Problem) else system
     if not isinstance(ode, Ode):
         raise InputError(f"system = {system!r}: effective dynamics (derive.effective) or a Problem are needed")
+    ode.problem.check_blocks("derive.fluctuations")
     block, _ = _block(ode.problem)
     return Sde(ode, fluctuation_equations(block))
 
@@ -138,7 +172,6 @@ def rate_of(problem: Problem) -> sp.Expr:
         InputError: another optimizer, or full batches.
     """
     problem.check_online("derive.effective")
-    problem.check_blocks("derive.effective")
     return sp.simplify(-problem.optimizer.jacobian[0, 1] / symbols.eta)
 
 
@@ -184,11 +217,15 @@ def increment_equations(problem: Problem, schedule: sp.Expr) -> tuple[Equations,
         rhs = change(Transposed(new) * _direction, M(*of, s, t)).coeff(_delta, 1)
         found.append(Equation(S.phi_M(*of, s, t), rhs, "increment of the overlap with teacher direction s", SOURCE, "theorem"))
     if problem.trained is not None:
-        slow = step * S.c_v / c  # step c_v/d
-        rhs = sp.expand(-slow * (b(t) + S.beta_v * v(t))).coeff(_delta, 1)
-        found.append(Equation(S.phi_v(t), rhs, "increment of the trained parameters", SOURCE, "theorem"))
+        found.append(trained_increment(schedule))
     second = Equation(S.chi_Q(*of, t), change_of_Q.coeff(_delta, 2), "increment of Q to second order", "own", "own")
     return Equations(found), Equations((second,))
+
+
+def trained_increment(schedule: sp.Expr) -> Equation:
+    """What one sample adds to the trained parameters, whose step is c_v/d, divided by delta."""
+    rhs = sp.expand(-(rate(t) if schedule != 1 else sp.S.One) * S.c_v / c * (b(t) + S.beta_v * v(t)))
+    return Equation(S.phi_v(t), rhs, "increment of the trained parameters", SOURCE, "theorem")
 
 
 def _block(problem: Problem) -> tuple[tuple[sp.Symbol, ...], sp.Expr]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import sympy as sp
 
-from gmsym.calculus.kernels import Transposed, distribute, fold, innermost
+from gmsym.calculus.kernels import Transposed, distribute, fold, innermost, inside, split
 from gmsym.system import Equation
 from gmsym.system import causal_kernels as S
 from gmsym.system.causal_kernels import (
@@ -90,12 +90,15 @@ def known_component(gradient: sp.Expr) -> sp.Expr:
     return known.replace(lambda x: isinstance(x, sp.Sum), renamed).replace(Theta, D)
 
 
-def overlaps(noise: Equation, full: bool) -> tuple[Equation, ...]:
-    """m_k(t), Q(t,s) and Q_k(t,s): sums over the coordinates."""
+def overlaps(expansion: Equation, noise: Equation, full: bool) -> tuple[Equation, ...]:
+    """m_k(t), Q(t,s) and Q_k(t,s): sums over the coordinates, of what Theta is expanded in."""
     past = sp.Symbol("r'", integer=True, nonnegative=True)
     covariance = noise.rhs.xreplace({t: r, s: past, k: l}) / alpha  # of xi(r), xi(r'), times d: summed with rho_b = 1/d
-    noisy = sp.Sum(W(b, t, r) * covariance * Transposed(W(b, s, past)), (r, 0, t - 1), (past, 0, s - 1))
-    known = D(b, t) * Transposed(D(b, s))
+    part, random = split(expansion.rhs, xi)
+    loading = inside(random).function.xreplace({xi(b, s): sp.S.One}) if random != 0 else sp.S.Zero  # of xi(s) in Theta(t)
+    first, second = loading.xreplace({s: r}), loading.xreplace({s: past}).xreplace({t: s})
+    noisy = sp.Sum(first * covariance * Transposed(second), (r, 0, t - 1), (past, 0, s - 1)) if random != 0 else sp.S.Zero
+    known = part * Transposed(part.xreplace({t: s}))
     in_cluster = sp.Sum(sigma2(k, b) * known, (b, 1, B))
     if full:
         in_cluster = sp.Sum(Sigma(k, b, b_other) * D(b, t) * Transposed(D(b_other, s)), (b, 1, B), (b_other, 1, B))
@@ -124,6 +127,8 @@ def expansions() -> tuple[Equation, ...]:
 
 def metric(full: bool, overlap: sp.Expr) -> tuple[Equation, ...]:
     """The innovations of Theta: the metric in which they are orthonormal, their Gram matrix in that of each cluster, its factors.
+
+    The factors and the response to innovations of Theta solve equations, whose right sides are what is generated of them.
 
     Args:
         full: whether the covariances are matrices.
@@ -182,8 +187,9 @@ def _unit(index: sp.Symbol):
 
 def responding(total: sp.Sum) -> sp.Expr:
     """sum_r Ra_l(t,r) D(r) in innovations: sum_r Ra_l(t,r) Lt_i(r) is Bt_li(t), and Sigma_l e_i has a name."""
-    total = total.replace(D, lambda block, time: sp.Sum(Lt(i, time) * e_D(i, block), (i, 1, rank)))
-    total = total.replace(Y, lambda block, index, time: sp.Sum(Lt(i, time) * S.E_Y(i, block, index), (i, 1, rank)))
+    of_known, of_noise = (x.rhs for x in expansions())
+    total = total.replace(D, lambda block, time: of_known.xreplace({b: block, t: time}))
+    total = total.replace(Y, lambda block, index, time: of_noise.xreplace({b: block, j: index, t: time}))
     total = _folded(distribute(total), sp.Sum(Ra(l, t, r) * Lt(i, r), (r, 0, t)), S.Bt(l, i, t))
     return _folded(total, sp.Sum(Sigma(l, b, b_other) * e_D(i, b_other), (b_other, 1, B)), e_S(l, i, b))
 

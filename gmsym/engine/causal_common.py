@@ -6,8 +6,8 @@ vector is held as: its known part D in a coordinate, then its coefficients Y of 
 Theta(t) = sum_i Lt(i) e_i with e_i orthonormal in the pooled metric. In cluster k their Gram matrix has the Cholesky factors Lw, so that
 the fields' noise is sum_ij Lt(i) Lw(i, j) g_j. A cluster in which an innovation adds nothing has a zero on the diagonal of its factors.
 
-Cost of a step: O(d r r_a) beside the samples, two passes over the innovations where none opens. Of a new innovation: O(K d^2) with full
-covariances, the only place where these are read.
+Cost of a step: O(d r r_a) beside the samples, two passes over the innovations where none opens. Of a new innovation: O(G d^2) with G full
+covariances that differ, the only place where these are read.
 """
 
 from typing import Any
@@ -36,9 +36,9 @@ def common_innovations(module: CausalKernelsModule, x: Arrays, tolerance: Any, c
         e = e.at[:, rank].set(new, mode="drop")
         arrays = x | {"e_D": e[..., 0], "e_Y": e[..., 1:], "e_D_new": new[:, None, 0], "e_Y_new": new[:, None, 1:]}
         if e_S is not None:
-            arrays["e_S_new"] = given(module.turned, x | {"e_D": new[:, None, 0]})
+            arrays["e_S_new"] = jnp.einsum("kg,gbi->kbi", x["members"], given(module.turned, x | {"e_D": new[:, None, 0]}))
             e_S = e_S.at[:, :, rank].set(arrays["e_S_new"][..., 0], mode="drop")
-        row = given(module.innovation_gram, arrays)[..., 0]
+        row = given(module.gram_of_factors, {"Ge": given(module.innovation_gram, arrays)})[..., 0]
         return e, Lw.at[:, rank].set(_factor(Lw, row, rank), mode="drop"), e_S
 
     def looked_at(vector: Float[Array, "b x"], total: Array, along: Float[Array, " i"], *now: Any) -> tuple[Array, Any]:

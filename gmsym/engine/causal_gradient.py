@@ -4,7 +4,8 @@ The step is that of engine/causal_step.py. Here it runs in a scan, which has a r
 computed again on the way back, so that what is kept of it is its state. Innovations that a step opens, and those that it leaves out, stay
 what they are while the numbers move: the derivative is that of the solution at these innovations.
 
-Cost: about four times the same steps forwards; memory T states of O(K N (r + r_a)), or O(K N r r_a) with tangents.
+Cost: about four times the same steps forwards; memory T states of O(K N (r + r_a)), or O(K N r r_a) with tangents, of problems in
+coordinates O(d r r_a) more.
 """
 
 from functools import partial

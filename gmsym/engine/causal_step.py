@@ -190,7 +190,7 @@ def step(
     order |= by_observable(module, x["train_seen"]) if "train_seen" in x else {}
 
     if in_coordinates(module):
-        x["Bt"] = responses(x["Lw"], x["B"])
+        x["Bt"] = responses(x["Lw"], given(module.response_to_fields, x))
 
     def moved(old: Array, suffix: str) -> Array:
         names = ("P", "U", *(["V"] if teachers(module) else []), *(["Ye"] if noisy(module) else []), "Y")
@@ -272,7 +272,7 @@ def _known(numbers: Numbers) -> Arrays:
         "trained_ridge": numbers.trained_ridge,
     }
     if numbers.means.size:
-        return known | {"mean": numbers.means, "start": numbers.start, "Sigma": numbers.covariance}
+        return known | {"mean": numbers.means, "start": numbers.start, "Sigma": numbers.covariance, "members": numbers.members}
     return known | {
         "gram": jnp.moveaxis(numbers.means_gram, 0, -1),
         "Q_0": numbers.initial_gram,

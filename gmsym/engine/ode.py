@@ -18,7 +18,7 @@ from gmsym.engine import integrator
 from gmsym.errors import ComputationError, InputError
 from gmsym.runtime import nodes as quadrature
 from gmsym.runtime.nodes import Nodes
-from gmsym.runtime.ode import Numbers, OdeModule, State, in_clusters, law
+from gmsym.runtime.ode import Numbers, OdeModule, Spread, State, in_clusters, in_coordinates, law
 
 _ROUGH_TOLERANCE = 1e-5  # kinks on fixed nodes make the drift piecewise smooth: a finer tolerance follows the pieces
 _ROUGH_LEVEL = 2
@@ -78,7 +78,7 @@ def solve_ode(
     ts = jnp.asarray(times, float)
     rough = any(nature == "rough" for _, nature in module.NODES)
     step_tolerance = jnp.asarray(max(_SAFETY * tolerance, _ROUGH_TOLERANCE if rough else 0.0))  # an array: one compilation for all
-    mean, V = law(start, numbers)
+    mean, V = law(module, start, numbers)
     level = quadrature.level_of(float(jnp.sqrt(jnp.max(jnp.diagonal(V, axis1=1, axis2=2)))))
     last = _ROUGH_LEVEL if rough else max([quadrature.largest_level(*kind) for kind in module.NODES], default=0)
     level = min(level, last)
@@ -175,7 +175,7 @@ def _run(
     module, solver: str, numbers: Numbers, start: State, ts, sets: tuple[Sequence[Nodes], Sequence[Nodes]], tolerance
 ) -> tuple[dict[str, Array], Reached]:
     states, steps, done, exhausted = integrator.integrate(module, solver, numbers, start, ts, sets[0], tolerance)
-    time = jnp.max(jnp.where(jnp.isfinite(states.Q.reshape(len(ts), -1)[:, 0]), ts, ts[0]))
+    time = jnp.max(jnp.where(jnp.isfinite(jax.tree.leaves(states)[0].reshape(len(ts), -1)[:, 0]), ts, ts[0]))
     return observables(module, states, numbers, sets[1]), Reached(time, steps, done, exhausted, states)
 
 
@@ -184,18 +184,21 @@ def observables(module: OdeModule, states: State, numbers: Numbers, nodes: Seque
     and of a fresh sample the module's TESTS: test_loss, test_error if there is a prediction, and the problem's observables."""
 
     performance = jax.lax.map(lambda state: _tested(module, state, numbers, nodes), states)
-    found = jax.vmap(lambda state: overlaps(state, numbers))(states)
+    found = jax.vmap(lambda state: overlaps(module, state, numbers))(states)
     return {**found, **{name: performance[:, i] for i, name in enumerate(module.TESTS)}}
 
 
 def _tested(module: OdeModule, state: State, numbers: Numbers, nodes: Sequence[Nodes]) -> Array:
     """The module's TESTS of a state."""
-    mean, V = law(state, numbers)
+    mean, V = law(module, state, numbers)
     return numbers.probabilities @ module.test(mean, V, numbers.labels, state.v, numbers.parameters, nodes)
 
 
-def overlaps(state: State, numbers: Numbers) -> dict[str, Array]:
+def overlaps(module: OdeModule, state: State | Spread, numbers: Numbers) -> dict[str, Array]:
     """A state's overlaps by name, sums over blocks and, with several, those of each."""
+    if isinstance(state, Spread):
+        found = in_coordinates(module, state, numbers)
+        return {name: found[name] for name in ("Q", "m", "Q_k")} | {"v": state.v}
     Q, m, M = state.by_block()
     found = {"Q": Q.sum(axis=0), "m": m.sum(axis=0), "M": M.sum(axis=0), "v": state.v}
     found["Q_k"] = in_clusters(numbers, Q)
@@ -257,13 +260,13 @@ def crossing(
         ComputationError: as `solve_ode`.
     """
     integrator.check_solver(solver)
-    known = overlaps(start, numbers)
+    known = overlaps(module, start, numbers)
     shape = known[variable].shape if variable in known else ()
     if not shape or len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
         raise InputError(
             f"{variable}{list(index)} is no order parameter here; {', '.join(f'{x} {value.shape}' for x, value in known.items())}"
         )
-    mean, V = law(start, numbers)
+    mean, V = law(module, start, numbers)
     level = quadrature.level_of(float(jnp.sqrt(jnp.max(jnp.diagonal(V, axis1=1, axis2=2))))) + 1
     nodes = tuple(quadrature.rule(*kind, level) for kind in module.NODES)
     ts = jnp.array([0.0, time])
@@ -278,7 +281,7 @@ def crossing(
 @eqx.filter_jit
 def _cross(module, solver, numbers, start, ts, nodes, tolerance, variable, index, value):
     return integrator.first_zero(
-        module, solver, numbers, start, ts, nodes, tolerance, lambda state: overlaps(state, numbers)[variable][index] - value
+        module, solver, numbers, start, ts, nodes, tolerance, lambda state: overlaps(module, state, numbers)[variable][index] - value
     )
 
 
@@ -302,9 +305,9 @@ def check_differentiable(module: OdeModule, name: str) -> None:
         raise InputError(f"{name} holds jumps in several dimensions, which have no gradient on fixed nodes; tune test_loss")
 
 
-def first_level(start: State, numbers: Numbers) -> int:
+def first_level(module: OdeModule, start: State, numbers: Numbers) -> int:
     """Of nodes that resolve fields twice as wide as those at the start."""
-    _, V = law(start, numbers)
+    _, V = law(module, start, numbers)
     return quadrature.level_of(float(jnp.sqrt(jnp.max(jnp.diagonal(V, axis1=1, axis2=2))))) + 1
 
 
@@ -339,4 +342,4 @@ def value_and_slopes(
 
 def shapes(module: OdeModule, start: State, numbers: Numbers) -> dict[str, tuple[int, ...]]:
     """Of the observables of a time."""
-    return {name: x.shape for name, x in overlaps(start, numbers).items()} | dict.fromkeys(module.TESTS, ())
+    return {name: x.shape for name, x in overlaps(module, start, numbers).items()} | dict.fromkeys(module.TESTS, ())

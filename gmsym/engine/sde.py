@@ -97,7 +97,7 @@ def moments(module: SdeModule, t: Array, state: State, numbers: Numbers, nodes: 
     increment, and its conditional covariance adds to that of the increment. No derivative of the gradient is taken. The second order
     has nu = |Y|^2 - sigma^2 d, to which only the span of all these vectors contributes.
     """
-    mean, V = law(state, numbers)
+    mean, V = law(module, state, numbers)
     fields, seen = module.FIELDS, module.FIELDS + module.TEACHERS
     shared = {
         "c": numbers.step,

@@ -125,7 +125,7 @@ def shape_of(module: Any, problem: Problem, instance: Instance) -> dict[str, Any
         "B": problem.data.blocks,
         "every_step": opens_always(module) or sampled_coordinates(module),
         "coordinates": sampled_coordinates(module),
-        "covariances": None if vectors is None else 0 if vectors.covariance is None else len(vectors.groups),
+        "covariances": None if vectors is None else 0 if vectors.covariance is None else len(vectors.covariance),
     }
 
 
@@ -146,6 +146,7 @@ def numbers(instance: Instance) -> Any:
     """The arrays of an instance as the engine takes them."""
     C, K = instance.initial_overlap.shape
     vectors, none = instance.vectors, np.zeros(0)
+    full = vectors is not None and vectors.covariance is not None
     grams = np.zeros((1, C + K, C + K)) if vectors is not None else instance.block_grams / instance.fractions[:, None, None]
     return Numbers(
         probabilities=instance.probabilities,
@@ -166,5 +167,6 @@ def numbers(instance: Instance) -> Any:
         trained_ridge=instance.trained_ridge,
         means=none if vectors is None else vectors.means,
         start=none if vectors is None else vectors.start,
-        covariance=none if vectors is None or vectors.covariance is None else vectors.covariance[list(vectors.groups)],
+        covariance=vectors.covariance if full else none,
+        members=np.eye(len(vectors.covariance))[list(vectors.groups)] if full else none,
     )

@@ -16,8 +16,9 @@ from gmsym.pipeline._verbs import solving
 from gmsym.pipeline._work import working
 from gmsym.problem import Instance, Problem
 from gmsym.problem.design import realised, shares
+from gmsym.problem.instance import Vectors
 from gmsym.runtime.interrupt import reporting
-from gmsym.runtime.ode import Numbers, State
+from gmsym.runtime.ode import Numbers, Spread, State
 from gmsym.system import Ode, Sde
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def solve_effective(
     """
     problem: Problem = system.problem
     ts = times_from(time)
+    if d is not None or blocks_at is not None:
+        problem.check_blocks("solve at a dimension d (its own is that of the coordinates)")
     if d is not None:
         check_integers(d=(d, 1))
     instance = problem.at(values)
@@ -242,6 +245,9 @@ def arrays(instance: Instance) -> Any:
     """(numbers, initial state) of an online problem as the engine takes them."""
     import jax.numpy as jnp
 
+    vectors = instance.vectors
+    if vectors is not None:
+        return _in_coordinates(instance, vectors)
     several, C, K = len(instance.fractions) > 1, *instance.initial_overlap.shape
     grams = instance.block_grams
     fixed = np.moveaxis(grams[:, C:, C:] / instance.fractions[:, None, None], 0, -1) if several else instance.gram[C:, C:]
@@ -262,7 +268,37 @@ def arrays(instance: Instance) -> Any:
     )
     parts = grams if several else instance.gram
     start = State(parts[..., :C, :C], parts[..., C : C + K, :C], parts[..., C + K :, :C], instance.trained)
-    return Numbers(*(jnp.asarray(x, float) for x in numbers)), State(*(jnp.asarray(x, float) for x in start))
+    as_arrays = Numbers(*(jnp.asarray(x, float) if not isinstance(x, tuple) else x for x in numbers))
+    return as_arrays, State(*(jnp.asarray(x, float) for x in start))
+
+
+def _in_coordinates(instance: Instance, vectors: Vectors) -> Any:
+    """The same of a problem whose means and start are vectors."""
+    import jax.numpy as jnp
+
+    d, C = vectors.start.shape
+    full = vectors.covariance is not None
+    numbers = Numbers(
+        probabilities=instance.probabilities,
+        labels=instance.labels,
+        sigma2=instance.variance,
+        rho=instance.fractions,
+        gram=np.zeros(0),
+        tau_gram=np.zeros(0),
+        tau_mean=np.zeros(0),
+        step=instance.online_step,
+        ridge=instance.ridge,
+        trained_step=instance.online_trained_step,
+        trained_ridge=instance.trained_ridge,
+        parameters=list(instance.parameters.values()),
+        corrector=1.0,
+        means=vectors.means,
+        covariance=vectors.covariance if full else (),
+        groups=jnp.asarray(vectors.groups, int) if full else (),
+    )
+    kept = {"groups"} if full else {"covariance", "groups"}
+    as_arrays = Numbers(*(x if name in kept else jnp.asarray(x, float) for name, x in numbers._asdict().items()))
+    return as_arrays, Spread(*(jnp.asarray(x, float) for x in (vectors.start, np.zeros((d, C, C)), instance.trained)))
 
 
 def labelled(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ from gmsym.engine.integrator import check_solver
 from gmsym.errors import ComputationError, InputError, check_integers, check_positive
 from gmsym.pipeline import _cost
 from gmsym.pipeline._stages import load
-from gmsym.pipeline._work import check
+from gmsym.pipeline._work import check, memory_named
 from gmsym.pipeline.dmf import numbers as dmf_numbers
 from gmsym.pipeline.dmf import shape_of
 from gmsym.pipeline.effective import arrays, times_from
@@ -57,7 +57,8 @@ def of_dmf(system: CausalKernels, chosen: Chosen, *, steps: int, at: At = None, 
         moved = causal_gradient.Moved(*(jnp.asarray(getattr(given, name), float) for name in causal_gradient.Moved._fields))
         for _ in range(_GROWTHS):
             column = causal_gradient.column_of(course.setting, moved, chosen.objective, chosen.index)
-            value, slopes, place, ranks = causal_gradient.value_and_slopes(course.setting, moved, jnp.asarray(column), time)
+            with memory_named("differentiating DMF", "fewer samples or steps"):
+                value, slopes, place, ranks = causal_gradient.value_and_slopes(course.setting, moved, jnp.asarray(column), time)
             if not np.isfinite(float(value)):
                 raise ComputationError(f"the trajectory diverged within {steps} steps; a smaller step size may help")
             if not course.enlarge(ranks):
@@ -111,7 +112,7 @@ def of_effective(
         raise InputError(f"objective = {chosen.objective!r}: there are {', '.join(sorted(shapes))}")
     check_entry(chosen.objective, shapes[name], chosen.index)
     ode.check_differentiable(module, name)
-    sets = ode.both_sets(module, ode.first_level(begin, numbers), 0)
+    sets = ode.both_sets(module, ode.first_level(module, begin, numbers), 0)
 
     def evaluate(x: np.ndarray) -> Point:
         values = chosen.at(x)

@@ -14,7 +14,7 @@ from gmsym.pipeline._verbs import solve
 from gmsym.pipeline._work import working
 from gmsym.problem import GaussianMixture, Problem
 from gmsym.problem.fitting import ENOUGH, bias
-from gmsym.simulation import train_on
+from gmsym.simulation import pass_over, train_on
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,9 +27,10 @@ def train(
     labels: Any,
     *,
     n: int,
-    steps: int,
+    steps: int | None = None,
     test: int | None = None,
     replicates: int = 20,
+    points: int | None = None,
     seed: int = 0,
     checkpoint: Path | str | None = None,
     progress: bool | None = None,
@@ -37,15 +38,17 @@ def train(
     """Train on given samples: random splits, each tested on samples that it does not train on; the witness beside a theory of real data.
 
     Args:
-        problem: full-batch training; its mixture is fitted, `gmsym.GaussianMixture.fit(X, labels)`, or in the coordinates of X.
+        problem: training with full or mini-batches, or online; its mixture is fitted, `gmsym.GaussianMixture.fit(X, labels)`, or in the
+            coordinates of X. Its observables may read fields and labels, such as `gmsym.observables.errors(data, loss)`.
         values: a number for each parameter of the problem.
         X: features, (N, d), of the samples to draw from; not those of the fit, where the two are to be independent.
         labels: as `GaussianMixture.fit` takes them.
-        n: samples that a split trains on.
-        steps: number of times; time 0 is the initial state.
+        n: samples that a split trains on; online, each of them once, so that the last time is n c/d.
+        steps: number of times; time 0 is the initial state. Not of online SGD, which has `points`.
         test: samples that it is tested on. Default: all others.
         replicates: splits; the standard errors come from their spread. Splits of one set overlap, so that a mean over many of them is
             that of the set, and not of what it was drawn from.
+        points: of online SGD: number of recorded times. Default: 21.
         seed: of the splits.
         checkpoint: as `gmsym.simulate`.
         progress: show a progress bar; by default on a terminal, and in a notebook after two seconds.
@@ -70,12 +73,27 @@ def train(
     """
     if not isinstance(problem, Problem):
         raise InputError(f"problem = {repr(problem)[:60]}: a gmsym Problem is needed")
-    cost = training(*(getattr(X, "shape", (1, 1)) if getattr(X, "ndim", 0) == 2 else (1, 1)), steps, replicates, problem.fields, 1)
-    options = {"n": n, "steps": steps, "test": test, "replicates": replicates, "seed": seed, "checkpoint": checkpoint}
+    own = _length(problem, steps, points)
+    whole = getattr(X, "shape", (1, 1)) if getattr(X, "ndim", 0) == 2 else (1, 1)
+    cost = training(*whole, next(iter(own.values())), replicates, problem.fields, 1)
+    options = {"n": n, **own, "test": test, "replicates": replicates, "seed": seed, "checkpoint": checkpoint}
     with working("training", cost, "fewer steps or replicates, or fewer samples", progress) as report:
         started = perf_counter()
-        runs = train_on(problem, values, X, labels, **options, report=report)
+        runs = (pass_over if problem.is_online else train_on)(problem, values, X, labels, **options, report=report)
     return with_provenance(runs, problem, values, options, perf_counter() - started)
+
+
+def _length(problem: Problem, steps: int | None, points: int | None) -> dict[str, int]:
+    """How many times are recorded."""
+    if problem.is_online:
+        if steps is not None:
+            raise InputError(f"steps = {steps!r}: one pass of online SGD has as many as samples, n; points are the times that are recorded")
+        return {"points": 21 if points is None else points}
+    if points is not None:
+        raise InputError(f"points = {points!r}: of online SGD; training with batches takes steps, the number of times")
+    if steps is None:
+        raise InputError("steps is missing: training with batches needs the number of times")
+    return {"steps": steps}
 
 
 def halving(problem: Problem, values: Mapping[str, Any], **options: Any) -> "xr.Dataset":

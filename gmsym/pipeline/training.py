@@ -55,10 +55,7 @@ def simulate_full(
         ComputationError: training diverged; names the step and the quantity.
     """
     problem.check_full_batch("simulate (full-batch training)", batches=True, teachers=True, trained=True, noise=True, own=True)
-    if d is None:
-        if problem.data.embedded is None:
-            raise InputError(f"d is missing: simulating {problem.name} needs it")
-        d = problem.data.embedded.d
+    d = dimension(problem, d)
     check_integers(d=(d, 1), steps=(steps, 1), replicates=(replicates, 2), seed=(seed, 0))
     if n is None:
         n = counted(problem.at(values).ratio, d)
@@ -74,8 +71,8 @@ def simulate_online(
     problem: Problem,
     values: Mapping[str, float],
     *,
-    d: int,
     time: float,
+    d: int | None = None,
     replicates: int = 8,
     points: int = 21,
     seed: int = 0,
@@ -88,7 +85,7 @@ def simulate_online(
     Args:
         problem: the problem.
         values: a number for each parameter of the problem; that of eta is c, and each step of online SGD is c/d.
-        d: dimension.
+        d: dimension; that of the coordinates, where the mixture has such, if left out.
         time: final time t = steps * c/d.
         replicates: independent samples and initial orientations; the standard errors come from their spread.
         points: number of recorded times.
@@ -104,6 +101,7 @@ def simulate_online(
     """
     if sampler not in ("online", "chain"):
         raise InputError(f"sampler = {sampler!r}; allowed are online, chain")
+    d = dimension(problem, d)
     check_integers(d=(d, 1), points=(points, 2), replicates=(replicates, 2), seed=(seed, 0))
     instance = problem.at(values)
     sizes = problem.fields, problem.data.clusters, problem.data.blocks, len(instance.teacher_gram) + len(instance.trained)
@@ -113,6 +111,19 @@ def simulate_online(
         run = run_online if sampler == "online" else run_chain
         options = {"replicates": replicates, "points": points, "seed": seed, "checkpoint": checkpoint, "report": report}
         return run(problem, values, d=d, time=time, **options)
+
+
+def dimension(problem: Problem, d: int | None) -> int:
+    """d, or that of the coordinates of a mixture that has such.
+
+    Raises:
+        InputError: there is none.
+    """
+    if d is None:
+        if problem.data.embedded is None:
+            raise InputError(f"d is missing: simulating {problem.name} needs it")
+        return problem.data.embedded.d
+    return d
 
 
 def counted(alpha: float, d: int) -> int:

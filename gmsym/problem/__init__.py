@@ -2,6 +2,7 @@
 
 from gmsym.problem import coordinates as coordinates
 from gmsym.problem import losses as losses
+from gmsym.problem import observables as observables
 from gmsym.problem import optimizers as optimizers
 from gmsym.problem import sampling as sampling
 from gmsym.problem.base import AbstractProblem as AbstractProblem

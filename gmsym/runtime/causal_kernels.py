@@ -33,7 +33,8 @@ class Numbers(NamedTuple):
     # Of a module in coordinates (KNOWN other than "gram"), each of them a block; empty otherwise, as the Gram matrices are here.
     means: Float[Array, "k b"]
     start: Float[Array, "b c"]
-    covariance: Float[Array, "k a b"]  # of "full" only
+    covariance: Float[Array, "g a b"]  # of "full" only: the different ones
+    members: Float[Array, "k g"]  # 1 where it is that of the cluster
 
 
 def teachers(module: "CausalKernelsModule") -> int:
@@ -142,15 +143,23 @@ class CausalKernelsModule(Protocol):
     # clusters: e_D (bi), e_Y (bij), coefficients Lt (ci), factors Lw (kij) of their Gram matrices, e_S (kbi), responses Bt (kci).
 
     def pooled_overlap(self, D, D_s, Y, Y_s, alpha, p, rho, sigma2) -> Float[Array, "c d"]:
-        """Qp: in which innovations of Theta are orthonormal. Only in coordinates, as are the next three."""
+        """Qp: in which innovations of Theta are orthonormal. Only in coordinates, as are the next five."""
         ...
 
     def turned(self, Sigma, e_D) -> Float[Array, "k b i"]:
-        """e_S: covariances times innovations. Of "full" only."""
+        """e_S: covariances times innovations, (gbi) from the different ones. Of "full" only."""
         ...
 
     def innovation_gram(self, Phi, alpha, e_D, e_S, e_Y, rho, sigma2) -> Float[Array, "k i j"]:
         """Ge: Gram matrix of innovations of Theta in the metric of each cluster."""
+        ...
+
+    def gram_of_factors(self, Ge) -> Float[Array, "k i j"]:
+        """What the factors Lw are those of."""
+        ...
+
+    def response_to_fields(self, Bk) -> Float[Array, "k c j"]:
+        """What the responses Bt to innovations of Theta add up to, times Lw."""
         ...
 
     def noise_factors(self, Lt, Lw) -> Float[Array, "k c j"]:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from gmsym.runtime.arguments import named
 from gmsym.runtime.nodes import Nature, Nodes
@@ -32,6 +32,10 @@ class Numbers(NamedTuple):
     trained_ridge: Float[Array, ""]
     parameters: Float[Array, " n"]  # in the order of the module's PARAMETERS
     corrector: Float[Array, ""]  # 1; 0 drops the second moment of the gradient, to see what it does
+    # Of a problem in coordinates, of which there are b and q (d); empty otherwise.
+    means: Float[Array, "k b"] | tuple = ()
+    covariance: Float[Array, "g b q"] | tuple = ()  # the different ones, if they are not diagonal
+    groups: Int[Array, " k"] | tuple = ()  # which of them is that of each cluster
 
     def within(self, gram: Float[Array, "x y *b"]) -> Float[Array, "b x y"]:
         """Of the coordinates in each block."""
@@ -52,9 +56,17 @@ class State(NamedTuple):
         return overlaps if self.Q.ndim == 3 else tuple(x[None] for x in overlaps)
 
 
+class Spread(NamedTuple):
+    """State of a problem in coordinates: mean and covariance of each coordinate of Theta over the samples before."""
+
+    D: Float[Array, "b c"]
+    N: Float[Array, "b c d"]
+    v: Float[Array, " p"]
+
+
 class OdeModule(Protocol):
     """What a generated module of this kind offers, beside the functions `drift_X`, `increment_X` and `second_X` of array
-    algebra."""
+    algebra, and `overlap_X` of a problem in coordinates."""
 
     SIGNATURE: str
     FIELDS: int
@@ -89,8 +101,11 @@ class OdeModule(Protocol):
         ...
 
 
-def law(state: State, numbers: Numbers) -> tuple[Float[Array, "k f"], Float[Array, "k f g"]]:
+def law(module: OdeModule, state: State | Spread, numbers: Numbers) -> tuple[Float[Array, "k f"], Float[Array, "k f g"]]:
     """Mean and covariance of (h, tau) in each cluster, f = C + T."""
+    if isinstance(state, Spread):
+        found = in_coordinates(module, state, numbers)
+        return found["m"], found["Q_k"] + 1e-30 * jnp.eye(module.FIELDS)
     Q, m, M = state.by_block()
     mean = jnp.concatenate([m.sum(axis=0), numbers.within(numbers.tau_mean).sum(axis=0).T], axis=1)
     gram = jnp.block([[Q, jnp.swapaxes(M, 1, 2)], [M, numbers.within(numbers.tau_gram)]])
@@ -98,14 +113,23 @@ def law(state: State, numbers: Numbers) -> tuple[Float[Array, "k f"], Float[Arra
     return mean, in_clusters(numbers, gram) + tiny
 
 
+def in_coordinates(module: OdeModule, state: Spread, numbers: Numbers) -> dict[str, Array]:
+    """The overlaps m (K, C), Q (C, C) and Q_k (K, C, C) of a problem in coordinates, and `turned` (K, b, C), what they hold of it."""
+    arrays = {**state._asdict(), "sigma2": numbers.sigma2, "mean": numbers.means, "Sigma": numbers.covariance}
+    turned = named(module.overlap_turned, arrays)
+    arrays["turned"] = turned if isinstance(numbers.covariance, tuple) else turned[numbers.groups]
+    found = {name: named(getattr(module, f"overlap_{name}"), arrays) for name in ("m", "Q", "Q_k")}
+    return found | {"turned": arrays["turned"]}
+
+
 def in_clusters(numbers: Numbers, gram: Float[Array, "b f g"]) -> Float[Array, "k f g"]:
     """sum_b sigma_kb^2 Gram_b."""
     return (numbers.sigma2.reshape(-1, len(gram), 1, 1) * gram).sum(axis=1)  # fused, which a product of matrices would not be
 
 
-def drift(module: OdeModule, t: Float[Array, ""], state: State, numbers: Numbers, nodes: Sequence[Nodes]) -> State:
+def drift(module: OdeModule, t: Float[Array, ""], state: State | Spread, numbers: Numbers, nodes: Sequence[Nodes]) -> State | Spread:
     """d/dt of the state."""
-    mean, V = law(state, numbers)
+    mean, V = law(module, state, numbers)
     fields, teachers = module.FIELDS, module.TEACHERS
     found = module.means(mean, V, numbers.labels, state.v, numbers.parameters, nodes)
     ends = list(accumulate((fields, fields * (fields + teachers), fields * (fields + 1) // 2)))
@@ -134,7 +158,10 @@ def drift(module: OdeModule, t: Float[Array, ""], state: State, numbers: Numbers
         "bbar": bbar,
         **state._asdict(),
     }
-    return State(*(call(module, "drift", name, arrays, getattr(state, name)) for name in State._fields))
+    if isinstance(state, Spread):
+        arrays |= {"mean": numbers.means, "turned": in_coordinates(module, state, numbers)["turned"]}
+        arrays |= {} if isinstance(numbers.covariance, tuple) else {"Sigma": numbers.covariance[numbers.groups]}
+    return type(state)(*(call(module, "drift", name, arrays, getattr(state, name)) for name in state._fields))
 
 
 def call(module: OdeModule, kind: str, name: str, arrays: dict, like: Array) -> Array:

@@ -20,6 +20,7 @@ from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.quadrature import square_root
 from gmsym.simulation import observed as own
 from gmsym.simulation._replicates import Program, run_replicates
+from gmsym.simulation.data import covariances, square_roots
 
 _LARGEST = 1e12  # |Theta|^2 beyond this counts as divergence
 _LONGEST = 0.5  # seconds of a span, about
@@ -42,6 +43,10 @@ class Numbers(NamedTuple):
     trained_step: Any
     trained_ridge: Any
     parameters: tuple[Any, ...]
+    # Of a problem in coordinates; empty otherwise.
+    vectors: Any = ()  # (Theta_0, means), (d, C + K)
+    factors: Any = ()  # of its different covariances, F F^T = Sigma, (G, d, d); empty if they are diagonal
+    groups: Any = ()  # which of them is that of each cluster, (K,)
 
 
 class Kind(NamedTuple):
@@ -55,7 +60,11 @@ class Kind(NamedTuple):
 
 def numbers_of(instance: Instance, sizes: Sequence[int]) -> Numbers:
     """The numbers of a problem whose blocks have d_b coordinates."""
-    d = sum(sizes)
+    d, known = sum(sizes), instance.vectors
+    own: dict[str, Any] = {}
+    if known is not None:
+        own["vectors"] = np.concatenate([known.start, known.means.T], axis=1)
+        own |= {} if known.covariance is None else {"factors": square_roots(known.covariance), "groups": np.asarray(known.groups)}
     return Numbers(
         probabilities=instance.probabilities,
         labels=instance.labels,
@@ -70,6 +79,7 @@ def numbers_of(instance: Instance, sizes: Sequence[int]) -> Numbers:
         trained_step=instance.online_trained_step,
         trained_ridge=instance.trained_ridge,
         parameters=tuple(instance.parameters.values()),
+        **own,
     )
 
 
@@ -124,7 +134,7 @@ def recorded_steps(time: float, step: float, d: int, points: int) -> np.ndarray:
 
 def observables(kind: Kind, code: ModuleType, numbers: Numbers, standard: jax.Array) -> Callable[..., dict[str, jax.Array]]:
     """The function (Q (B, C, C), m (B, K, C), M (B, T, C), v) -> what a run records, from the overlaps of each block of d_b coordinates:
-    the variables of the schema, test_loss and perhaps test_error on points (C + T, N) of N(0, I)."""
+    the variables of the schema, test_loss and perhaps test_error on points (C + T, N) of N(0, I). In coordinates, of (Theta, v)."""
     shares, parameters = numbers.shares[:, None, None], numbers.parameters
 
     def of_cluster(mean, covariance, label, moments, v, size):
@@ -142,17 +152,24 @@ def observables(kind: Kind, code: ModuleType, numbers: Numbers, standard: jax.Ar
         return found
 
     def observed(Q, m, M, v):
-        size = Q.shape[-1]
         gram = jnp.block([[Q, M.swapaxes(1, 2)], [M, shares * numbers.teacher_gram]])
-        covariance = jnp.einsum("kb,bfg->kfg", numbers.variance, gram)
+        return of_law(Q, m, M, v, jnp.einsum("kb,bfg->kfg", numbers.variance, gram))
+
+    def of_law(Q, m, M, v, covariance):
+        size = Q.shape[-1]
         found = {"Q": Q.sum(axis=0), "m": m.sum(axis=0), "M": M.sum(axis=0), "trained": v, "Q_k": covariance[:, :size, :size]}
         mean = jnp.concatenate([found["m"], numbers.teacher_means.T], axis=1)
         moments = own.moments(found["m"], found["Q_k"])
         tested = jax.vmap(partial(of_cluster, size=size), in_axes=(0, 0, 0, 0, None))(mean, covariance, numbers.labels, moments, v)
         found |= {name: numbers.probabilities @ value for name, value in tested.items()}
-        return found | ({"Q_b": Q, "m_b": m, "M_b": M} if len(numbers.shares) > 1 else {})
+        return found | ({"Q_b": Q, "m_b": m, "M_b": M} if len(Q) > 1 else {})
 
-    return observed
+    def in_coordinates(theta, v):
+        means = numbers.vectors[:, theta.shape[1] :]
+        whole = covariances(theta, numbers.factors, numbers.groups, numbers.variance)
+        return of_law((theta.T @ theta)[None], (means.T @ theta)[None], jnp.zeros((1, 0, theta.shape[1])), v, whole)
+
+    return in_coordinates if len(numbers.vectors) else observed
 
 
 def replicated(

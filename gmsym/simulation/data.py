@@ -1,7 +1,7 @@
 """Training data of a design. Source: theory.md 0."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,11 +35,8 @@ class Numbers(NamedTuple):
 
     def covariances(self, vectors: jax.Array, rows: Sequence[slice]) -> jax.Array:
         """vectors^T Sigma_k vectors, (K, V, V)."""
-        if len(self.factors):
-            turned = jnp.einsum("kde,dv->kev", self.factors, vectors)
-            return jnp.einsum("kev,kew->kvw", turned, turned)[self.groups]
         if len(self.vectors):
-            return jnp.einsum("kd,dv,dw->kvw", self.variance, vectors, vectors)
+            return covariances(vectors, self.factors, self.groups, self.variance)
         return jnp.einsum("kb,bvw->kvw", self.variance, jnp.stack([vectors[block].T @ vectors[block] for block in rows]))
 
 
@@ -73,6 +70,14 @@ def numbers_of(plan: Design, basis: np.ndarray | None = None, given: tuple[np.nd
         groups=np.zeros(0, int) if known is None else np.asarray(known.groups),
         given=given,
     )
+
+
+def covariances(vectors: jax.Array, factors: Any, groups: Any, variance: Any) -> jax.Array:
+    """vectors^T Sigma_k vectors (K, V, V) in coordinates, of factors F F^T = Sigma (G, d, d), or of variances (K, d) if there are none."""
+    if not len(factors):
+        return jnp.einsum("kd,dv,dw->kvw", variance, vectors, vectors)
+    turned = jnp.einsum("kde,dv->kev", factors, vectors)
+    return jnp.einsum("kev,kew->kvw", turned, turned)[groups]
 
 
 def square_roots(covariance: np.ndarray) -> np.ndarray:

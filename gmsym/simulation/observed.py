@@ -32,6 +32,11 @@ def moments(mean: jax.Array, covariance: jax.Array) -> jax.Array:
     return jnp.concatenate([mean, covariance[:, rows, columns]], axis=1)
 
 
+def unknown_moments(size: int, samples: int) -> jax.Array:
+    """In the place of the moments of samples that belong to no known cluster, (S, n): not a number, which nothing is to read."""
+    return jnp.full((size, samples), jnp.nan)
+
+
 def means(values: tuple[jax.Array, ...], names: tuple[str, ...], sample: str) -> dict[str, jax.Array]:
     """Mean of each observable over samples along the last axis, by the result's name."""
     return {f"{sample}_{name}": jnp.mean(jnp.asarray(value, float)) for name, value in zip(names, values, strict=True)}

@@ -54,7 +54,6 @@ def run_online(
     """
     kind, instance = kind_of(problem), problem.at(values)
     steps = recorded_steps(time, instance.online_step, d, points)
-    problem.check_blocks("simulate (online SGD)")
     sizes, roots, _ = frame(instance, d)  # online steps are linear, and see no law of the coordinates
     C, K = instance.initial_overlap.shape
     program, numbers = _program(kind, C, sizes), (numbers_of(instance, sizes), roots)
@@ -70,7 +69,11 @@ def _program(kind: Kind, C: int, sizes: tuple[int, ...]) -> Program:
         numbers, roots = numbers
         K, T = len(numbers.probabilities), len(numbers.teacher_gram)
         start, samples, fresh = jax.random.split(key, 3)
-        vectors = placed(jax.random.normal(start, (d, max(map(len, roots))), dtype=float), sizes, roots)
+        vectors = (
+            jnp.asarray(numbers.vectors)
+            if len(numbers.vectors)
+            else placed(jax.random.normal(start, (d, max(map(len, roots))), dtype=float), sizes, roots)
+        )
         fixed = samples, fresh_fields(C + T, per_shift(d))(fresh), vectors[:, C : C + K], vectors[:, C + K :]
         return fixed, (vectors[:, :C], numbers.trained)
 
@@ -78,13 +81,16 @@ def _program(kind: Kind, C: int, sizes: tuple[int, ...]) -> Program:
         numbers, _ = numbers
         samples, fresh, means, teachers = fixed
         observed = observables(kind, code, numbers, fresh)
-        deviations = jnp.repeat(jnp.sqrt(numbers.variance), np.array(sizes), axis=1, total_repeat_length=d)  # (K, d)
+        in_coordinates, full = len(numbers.vectors), len(numbers.factors)
+        variance = numbers.variance if in_coordinates else jnp.repeat(numbers.variance, np.array(sizes), axis=1, total_repeat_length=d)
+        deviations = jnp.sqrt(variance)  # (K, d)
 
         def update(i, state):
             theta, v = state
             which, noise = jax.random.split(jax.random.fold_in(samples, i))
             k = jax.random.choice(which, len(numbers.probabilities), p=numbers.probabilities)
-            sample = means[:, k] + deviations[k] * jax.random.normal(noise, (d,), dtype=float)
+            normal = jax.random.normal(noise, (d,), dtype=float)
+            sample = means[:, k] + (numbers.factors[numbers.groups[k]] @ normal if full else deviations[k] * normal)
 
             def loss(theta, v):
                 return code.loss(theta.T @ sample, teachers.T @ sample, numbers.labels[k, : kind.loss_labels], v, numbers.parameters)
@@ -96,6 +102,8 @@ def _program(kind: Kind, C: int, sizes: tuple[int, ...]) -> Program:
             return new, v - c_v / d * (slope_v + numbers.trained_ridge * v)
 
         theta, v = state = jax.lax.fori_loop(span[0], span[1], update, state)
+        if in_coordinates:
+            return state, observed(theta, v)
         Q, m, M = (jnp.stack([x[block].T @ theta[block] for block in rows]) for x in (theta, means, teachers))
         return state, observed(Q, m, M, v)
 

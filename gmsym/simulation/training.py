@@ -262,8 +262,8 @@ def observing(
     tested: Callable[..., dict[str, jax.Array]] | None = None,
 ) -> Callable[..., dict[str, jax.Array]]:
     """The function (numbers, data, teacher fields, points of a fresh sample, Theta, trained parameters, fields of the samples, train loss)
-    -> a record. `tested`, if a fresh sample is not drawn from the problem's law: (numbers, what it is tested on, Theta, mean and covariance
-    of the fields, trained parameters) -> test_loss and perhaps test_error."""
+    -> a record. No `counts`: samples belong to no known cluster. `tested`, if a fresh sample is not drawn from the problem's law: (numbers,
+    what it is tested on, Theta, mean and covariance of the fields, trained parameters) -> test_loss and perhaps test_error."""
     tested = _test_performance(code, loss_labels, decision, names) if tested is None else tested
 
     def observed(
@@ -284,7 +284,10 @@ def observing(
         found = {"train_loss": train_loss} | ({"nonzero": jnp.mean(theta != 0)} if counted else {})
         if names:
             of_cluster = own.moments(overlaps["m"], overlaps["Q_k"])
-            of_sample = jnp.repeat(of_cluster, np.array(counts), axis=0, total_repeat_length=len(data.samples)).T
+            if counts:
+                of_sample = jnp.repeat(of_cluster, np.array(counts), axis=0, total_repeat_length=len(data.samples)).T
+            else:
+                of_sample = own.unknown_moments(of_cluster.shape[1], len(data.samples))
             found |= own.means(code.observables(fields, teacher, data.labels.T, of_sample, v, numbers.parameters), names, "train")
         return overlaps | found | tested(numbers, standard, theta, mean, covariance, v)
 

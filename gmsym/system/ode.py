@@ -34,12 +34,23 @@ gram = kernel("gram", r"(\mu^{\top}\mu)", subscripts=3)  # mu_k . mu_l
 tau_gram = kernel("tau_gram", r"(\vartheta^{\top}\vartheta)", subscripts=3)  # teacher directions
 tau_mean = kernel("tau_mean", r"(\vartheta^{\top}\mu)", subscripts=3)  # teacher direction s, cluster k
 rate = kernel("rate", r"\rho")  # of the schedule: the step at time t is rho(t) c/d
+# In coordinates, each of them a block of size rho_b = 1/d: means and covariances as vectors and matrices.
+b_other = sp.Symbol("b'", integer=True, positive=True)
+mean = kernel("mean", r"\mu", subscripts=2)  # mu_k: cluster, coordinate
+Sigma = kernel("Sigma", r"\Sigma", subscripts=3)  # covariance: cluster, coordinate, coordinate; sigma2 is its diagonal
 
 # Summary statistics.
 Q = kernel("Q", "Q", subscripts=-1, value="cd")
 m = kernel("m", "m", subscripts=-1, value="c")
 M = kernel("M", "M", subscripts=-1, value="c")
 v = kernel("v", "v", value="p")
+# In coordinates: of one coordinate of Theta.
+Theta = kernel("Theta", r"\Theta", subscripts=1, value="c")
+D = kernel("D", "D", subscripts=1, value="c")  # its mean over the samples before
+P = kernel("P", "P", subscripts=1, value="cd")  # mean of its square
+N = kernel("N", "N", subscripts=1, value="cd")  # its covariance
+turned = kernel("turned", r"(\Sigma D)", subscripts=2, value="c")  # cluster, coordinate
+Q_k = kernel("Q_k", "Q", subscripts=1, value="cd")  # overlaps in the metric of a cluster
 
 # A fresh sample of cluster k: fields of students, teachers and means, gradients of the loss.
 h = kernel("h", "h", subscripts=-1, value="c")
@@ -47,6 +58,7 @@ a = kernel("a", "a", value="c")
 b = kernel("b", "b", value="p")
 tau = kernel("tau", r"\tau", subscripts=2)
 u = kernel("u", "u", subscripts=2)
+y = kernel("y", "Y", subscripts=1)  # a coordinate of the sample
 nu = kernel("nu", r"\nu", subscripts=-1)  # |Y|^2 less its typical value sigma_k^2 d
 
 # What it adds to the statistics, divided by delta.
@@ -54,6 +66,8 @@ phi_Q = kernel("phi_Q", r"\varphi^{Q}", subscripts=-1, value="cd")
 phi_m = kernel("phi_m", r"\varphi^{m}", subscripts=-1, value="c")
 phi_M = kernel("phi_M", r"\varphi^{M}", subscripts=-1, value="c")
 phi_v = kernel("phi_v", r"\varphi^{v}", value="p")
+phi_D = kernel("phi_D", r"\varphi^{\Theta}", subscripts=1, value="c")
+phi_P = kernel("phi_P", r"\varphi^{P}", subscripts=1, value="cd")
 chi_Q = kernel("chi_Q", r"\chi^{Q}", subscripts=-1, value="cd")  # and to second order, divided by delta^2
 
 # Means over it.
@@ -64,6 +78,7 @@ S = kernel("S", r"\bar S", subscripts=1, value="cd")
 bbar = kernel("bbar", r"\bar b", subscripts=1, value="p")
 
 Response = Literal["derivative", "regression"]
+Known = Literal["gram", "diagonal", "full"]  # by Gram matrices in blocks; as vectors in coordinates, with diagonal or full covariances
 
 
 class Law(NamedTuple):
@@ -108,7 +123,7 @@ class Ode(AbstractSystem):
     trained: tuple[sp.Symbol, ...]  # P
     parameters: tuple[sp.Symbol, ...]
     clusters: int
-    blocks: int
+    blocks: int  # coordinates, where the problem is in such
     flow: Equations
     reduced: Equations
     drift: Equations  # d/dt of Q, m, M, v in these means
@@ -125,11 +140,15 @@ class Ode(AbstractSystem):
     trained_gradient: tuple[sp.Expr, ...]  # b, (P,)
     schedule: sp.Expr  # rate rho(t) in the clock and parameters
     clock: sp.Symbol
+    known: Known = "gram"
+    overlaps: Equations = Equations(())  # of a problem in coordinates: m_k, Q and Q_k in D and N, and what they name before
     limit: str = "d -> oo, step c/d, t = steps * c/d"
 
     def equations(self) -> Equations:
-        """The flow, its reduction by Stein's lemma, and the means that are left."""
-        return Equations((*self.flow, *self.reduced, *self.means))
+        """The flow, its reduction by Stein's lemma, and the means that are left; in coordinates also what the flow then is of means
+        and covariances, and the overlaps."""
+        put_in = () if self.known == "gram" else (*self.drift[:2], *self.overlaps)
+        return Equations((*self.flow, *self.reduced, *put_in, *self.means))
 
     @cached_property
     def local(self) -> tuple[Local, ...]:
@@ -160,8 +179,10 @@ class Ode(AbstractSystem):
         tau_gram_s_r_b and tau_mean_s_k_b.
 
         Raises:
-            ValueError: the responses are by regression, which has no scalar form.
+            ValueError: the responses are by regression, or the state is that of coordinates, which have no scalar form.
         """
+        if self.known != "gram":
+            raise ValueError(f"{self.name}: a problem in coordinates has no closed drift of its overlaps")
         if self.response != "derivative":
             raise ValueError(f"{self.name}: responses by regression have no closed drift")
         table = ScalarTable(self)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "288fc680fe97"
+SIGNATURE = "c25c4cde81c3"
 FIELDS = 1
 CLUSTERS = 2
 BLOCKS = 200
@@ -105,10 +105,24 @@ def innovation_gram(alpha, Phi, e_D, e_S_new, e_Y, e_Y_new, rho, sigma2):
     )
 
 
+def gram_of_factors(Ge):
+    """Its Cholesky factors; axes kij."""
+    return (
+        Ge
+    )
+
+
 def noise_factors(Lt, Lw):
     """Factors of the fields' noise; axes kcj."""
     return (
         jnp.einsum("ci,kij->kcj", Lt, Lw)
+    )
+
+
+def response_to_fields(B):
+    """Response of the gradients to the fields' innovations, and to those of Theta; axes kcj."""
+    return (
+        B
     )
 
 
