@@ -21,6 +21,7 @@ from gmsym.errors import InputError
 from gmsym.functions import heaviside_form
 from gmsym.problem import Problem
 from gmsym.problem.observables import order_parameters
+from gmsym.problem.small_steps import SmallSteps
 from gmsym.system import Equation, Equations, Ode, Sde
 from gmsym.system import ode as S
 from gmsym.system.causal_kernels import Mean
@@ -64,14 +65,17 @@ _delta = sp.Symbol("delta", positive=True)
 def effective(problem: Problem) -> Ode:
     """Equations of (Q, m, M, v) for online SGD on `problem`, for any K, C, block covariances, loss, teacher and trained parameters.
 
-    The optimizer is gradient descent, with a schedule if its step is an expression of t, here the time steps * c/d.
+    The optimizer is any linear rule that has a limit (problem/small_steps.py): gradient descent, with a schedule if its step is an
+    expression of t, here the time steps * c/d; momentum over a few steps, which is a longer step; decoupled weight decay; states that last
+    a time of order 1, such as a slow velocity or a running mean of iterates, which are further columns of Q, m and M.
 
     Raises:
-        InputError: `problem` is not a Problem that samples online; its optimizer is not gradient descent.
+        InputError: `problem` is not a Problem that samples online; its optimizer has no limit.
     """
     if not isinstance(problem, Problem):
         raise InputError(f"problem = {problem!r}: a gmsym Problem is needed")
-    schedule = rate_of(problem)
+    steps = _steps_of(problem)
+    schedule = steps.gain[0, 0] if steps.is_descent else sp.S.One
     loss, trained = problem.loss, problem.trained_parameters
     increments, second = increment_equations(problem, schedule)
     flow = flow_equations(increments)
@@ -109,6 +113,8 @@ def effective(problem: Problem) -> Ode:
         trained_gradient=trained_gradient(problem),
         schedule=schedule,
         clock=symbols.t,
+        lasting=() if steps.is_descent else steps.lasting,
+        rule=Equations(() if steps.is_descent else rule_equations(problem)),
     )
 
 
@@ -124,19 +130,38 @@ def fluctuations(system: Ode | Problem) -> Sde:
     ode = effective(system) if isinstance(system, Problem) else system
     if not isinstance(ode, Ode):
         raise InputError(f"system = {system!r}: effective dynamics (derive.effective) or a Problem are needed")
+    if ode.lasting:
+        raise InputError(
+            f"optimizer {ode.problem.optimizer.name!r}: fluctuations are those of gradient descent, and of momentum over a few steps; this rule "
+            "has a state that lasts, or moves theta by itself"
+        )
     block, _ = _block(ode.problem)
     return Sde(ode, fluctuation_equations(block))
 
 
-def rate_of(problem: Problem) -> sp.Expr:
-    """rho(t) of an optimizer theta - c rho(t) g, where eta stands for c.
+def _steps_of(problem: Problem) -> SmallSteps:
+    """What its rule does over many steps.
 
     Raises:
-        InputError: another optimizer, or full batches.
+        InputError: it has no limit, or takes full batches.
     """
     problem.check_online("derive.effective")
     problem.check_blocks("derive.effective")
-    return sp.simplify(-problem.optimizer.jacobian[0, 1] / symbols.eta)
+    return problem.small_steps
+
+
+def rule_equations(problem: Problem) -> tuple[Equation, ...]:
+    """J, D and P of x' = x - delta (J a Y + D x), x one coordinate of theta and of the states that last, P x that of theta: each entry is
+    one times the identity of the fields. The gradient of the ridge is beta theta."""
+    steps = problem.small_steps
+    of_theta = sp.ImmutableDenseMatrix([[int(i == 0) for i, _ in enumerate(steps.lasting)]])
+    decay = sp.ImmutableDenseMatrix(steps.gain * beta * of_theta - steps.drift)
+    names = ", ".join(x.name for x in steps.lasting)
+    return (
+        Equation(S.J(t), steps.gain, f"what the sample's gradient moves: {names}", "own", "own"),
+        Equation(S.D(t), decay, "what moves them besides", "own", "own"),
+        Equation(S.P(t), of_theta, "theta among them", "own", "own"),
+    )
 
 
 def increment_equations(problem: Problem, schedule: sp.Expr) -> tuple[Equations, Equations]:
@@ -145,7 +170,10 @@ def increment_equations(problem: Problem, schedule: sp.Expr) -> tuple[Equations,
     With several blocks X and Y are the rows of one.
     """
     step = _delta * (rate(t) if schedule != 1 else sp.S.One)
-    new = _X - step * (_Y * Transposed(_a) + beta * _X)
+    if problem.small_steps.is_descent:
+        new = _X - step * (_Y * Transposed(_a) + beta * _X)
+    else:
+        new = _X - step * (_Y * Transposed(_a) * Transposed(S.J(t)) + _X * Transposed(S.D(t)))
     of, share = _block(problem)
     norm2 = share * sigma2(k, *of) * c / _delta + S.nu(*of, t)  # |Y|^2 = rho_b sigma_kb^2 d + nu
     products = {
@@ -215,9 +243,13 @@ def _mean_over_mixture(expr: sp.Expr) -> sp.Expr:
         if not random:
             total += term
             continue
-        rest = sp.Mul(*(x for x in term.args if x not in random)) if term.is_Mul else sp.S.One
+        factors = term.args if term.is_Mul else ()
+        first = next((i for i, x in enumerate(factors) if x in random and not x.is_commutative), 0)
+        ordered = [(i, x) for i, x in enumerate(factors) if x not in random and not x.is_commutative]
+        before, after = (sp.Mul(*(x for i, x in ordered if (i < first) == left)) for left in (True, False))  # matrices keep their places
+        rest = sp.Mul(*(x for x in factors if x not in random and x.is_commutative))
         number, other = rest.as_independent(p, sigma2, as_Add=False)
-        total += number * sp.Sum(p(k) * other * Mean(sp.Mul(*random), k), (k, 1, K))
+        total += number * sp.Sum(p(k) * other * before * Mean(sp.Mul(*random), k) * after, (k, 1, K))
     return total
 
 
@@ -229,9 +261,10 @@ def stein_equations(problem: Problem) -> Equations:
     teacher = problem.teacher is not None
     of, share = _block(problem)
     variance = sigma2(k, *of)
+    seen = sp.S.One if problem.small_steps.is_descent else S.P(t)  # the fields are those of theta
 
     def rule(mean: sp.Expr, with_x: sp.Expr, with_teacher: sp.Expr) -> sp.Expr:
-        response = variance * A(k, t) * with_x
+        response = variance * A(k, t) * seen * with_x
         return mean + response + (sp.Sum(variance * B(k, r, t) * with_teacher, (r, 1, T)) if teacher else 0)
 
     source = "Stein's lemma; theory.md 6"

@@ -104,19 +104,19 @@ def of_effective(
     if fixed is not None and np.ndim(time):
         raise InputError(f"time = {time!r}: one final time is needed")
     problem, module = system.problem, load(system)
-    numbers, begin = arrays(problem.at(chosen.values))
+    numbers, begin = arrays(problem.at(chosen.values), system.states)
     name = "v" if chosen.objective == "trained" else chosen.objective
     shapes = ode.shapes(module, begin, numbers)
     if name not in shapes:
         raise InputError(f"objective = {chosen.objective!r}: there are {', '.join(sorted(shapes))}")
     check_entry(chosen.objective, shapes[name], chosen.index)
     ode.check_differentiable(module, name)
-    sets = ode.both_sets(module, ode.first_level(begin, numbers), 0)
+    sets = ode.both_sets(module, ode.first_level(module, begin, numbers), 0)
 
     def evaluate(x: np.ndarray) -> Point:
         values = chosen.at(x)
         instance = problem.at(values)
-        given, begin = arrays(instance)
+        given, begin = arrays(instance, system.states)
         ts = fixed if fixed is not None else times_from(float(samples) * instance.online_step)
         ts = jnp.asarray(ts if at == "best" else ts[[0, -1]])
         moved = ode.Moved(*(getattr(given, field) for field in ode.Moved._fields))

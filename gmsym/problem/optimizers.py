@@ -38,6 +38,15 @@ def heavy_ball(step: sp.Expr = eta) -> Optimizer:
     return Optimizer("heavy_ball", {"theta": theta + _v, "v": momentum * _v - step * g})
 
 
+def lasting_momentum(step: sp.Expr = eta) -> Optimizer:
+    """Momentum that lasts a time 1/friction, however small the steps: v <- v - eta (friction v + g), theta <- theta + eta v.
+
+    Over many small steps, those of online SGD above all, it is theta'' = -friction theta' - gradient; `heavy_ball`, whose memory is a
+    number of steps, is there but a step eta/(1 - momentum).
+    """
+    return Optimizer("lasting_momentum", {"theta": theta + step * _v, "v": _v - step * (symbols.symbol("friction") * _v + g)})
+
+
 def nesterov(step: sp.Expr = eta) -> Optimizer:
     """Nesterov's momentum; theta is where the gradient is taken: v <- momentum v - eta g, theta <- theta + momentum v - eta g."""
     return Optimizer("nesterov", {"theta": theta + momentum * _v - step * g, "v": momentum * _v - step * g})
@@ -235,7 +244,7 @@ def knots_of(optimizer: Optimizer) -> dict[str, tuple[str, ...]]:
 CATALOG: dict[str, Callable[..., Optimizer]] = {
     f.__name__: f
     for f in (
-        *(gd, weight_decay, heavy_ball, nesterov, langevin, adams_bashforth, flow, ista, fista, elastic_net, projected),
+        *(gd, weight_decay, heavy_ball, lasting_momentum, nesterov, langevin, adams_bashforth, flow, ista, fista, elastic_net, projected),
         *(sign_descent, signum, clipped, adagrad, rmsprop, adam, adamw, lion),
     )
 }

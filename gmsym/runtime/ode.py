@@ -39,7 +39,7 @@ class Numbers(NamedTuple):
 
 
 class State(NamedTuple):
-    """Summary statistics."""
+    """Summary statistics; c and d run over the fields, and again over those of each state that lasts."""
 
     Q: Float[Array, "*b c d"]
     m: Float[Array, "*b k c"]
@@ -50,6 +50,17 @@ class State(NamedTuple):
         """Q, m and M with the axis of blocks, of size 1 if there is one."""
         overlaps = self.Q, self.m, self.M
         return overlaps if self.Q.ndim == 3 else tuple(x[None] for x in overlaps)
+
+    def of(self, fields: int, place: int = 0) -> "State":
+        """With the columns of Theta only, or of the state of the update rule that lasts at that place after it."""
+        own = slice(place * fields, (place + 1) * fields)
+        return State(self.Q[..., own, own], self.m[..., own], self.M[..., own], self.v)
+
+    def with_columns(self, columns: int) -> "State":
+        """With columns of zeros up to so many, of states that last."""
+        more = [(0, columns - self.Q.shape[-1])]
+        widened = (jnp.pad(x, [(0, 0)] * (x.ndim - len(axes)) + axes) for x, axes in ((self.Q, more * 2), (self.m, more), (self.M, more)))
+        return State(*widened, self.v)
 
 
 class OdeModule(Protocol):
@@ -88,9 +99,11 @@ class OdeModule(Protocol):
         """Rate of the schedule at time t."""
         ...
 
+    # Where states last, rule(t, c, beta, parameters): J (n, 1), D (n, n) and P (1, n) of theta and these states.
+
 
 def law(state: State, numbers: Numbers) -> tuple[Float[Array, "k f"], Float[Array, "k f g"]]:
-    """Mean and covariance of (h, tau) in each cluster, f = C + T."""
+    """Mean and covariance of (h, tau) in each cluster, f = C + T, of a state with the columns of Theta only."""
     Q, m, M = state.by_block()
     mean = jnp.concatenate([m.sum(axis=0), numbers.within(numbers.tau_mean).sum(axis=0).T], axis=1)
     gram = jnp.block([[Q, jnp.swapaxes(M, 1, 2)], [M, numbers.within(numbers.tau_gram)]])
@@ -105,8 +118,8 @@ def in_clusters(numbers: Numbers, gram: Float[Array, "b f g"]) -> Float[Array, "
 
 def drift(module: OdeModule, t: Float[Array, ""], state: State, numbers: Numbers, nodes: Sequence[Nodes]) -> State:
     """d/dt of the state."""
-    mean, V = law(state, numbers)
     fields, teachers = module.FIELDS, module.TEACHERS
+    mean, V = law(state.of(fields), numbers)
     found = module.means(mean, V, numbers.labels, state.v, numbers.parameters, nodes)
     ends = list(accumulate((fields, fields * (fields + teachers), fields * (fields + 1) // 2)))
     abar, response, upper, bbar = jnp.split(found, ends, axis=1)
@@ -133,8 +146,17 @@ def drift(module: OdeModule, t: Float[Array, ""], state: State, numbers: Numbers
         "S": numbers.corrector * square,
         "bbar": bbar,
         **state._asdict(),
+        **rule(module, t, numbers),
     }
     return State(*(call(module, "drift", name, arrays, getattr(state, name)) for name in State._fields))
+
+
+def rule(module: OdeModule, t: Float[Array, ""], numbers: Numbers) -> dict[str, Array]:
+    """J, D and P of a rule with states that last, in the fields; nothing of gradient descent."""
+    if not hasattr(module, "rule"):
+        return {}
+    J, D, P = module.rule(t, numbers.step, numbers.ridge, numbers.parameters)
+    return {name: jnp.kron(x, jnp.eye(module.FIELDS)) for name, x in (("J", J), ("D", D), ("P", P))}
 
 
 def call(module: OdeModule, kind: str, name: str, arrays: dict, like: Array) -> Array:

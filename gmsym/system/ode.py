@@ -35,7 +35,12 @@ tau_gram = kernel("tau_gram", r"(\vartheta^{\top}\vartheta)", subscripts=3)  # t
 tau_mean = kernel("tau_mean", r"(\vartheta^{\top}\mu)", subscripts=3)  # teacher direction s, cluster k
 rate = kernel("rate", r"\rho")  # of the schedule: the step at time t is rho(t) c/d
 
-# Summary statistics.
+# Of an update rule with states that last, or that moves theta by itself.
+J = kernel("J", "J", value="cd")  # (theta, states) x fields
+D = kernel("D", "D", value="cd")
+P = kernel("P", "P", value="cd")
+
+# Summary statistics; where states last, Q, m and M have their columns after those of theta.
 Q = kernel("Q", "Q", subscripts=-1, value="cd")
 m = kernel("m", "m", subscripts=-1, value="c")
 M = kernel("M", "M", subscripts=-1, value="c")
@@ -126,10 +131,12 @@ class Ode(AbstractSystem):
     schedule: sp.Expr  # rate rho(t) in the clock and parameters
     clock: sp.Symbol
     limit: str = "d -> oo, step c/d, t = steps * c/d"
+    lasting: tuple[sp.Symbol, ...] = ()  # theta and the states that last, where the rule is more than a step along the gradient
+    rule: Equations = Equations(())  # J, D, P, which say what it does then
 
     def equations(self) -> Equations:
-        """The flow, its reduction by Stein's lemma, and the means that are left."""
-        return Equations((*self.flow, *self.reduced, *self.means))
+        """The rule where it is more than a step, the flow, its reduction by Stein's lemma, and the means that are left."""
+        return Equations((*self.rule, *self.flow, *self.reduced, *self.means))
 
     @cached_property
     def local(self) -> tuple[Local, ...]:
@@ -151,6 +158,11 @@ class Ode(AbstractSystem):
     def count(self) -> int:
         """T."""
         return len(self.teachers)
+
+    @property
+    def states(self) -> int:
+        """Theta, and how many states of its update rule last."""
+        return max(1, len(self.lasting))
 
     def closed_drift(self) -> dict[tuple[str, tuple[int, ...]], sp.Expr]:
         """d/dt of each scalar summary statistic with the means put in: {("Q", (0, 1)): expression, ("m", (k, c)): ..., ...}.
@@ -193,7 +205,8 @@ class ScalarTable:
 
     def __call__(self, atom: Any) -> sp.MatrixBase | sp.Expr:
         system, name = self.system, type(atom).__name__
-        fields, indices = range(len(system.fields)), [int(x) - 1 for x in atom.args if x != t]
+        columns = len(system.fields) * system.states
+        fields, indices = range(columns), [int(x) - 1 for x in atom.args if x != t]
         tag = "_".join([name, *map(str, indices)])
         match name:
             case "Q":
@@ -210,12 +223,16 @@ class ScalarTable:
                 return sp.Symbol(tag, real=True)
             case "rate":
                 return system.schedule
+            case "J" | "D" | "P":
+                found = next(e.rhs for e in system.rule if type(e.lhs).__name__ == name)
+                return sp.Matrix(sp.kronecker_product(found, sp.eye(len(system.fields))))
         cluster, *rest = indices
         local = system.local[system.of_cluster[cluster]]
+        size = len(system.fields)
         found = {
             "abar": sp.Matrix(local.gradient),
-            "A": local.response[:, : len(fields)],
-            "B": local.response[:, len(fields) + rest[0]] if rest else None,
+            "A": local.response[:, :size],
+            "B": local.response[:, size + rest[0]] if rest else None,
             "S": local.square,
             "bbar": sp.Matrix(local.trained),
         }[name]
@@ -226,17 +243,17 @@ class ScalarTable:
         size = len(system.fields)
         index = cluster + 1
         blocks = [(x + 1,) for x in range(system.blocks)] if system.blocks > 1 else [()]
-        means = [self(m(*where, index, t)) for where in blocks]
+        means = [self(m(*where, index, t))[:size, :] for where in blocks]
         shares = [self(rho(*where)) if where else sp.S.One for where in blocks]
         of_teacher = lambda x: sum(r * self(tau_mean(x + 1, index, *b)) for r, b in zip(shares, blocks, strict=True))  # noqa: E731
         mean = [*sum(means[1:], means[0]), *(of_teacher(x) for x in range(system.count))]
         cov = sp.zeros(size + system.count)
         for where, share in zip(blocks, shares, strict=True):
             gram = sp.zeros(size + system.count)
-            gram[:size, :size] = self(Q(*where, t))
+            gram[:size, :size] = self(Q(*where, t))[:size, :size]
             for x in range(system.count):
-                gram[size + x, :size] = self(M(*where, x + 1, t)).T
-                gram[:size, size + x] = self(M(*where, x + 1, t))
+                gram[size + x, :size] = self(M(*where, x + 1, t))[:size, :].T
+                gram[:size, size + x] = self(M(*where, x + 1, t))[:size, :]
                 for y in range(system.count):
                     gram[size + x, size + y] = share * self(tau_gram(x + 1, y + 1, *where))
             cov += gram * self(sigma2(index, *where))
