@@ -83,7 +83,7 @@ def effective(problem: Problem) -> Ode:
     law = _law(problem)
     used = [y for y in symbols.labels(problem.data.label_size) if loss.expr.has(y)]
     shared = all(f.is_polynomial(*used) for f in (loss.value, *loss.gradient, *trained_gradient(problem))) if used else True
-    groups, of_cluster = _groups(problem, law, shared)
+    groups, of_cluster = _groups(problem, law, shared and steps.weight == 1, scaled=steps.weight != 1)
     tested, tested_of_cluster = _groups(problem, law, shared and not _depends_on_label(problem))
     means = tuple(_tested(problem, law, group) for group in tested)
     response, local = _local_means(problem, law, groups)
@@ -94,7 +94,7 @@ def effective(problem: Problem) -> Ode:
         teachers=loss.teachers,
         labels=tuple(used),
         trained=trained,
-        parameters=problem.local_parameters,
+        parameters=(*problem.local_parameters, *_more_parameters(problem, groups)),
         clusters=problem.data.clusters,
         blocks=problem.data.blocks,
         flow=flow,
@@ -130,10 +130,10 @@ def fluctuations(system: Ode | Problem) -> Sde:
     ode = effective(system) if isinstance(system, Problem) else system
     if not isinstance(ode, Ode):
         raise InputError(f"system = {system!r}: effective dynamics (derive.effective) or a Problem are needed")
-    if ode.lasting:
+    if ode.lasting or ode.problem.small_steps.weight != 1:
         raise InputError(
-            f"optimizer {ode.problem.optimizer.name!r}: fluctuations are those of gradient descent, and of momentum over a few steps; this rule "
-            "has a state that lasts, or moves theta by itself"
+            f"optimizer {ode.problem.optimizer.name!r}: fluctuations are those of gradient descent and of momentum over "
+            "a few steps; this rule has a state that lasts, moves theta by itself or reads the gradient's norm"
         )
     block, _ = _block(ode.problem)
     return Sde(ode, fluctuation_equations(block))
@@ -308,20 +308,33 @@ def _law(problem: Problem) -> S.Law:
     return S.Law(mean, sp.ImmutableDenseMatrix(cov))
 
 
-def _groups(problem: Problem, law: S.Law, shared: bool) -> tuple[list[dict[sp.Symbol, sp.Expr]], tuple[int, ...]]:
+_scale = sp.Symbol("|Y|", positive=True)  # of a cluster's noise, over sqrt(d), for rules that read the gradient's norm
+
+
+def _groups(problem: Problem, law: S.Law, shared: bool, scaled: bool = False) -> tuple[list[dict[sp.Symbol, sp.Expr]], tuple[int, ...]]:
     """(substitutions, one a group; group of each cluster).
 
     Clusters of one label share their means, and clusters of all labels if `shared`: the label then stays a symbol. A cluster whose mean
-    is zero has fields of mean zero, which closes more.
+    is zero has fields of mean zero, which closes more. Where the rule reads the norm of the gradient, `scaled`, a group has the size of
+    its noise.
     """
     labels = symbols.labels(problem.data.label_size)
     centred = dict.fromkeys(law.mean, sp.S.Zero)
     found = []
     for cluster, label in enumerate(problem.data.labels):
         at_label = {} if shared else dict(zip(labels, label, strict=True))
+        if scaled:
+            shares = zip(problem.data.fractions, problem.data.variance.row(cluster), strict=True)
+            at_label |= {_scale: sp.sqrt(sum(share * variance for share, variance in shares))}
         found.append(at_label | (centred if all(x == 0 for x in overlaps_of_mean(problem, cluster)) else {}))
     distinct = [group for index, group in enumerate(found) if group not in found[:index]]
     return distinct, tuple(map(distinct.index, found))
+
+
+def _more_parameters(problem: Problem, groups: Sequence[dict[sp.Symbol, sp.Expr]]) -> list[sp.Symbol]:
+    """Of the sizes of noise that the means hold."""
+    found = {x for group in groups for x in sp.sympify(group.get(_scale, 0)).free_symbols} - set(problem.local_parameters)
+    return sorted(found, key=lambda x: x.name)
 
 
 def _depends_on_label(problem: Problem) -> bool:
@@ -333,7 +346,7 @@ def _depends_on_label(problem: Problem) -> bool:
 
 
 def _local_means(problem: Problem, law: S.Law, groups: Sequence[dict[sp.Symbol, sp.Expr]]) -> tuple[S.Response, tuple[S.Local, ...]]:
-    regressed = problem.loss.cusps or any(_is_large(g) for g in problem.loss.gradient)
+    regressed = problem.loss.cusps or any(_is_large(g) for g in problem.small_steps.seen(problem.loss.gradient, _scale))
     derivatives = [] if regressed else [_reduced(problem, law, group, "derivative") for group in groups]
     if regressed or any(x.has(sp.DiracDelta) for local in derivatives for x in local.response):
         return "regression", tuple(_reduced(problem, law, group, "regression") for group in groups)
@@ -366,7 +379,7 @@ def _reduced(problem: Problem, law: S.Law, label: dict[sp.Symbol, sp.Expr], resp
     location = [x.xreplace(label) for x in law.mean]
     xs = (*loss.fields, *loss.teachers)
     count = range(problem.fields)
-    gradient = [g.xreplace(label) for g in loss.gradient]
+    gradient = [sp.powsimp(g.xreplace(label)) for g in problem.small_steps.seen(loss.gradient, _scale)]
 
     @cache
     def mean(f: sp.Expr) -> sp.Expr:

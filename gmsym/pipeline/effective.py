@@ -79,7 +79,7 @@ def solve_effective(
         check_integers(blocks_at=(rounded, 1))
         instance = realised(instance, rounded)
 
-    module, (numbers, start) = load(system), arrays(instance, system.states)
+    module, (numbers, start) = load(system), arrays(instance, system.states, system.of_mixture)
     if d is not None:
         sde.check_smooth(module)
     cost = _cost.trajectory(len(ts), sum(x.size for x in start))
@@ -212,7 +212,7 @@ def crossing_time(
     final = float(times_from(time)[-1])
     instance = system.problem.at(values)
 
-    numbers, start = arrays(instance, system.states)
+    numbers, start = arrays(instance, system.states, system.of_mixture)
     name = "v" if variable == "trained" else variable
     return ode.crossing(load(system), numbers, start, final, name, tuple(index), float(level))
 
@@ -264,8 +264,9 @@ def times_from(time: Any) -> np.ndarray:
     return ts
 
 
-def arrays(instance: Instance, states: int = 1) -> Any:
-    """(numbers, initial state) of an online problem as the engine takes them; Theta is the first of its rule's states, others start at 0."""
+def arrays(instance: Instance, states: int = 1, more: Sequence[str] = ()) -> Any:
+    """(numbers, initial state) of an online problem as the engine takes them; Theta is the first of its rule's states, others start at 0;
+    `more` are parameters of the mixture that the means hold."""
     import jax.numpy as jnp
 
     several, C, K = len(instance.fractions) > 1, *instance.initial_overlap.shape
@@ -283,7 +284,7 @@ def arrays(instance: Instance, states: int = 1) -> Any:
         ridge=instance.ridge,
         trained_step=instance.online_trained_step,
         trained_ridge=instance.trained_ridge,
-        parameters=list(instance.parameters.values()),
+        parameters=[*instance.parameters.values(), *(instance.values[name] for name in more)],
         corrector=1.0,
     )
     parts = grams if several else instance.gram

@@ -104,7 +104,7 @@ def of_effective(
     if fixed is not None and np.ndim(time):
         raise InputError(f"time = {time!r}: one final time is needed")
     problem, module = system.problem, load(system)
-    numbers, begin = arrays(problem.at(chosen.values), system.states)
+    numbers, begin = arrays(problem.at(chosen.values), system.states, system.of_mixture)
     name = "v" if chosen.objective == "trained" else chosen.objective
     shapes = ode.shapes(module, begin, numbers)
     if name not in shapes:
@@ -116,7 +116,7 @@ def of_effective(
     def evaluate(x: np.ndarray) -> Point:
         values = chosen.at(x)
         instance = problem.at(values)
-        given, begin = arrays(instance, system.states)
+        given, begin = arrays(instance, system.states, system.of_mixture)
         ts = fixed if fixed is not None else times_from(float(samples) * instance.online_step)
         ts = jnp.asarray(ts if at == "best" else ts[[0, -1]])
         moved = ode.Moved(*(getattr(given, field) for field in ode.Moved._fields))

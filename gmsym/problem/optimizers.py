@@ -12,7 +12,7 @@ import sympy as sp
 
 from gmsym import symbols
 from gmsym.errors import InputError, check_integers
-from gmsym.functions import PiecewiseLinear
+from gmsym.functions import Norm, PiecewiseLinear
 from gmsym.problem import _numbers as numbers
 from gmsym.problem.optimizer import Optimizer
 from gmsym.symbols import eta, g, momentum, noise, t, temperature, theta
@@ -132,6 +132,22 @@ def clipped(step: sp.Expr = eta) -> Optimizer:
     return Optimizer("clipped", {"theta": theta - step * sp.Max(-_clip, sp.Min(_clip, g))})
 
 
+def normalized(step: sp.Expr = eta) -> Optimizer:
+    """Normalised gradient descent: theta - eta g/|g|, |g| the norm of the whole gradient: Theta moves by eta."""
+    return Optimizer("normalized", {"theta": theta - step * g / Norm(g)})
+
+
+def norm_clipped(step: sp.Expr = eta) -> Optimizer:
+    """Gradient descent with the gradient's norm clipped to `clip`: theta - eta g min(1, clip/|g|)."""
+    return Optimizer("norm_clipped", {"theta": theta - step * g * sp.Min(1, _clip / Norm(g))})
+
+
+def projected_ball(step: sp.Expr = eta) -> Optimizer:
+    """Projected gradient on the ball |Theta| <= radius, the norm that of all columns together."""
+    near = theta - step * g
+    return Optimizer("projected_ball", {"theta": near * sp.Min(1, _radius / Norm(near))})
+
+
 def adagrad(step: sp.Expr = eta) -> Optimizer:
     """Duchi, Hazan, Singer 2011: s <- s + g^2, theta <- theta - eta g/(sqrt(s) + eps)."""
     s = symbols.symbol("s")
@@ -245,6 +261,6 @@ CATALOG: dict[str, Callable[..., Optimizer]] = {
     f.__name__: f
     for f in (
         *(gd, weight_decay, heavy_ball, lasting_momentum, nesterov, langevin, adams_bashforth, flow, ista, fista, elastic_net, projected),
-        *(sign_descent, signum, clipped, adagrad, rmsprop, adam, adamw, lion),
+        *(projected_ball, sign_descent, signum, clipped, normalized, norm_clipped, adagrad, rmsprop, adam, adamw, lion),
     )
 }

@@ -23,8 +23,8 @@ from gmsym.problem.loss import Loss
 from gmsym.problem.mixture import GaussianMixture, check_positive_semidefinite
 from gmsym.problem.observables import Observables, order_parameters, read
 from gmsym.problem.optimizer import Optimizer
-from gmsym.problem.small_steps import SmallSteps, small_steps
 from gmsym.problem.sampling import BATCHES, AbstractSampling, Batches, Full, Online, Single, full
+from gmsym.problem.small_steps import SmallSteps, small_steps
 from gmsym.problem.teacher import Teacher
 from gmsym.problem.trained import Trained
 
@@ -155,6 +155,11 @@ class Problem(AbstractProblem):
         if trained is not None and trained.step is not None and not self.is_online and symbols.eta not in optimizer.parameters:
             raise InputError(
                 f"trained step = {trained.step}: it stands for eta in the update rule, which the optimizer {optimizer.name!r} does not have"
+            )
+        if optimizer.has_norm and trained is not None:
+            raise InputError(
+                f"optimizer {optimizer.name!r}: its norm is that of Theta's coordinates, which trained parameters of the loss are not; "
+                "take a rule without a norm, or a loss without trained parameters"
             )
         if optimizer.continuous and not isinstance(self.sampling, Full):
             raise InputError(f"sampling is {self.sampling.kind!r}: a flow has no steps at which samples are drawn; full() is needed")
@@ -310,10 +315,10 @@ class Problem(AbstractProblem):
         if self.loss.own_noises:
             own = self.loss.own_noises[0]
             raise InputError(f"loss {self.loss.name!r}: online SGD does not treat a sample's own noise ({own}); passes over samples do")
-        if self.trained is not None and not self.small_steps.is_descent:
+        if self.trained is not None and (not self.small_steps.is_descent or self.small_steps.weight != 1):
             raise InputError(
-                f"optimizer {self.optimizer.name!r}: online SGD with trained parameters of the loss takes rules whose state dies out in a few "
-                "steps and that move theta by the gradient alone; ridge is a parameter of the problem"
+                f"optimizer {self.optimizer.name!r}: online SGD with trained parameters of the loss takes rules whose state dies out in a "
+                "few steps and that move theta by the gradient alone; ridge is a parameter of the problem"
             )
 
     @cached_property
@@ -523,6 +528,11 @@ class Problem(AbstractProblem):
         """c: the number of eta, or of a rule without eta its step at time 0."""
         if self.is_online:
             self.small_steps.check({x.name: float(value) for x, value in bound.items()}, self.optimizer.name)
+            if self.small_steps.weight != 1 and float(self.ridge.subs(bound)) != 0:
+                raise InputError(
+                    f"ridge = {float(self.ridge.subs(bound)):g}: the norm of a sample's gradient, which the rule "
+                    f"{self.optimizer.name!r} reads, would weigh it sample by sample; write it into the rule, as in theta*(1 - eta*decay)"
+                )
         value = float(self.online_step.subs(bound))
         if not value > 0:
             raise InputError(

@@ -9,9 +9,13 @@ right eigenvectors of F(0) of eigenvalue 1, l R = 1, the amplitudes zeta = l z o
 for l F(0) = l: what dies out is of order eta, and enters l z' at order eta^2 only. R is written so that zeta are theta and some of the
 states themselves. Momentum over a few steps dies out and leaves a longer step, eta/(1 - momentum); a velocity that lasts a time of order
 1 is one of zeta.
+
+The gradient of one sample is Y a^T with |Y|^2 = sigma^2 d, so that its norm is of order sqrt(d): a rule reads |g|/sqrt(d), which is
+sigma |a|, a function of the sample's gradient in its fields. Normalised and clipped steps thus weigh it: g w(|g|) is Y (w a)^T.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 from typing import final
 
@@ -20,9 +24,11 @@ import sympy as sp
 
 from gmsym import symbols
 from gmsym.errors import InputError
+from gmsym.functions import Norm
 from gmsym.problem.optimizer import Optimizer
-from gmsym.symbols import eta
+from gmsym.symbols import eta, g
 
+size = sp.Symbol("size", positive=True)  # |g|/sqrt(d)
 _MOST = 8  # variables of a rule that is looked through
 _FEW = 4  # of a rule whose states may be sums of gradients without their step, too
 
@@ -37,12 +43,20 @@ class SmallSteps:
     drift: sp.ImmutableDenseMatrix  # (n, n)
     gain: sp.ImmutableDenseMatrix  # (n, 1)
     at_rest: sp.ImmutableDenseMatrix  # F(0), of all of (theta, state)
+    weight: sp.Expr = sp.S.One  # w, of the norm of the gradient of one sample
 
     @classmethod
     def descent(cls, rate: sp.Expr) -> "SmallSteps":
         """Of theta - eta*rate*g."""
         one = sp.ImmutableDenseMatrix([[1]])
         return cls((symbols.theta,), (0,), one * 0, one * sp.simplify(rate), one)
+
+    def seen(self, gradient: Sequence[sp.Expr], scale: sp.Expr) -> tuple[sp.Expr, ...]:
+        """The gradient of a sample in its fields as the rule weighs it; `scale` is its noise's |Y|/sqrt(d)."""
+        if self.weight == 1:
+            return tuple(gradient)
+        norm = scale * (sp.Abs(gradient[0]) if len(gradient) == 1 else sp.sqrt(sp.Add(*(x**2 for x in gradient))))
+        return tuple(x * self.weight.xreplace({size: norm}) for x in gradient)
 
     @property
     def is_descent(self) -> bool:
@@ -68,7 +82,7 @@ def small_steps(optimizer: Optimizer) -> SmallSteps:
     """What the rule does over many steps of length eta.
 
     Raises:
-        InputError: it is not linear, has noise, or has no limit; says why.
+        InputError: it is not linear but for a weight of the gradient by its norm, has noise, or has no limit; says why.
 
     Example:
         >>> from gmsym.problem import optimizers
@@ -78,28 +92,50 @@ def small_steps(optimizer: Optimizer) -> SmallSteps:
     said = f"optimizer {optimizer.name!r}: online SGD"
     if optimizer.is_noisy:
         raise InputError(f"{said} does not treat noise in the update rule; batches, passes over samples and full batches do")
+    weight, optimizer = _weighed(optimizer)
     if not optimizer.is_linear:
         raise InputError(
-            f"{said} takes rules that are linear in theta, the state and the gradient. The gradient of one sample is sqrt(d) times larger than "
-            "its mean: a function of single coordinates that remembers them (Adam, Adagrad, signum) then follows a window of samples, which "
-            "no finite number of order parameters describes; full batches and mini-batches take any rule"
+            f"{said} takes rules that are linear in theta, the state and the gradient, which its norm may weigh. One sample's gradient is "
+            "sqrt(d) times larger than the mean: a rule that is not linear in a coordinate and remembers it (Adam, Adagrad, signum) "
+            "follows a window of samples, which no finite number of order parameters describes; full batches and mini-batches take any "
+            "rule"
         )
     if eta not in optimizer.parameters:
         raise InputError(f"{said} takes steps c/d, where c is the value of eta; this rule has no eta")
-    size = 1 + len(optimizer.state)
-    if size > _MOST:
-        raise InputError(f"{said} takes rules with at most {_MOST - 1} state variables, not {size - 1}")
-    F, G = optimizer.jacobian[:, :size], optimizer.jacobian[:, size]
-    tried = (0, 1, -1) if size <= _FEW else (0, 1)
-    for powers in sorted(product(tried, repeat=size - 1), key=lambda x: (sum(map(abs, x)), *map(abs, x))):
+    count = 1 + len(optimizer.state)
+    if count > _MOST:
+        raise InputError(f"{said} takes rules with at most {_MOST - 1} state variables, not {count - 1}")
+    F, G = optimizer.jacobian[:, :count], optimizer.jacobian[:, count]
+    tried = (0, 1, -1) if count <= _FEW else (0, 1)
+    for powers in sorted(product(tried, repeat=count - 1), key=lambda x: (sum(map(abs, x)), *map(abs, x))):
         found = _expanded(optimizer, F, G, (0, *powers))
         if found is not None:
-            return found
+            return replace(found, weight=weight)
     raise InputError(
         f"{said} has no limit for this rule as the step eta = c/d vanishes: theta or a state is moved by more than order eta a step, or "
         "nothing of theta lasts. Steps are eta times the gradient (a state that sums gradients takes eta of each), and a state may last "
         "(v - eta*(friction*v + g)) or die out (momentum*v - eta*g)"
     )
+
+
+def _weighed(optimizer: Optimizer) -> tuple[sp.Expr, Optimizer]:
+    """(w, the rule with g in the place of w(|g|) g): the weight that all rules give the gradient by its norm.
+
+    Raises:
+        InputError: another norm than the gradient's, or weights that differ.
+    """
+    if not optimizer.has_norm:
+        return sp.S.One, optimizer
+    said = f"optimizer {optimizer.name!r}: online SGD"
+    rules = [rule.xreplace({Norm(g): size}) for rule in optimizer.composed]
+    if any(rule.has(Norm) for rule in rules):
+        raise InputError(f"{said} takes the norm of the gradient g alone; full batches and mini-batches take any")
+    slopes = [sp.diff(rule, g) for rule in rules]
+    weight = next(sp.Mul(*(x for x in sp.Mul.make_args(sp.factor_terms(y)) if x.has(size))) for y in slopes if y != 0)
+    plain = [sp.expand(rule.xreplace({g: g / weight})) for rule in rules]
+    if any(rule.has(size) for rule in plain):
+        raise InputError(f"{said} takes one weight of the gradient by its norm, {weight} say, in all rules of a step")
+    return weight, Optimizer(optimizer.name, dict(zip(("theta", *(x.name for x in optimizer.state)), plain, strict=True)))
 
 
 def _expanded(optimizer: Optimizer, F: sp.MatrixBase, G: sp.MatrixBase, powers: tuple[int, ...]) -> SmallSteps | None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import sympy as sp
 import xarray as xr
 
 from gmsym import printer, runtime, schema, symbols
@@ -110,7 +111,10 @@ def _of_update(problem: Problem) -> dict[str, Any]:
     """Arguments of the update rule: `eta` is the step c/d."""
     others = [x for x in problem.local_parameters if x != symbols.eta]
     state = problem.optimizer.state
-    return {"t": symbols.t, "eta": symbols.eta, "theta": symbols.theta, "state": state, "gradient": symbols.g, "parameters": others}
+    return {"t": symbols.t, "eta": symbols.eta, "theta": symbols.theta, "state": state, "gradient": symbols.g} | {
+        "norm": sp.Dummy("norm"),
+        "parameters": others,
+    }
 
 
 def recorded_steps(time: float, step: float, d: int, points: int) -> np.ndarray:

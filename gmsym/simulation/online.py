@@ -88,11 +88,14 @@ def _program(kind: Kind, C: int, sizes: tuple[int, ...], kept: tuple[int, ...], 
         observed = observables(kind, code, numbers, fresh)
         deviations = jnp.repeat(jnp.sqrt(numbers.variance), np.array(sizes), axis=1, total_repeat_length=d)  # (K, d)
 
+        def norm(x):  # of the gradient of one sample, which is of order sqrt(d)
+            return jnp.sqrt(jnp.sum(x**2) / d)
+
         def moved(of, slope, t, step):
             """Theta, or the trained parameters, and its states after a step."""
             if hasattr(code, "step"):
                 return (of[0] - step * slope,)
-            new = code.update(t, step, of[0], of[1:], slope, [numbers.parameters[j] for j in kept])
+            new = code.update(t, step, of[0], of[1:], slope, norm, [numbers.parameters[j] for j in kept])
             return tuple(jnp.broadcast_to(jnp.asarray(x, float), of[0].shape) for x in new)
 
         def update(i, state):

@@ -164,6 +164,12 @@ class Ode(AbstractSystem):
         """Theta, and how many states of its update rule last."""
         return max(1, len(self.lasting))
 
+    @property
+    def of_mixture(self) -> tuple[str, ...]:
+        """Names of parameters that are the mixture's and not the loss's or the rule's."""
+        own = self.problem.local_parameters
+        return tuple(x.name for x in self.parameters if x not in own)
+
     def closed_drift(self) -> dict[tuple[str, tuple[int, ...]], sp.Expr]:
         """d/dt of each scalar summary statistic with the means put in: {("Q", (0, 1)): expression, ("m", (k, c)): ..., ...}.
 
