@@ -69,12 +69,13 @@ class SmallSteps:
         matrix = self.at_rest.subs(symbols.t, 1).subs(numbers)
         if matrix.free_symbols:
             return
-        sizes = np.sort(np.abs(np.linalg.eigvals(np.array(matrix, dtype=float))))[: -len(self.lasting)]
-        if len(sizes) and sizes[-1] > 1 - 1e-9:
+        factors = np.linalg.eigvals(np.array(matrix, dtype=float))
+        others = np.abs(factors[np.argsort(np.abs(factors - 1))][len(self.lasting) :])  # than those of what lasts
+        if len(others) and max(others) > 1 - 1e-9:
             raise InputError(
                 f"optimizer {name!r}: with {', '.join(f'{x} = {value:g}' for x, value in numbers.items())} its state does not die out in a "
-                f"few steps (factor {sizes[-1]:.6g} a step), so online SGD has no limit as d -> infinity; a state that lasts is written in "
-                "steps of eta, such as v - eta*(friction*v + g)"
+                f"few steps (factor {max(others):.6g} a step), so online SGD has no limit as d -> infinity; a state that lasts is written "
+                "in steps of eta, such as v - eta*(friction*v + g)"
             )
 
 

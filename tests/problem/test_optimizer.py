@@ -38,7 +38,7 @@ def test_states_read_the_old_states():
     assert swap.composed == (theta - v, s + g, v)
 
 
-LINEAR = {"gd", "weight_decay", "heavy_ball", "nesterov", "langevin", "adams_bashforth", "flow"}
+LINEAR = {"gd", "weight_decay", "heavy_ball", "lasting_momentum", "nesterov", "langevin", "adams_bashforth", "flow"}
 
 
 @pytest.mark.parametrize("name", optimizers.CATALOG)
