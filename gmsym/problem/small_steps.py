@@ -96,14 +96,14 @@ def small_steps(optimizer: Optimizer) -> SmallSteps:
     weight, optimizer = _weighed(optimizer)
     if not optimizer.is_linear:
         why = (
-            "a rule that is not linear in a coordinate and remembers it (Adam, Adagrad, signum) follows a window of samples, which no finite "
-            "number of order parameters describes"
+            "a rule that is not linear in a coordinate and remembers it (Adam, Adagrad, signum) follows a window of samples, which no "
+            "finite number of order parameters describes"
             if optimizer.state
             else "other functions of single coordinates are not treated"
         )
         raise InputError(
-            f"{said} takes rules that are linear in theta, the state and the gradient, which its norm may weigh; a coordinate of one sample's "
-            f"gradient is sqrt(d) times larger than its mean, and {why}; full batches and mini-batches take any rule"
+            f"{said} takes rules that are linear in theta, the state and the gradient, which its norm may weigh; a coordinate of one "
+            f"sample's gradient is sqrt(d) times larger than its mean, and {why}; full batches and mini-batches take any rule"
         )
     if eta not in optimizer.parameters:
         raise InputError(f"{said} takes steps c/d, where c is the value of eta; this rule has no eta")
