@@ -14,5 +14,5 @@ PROBLEM = Problem(
     optimizer=optimizers.gd(),
 )
 THEORY = "stationary"
-VALUES = {"alpha": 1.2, "ridge": 0.05}
+VALUES = {"alpha": 1.2, "ridge": 0.5}
 SIMULATION = {"n": 360, "d": 300, "replicates": 16, "seed": 3}
