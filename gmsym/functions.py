@@ -264,6 +264,35 @@ class BivariateNormalCDF(sp.Function):
         return _power(rf"\Phi_2\left({a}, {b}; {rho}\right)", exp)
 
 
+class Norm(sp.Function):
+    """|u|: Euclidean norm of the matrix of all coordinates and columns of which u is one, as an update rule reads it.
+
+    u is sqrt(d) times a coordinate, so the norm is the root of the mean of its square over the coordinates, summed over the columns. One
+    coordinate does not move it, so that it is a constant where the rule is differentiated in a coordinate.
+    """
+
+    nargs = 1
+
+    @classmethod
+    def eval(cls, u):
+        return sp.S.Zero if u.is_zero else None
+
+    def fdiff(self, argindex=1):
+        return sp.S.Zero
+
+    def _eval_is_extended_real(self):
+        return True
+
+    def _eval_is_nonnegative(self):
+        return True
+
+    def _latex(self, printer, exp=None):
+        return _power(rf"\left\lVert {printer._print(self.args[0])} \right\rVert", exp)
+
+    def _jaxcode(self, printer):
+        return f"norm({printer._print(self.args[0])})"  # an argument of the functions of update rules
+
+
 class PiecewiseLinear(sp.Function):
     """Linear between values at the knots 0, spacing, 2 spacing, ... of u; constant beyond. Arguments: u, spacing, values."""
 

@@ -161,7 +161,7 @@ def test_light_until_the_input_is_checked(arguments):
         (["solve", *ONLINE, "--theory", "dmf"], "its theory is gmsym.derive.effective"),
         (["solve", *LOGISTIC, "--theory", "effective"], "this problem trains on full batches"),
         (["solve", *LOGISTIC, "--theory", "gordon"], "unknown theory 'gordon'"),
-        (["solve", *ONLINE, "--optimizer", "heavy_ball", "--set", "momentum=0.5"], "online SGD is available for gradient descent"),
+        (["solve", *ONLINE, "--optimizer", "signum", "--set", "momentum=0.5"], "online SGD takes rules that are linear"),
         (["solve", "--loss", "logistic", "--set", "kind=online", "--set", "eta=3"], "[run] time is missing"),
         (["solve", "--loss", "logistic", "--set", "kind=onlin"], "did you mean 'online'"),
         (["solve", *LOGISTIC, "--set", "paths=3"], "[run] paths"),

@@ -77,6 +77,17 @@ def test_the_response_of_one_field_is_that_of_the_source(case):
     assert sp.simplify(numbers - case.expected.RESPONSE) == 0
 
 
+def test_the_closed_proximal_point_is_that_of_the_source(case):
+    if not hasattr(case.expected, "closed"):
+        pytest.skip("the proximal point is not closed")
+    place, label = case.system.place, case.system.labels[0]
+    for y in (1, -1):
+        for margin in (-2, sp.Rational(1, 3), sp.Rational(3, 4), sp.Rational(3, 2)):
+            z, V = y * sp.sympify(margin), sp.Rational(1, 2)
+            at = {**dict(zip(place, (z, V), strict=True)), label: sp.Integer(y)}
+            assert [x.subs(at) for x in case.system.closed] == [sp.sympify(x) for x in case.expected.closed(z, V, y)]
+
+
 def test_the_generated_module_is_current(case):
     manifest = json.loads((ROOT / case.name / "manifest.json").read_text())
     entry = manifest["modules"]["stationary"]

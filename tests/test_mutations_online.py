@@ -1,5 +1,6 @@
 """Every sign and every term displayed of online SGD and of its fluctuations drives a number (tests/mutation.py)."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -76,10 +77,27 @@ def _fluctuation(system):
     return {"dP": dP, "dzeta": dzeta, "dC": dC, "Sigma": Sigma, "c Sigma": noise} | step | observed
 
 
+LASTING = gm.Problem(  # the same with a velocity that lasts
+    TAUGHT.data,
+    gm.Loss("taught", gm.parse("(h - t0 - y)**2/2")),
+    gm.optimizers.lasting_momentum(),
+    sampling=gm.sampling.online(),
+    overlap=[0.3, -0.2],
+    teacher=TAUGHT.teacher,
+)
+
+
+def _lasting(system):
+    numbers, start = arrays(LASTING.at({"eta": 0.8, "ridge": 0.1, "friction": 0.7}), 2)
+    moving = jax.tree.map(lambda x: jnp.asarray(x + 0.3 * np.random.default_rng(1).standard_normal(x.shape)), start)
+    return {"drift": sde.flat(drift(pipeline.load(system), TIME, moving, numbers, ()))}
+
+
 ODE = derive.effective(TAUGHT)
 SYSTEMS = [
     Enrolled("effective dynamics", lambda: derive.effective(TAUGHT), _drift),
     Enrolled("effective dynamics in coordinates", lambda: derive.effective(APART), _in_coordinates),
+    Enrolled("a velocity that lasts", lambda: derive.effective(LASTING), _lasting),
     Enrolled("fluctuations", lambda: derive.fluctuations(ODE), _fluctuation, lambda system: system.fluctuation),
 ]
 

@@ -6,6 +6,7 @@ import sympy as sp
 
 from gmsym import generated, printer
 from gmsym.codegen._arrays import arguments, array_text, free_axes, scalars
+from gmsym.functions import Norm
 from gmsym.problem.observables import order_parameters
 from gmsym.symbols import eta, g, noise, theta, uniform, visit
 from gmsym.system import CausalKernels, Equation, Recursion, Stationary
@@ -96,6 +97,8 @@ def optimizer_function(system: System, update: Sequence[sp.Expr], name: str = "o
     given = {"t": system.clock, "theta": theta, "state": system.state, "gradient": g}
     given |= ({"noise": noise} if any(sp.sympify(rule).has(noise) for rule in update) else {}) | {"parameters": parameters}
     given |= {x.name: x for x in more}
+    if any(sp.sympify(rule).has(Norm) for rule in update):
+        given["norm"] = sp.Dummy("norm")
     new, *state = update
     return printer.function(name, given, "New theta and state after step t, for arrays of any one shape.", [new, Group(*state)])
 

@@ -22,6 +22,7 @@ from gmsym.errors import InputError
 from gmsym.functions import heaviside_form
 from gmsym.problem import Problem
 from gmsym.problem.observables import order_parameters
+from gmsym.problem.small_steps import SmallSteps
 from gmsym.progress import announced
 from gmsym.system import Equation, Equations, Ode, Sde
 from gmsym.system import ode as S
@@ -67,14 +68,17 @@ _delta = sp.Symbol("delta", positive=True)
 def effective(problem: Problem) -> Ode:
     """Equations of (Q, m, M, v) for online SGD on `problem`, for any K, C, block covariances, loss, teacher and trained parameters.
 
-    The optimizer is gradient descent, with a schedule if its step is an expression of t, here the time steps * c/d.
+    The optimizer is any linear rule that has a limit (problem/small_steps.py): gradient descent, with a schedule if its step is an
+    expression of t, here the time steps * c/d; momentum over a few steps, which is a longer step; decoupled weight decay; states that last
+    a time of order 1, such as a slow velocity or a running mean of iterates, which are further columns of Q, m and M.
 
     Raises:
-        InputError: `problem` is not a Problem that samples online; its optimizer is not gradient descent.
+        InputError: `problem` is not a Problem that samples online; its optimizer has no limit.
     """
     if not isinstance(problem, Problem):
         raise InputError(f"problem = {problem!r}: a gmsym Problem is needed")
-    schedule = rate_of(problem)
+    steps = _steps_of(problem)
+    schedule = steps.gain[0, 0] if steps.is_descent else sp.S.One
     loss, trained = problem.loss, problem.trained_parameters
     known = _known(problem)
     if known == "gram":
@@ -82,12 +86,17 @@ def effective(problem: Problem) -> Ode:
         flow, reduced, overlaps = flow_equations(increments), stein_equations(problem), Equations(())
         drift = drift_equations(flow, reduced)
     else:
+        if not steps.is_descent or steps.weight != 1:
+            raise InputError(
+                f"optimizer {problem.optimizer.name!r}: for mixtures in coordinates derive.effective treats gradient descent and momentum "
+                "over a few steps; this rule has a state that lasts, moves theta by itself or reads the gradient's norm"
+            )
         increments, flow, reduced, drift, overlaps = _in_coordinates(problem, schedule, known == "full")
         second = Equations(())
     law = _law(problem)
     used = [y for y in symbols.labels(problem.data.label_size) if loss.expr.has(y)]
     shared = all(f.is_polynomial(*used) for f in (loss.value, *loss.gradient, *trained_gradient(problem))) if used else True
-    groups, of_cluster = _groups(problem, law, shared)
+    groups, of_cluster = _groups(problem, law, shared and steps.weight == 1, scaled=steps.weight != 1)
     tested, tested_of_cluster = _groups(problem, law, shared and not _depends_on_label(problem))
     means = tuple(_tested(problem, law, group) for group in tested)
     response, local = _local_means(problem, law, groups)
@@ -98,7 +107,7 @@ def effective(problem: Problem) -> Ode:
         teachers=loss.teachers,
         labels=tuple(used),
         trained=trained,
-        parameters=problem.local_parameters,
+        parameters=(*problem.local_parameters, *_more_parameters(problem, groups)),
         clusters=problem.data.clusters,
         blocks=problem.data.blocks,
         flow=flow,
@@ -119,6 +128,8 @@ def effective(problem: Problem) -> Ode:
         clock=symbols.t,
         known=known,
         overlaps=overlaps,
+        lasting=() if steps.is_descent else steps.lasting,
+        rule=Equations(() if steps.is_descent else rule_equations(problem)),
     )
 
 
@@ -161,18 +172,37 @@ def fluctuations(system: Ode | Problem) -> Sde:
     if not isinstance(ode, Ode):
         raise InputError(f"system = {system!r}: effective dynamics (derive.effective) or a Problem are needed")
     ode.problem.check_blocks("derive.fluctuations")
+    if ode.lasting or ode.problem.small_steps.weight != 1:
+        raise InputError(
+            f"optimizer {ode.problem.optimizer.name!r}: fluctuations are those of gradient descent and of momentum over "
+            "a few steps; this rule has a state that lasts, moves theta by itself or reads the gradient's norm"
+        )
     block, _ = _block(ode.problem)
     return Sde(ode, fluctuation_equations(block))
 
 
-def rate_of(problem: Problem) -> sp.Expr:
-    """rho(t) of an optimizer theta - c rho(t) g, where eta stands for c.
+def _steps_of(problem: Problem) -> SmallSteps:
+    """What its rule does over many steps.
 
     Raises:
-        InputError: another optimizer, or full batches.
+        InputError: it has no limit, or takes full batches.
     """
     problem.check_online("derive.effective")
-    return sp.simplify(-problem.optimizer.jacobian[0, 1] / symbols.eta)
+    return problem.small_steps
+
+
+def rule_equations(problem: Problem) -> tuple[Equation, ...]:
+    """J, W and Pi of x' = x - delta (J a Y + W x), x one coordinate of theta and of the states that last, Pi x that of theta: each entry is
+    one times the identity of the fields. The gradient of the ridge is beta theta."""
+    steps = problem.small_steps
+    of_theta = sp.ImmutableDenseMatrix([[int(i == 0) for i, _ in enumerate(steps.lasting)]])
+    decay = sp.ImmutableDenseMatrix(steps.gain * beta * of_theta - steps.drift)
+    names = ", ".join(x.name for x in steps.lasting)
+    return (
+        Equation(S.J(t), steps.gain, f"what the sample's gradient moves: {names}", "own", "own"),
+        Equation(S.W(t), decay, "what moves them besides", "own", "own"),
+        Equation(S.Pi(t), of_theta, "theta among them", "own", "own"),
+    )
 
 
 def increment_equations(problem: Problem, schedule: sp.Expr) -> tuple[Equations, Equations]:
@@ -181,7 +211,10 @@ def increment_equations(problem: Problem, schedule: sp.Expr) -> tuple[Equations,
     With several blocks X and Y are the rows of one.
     """
     step = _delta * (rate(t) if schedule != 1 else sp.S.One)
-    new = _X - step * (_Y * Transposed(_a) + beta * _X)
+    if problem.small_steps.is_descent:
+        new = _X - step * (_Y * Transposed(_a) + beta * _X)
+    else:
+        new = _X - step * (_Y * Transposed(_a) * Transposed(S.J(t)) + _X * Transposed(S.W(t)))
     of, share = _block(problem)
     norm2 = share * sigma2(k, *of) * c / _delta + S.nu(*of, t)  # |Y|^2 = rho_b sigma_kb^2 d + nu
     products = {
@@ -255,9 +288,13 @@ def _mean_over_mixture(expr: sp.Expr) -> sp.Expr:
         if not random:
             total += term
             continue
-        rest = sp.Mul(*(x for x in term.args if x not in random)) if term.is_Mul else sp.S.One
+        factors = term.args if term.is_Mul else ()
+        first = next((i for i, x in enumerate(factors) if x in random and not x.is_commutative), 0)
+        ordered = [(i, x) for i, x in enumerate(factors) if x not in random and not x.is_commutative]
+        before, after = (sp.Mul(*(x for i, x in ordered if (i < first) == left)) for left in (True, False))  # matrices keep their places
+        rest = sp.Mul(*(x for x in factors if x not in random and x.is_commutative))
         number, other = rest.as_independent(p, sigma2, as_Add=False)
-        total += number * sp.Sum(p(k) * other * Mean(sp.Mul(*random), k), (k, 1, K))
+        total += number * sp.Sum(p(k) * other * before * Mean(sp.Mul(*random), k) * after, (k, 1, K))
     return total
 
 
@@ -269,9 +306,10 @@ def stein_equations(problem: Problem) -> Equations:
     teacher = problem.teacher is not None
     of, share = _block(problem)
     variance = sigma2(k, *of)
+    seen = sp.S.One if problem.small_steps.is_descent else S.Pi(t)  # the fields are those of theta
 
     def rule(mean: sp.Expr, with_x: sp.Expr, with_teacher: sp.Expr) -> sp.Expr:
-        response = variance * A(k, t) * with_x
+        response = variance * A(k, t) * seen * with_x
         return mean + response + (sp.Sum(variance * B(k, r, t) * with_teacher, (r, 1, T)) if teacher else 0)
 
     source = "Stein's lemma; theory.md 6"
@@ -315,20 +353,33 @@ def _law(problem: Problem) -> S.Law:
     return S.Law(mean, sp.ImmutableDenseMatrix(cov))
 
 
-def _groups(problem: Problem, law: S.Law, shared: bool) -> tuple[list[dict[sp.Symbol, sp.Expr]], tuple[int, ...]]:
+_scale = sp.Symbol("|Y|", positive=True)  # of a cluster's noise, over sqrt(d), for rules that read the gradient's norm
+
+
+def _groups(problem: Problem, law: S.Law, shared: bool, scaled: bool = False) -> tuple[list[dict[sp.Symbol, sp.Expr]], tuple[int, ...]]:
     """(substitutions, one a group; group of each cluster).
 
     Clusters of one label share their means, and clusters of all labels if `shared`: the label then stays a symbol. A cluster whose mean
-    is zero has fields of mean zero, which closes more.
+    is zero has fields of mean zero, which closes more. Where the rule reads the norm of the gradient, `scaled`, a group has the size of
+    its noise.
     """
     labels = symbols.labels(problem.data.label_size)
     centred = dict.fromkeys(law.mean, sp.S.Zero)
     found = []
     for cluster, label in enumerate(problem.data.labels):
         at_label = {} if shared else dict(zip(labels, label, strict=True))
+        if scaled:
+            shares = zip(problem.data.fractions, problem.data.variance.row(cluster), strict=True)
+            at_label |= {_scale: sp.sqrt(sum(share * variance for share, variance in shares))}
         found.append(at_label | (centred if all(x == 0 for x in overlaps_of_mean(problem, cluster)) else {}))
     distinct = [group for index, group in enumerate(found) if group not in found[:index]]
     return distinct, tuple(map(distinct.index, found))
+
+
+def _more_parameters(problem: Problem, groups: Sequence[dict[sp.Symbol, sp.Expr]]) -> list[sp.Symbol]:
+    """Of the sizes of noise that the means hold."""
+    found = {x for group in groups for x in sp.sympify(group.get(_scale, 0)).free_symbols} - set(problem.local_parameters)
+    return sorted(found, key=lambda x: x.name)
 
 
 def _depends_on_label(problem: Problem) -> bool:
@@ -340,7 +391,7 @@ def _depends_on_label(problem: Problem) -> bool:
 
 
 def _local_means(problem: Problem, law: S.Law, groups: Sequence[dict[sp.Symbol, sp.Expr]]) -> tuple[S.Response, tuple[S.Local, ...]]:
-    regressed = problem.loss.cusps or any(_is_large(g) for g in problem.loss.gradient)
+    regressed = problem.loss.cusps or any(_is_large(g) for g in problem.small_steps.seen(problem.loss.gradient, _scale))
     derivatives = [] if regressed else [_reduced(problem, law, group, "derivative") for group in groups]
     if regressed or any(x.has(sp.DiracDelta) for local in derivatives for x in local.response):
         return "regression", tuple(_reduced(problem, law, group, "regression") for group in groups)
@@ -373,7 +424,7 @@ def _reduced(problem: Problem, law: S.Law, label: dict[sp.Symbol, sp.Expr], resp
     location = [x.xreplace(label) for x in law.mean]
     xs = (*loss.fields, *loss.teachers)
     count = range(problem.fields)
-    gradient = [g.xreplace(label) for g in loss.gradient]
+    gradient = [sp.powsimp(g.xreplace(label)) for g in problem.small_steps.seen(loss.gradient, _scale)]
 
     @cache
     def mean(f: sp.Expr) -> sp.Expr:

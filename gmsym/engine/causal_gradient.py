@@ -46,6 +46,14 @@ class Moved(NamedTuple):
     alpha: Array
 
 
+class Scheme(NamedTuple):
+    """Of a flow: coefficients that stand among the parameters and change from step to step."""
+
+    places: tuple[int, ...]
+    rows: np.ndarray  # (steps, places)
+    ends: np.ndarray  # (N,), the steps that end at a time of the grid
+
+
 class Setting(NamedTuple):
     """What a differentiable solution is made of beside these."""
 
@@ -54,14 +62,26 @@ class Setting(NamedTuple):
     numbers: Numbers
     population: Population | None
     first: Carry  # before the first step, with room for all innovations
+    places: tuple[int, ...]  # of a scheme's coefficients
+    rows: Array  # of these, (steps, places)
+    times: Array  # the steps among which the least is looked for, (N,)
 
 
 class Course:
     """Order parameters of all times as a differentiable function of the numbers, with as much room as its innovations need."""
 
     def __init__(
-        self, module: CausalKernelsModule, numbers: Numbers, *, steps: int, samples: int, seed: int, coordinates: Start | None = None
+        self,
+        module: CausalKernelsModule,
+        numbers: Numbers,
+        *,
+        steps: int,
+        samples: int,
+        seed: int,
+        coordinates: Start | None = None,
+        scheme: Scheme | None = None,
     ):
+        self._scheme = Scheme((), np.zeros((steps, 0)), np.arange(steps)) if scheme is None else scheme
         self._module, self._steps, self._samples, self._seed = module, steps, samples, seed
         self._numbers = Numbers(*(np.asarray(x, float) for x in numbers))
         self._coordinates = coordinates if sampled_coordinates(module) else None
@@ -84,7 +104,9 @@ class Course:
             own = None if population is None else population.coordinates
             first = start(self._module, self._numbers, self._room, tiles, size, own)
             arrays = (jax.tree.map(jnp.asarray, x) for x in (self._numbers, first))
-            self._made = Setting(self._module, self._steps, next(arrays), population, next(arrays))
+            places, rows, ends = self._scheme
+            own = places, jnp.asarray(rows), jnp.asarray(ends)
+            self._made = Setting(self._module, self._steps, next(arrays), population, next(arrays), *own)
         return self._made
 
     def enlarge(self, ranks: Any) -> bool:
@@ -110,11 +132,16 @@ def order_parameters(setting: Setting, numbers: Numbers) -> tuple[Arrays, Array]
     tolerance = EXACT_TOLERANCE if setting.population is None else TOLERANCE
 
     @partial(jax.checkpoint, prevent_cse=False)
-    def one(carry: Any, t: Array) -> tuple[Any, Arrays]:
-        carry, row = step(setting.module, numbers, setting.population, tolerance, carry, t)
+    def one(carry: Any, now: tuple[Array, Array]) -> tuple[Any, Arrays]:
+        t, coefficients = now
+        at, places = numbers, jnp.array(setting.places, int)
+        if setting.places:
+            own = (jnp.asarray(x).at[places].set(coefficients) for x in (numbers.parameters, numbers.trained_parameters))
+            at = numbers._replace(parameters=next(own), trained_parameters=next(own))
+        carry, row = step(setting.module, at, setting.population, tolerance, carry, t)
         return carry, {name: x for name, x in row.items() if name not in ("theta", "La")}
 
-    last, found = jax.lax.scan(one, setting.first, jnp.arange(setting.steps))
+    last, found = jax.lax.scan(one, setting.first, (jnp.arange(setting.steps), setting.rows))
     return found, jnp.stack([last.rank.max(), last.rank_a])
 
 
@@ -139,7 +166,7 @@ def value_and_slopes(setting: Setting, moved: Moved, column: Array, time: Array)
     def chosen(moved: Moved) -> tuple[Array, tuple[Array, Array]]:
         found, ranks = results(setting, moved)
         values = flat(found)[:, column]
-        place = jnp.where(time < 0, jnp.argmin(values), time)
+        place = jnp.where(time < 0, setting.times[jnp.argmin(values[setting.times])], time)
         return values[place], (place, ranks)
 
     (value, (place, ranks)), slopes = jax.value_and_grad(chosen, has_aux=True)(moved)

@@ -122,6 +122,7 @@ def updated(
     x["Lxi"] = given(module.noise_loading, x)
     gradient = jnp.broadcast_to(given(module.risk_gradient, x), x["theta"].shape)
     own = {"t": t, "theta": x["theta"], "state": state, "gradient": gradient, "parameters": parameters}
+    own["norm"] = lambda y: jnp.sqrt(jnp.einsum("b,bcx,bcx->", x["rho"], y, y) / y.shape[-1])
     return _broadcast(given(module.optimizer, own | {"noise": _fresh(seed, t, gradient.shape)}), gradient.shape)
 
 

@@ -109,21 +109,9 @@ def solve_flow(
         ComputationError: the flow diverges, or its curvature does.
     """
     report = report or (lambda fraction: None)
-    exact = module.RESPONSE == "exact"
-    points = None if exact else point_set(module, min(samples, _CHEAP), seed, True)
     scheme = _Scheme(numbers, places)
-    cheap = _Cheap(module, scheme, points, EXACT_TOLERANCE if exact else TOLERANCE, times)
-    share, runs = _SHARE, []
-    for trial in range(_SHARES):
-        runs.append(cheap.run(share / 2**trial))
-        if len(runs) < 3:
-            continue
-        finer, left = _extrapolated(*runs[-3:])
-        reached = all((x <= tolerance * np.maximum(1, np.abs(finer[name]))).all() for name, x in left.items())
-        if reached:
-            break
+    cheap, grid, (coarse, finer, left, reached) = _chosen(module, scheme, times, tolerance, samples, seed)
     report(0.2)
-    grid = cheap.table(share / 2 ** (len(runs) - 2))
     schedule = scheme.schedule(grid.rows, grid.ends)
     options = {"samples": samples, "scrambles": scrambles, "seed": seed}
     found = solve_causal_kernels(
@@ -131,11 +119,36 @@ def solve_flow(
     )
     values = {name: _at(grid.times, x, times, cheap.slow) for name, x in found.values.items()}
     errors = {name: np.abs(_at(grid.times, x, times, cheap.slow, smooth=False)) for name, x in found.errors.items()}
-    coarse = runs[-2]
     values = {name: x + finer[name] - coarse[name] if name in finer else x for name, x in values.items()}
     errors = {name: np.hypot(x, left[name]) if name in left else x for name, x in errors.items()}
     solution = found._replace(values=values, errors=errors, two_time={})
     return FlowSolution(solution, len(grid.rows) - 1, cheap.evaluations, cheap.curvature, left, reached)
+
+
+def grid_of(
+    module: CausalKernelsModule, numbers: Numbers, places: tuple[int, ...], time: float, *, tolerance: float, samples: int, seed: int
+) -> schemes.Table:
+    """The grid on which `solve_flow` integrates to a time. Errors as there."""
+    return _chosen(module, _Scheme(numbers, places), np.array([0.0, time]), tolerance, samples, seed)[1]
+
+
+def _chosen(
+    module: CausalKernelsModule, scheme: _Scheme, times: np.ndarray, tolerance: float, samples: int, seed: int
+) -> tuple["_Cheap", schemes.Table, tuple[Any, Any, Any, bool]]:
+    """(cheap runs, the grid, (what they give on it, extrapolated, with which error, whether that is within the tolerance))."""
+    exact = module.RESPONSE == "exact"
+    points = None if exact else point_set(module, min(samples, _CHEAP), seed, True)
+    cheap = _Cheap(module, scheme, points, EXACT_TOLERANCE if exact else TOLERANCE, times)
+    runs, finer, left, reached = [], {}, {}, False
+    for trial in range(_SHARES):
+        runs.append(cheap.run(_SHARE / 2**trial))
+        if len(runs) < 3:
+            continue
+        finer, left = _extrapolated(*runs[-3:])
+        reached = all((x <= tolerance * np.maximum(1, np.abs(finer[name]))).all() for name, x in left.items())
+        if reached:
+            break
+    return cheap, cheap.table(_SHARE / 2 ** (len(runs) - 2)), (runs[-2], finer, left, reached)
 
 
 def _extrapolated(*runs: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

@@ -50,6 +50,7 @@ def solve_ode(
     *,
     tolerance: float = 1e-9,
     solver: integrator.Solver = "tsit5",
+    of: int = 0,
     report: Callable[[float], None] | None = None,
 ) -> Solution:
     """Integrate the effective dynamics.
@@ -66,6 +67,7 @@ def solve_ode(
         times: (N,) increasing.
         tolerance: relative to max(1, |value|).
         solver: "tsit5", or "kvaerno5" for stiff problems.
+        of: whose order parameters: those of Theta, or of the state of the update rule that lasts at that place after it.
         report: called with the completed fraction.
 
     Raises:
@@ -78,16 +80,16 @@ def solve_ode(
     ts = jnp.asarray(times, float)
     rough = any(nature == "rough" for _, nature in module.NODES)
     step_tolerance = jnp.asarray(max(_SAFETY * tolerance, _ROUGH_TOLERANCE if rough else 0.0))  # an array: one compilation for all
-    mean, V = law(module, start, numbers)
+    mean, V = law(module, start.of(module.FIELDS), numbers)
     level = quadrature.level_of(float(jnp.sqrt(jnp.max(jnp.diagonal(V, axis1=1, axis2=2)))))
     last = _ROUGH_LEVEL if rough else max([quadrature.largest_level(*kind) for kind in module.NODES], default=0)
     level = min(level, last)
     for attempt in range(_LEVELS):
         sets = [both_sets(module, level, variant) for variant in (0, 1, *_SCRAMBLES)]
-        found, reached = _run(module, solver, numbers, start, ts, sets[0], step_tolerance)
+        found, reached = _run(module, solver, numbers, start, ts, sets[0], step_tolerance, of)
         check_arrival(found, reached, ts)
         exact = not module.NODES and not module.TEST_NODES
-        other = found if exact else _run(module, solver, numbers, start, ts, sets[1], step_tolerance)[0]
+        other = found if exact else _run(module, solver, numbers, start, ts, sets[1], step_tolerance, of)[0]
         gap = _gap(found, other)
         if report is not None:
             report((attempt + 1) / _LEVELS)
@@ -96,17 +98,17 @@ def solve_ode(
         level += 1
     base, others = found, [other]  # the changes of nodes are those at one tolerance
     if any(nature == "rough" for _, nature in (*module.NODES, *module.TEST_NODES)):
-        others += [_run(module, solver, numbers, start, ts, scrambled, step_tolerance)[0] for scrambled in sets[2:]]
-    solver_errors = _solver_errors(module, solver, numbers, start, ts, sets[0], step_tolerance, found, reached.states)
+        others += [_run(module, solver, numbers, start, ts, scrambled, step_tolerance, of)[0] for scrambled in sets[2:]]
+    solver_errors = _solver_errors(module, solver, numbers, start, ts, sets[0], step_tolerance, found, reached.states, of)
     for _ in range(0 if rough else _TIGHTENED):
         solver_error = _largest(found, solver_errors)
         if solver_error <= tolerance or step_tolerance <= _FINEST:
             break
         finer = jnp.maximum(0.1 * step_tolerance, _FINEST)
-        tighter, arrived = _run(module, solver, numbers, start, ts, sets[0], finer)
+        tighter, arrived = _run(module, solver, numbers, start, ts, sets[0], finer, of)
         if not _is_complete(tighter, arrived):
             break  # out of steps: what there is stays, with its error
-        smaller = _solver_errors(module, solver, numbers, start, ts, sets[0], finer, tighter, arrived.states)
+        smaller = _solver_errors(module, solver, numbers, start, ts, sets[0], finer, tighter, arrived.states, of)
         if _largest(tighter, smaller) >= solver_error:
             break  # rounding
         found, reached, step_tolerance, solver_errors = tighter, arrived, finer, smaller
@@ -119,7 +121,7 @@ def solve_ode(
 
 
 def _solver_errors(
-    module, solver: str, numbers: Numbers, start: State, ts, sets, step_tolerance, found: dict[str, Array], states: State
+    module, solver: str, numbers: Numbers, start: State, ts, sets, step_tolerance, found: dict[str, Array], states: State, of: int = 0
 ) -> dict[str, np.ndarray]:
     """Error of each value of a solution: a share of its changes at larger tolerances, or what the state's errors make of it.
 
@@ -128,25 +130,25 @@ def _solver_errors(
     """
     changes, moved = [], []
     for looser, share in _LOOSER.items():
-        other, reached = _run(module, solver, numbers, start, ts, sets, looser * step_tolerance)
+        other, reached = _run(module, solver, numbers, start, ts, sets, looser * step_tolerance, of)
         changes.append({name: np.abs(np.asarray(found[name] - other[name])) / share for name in found})
         moved.append(jax.tree.map(lambda one, two, share=share: jnp.abs(one - two) / share, states, reached.states))
     errors = {name: np.max([change[name] for change in changes], axis=0) for name in found}
     if not any(nature == "rough" for _, nature in module.TEST_NODES):  # jumps on fixed nodes have no derivative
         state = jax.tree.map(lambda *x: jnp.max(jnp.stack(x), axis=0), *moved)
-        propagated = np.asarray(_propagated(module, states, state, numbers, sets[1]))
+        propagated = np.asarray(_propagated(module, states, state, numbers, sets[1], of))
         for i, name in enumerate(module.TESTS):
             errors[name] = np.maximum(errors[name], propagated[:, i])
     return errors
 
 
 @eqx.filter_jit
-def _propagated(module, states: State, errors: State, numbers: Numbers, nodes) -> Array:
+def _propagated(module, states: State, errors: State, numbers: Numbers, nodes, of: int = 0) -> Array:
     """Independent errors of the state (N, ...) as errors of the module's TESTS (N, tests), to first order."""
 
     def of_time(given):
         state, error = given
-        slopes = jax.jacrev(lambda state: _tested(module, state, numbers, nodes))(state)
+        slopes = jax.jacrev(lambda state: _tested(module, state, numbers, nodes, of))(state)
         terms = jax.tree.map(lambda slope, e: ((slope * e) ** 2).reshape(len(slope), -1).sum(axis=1), slopes, error)
         return jnp.nan_to_num(jnp.sqrt(sum(jax.tree.leaves(terms))), nan=0.0, posinf=0.0)
 
@@ -172,25 +174,25 @@ class Reached(NamedTuple):
 
 @eqx.filter_jit
 def _run(
-    module, solver: str, numbers: Numbers, start: State, ts, sets: tuple[Sequence[Nodes], Sequence[Nodes]], tolerance
+    module, solver: str, numbers: Numbers, start: State, ts, sets: tuple[Sequence[Nodes], Sequence[Nodes]], tolerance, of: int = 0
 ) -> tuple[dict[str, Array], Reached]:
     states, steps, done, exhausted = integrator.integrate(module, solver, numbers, start, ts, sets[0], tolerance)
     time = jnp.max(jnp.where(jnp.isfinite(jax.tree.leaves(states)[0].reshape(len(ts), -1)[:, 0]), ts, ts[0]))
-    return observables(module, states, numbers, sets[1]), Reached(time, steps, done, exhausted, states)
+    return observables(module, states, numbers, sets[1], of), Reached(time, steps, done, exhausted, states)
 
 
-def observables(module: OdeModule, states: State, numbers: Numbers, nodes: Sequence[Nodes]) -> dict[str, Array]:
+def observables(module: OdeModule, states: State, numbers: Numbers, nodes: Sequence[Nodes], of: int = 0) -> dict[str, Array]:
     """At each time: Q (C, C), m (K, C), M (T, C), v (P,), Q_k (K, C, C), with several blocks Q_b, m_b and M_b with a leading axis (B,);
     and of a fresh sample the module's TESTS: test_loss, test_error if there is a prediction, and the problem's observables."""
 
-    performance = jax.lax.map(lambda state: _tested(module, state, numbers, nodes), states)
-    found = jax.vmap(lambda state: overlaps(module, state, numbers))(states)
+    performance = jax.lax.map(lambda state: _tested(module, state, numbers, nodes, of), states)
+    found = jax.vmap(lambda state: overlaps(module, state.of(module.FIELDS, of), numbers))(states)
     return {**found, **{name: performance[:, i] for i, name in enumerate(module.TESTS)}}
 
 
-def _tested(module: OdeModule, state: State, numbers: Numbers, nodes: Sequence[Nodes]) -> Array:
+def _tested(module: OdeModule, state: State, numbers: Numbers, nodes: Sequence[Nodes], of: int = 0) -> Array:
     """The module's TESTS of a state."""
-    mean, V = law(module, state, numbers)
+    mean, V = law(module, state.of(module.FIELDS, of), numbers)
     return numbers.probabilities @ module.test(mean, V, numbers.labels, state.v, numbers.parameters, nodes)
 
 
@@ -260,13 +262,13 @@ def crossing(
         ComputationError: as `solve_ode`.
     """
     integrator.check_solver(solver)
-    known = overlaps(module, start, numbers)
+    known = overlaps(module, start.of(module.FIELDS), numbers)
     shape = known[variable].shape if variable in known else ()
     if not shape or len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
         raise InputError(
             f"{variable}{list(index)} is no order parameter here; {', '.join(f'{x} {value.shape}' for x, value in known.items())}"
         )
-    mean, V = law(module, start, numbers)
+    mean, V = law(module, start.of(module.FIELDS), numbers)
     level = quadrature.level_of(float(jnp.sqrt(jnp.max(jnp.diagonal(V, axis1=1, axis2=2))))) + 1
     nodes = tuple(quadrature.rule(*kind, level) for kind in module.NODES)
     ts = jnp.array([0.0, time])
@@ -280,9 +282,8 @@ def crossing(
 
 @eqx.filter_jit
 def _cross(module, solver, numbers, start, ts, nodes, tolerance, variable, index, value):
-    return integrator.first_zero(
-        module, solver, numbers, start, ts, nodes, tolerance, lambda state: overlaps(module, state, numbers)[variable][index] - value
-    )
+    entry = lambda state: overlaps(module, state.of(module.FIELDS), numbers)[variable][index]  # noqa: E731
+    return integrator.first_zero(module, solver, numbers, start, ts, nodes, tolerance, lambda state: entry(state) - value)
 
 
 class Moved(NamedTuple):
@@ -307,7 +308,7 @@ def check_differentiable(module: OdeModule, name: str) -> None:
 
 def first_level(module: OdeModule, start: State, numbers: Numbers) -> int:
     """Of nodes that resolve fields twice as wide as those at the start."""
-    _, V = law(module, start, numbers)
+    _, V = law(module, start.of(module.FIELDS), numbers)
     return quadrature.level_of(float(jnp.sqrt(jnp.max(jnp.diagonal(V, axis1=1, axis2=2))))) + 1
 
 
@@ -342,4 +343,4 @@ def value_and_slopes(
 
 def shapes(module: OdeModule, start: State, numbers: Numbers) -> dict[str, tuple[int, ...]]:
     """Of the observables of a time."""
-    return {name: x.shape for name, x in overlaps(module, start, numbers).items()} | dict.fromkeys(module.TESTS, ())
+    return {name: x.shape for name, x in overlaps(module, start.of(module.FIELDS), numbers).items()} | dict.fromkeys(module.TESTS, ())

@@ -445,6 +445,7 @@ class _Program:
             own = self._trained(t, h, tau, visit, own)
         moved = {"t": t, "theta": theta, "state": state, "gradient": gradient, "parameters": self.design.parameters}
         moved |= {"d": sum(self.design.sizes), "noise": self.gaussians.noise(t, fields)}
+        moved["norm"] = lambda x: jnp.sqrt(jnp.sum(x**2) / sum(self.design.sizes))
         new_theta, new_state = named(module.optimizer, moved)
         run = Run(order, L, M, *driver.rows((overlap, mean_gradient), (m, asum)))
         return (new_theta, new_state, coordinates, samples, visit, own), (run, (theta, state, h, a, gradient) if self.traced else ())

@@ -42,7 +42,8 @@ FUNCTIONS: dict[str, tuple[int, int, Callable[..., Any]]] = {  # name: fewest ar
     "log_Phi": (1, 1, functions.LogNormalCDF),
 }
 STEPWISE = FUNCTIONS | {"floor": (1, 1, sp.floor), "mod": (2, 2, sp.Mod)}  # of the rules of a sampling, which nothing differentiates
-TIMED = FUNCTIONS | {"linear": (3, _ANY, functions.PiecewiseLinear)}  # of update rules: linear(t, spacing, value at 0, at spacing, ...)
+# Of update rules: linear(t, spacing, value at 0, at spacing, ...), and the norm of all coordinates.
+TIMED = FUNCTIONS | {"linear": (3, _ANY, functions.PiecewiseLinear), "norm": (1, 1, functions.Norm)}
 CONSTANTS = {"pi": sp.pi, "E": sp.E}
 
 _ALPHABET = re.compile(r"[A-Za-z0-9_ .,+\-*/()<>=]")
@@ -105,7 +106,8 @@ def parse(
         names: what each allowed name stands for. Default: every name is the symbol of that name in gmsym's alphabet.
         what: how error messages call the text.
         stepwise: whether floor(x) and mod(x, y) are functions, too.
-        timed: whether linear(t, spacing, v0, v1, ...) is one, with the values v at 0, spacing, 2 spacing, ... and linear between them.
+        timed: whether linear(t, spacing, v0, v1, ...) is one, with the values v at 0, spacing, 2 spacing, ... and linear between them, and
+            norm(x) the norm of all coordinates.
 
     Raises:
         ParseError: anything that is not an allowed, finite and real expression.

@@ -25,6 +25,7 @@ _CALLS = {
     functions.NormalCDF: "Phi",
     functions.LogNormalCDF: "log_Phi",
     functions.PiecewiseLinear: "linear",
+    functions.Norm: "norm",
     sp.floor: "floor",
     sp.Mod: "mod",
 }

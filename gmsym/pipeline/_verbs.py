@@ -128,7 +128,7 @@ def simulate(problem: Any, values: Mapping[str, float] | None = None, **options:
     full batches                   d, steps, n (default alpha d), replicates, of ("average"), seed, checkpoint, progress
     a flow                         d, time, points, n (default alpha d), replicates, seed, checkpoint, progress
     one sample at a time           d, n (default alpha d), replicates, points, seed, checkpoint, progress
-    online                         d, time, replicates, points, sampler ("online" or "chain"), seed, checkpoint, progress
+    online                         d, time, replicates, points, sampler ("online" or "chain"), of, seed, checkpoint, progress
     `derive.spectrum`              d, m, Q, M (the state), replicates, extreme, vectors, seed, checkpoint, progress
     `derive.stationary`            d, n (default alpha d), replicates, seed, progress
     `OneStep`                      replicates, degree (of a Hermite model beside it), eigenvalues, tests, seed, checkpoint, progress

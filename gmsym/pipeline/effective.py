@@ -37,6 +37,7 @@ def solve_effective(
     blocks_at: int | None = None,
     tolerance: float = 1e-9,
     solver: str = "tsit5",
+    of: str | None = None,
     progress: bool | None = None,
 ) -> "xr.Dataset":
     """Order parameters of online SGD in the limit d -> infinity, or at dimension d to order 1/d, in the time t = steps * c/d.
@@ -51,6 +52,8 @@ def solve_effective(
         blocks_at: a dimension whose whole numbers d_b, over it, stand for rho_b, as in a simulation at that dimension. Default: d.
         tolerance: of each order parameter, relative to max(1, |value|).
         solver: "tsit5", or "kvaerno5" for stiff problems.
+        of: a state variable of the update rule that lasts (a slow velocity, a running mean of iterates), whose overlaps, loss and error are
+            reported in place of Theta's.
         progress: show a progress bar; by default on a terminal, and in a notebook after two seconds.
 
     Returns:
@@ -69,21 +72,23 @@ def solve_effective(
     ts = times_from(time)
     if d is not None or blocks_at is not None:
         problem.check_blocks("solve at a dimension d (its own is that of the coordinates)")
+    place = place_of(system, of)
     if d is not None:
         check_integers(d=(d, 1))
+        problem.check_descent(f"solve at d = {d}")
     instance = problem.at(values)
     rounded = d if blocks_at is None else blocks_at
     if rounded is not None:
         check_integers(blocks_at=(rounded, 1))
         instance = realised(instance, rounded)
 
-    module, (numbers, start) = load(system), arrays(instance)
+    module, (numbers, start) = load(system), arrays(instance, system.states, system.of_mixture)
     if d is not None:
         sde.check_smooth(module)
     cost = _cost.trajectory(len(ts), sum(x.size for x in start))
     with working("solving the effective dynamics", cost, "fewer times", progress) as report:
         solution = reporting(
-            lambda heard: ode.solve_ode(module, numbers, start, ts, tolerance=tolerance, solver=solver, report=heard), report
+            lambda heard: ode.solve_ode(module, numbers, start, ts, tolerance=tolerance, solver=solver, of=place, report=heard), report
         )
     accuracy = solution.quadrature_error + solution.solver_error
     if accuracy > tolerance:
@@ -210,7 +215,7 @@ def crossing_time(
     final = float(times_from(time)[-1])
     instance = system.problem.at(values)
 
-    numbers, start = arrays(instance)
+    numbers, start = arrays(instance, system.states, system.of_mixture)
     name = "v" if variable == "trained" else variable
     return ode.crossing(load(system), numbers, start, final, name, tuple(index), float(level))
 
@@ -221,6 +226,27 @@ def _system(system: Any) -> Ode:
     if not isinstance(system, Ode):
         raise InputError(f"system = {system!r}: effective dynamics (derive.effective) or a Problem that samples online are needed")
     return system
+
+
+def place_of(system: Ode, of: str | None) -> int:
+    """Of a state that lasts among theta and these.
+
+    Raises:
+        InputError: there is no such state, it dies out, or it is itself of the order of a step.
+    """
+    if of is None:
+        return 0
+    optimizer = system.problem.optimizer
+    optimizer.check_of(of)
+    steps = system.problem.small_steps
+    measured = dict(zip((x.name for x in steps.lasting), steps.powers, strict=True))
+    if measured.get(of) != 0:
+        lasting = [x for x, power in measured.items() if power == 0 and x != "theta"]
+        raise InputError(
+            f"of = {of!r}: online SGD reports a state that keeps a value of order 1 over a time of order 1; of the optimizer "
+            f"{optimizer.name!r} these are {', '.join(lasting) or 'none'}"
+        )
+    return list(measured).index(of)
 
 
 def times_from(time: Any) -> np.ndarray:
@@ -241,8 +267,9 @@ def times_from(time: Any) -> np.ndarray:
     return ts
 
 
-def arrays(instance: Instance) -> Any:
-    """(numbers, initial state) of an online problem as the engine takes them."""
+def arrays(instance: Instance, states: int = 1, more: Sequence[str] = ()) -> Any:
+    """(numbers, initial state) of an online problem as the engine takes them; Theta is the first of its rule's states, others start at 0;
+    `more` are parameters of the mixture that the means hold."""
     import jax.numpy as jnp
 
     vectors = instance.vectors
@@ -263,13 +290,13 @@ def arrays(instance: Instance) -> Any:
         ridge=instance.ridge,
         trained_step=instance.online_trained_step,
         trained_ridge=instance.trained_ridge,
-        parameters=list(instance.parameters.values()),
+        parameters=[*instance.parameters.values(), *(instance.values[name] for name in more)],
         corrector=1.0,
     )
     parts = grams if several else instance.gram
     start = State(parts[..., :C, :C], parts[..., C : C + K, :C], parts[..., C + K :, :C], instance.trained)
     as_arrays = Numbers(*(jnp.asarray(x, float) if not isinstance(x, tuple) else x for x in numbers))
-    return as_arrays, State(*(jnp.asarray(x, float) for x in start))
+    return as_arrays, State(*(jnp.asarray(x, float) for x in start)).with_columns(states * C)
 
 
 def _in_coordinates(instance: Instance, vectors: Vectors) -> Any:

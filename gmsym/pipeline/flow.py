@@ -12,9 +12,10 @@ from gmsym.pipeline._verbs import simulating, solving
 from gmsym.pipeline._work import working
 from gmsym.pipeline.dmf import numbers
 from gmsym.pipeline.training import counted
-from gmsym.problem import Optimizer, Problem
+from gmsym.problem import Instance, Optimizer, Problem
 from gmsym.problem.clock import flow_times
 from gmsym.problem.design import design, instance_of_size, stated
+from gmsym.runtime.causal_kernels import Numbers
 from gmsym.runtime.interrupt import reporting
 from gmsym.simulation import integrate
 from gmsym.system import Flow
@@ -88,12 +89,7 @@ def solve_flow(
     else:
         instance = problem.at(values)
 
-    names = [x.name for x in system.kernels.parameters]
-    places = tuple(names.index(x.name) for x in system.scheme)
-    given = numbers(instance)._replace(
-        parameters=[instance.parameters.get(name, 0.0) for name in names],
-        trained_parameters=[instance.trained_parameters.get(name, 0.0) for name in names],
-    )
+    given, places = numbers_of(system, instance)
     sampled = system.kernels.response != "exact"
     cost = limit(
         samples,
@@ -125,6 +121,16 @@ def solve_flow(
     }
     names = {"parameters": [x.name for x in problem.trained_parameters], "observables": problem.observable_names}
     return schema.to_dataset("theory", found.solution.values, found.solution.errors, attributes, times=times, **names)
+
+
+def numbers_of(system: Flow, instance: Instance) -> tuple[Numbers, tuple[int, ...]]:
+    """(an instance's numbers as the engine takes them, places of the scheme's coefficients among the parameters)."""
+    names = [x.name for x in system.kernels.parameters]
+    given = numbers(instance)._replace(
+        parameters=[instance.parameters.get(name, 0.0) for name in names],
+        trained_parameters=[instance.trained_parameters.get(name, 0.0) for name in names],
+    )
+    return given, tuple(names.index(x.name) for x in system.scheme)
 
 
 @simulating(Optimizer)

@@ -120,7 +120,7 @@ def _effective(system: Ode, values: Mapping[str, float], *, time: Any, blocks_at
         check_integers(blocks_at=(blocks_at, 1))
         instance = realised(instance, blocks_at)
     times = times_from(time).tolist()
-    given, start = arrays(instance)
+    given, start = arrays(instance, system.states, system.of_mixture)
     return _Numbers(_table({**given._asdict(), "start": list(start)}), "time", times, {"tolerance": tolerance})
 
 

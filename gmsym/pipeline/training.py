@@ -1,7 +1,7 @@
 """Training on generated data, the witness beside every theory: full batches, and online SGD."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from gmsym.errors import InputError, check_integers, check_positive
 from gmsym.pipeline._cost import online_sgd, training
@@ -77,6 +77,7 @@ def simulate_online(
     points: int = 21,
     seed: int = 0,
     sampler: Literal["online", "chain"] = "online",
+    of: str | None = None,
     checkpoint: "Path | str | None" = None,
     progress: bool | None = None,
 ) -> "xr.Dataset":
@@ -90,7 +91,9 @@ def simulate_online(
         replicates: independent samples and initial orientations; the standard errors come from their spread.
         points: number of recorded times.
         seed: of everything random.
-        sampler: "online", d-dimensional vectors; or "chain", the exact Markov chain of the Gram matrix, whose cost does not grow with d.
+        sampler: "online", d-dimensional vectors; or "chain", the exact Markov chain of the Gram matrix, whose cost does not grow with d, of
+            gradient descent.
+        of: a state variable of the optimizer that is reported in place of Theta, with sampler "online".
         checkpoint: a file that keeps what is done every ten seconds and on Ctrl-C: the same call continues from it, to the same result to
             the last bit. It stays when all is done.
         progress: show a progress bar; by default on a terminal, and in a notebook after two seconds.
@@ -102,6 +105,8 @@ def simulate_online(
     if sampler not in ("online", "chain"):
         raise InputError(f"sampler = {sampler!r}; allowed are online, chain")
     d = dimension(problem, d)
+    if of is not None and sampler == "chain":
+        raise InputError(f"of = {of!r}: the chain is that of Theta; sampler = 'online' records a state of the optimizer")
     check_integers(d=(d, 1), points=(points, 2), replicates=(replicates, 2), seed=(seed, 0))
     instance = problem.at(values)
     sizes = problem.fields, problem.data.clusters, problem.data.blocks, len(instance.teacher_gram) + len(instance.trained)
@@ -109,8 +114,8 @@ def simulate_online(
     cost = online_sgd(d, steps, points, replicates, *sizes, chain=sampler == "chain")
     with working("online SGD", cost, "a shorter time, a larger step, fewer replicates or points", progress) as report:
         run = run_online if sampler == "online" else run_chain
-        options = {"replicates": replicates, "points": points, "seed": seed, "checkpoint": checkpoint, "report": report}
-        return run(problem, values, d=d, time=time, **options)
+        options: dict[str, Any] = {"replicates": replicates, "points": points, "seed": seed, "checkpoint": checkpoint, "report": report}
+        return run(problem, values, d=d, time=time, **options, **({} if of is None else {"of": of}))
 
 
 def dimension(problem: Problem, d: int | None) -> int:

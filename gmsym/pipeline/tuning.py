@@ -87,8 +87,8 @@ def gradient(
     """One number of a theory, and its derivatives in parameters of the problem, by differentiation through the solve.
 
     Args:
-        system: DMF (`derive.dmf` but of a flow), effective dynamics or the stationary limit of a problem; or a problem, which takes its
-            natural theory.
+        system: DMF (`derive.dmf`, of a flow, too), effective dynamics or the stationary limit of a problem; or a problem, which takes
+            its natural theory.
         values: a number for each parameter, as for `gmsym.solve`.
         names: of the loss's and the update rule's parameters, `eta`, `ridge` and, but online, `alpha`; the name of a schedule
             (`gmsym.optimizers.schedule`) stands for all its knots.
@@ -98,6 +98,7 @@ def gradient(
 
     ====================  ===========================================================================================================
     `derive.dmf`          steps; at (a time, or "best"; default the last), samples and seed of the points
+    of a flow             time; at ("best"; default the last), tolerance of the grid, samples and seed of the points
     `derive.effective`    time, or samples for each dimension, steps/d; at ("best"; default the last), tolerance, solver
     `derive.stationary`   none
     ====================  ===========================================================================================================

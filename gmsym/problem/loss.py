@@ -243,6 +243,8 @@ def _checked(expr: sp.Expr, name: str) -> sp.Expr:
     if isinstance(expr, (str, bool)) or not isinstance(expr, (sp.Expr, int, float)):
         raise InputError(f"{name} = {expr!r}: a SymPy expression is needed (text goes through gmsym.parse)")
     expr = symbols.canonical(sp.sympify(expr))
+    if expr.has(functions.Norm):
+        raise InputError(f"{name} = {expr}: a norm of all coordinates belongs to an update rule")
     names = {s.name for s in expr.free_symbols}
     for component in sorted(names):
         symbols.check_component(component)

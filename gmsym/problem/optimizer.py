@@ -10,6 +10,7 @@ from sympy.core.function import AppliedUndef
 
 from gmsym import symbols
 from gmsym.errors import InputError, check_flag
+from gmsym.functions import Norm
 from gmsym.problem.display import aligned, optimizer_lines
 from gmsym.symbols import g, noise, t, theta
 
@@ -47,7 +48,8 @@ class Optimizer:
         name: an identifier.
         update: {"theta": rule, state variable: rule, ...}. A rule may use `theta`, the state variables, the gradient
             `g` of the regularised risk, the step counter `t` = 0, 1, ..., parameters, and `noise`: a fresh Gaussian of each step and
-            coordinate, N(0, 1/d), so that a column of Theta moves by O(1) where its coefficient is O(1).
+            coordinate, N(0, 1/d), so that a column of Theta moves by O(1) where its coefficient is O(1). `gmsym.functions.Norm(u)` is the
+            Euclidean norm of all coordinates and columns of u, an expression of theta, g and the state, such as |gradient| for u = g.
         continuous: whether the one rule, of theta, is its velocity d theta/dt in place of its new value: a flow in continuous time, without
             state, noise or steps.
 
@@ -82,10 +84,10 @@ class Optimizer:
                 )
             check_schedule(rule, f"update rule {variable}")
         check_flag("continuous", continuous)
-        if continuous and (len(rules) > 1 or rules["theta"].has(t, noise, symbols.eta)):
+        if continuous and (len(rules) > 1 or rules["theta"].has(t, noise, symbols.eta, Norm)):
             raise InputError(
-                f"update = {rules}: a flow is the velocity of theta alone, in theta, g and parameters; it has no state, no noise, no step "
-                "eta and no counter t"
+                f"update = {rules}: a flow is the velocity of theta alone, in theta, g and parameters; it has no state, no noise, no "
+                "norm, no step eta and no counter t"
             )
         ordered = ["theta", *(v for v in rules if v != "theta")]
         object.__setattr__(self, "name", name)
@@ -125,6 +127,11 @@ class Optimizer:
     def is_noisy(self) -> bool:
         """Whether a rule has noise of its own."""
         return any(rule.has(noise) for _, rule in self.update)
+
+    @cached_property
+    def has_norm(self) -> bool:
+        """Whether a rule reads the norm of all coordinates."""
+        return any(rule.has(Norm) for _, rule in self.update)
 
     @cached_property
     def noise_slope(self) -> sp.ImmutableDenseMatrix:

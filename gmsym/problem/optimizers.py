@@ -12,7 +12,7 @@ import sympy as sp
 
 from gmsym import symbols
 from gmsym.errors import InputError, check_integers
-from gmsym.functions import PiecewiseLinear
+from gmsym.functions import Norm, PiecewiseLinear
 from gmsym.problem import _numbers as numbers
 from gmsym.problem.optimizer import Optimizer
 from gmsym.symbols import eta, g, momentum, noise, t, temperature, theta
@@ -36,6 +36,15 @@ def weight_decay(step: sp.Expr = eta) -> Optimizer:
 def heavy_ball(step: sp.Expr = eta) -> Optimizer:
     """Polyak's momentum: v <- momentum v - eta g, theta <- theta + v."""
     return Optimizer("heavy_ball", {"theta": theta + _v, "v": momentum * _v - step * g})
+
+
+def lasting_momentum(step: sp.Expr = eta) -> Optimizer:
+    """Momentum that lasts a time 1/friction, however small the steps: v <- v - eta (friction v + g), theta <- theta + eta v.
+
+    Over many small steps, those of online SGD above all, it is theta'' = -friction theta' - gradient; `heavy_ball`, whose memory is a
+    number of steps, is there but a step eta/(1 - momentum).
+    """
+    return Optimizer("lasting_momentum", {"theta": theta + step * _v, "v": _v - step * (symbols.symbol("friction") * _v + g)})
 
 
 def nesterov(step: sp.Expr = eta) -> Optimizer:
@@ -121,6 +130,22 @@ def signum(step: sp.Expr = eta) -> Optimizer:
 def clipped(step: sp.Expr = eta) -> Optimizer:
     """Gradient descent with each coordinate of the gradient clipped to `clip` (clip/sqrt(d)) in size."""
     return Optimizer("clipped", {"theta": theta - step * sp.Max(-_clip, sp.Min(_clip, g))})
+
+
+def normalized(step: sp.Expr = eta) -> Optimizer:
+    """Normalised gradient descent: theta - eta g/|g|, |g| the norm of the whole gradient: Theta moves by eta."""
+    return Optimizer("normalized", {"theta": theta - step * g / Norm(g)})
+
+
+def norm_clipped(step: sp.Expr = eta) -> Optimizer:
+    """Gradient descent with the gradient's norm clipped to `clip`: theta - eta g min(1, clip/|g|)."""
+    return Optimizer("norm_clipped", {"theta": theta - step * g * sp.Min(1, _clip / Norm(g))})
+
+
+def projected_ball(step: sp.Expr = eta) -> Optimizer:
+    """Projected gradient on the ball |Theta| <= radius, the norm that of all columns together."""
+    near = theta - step * g
+    return Optimizer("projected_ball", {"theta": near * sp.Min(1, _radius / Norm(near))})
 
 
 def adagrad(step: sp.Expr = eta) -> Optimizer:
@@ -235,7 +260,7 @@ def knots_of(optimizer: Optimizer) -> dict[str, tuple[str, ...]]:
 CATALOG: dict[str, Callable[..., Optimizer]] = {
     f.__name__: f
     for f in (
-        *(gd, weight_decay, heavy_ball, nesterov, langevin, adams_bashforth, flow, ista, fista, elastic_net, projected),
-        *(sign_descent, signum, clipped, adagrad, rmsprop, adam, adamw, lion),
+        *(gd, weight_decay, heavy_ball, lasting_momentum, nesterov, langevin, adams_bashforth, flow, ista, fista, elastic_net, projected),
+        *(projected_ball, sign_descent, signum, clipped, normalized, norm_clipped, adagrad, rmsprop, adam, adamw, lion),
     )
 }

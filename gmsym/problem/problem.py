@@ -24,6 +24,7 @@ from gmsym.problem.mixture import GaussianMixture, check_positive_semidefinite
 from gmsym.problem.observables import Observables, order_parameters, read
 from gmsym.problem.optimizer import Optimizer
 from gmsym.problem.sampling import BATCHES, AbstractSampling, Batches, Full, Online, Single, full
+from gmsym.problem.small_steps import SmallSteps, small_steps
 from gmsym.problem.teacher import Teacher
 from gmsym.problem.trained import Trained
 
@@ -155,10 +156,15 @@ class Problem(AbstractProblem):
             raise InputError(
                 f"trained step = {trained.step}: it stands for eta in the update rule, which the optimizer {optimizer.name!r} does not have"
             )
+        if optimizer.has_norm and trained is not None:
+            raise InputError(
+                f"optimizer {optimizer.name!r}: its norm is that of Theta's coordinates, which trained parameters of the loss are not; "
+                "take a rule without a norm, or a loss without trained parameters"
+            )
         if optimizer.continuous and not isinstance(self.sampling, Full):
             raise InputError(f"sampling is {self.sampling.kind!r}: a flow has no steps at which samples are drawn; full() is needed")
         if self.single is not None:
-            self.check_descent("single")
+            self.check_descent("one sample at a time (single)")
         if self.is_online and symbols.alpha in self.parameters:
             raise InputError("the problem depends on alpha, samples per dimension, which has no meaning for online SGD")
 
@@ -222,7 +228,7 @@ class Problem(AbstractProblem):
         """
         if self.single is None:
             raise InputError(f"sampling = {self.sampling.kind!r}: single is needed, one sample at a time")
-        self.check_descent("single")
+        self.check_descent("one sample at a time (single)")
         together = symbols.alpha / BATCHES
         c = symbols.eta if symbols.eta in self.optimizer.parameters else -self.optimizer.jacobian[0, 1].subs(symbols.t, 0)
         (variable, rule), *_ = self.optimizer.update
@@ -303,21 +309,40 @@ class Problem(AbstractProblem):
             )
 
     def check_online(self, what: str) -> None:
-        """Raises InputError unless the problem samples online by gradient descent whose step is a multiple of eta."""
+        """Raises InputError unless the problem samples online, by an update rule that has a limit for small steps."""
         if not self.is_online:
             raise InputError(f"{what}: this problem trains on full batches; sampling=gmsym.sampling.online() asks for online SGD")
-        self.check_descent("online")
-
-    def check_descent(self, kind: str) -> None:
-        """Raises InputError unless the optimizer is gradient descent whose step is a multiple of eta, as one sample at a time needs it."""
-        optimizer = self.optimizer
-        if kind == "online" and self.loss.own_noises:
+        if self.loss.own_noises:
             own = self.loss.own_noises[0]
             raise InputError(f"loss {self.loss.name!r}: online SGD does not treat a sample's own noise ({own}); passes over samples do")
-        if optimizer.state or optimizer.is_noisy or not optimizer.is_linear or sp.expand(optimizer.jacobian[0, 0] - 1) != 0:
-            what = "online SGD" if kind == "online" else "one sample at a time (single)"
+        if self.trained is not None and (not self.small_steps.is_descent or self.small_steps.weight != 1):
             raise InputError(
-                f"optimizer {optimizer.name!r}: {what} is available for gradient descent, theta - step*g, where step may be a "
+                f"optimizer {self.optimizer.name!r}: online SGD with trained parameters of the loss takes rules whose state dies out in a "
+                "few steps and that move theta by the gradient alone; ridge is a parameter of the problem"
+            )
+
+    @cached_property
+    def small_steps(self) -> SmallSteps:
+        """What the update rule does over many steps c/d of online SGD.
+
+        Raises:
+            InputError: it has no limit.
+        """
+        if self.is_descent:
+            return SmallSteps.descent(-self.optimizer.jacobian[0, 1] / symbols.eta)
+        return small_steps(self.optimizer)
+
+    @property
+    def is_descent(self) -> bool:
+        """Whether the optimizer is gradient descent, theta - step*g, and nothing else."""
+        optimizer = self.optimizer
+        return not (optimizer.state or optimizer.is_noisy or not optimizer.is_linear or sp.expand(optimizer.jacobian[0, 0] - 1) != 0)
+
+    def check_descent(self, what: str) -> None:
+        """Raises InputError unless the optimizer is gradient descent whose step is a multiple of eta."""
+        if not self.is_descent:
+            raise InputError(
+                f"optimizer {self.optimizer.name!r}: {what} is available for gradient descent, theta - step*g, where step may be a "
                 "schedule (momentum over a few of so many steps is but a step eta/(1 - momentum)); ridge is a parameter of the problem"
             )
 
@@ -501,7 +526,13 @@ class Problem(AbstractProblem):
 
     def _online_step(self, bound: dict[sp.Symbol, sp.Float]) -> float:
         """c: the number of eta, or of a rule without eta its step at time 0."""
-        self.check_descent(self.sampling.kind)
+        if self.is_online:
+            self.small_steps.check({x.name: float(value) for x, value in bound.items()}, self.optimizer.name)
+            if self.small_steps.weight != 1 and float(self.ridge.subs(bound)) != 0:
+                raise InputError(
+                    f"ridge = {float(self.ridge.subs(bound)):g}: the norm of a sample's gradient, which the rule "
+                    f"{self.optimizer.name!r} reads, would weigh it sample by sample; write it into the rule, as in theta*(1 - eta*decay)"
+                )
         value = float(self.online_step.subs(bound))
         if not value > 0:
             raise InputError(

@@ -43,7 +43,7 @@ class Numbers(NamedTuple):
 
 
 class State(NamedTuple):
-    """Summary statistics."""
+    """Summary statistics; c and d run over the fields, and again over those of each state that lasts."""
 
     Q: Float[Array, "*b c d"]
     m: Float[Array, "*b k c"]
@@ -55,6 +55,17 @@ class State(NamedTuple):
         overlaps = self.Q, self.m, self.M
         return overlaps if self.Q.ndim == 3 else tuple(x[None] for x in overlaps)
 
+    def of(self, fields: int, place: int = 0) -> "State":
+        """With the columns of Theta only, or of the state of the update rule that lasts at that place after it."""
+        own = slice(place * fields, (place + 1) * fields)
+        return State(self.Q[..., own, own], self.m[..., own], self.M[..., own], self.v)
+
+    def with_columns(self, columns: int) -> "State":
+        """With columns of zeros up to so many, of states that last."""
+        more = [(0, columns - self.Q.shape[-1])]
+        widened = (jnp.pad(x, [(0, 0)] * (x.ndim - len(axes)) + axes) for x, axes in ((self.Q, more * 2), (self.m, more), (self.M, more)))
+        return State(*widened, self.v)
+
 
 class Spread(NamedTuple):
     """State of a problem in coordinates: mean and covariance of each coordinate of Theta over the samples before."""
@@ -62,6 +73,10 @@ class Spread(NamedTuple):
     D: Float[Array, "b c"]
     N: Float[Array, "b c d"]
     v: Float[Array, " p"]
+
+    def of(self, fields: int, place: int = 0) -> "Spread":
+        """Itself: rules with states that last are not treated in coordinates."""
+        return self
 
 
 class OdeModule(Protocol):
@@ -100,9 +115,11 @@ class OdeModule(Protocol):
         """Rate of the schedule at time t."""
         ...
 
+    # Where states last, rule(t, c, beta, parameters): J (n, 1), W (n, n) and Pi (1, n) of theta and these states.
+
 
 def law(module: OdeModule, state: State | Spread, numbers: Numbers) -> tuple[Float[Array, "k f"], Float[Array, "k f g"]]:
-    """Mean and covariance of (h, tau) in each cluster, f = C + T."""
+    """Mean and covariance of (h, tau) in each cluster, f = C + T, of a state with the columns of Theta only."""
     if isinstance(state, Spread):
         found = in_coordinates(module, state, numbers)
         return found["m"], found["Q_k"] + 1e-30 * jnp.eye(module.FIELDS)
@@ -129,8 +146,8 @@ def in_clusters(numbers: Numbers, gram: Float[Array, "b f g"]) -> Float[Array, "
 
 def drift(module: OdeModule, t: Float[Array, ""], state: State | Spread, numbers: Numbers, nodes: Sequence[Nodes]) -> State | Spread:
     """d/dt of the state."""
-    mean, V = law(module, state, numbers)
     fields, teachers = module.FIELDS, module.TEACHERS
+    mean, V = law(module, state.of(fields), numbers)
     found = module.means(mean, V, numbers.labels, state.v, numbers.parameters, nodes)
     ends = list(accumulate((fields, fields * (fields + teachers), fields * (fields + 1) // 2)))
     abar, response, upper, bbar = jnp.split(found, ends, axis=1)
@@ -157,11 +174,20 @@ def drift(module: OdeModule, t: Float[Array, ""], state: State | Spread, numbers
         "S": numbers.corrector * square,
         "bbar": bbar,
         **state._asdict(),
+        **rule(module, t, numbers),
     }
     if isinstance(state, Spread):
         arrays |= {"mean": numbers.means, "turned": in_coordinates(module, state, numbers)["turned"]}
         arrays |= {} if isinstance(numbers.covariance, tuple) else {"Sigma": numbers.covariance[numbers.groups]}
     return type(state)(*(call(module, "drift", name, arrays, getattr(state, name)) for name in state._fields))
+
+
+def rule(module: OdeModule, t: Float[Array, ""], numbers: Numbers) -> dict[str, Array]:
+    """J, W and Pi of a rule with states that last, in the fields; nothing of gradient descent."""
+    if not hasattr(module, "rule"):
+        return {}
+    J, W, Pi = module.rule(t, numbers.step, numbers.ridge, numbers.parameters)
+    return {name: jnp.kron(x, jnp.eye(module.FIELDS)) for name, x in (("J", J), ("W", W), ("Pi", Pi))}
 
 
 def call(module: OdeModule, kind: str, name: str, arrays: dict, like: Array) -> Array:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import sympy as sp
 import xarray as xr
 
 from gmsym import printer, runtime, schema, symbols
@@ -56,6 +57,7 @@ class Kind(NamedTuple):
     loss_labels: int  # the first labels, which the loss takes
     decision: str | None
     names: tuple[str, ...]  # of the problem's own observables
+    states: int  # of the update rule
 
 
 def numbers_of(instance: Instance, sizes: Sequence[int]) -> Numbers:
@@ -84,28 +86,28 @@ def numbers_of(instance: Instance, sizes: Sequence[int]) -> Numbers:
 
 
 def kind_of(problem: Problem) -> Kind:
-    """Its printed code, and what else decides what is compiled.
-
-    Raises:
-        InputError: the optimizer is not gradient descent.
-    """
-    return Kind(_source(problem), len(problem.loss.labels), problem.decision, problem.observable_names)
+    """Its printed code, and what else decides what is compiled."""
+    return Kind(_source(problem), len(problem.loss.labels), problem.decision, problem.observable_names, len(problem.optimizer.state))
 
 
 def load(kind: Kind) -> ModuleType:
-    """The printed loss of a sample, the schedule's step of a coordinate, and the classifier's score if any."""
+    """The printed loss of a sample, the update of a coordinate or its step, and the classifier's score if any."""
     runtime.check_double()
     return runtime.load(kind.text, "gmsym_online")
 
 
 def _source(problem: Problem) -> str:
     loss, trained, parameters = problem.loss, problem.trained_parameters, problem.local_parameters
-    problem.check_descent(problem.sampling.kind)
+    optimizer = problem.optimizer
     given = {"fields": loss.fields, "teacher": loss.beside, "label": loss.labels, "trained": trained, "parameters": parameters}
     definitions = [
         printer.function("loss", given, "Loss of a sample.", loss.value),
-        printer.function("step", {"t": symbols.t, "parameters": parameters}, "Step c(t).", -problem.optimizer.jacobian[0, 1]),
     ]
+    if problem.is_descent:
+        step = -optimizer.jacobian[0, 1]
+        definitions.append(printer.function("step", {"t": symbols.t, "parameters": parameters}, "Step c(t).", step))
+    else:
+        definitions.append(printer.function("update", _of_update(problem), "New (theta, state) of each coordinate.", optimizer.composed))
     if problem.decision == "sign":
         given = {"fields": loss.fields, "trained": trained, "parameters": parameters}
         definitions.append(printer.function("readout", given, "Score whose sign is predicted.", loss.readout))
@@ -113,6 +115,16 @@ def _source(problem: Problem) -> str:
         definitions.append(printer.function("target", given, "Its sign is the true class.", problem.target))
     definitions += own.printed(problem)
     return printer.module(f"loss and schedule of {loss.name}.", *definitions)
+
+
+def _of_update(problem: Problem) -> dict[str, Any]:
+    """Arguments of the update rule: `eta` is the step c/d."""
+    others = [x for x in problem.local_parameters if x != symbols.eta]
+    state = problem.optimizer.state
+    return {"t": symbols.t, "eta": symbols.eta, "theta": symbols.theta, "state": state, "gradient": symbols.g} | {
+        "norm": sp.Dummy("norm"),
+        "parameters": others,
+    }
 
 
 def recorded_steps(time: float, step: float, d: int, points: int) -> np.ndarray:
@@ -189,6 +201,7 @@ def replicated(
     n: int | None = None,
     times: np.ndarray | None = None,
     batch: int | None = None,
+    of: str | None = None,
 ) -> xr.Dataset:
     """Independent trajectories as a result; `vectors` is the size of one's state, which sets how many run at a time unless `batch` does.
 
@@ -227,6 +240,7 @@ def replicated(
             replicates=replicates,
             seed=seed,
             sampler=sampler,
+            **({} if of is None else {"of": of}),
         ),
         report=report,
     )

@@ -49,6 +49,7 @@ def run_chain(
 
     Cost: O(B ((C + K + T)^2 + C^3)) time a step and replicate, whatever d is.
     """
+    problem.check_descent("the chain (sampler='chain')")
     kind, instance = kind_of(problem), problem.at(values)
     steps = recorded_steps(time, instance.online_step, d, points)
     C, K = instance.initial_overlap.shape

@@ -113,7 +113,7 @@ def _program(
         def velocity(t, state, args):
             slopes = jax.grad(risk, argnums=(0, 1))(*state)
             zero = jnp.zeros((), float)
-            moved = (code.update(x, g, zero, zero, (), numbers.parameters)[0] for x, g in zip(state, slopes, strict=True))
+            moved = (code.update(x, g, zero, zero, (), None, numbers.parameters)[0] for x, g in zip(state, slopes, strict=True))
             return tuple(jnp.broadcast_to(jnp.asarray(y, x.dtype), x.shape) for y, x in zip(moved, state, strict=True))
 
         theta, v = state

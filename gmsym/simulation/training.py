@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import sympy as sp
 import xarray as xr
 
 from gmsym import printer, runtime, schema, symbols
@@ -131,7 +132,7 @@ def source(problem: Problem) -> str:
         printer.function(
             "update",
             {"theta": symbols.theta, "g": symbols.g, "t": symbols.t, "noise": symbols.noise, "state": optimizer.state}
-            | {"parameters": parameters},
+            | {"norm": sp.Dummy("norm"), "parameters": parameters},
             "New (theta, *state) of a coordinate with gradient g.",
             optimizer.composed,
         ),
@@ -232,11 +233,14 @@ def descent(
             penalty = numbers.ridge / 2 * jnp.sum(theta**2) + numbers.trained_ridge / 2 * jnp.sum(v**2)
             return jnp.sum(weight * losses) / len(data.samples) + penalty, (jnp.sum(losses) / len(data.samples), fields)
 
+        def norm(x):
+            return jnp.sqrt(jnp.sum(x**2) / sum(sizes))
+
         def updated(x, slope, state, parameters, unit=1.0):
             # Trained parameters are few, and each is a coordinate like those of Theta: N(0, 1/d).
             own = jax.random.fold_in(jax.random.fold_in(of_rule, span[0]), x.ndim)
             noise = jax.random.normal(own, x.shape, x.dtype) * unit / np.sqrt(sum(sizes)) if noisy else jnp.zeros((), x.dtype)
-            new = code.update(x, slope, span[0].astype(x.dtype), noise, state, parameters)
+            new = code.update(x, slope, span[0].astype(x.dtype), noise, state, norm, parameters)
             x, *state = (jnp.broadcast_to(jnp.asarray(y, x.dtype), x.shape) for y in new)
             return x, tuple(state)
 

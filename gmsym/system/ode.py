@@ -39,7 +39,12 @@ b_other = sp.Symbol("b'", integer=True, positive=True)
 mean = kernel("mean", r"\mu", subscripts=2)  # mu_k: cluster, coordinate
 Sigma = kernel("Sigma", r"\Sigma", subscripts=3)  # covariance: cluster, coordinate, coordinate; sigma2 is its diagonal
 
-# Summary statistics.
+# Of an update rule with states that last, or that moves theta by itself.
+J = kernel("J", "J", value="cd")  # (theta, states) x fields
+W = kernel("W", "W", value="cd")
+Pi = kernel("Pi", r"\Pi", value="cd")  # (fields) x (theta, states): theta among them
+
+# Summary statistics; where states last, Q, m and M have their columns after those of theta.
 Q = kernel("Q", "Q", subscripts=-1, value="cd")
 m = kernel("m", "m", subscripts=-1, value="c")
 M = kernel("M", "M", subscripts=-1, value="c")
@@ -143,12 +148,14 @@ class Ode(AbstractSystem):
     known: Known = "gram"
     overlaps: Equations = Equations(())  # of a problem in coordinates: m_k, Q and Q_k in D and N, and what they name before
     limit: str = "d -> oo, step c/d, t = steps * c/d"
+    lasting: tuple[sp.Symbol, ...] = ()  # theta and the states that last, where the rule is more than a step along the gradient
+    rule: Equations = Equations(())  # J, W, Pi, which say what it does then
 
     def equations(self) -> Equations:
-        """The flow, its reduction by Stein's lemma, and the means that are left; in coordinates also what the flow then is of means
-        and covariances, and the overlaps."""
+        """The rule where it is more than a step, the flow, its reduction by Stein's lemma, and the means that are left; in coordinates also
+        what the flow then is of means and covariances, and the overlaps."""
         put_in = () if self.known == "gram" else (*self.drift[:2], *self.overlaps)
-        return Equations((*self.flow, *self.reduced, *put_in, *self.means))
+        return Equations((*self.rule, *self.flow, *self.reduced, *put_in, *self.means))
 
     @cached_property
     def local(self) -> tuple[Local, ...]:
@@ -170,6 +177,17 @@ class Ode(AbstractSystem):
     def count(self) -> int:
         """T."""
         return len(self.teachers)
+
+    @property
+    def states(self) -> int:
+        """Theta, and how many states of its update rule last."""
+        return max(1, len(self.lasting))
+
+    @property
+    def of_mixture(self) -> tuple[str, ...]:
+        """Names of parameters that are the mixture's and not the loss's or the rule's."""
+        own = self.problem.local_parameters
+        return tuple(x.name for x in self.parameters if x not in own)
 
     def closed_drift(self) -> dict[tuple[str, tuple[int, ...]], sp.Expr]:
         """d/dt of each scalar summary statistic with the means put in: {("Q", (0, 1)): expression, ("m", (k, c)): ..., ...}.
@@ -214,7 +232,8 @@ class ScalarTable:
 
     def __call__(self, atom: Any) -> sp.MatrixBase | sp.Expr:
         system, name = self.system, type(atom).__name__
-        fields, indices = range(len(system.fields)), [int(x) - 1 for x in atom.args if x != t]
+        columns = len(system.fields) * system.states
+        fields, indices = range(columns), [int(x) - 1 for x in atom.args if x != t]
         tag = "_".join([name, *map(str, indices)])
         match name:
             case "Q":
@@ -231,12 +250,16 @@ class ScalarTable:
                 return sp.Symbol(tag, real=True)
             case "rate":
                 return system.schedule
+            case "J" | "W" | "Pi":
+                found = next(e.rhs for e in system.rule if type(e.lhs).__name__ == name)
+                return sp.Matrix(sp.kronecker_product(found, sp.eye(len(system.fields))))
         cluster, *rest = indices
         local = system.local[system.of_cluster[cluster]]
+        size = len(system.fields)
         found = {
             "abar": sp.Matrix(local.gradient),
-            "A": local.response[:, : len(fields)],
-            "B": local.response[:, len(fields) + rest[0]] if rest else None,
+            "A": local.response[:, :size],
+            "B": local.response[:, size + rest[0]] if rest else None,
             "S": local.square,
             "bbar": sp.Matrix(local.trained),
         }[name]
@@ -247,17 +270,17 @@ class ScalarTable:
         size = len(system.fields)
         index = cluster + 1
         blocks = [(x + 1,) for x in range(system.blocks)] if system.blocks > 1 else [()]
-        means = [self(m(*where, index, t)) for where in blocks]
+        means = [self(m(*where, index, t))[:size, :] for where in blocks]
         shares = [self(rho(*where)) if where else sp.S.One for where in blocks]
         of_teacher = lambda x: sum(r * self(tau_mean(x + 1, index, *b)) for r, b in zip(shares, blocks, strict=True))  # noqa: E731
         mean = [*sum(means[1:], means[0]), *(of_teacher(x) for x in range(system.count))]
         cov = sp.zeros(size + system.count)
         for where, share in zip(blocks, shares, strict=True):
             gram = sp.zeros(size + system.count)
-            gram[:size, :size] = self(Q(*where, t))
+            gram[:size, :size] = self(Q(*where, t))[:size, :size]
             for x in range(system.count):
-                gram[size + x, :size] = self(M(*where, x + 1, t)).T
-                gram[:size, size + x] = self(M(*where, x + 1, t))
+                gram[size + x, :size] = self(M(*where, x + 1, t))[:size, :].T
+                gram[:size, size + x] = self(M(*where, x + 1, t))[:size, :]
                 for y in range(system.count):
                     gram[size + x, size + y] = share * self(tau_gram(x + 1, y + 1, *where))
             cov += gram * self(sigma2(index, *where))

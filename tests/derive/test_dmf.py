@@ -71,7 +71,7 @@ def test_noise_of_the_optimizer_is_refused_where_it_is_not_treated():
     for verb in (derive.finite_size, derive.refinement, derive.influence, lambda x: derive.gradient_flow(system)):
         with pytest.raises(gm.InputError, match="does not treat noise in the update rule of 'langevin'; derive.dmf and simulate do"):
             verb(problem)
-    with pytest.raises(gm.InputError, match="online SGD is available for gradient descent"):
+    with pytest.raises(gm.InputError, match="online SGD does not treat noise in the update rule"):
         derive.effective(gm.Problem(DATA, losses.logistic(), optimizers.langevin(), sampling=gm.sampling.online()))
     with pytest.raises(gm.InputError, match="samples = 64.*open a direction at every step; at least 128 are needed"):
         gm.solve(system, {"alpha": 1.0, "sigma": 1.0, "mu_norm": 1.0, "eta": 0.1, "temperature": 0.1}, steps=40, samples=64)

@@ -386,9 +386,9 @@ def test_bad_arguments_are_named(values, options, message):
 
 
 def test_problems_that_are_not_for_online_sgd_are_refused():
-    with pytest.raises(gm.InputError, match="optimizer 'heavy_ball'"):
+    with pytest.raises(gm.InputError, match="optimizer 'adam'"):
         derive.effective(
-            gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.heavy_ball(), sampling=gm.sampling.online())
+            gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.adam(), sampling=gm.sampling.online())
         )
     with pytest.raises(gm.InputError, match=r"this problem trains on full batches; sampling=gmsym.sampling.online\(\)"):
         derive.effective(replace(binary(), sampling=gm.sampling.full()))

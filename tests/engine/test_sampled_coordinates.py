@@ -79,6 +79,7 @@ def test_bad_laws_are_named():
         gm.solve(problem(gm.optimizers.ista(), law=biased, coordinates=biased), {"alpha": 1.0, "l1": 0.1, **ISTA}, steps=2, progress=False)
 
 
+START = {"overlap": [0.1, -0.1]}
 CASES = {
     "ista": (gm.optimizers.ista(), {"l1": 0.15, **ISTA}, None, {"overlap": [0.1, -0.1]}),
     "ista, sparse means": (gm.optimizers.ista(), {"l1": 0.4, **ISTA}, SPARSE, {}),
@@ -90,12 +91,23 @@ CASES = {
         "rademacher",
         {"coordinates": "rademacher"},
     ),
+    "lion": (gm.optimizers.lion(), {"eta": 0.1, "beta1": 0.9, "beta2": 0.95, "weight_decay": 0.1, "ridge": 0.05}, None, START),
+    "adamw": (gm.optimizers.adamw(), {"eps": 0.3, "weight_decay": 0.2, **ADAM}, None, START),
+    "clipped": (gm.optimizers.clipped(), {"eta": 0.8, "clip": 0.5, "ridge": 0.05}, None, START),
+    "adagrad": (gm.optimizers.adagrad(), {"eta": 0.4, "eps": 0.1, "ridge": 0.05}, None, START),
+    "rmsprop": (gm.optimizers.rmsprop(), {"eta": 0.1, "decay": 0.9, "eps": 0.1, "ridge": 0.05}, None, START),
+    "fista": (gm.optimizers.fista(), {"l1": 0.15, **ISTA}, None, START),
+    "elastic net": (gm.optimizers.elastic_net(), {"l1": 0.15, "l2": 0.1, "eta": 0.6}, None, START),
+    "projected": (gm.optimizers.projected(), {"eta": 0.8, "radius": 1.0, "ridge": 0.05}, None, START),
+    "normalized": (gm.optimizers.normalized(), {"eta": 0.3, "ridge": 0.05}, None, START),
+    "norm clipped": (gm.optimizers.norm_clipped(), {"eta": 1.5, "clip": 0.3, "ridge": 0.05}, None, START),
+    "projected on a ball": (gm.optimizers.projected_ball(), {"eta": 1.0, "radius": 1.4}, None, START),
     "typed": (TYPED, {"eta": 0.4, "pull": 0.05, "ridge": 0.05}, SPARSE, {}),
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", guards(CASES, "ista, sparse means", "adam, small eps", "typed"))
+@pytest.mark.parametrize("name", guards(CASES, "ista, sparse means", "adam, small eps", "norm clipped", "typed"))
 def test_theory_agrees_with_training(name):
     optimizer, values, law, options = CASES[name]
     case = problem(optimizer, law=law, **options)

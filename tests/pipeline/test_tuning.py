@@ -1,12 +1,15 @@
 """Gradients through every theory that has one are those of differences; tuning finds what a scan finds; what has no gradient is refused."""
 
+import jax
 import numpy as np
 import pytest
 import sympy as sp
 
 import gmsym as gm
+from gmsym.engine import causal_gradient
 from gmsym.engine.descent import Range
 from gmsym.files.reader import loads
+from gmsym.pipeline.tuning import _evaluation
 from gmsym.problem.loss import jumps
 from gmsym.problem.optimizers import knots_of
 from gmsym.symbols import g, theta
@@ -174,3 +177,50 @@ def test_tuned_numbers_are_those_of_a_scan():
     assert found.history[-1] < found.history[0] and 0 < found.values["momentum"] < 0.9
     course = gm.solve(FULL, {**values, **found.values}, steps=25)["test_loss"].values
     assert course.argmin() == found.time and course.min() == pytest.approx(found.history[-1], rel=1e-6)
+
+
+@pytest.mark.slow
+def test_a_flow_is_differentiated_on_its_grid_of_time():
+    """Against differences on the same grid, and against those of what `solve` gives."""
+    problem = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.squared(), gm.optimizers.flow())
+    values, names, options = {**COMMON, "alpha": 1.5}, ["ridge", "alpha"], {"time": 3.0, "tolerance": 1e-5}
+    evaluate, _ = _evaluation(problem, values, names, "test_loss", (), options)
+    at = np.array([values[x] for x in names])
+    point = evaluate(at)
+    for i, slope in enumerate(point.slopes):
+        h = 1e-3 * max(at[i], 0.1)
+        far, near, after, beyond = (evaluate(at + shift * h * np.eye(2)[i]).value for shift in (-2, -1, 1, 2))
+        assert slope == pytest.approx((8 * (after - near) - (beyond - far)) / (12 * h), rel=1e-6)
+    solved = [float(gm.solve(problem, {**values, "ridge": x}, points=2, **options)["test_loss"][-1]) for x in (0.045, 0.05, 0.055)]
+    assert point.value == pytest.approx(solved[1], abs=1e-4) and point.time == 3.0
+    assert point.slopes[0] == pytest.approx((solved[2] - solved[0]) / 0.01, rel=0.02)
+
+
+@pytest.mark.slow
+def test_online_sgd_with_a_velocity_that_lasts_is_differentiated():
+    online = gm.Problem(
+        gm.GaussianMixture.symmetric(), gm.losses.squared(), gm.optimizers.lasting_momentum(), sampling=gm.sampling.online()
+    )
+    values = {"sigma": 1.0, "mu_norm": 1.2, "eta": 0.5, "ridge": 0.05, "friction": 0.7}
+    agree(online, values, ["eta", "ridge", "friction"], tolerance=1e-9, time=2.0)
+
+
+DROPPED = {
+    "what a fresh sample sees of Q": ("means_of_law", lambda old: lambda module, n, m, Q, *more: old(module, n, m, fixed(Q), *more)),
+    "what a step sees of its number": ("step", lambda old: lambda module, n, *more: old(module, n._replace(ridge=fixed(n.ridge)), *more)),
+    "what a step hands on": ("step", lambda old: lambda module, n, p, tol, carry, t: old(module, n, p, tol, fixed(carry), t)),
+}
+fixed = jax.lax.stop_gradient
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dropped", DROPPED)
+def test_a_term_dropped_from_the_gradient_is_seen(monkeypatch, dropped):
+    name, mutant = DROPPED[dropped]
+    options = {"steps": 3 + list(DROPPED).index(dropped), "objective": "test_loss"}
+    expected = difference(FULL, VALUES, "ridge", **options)
+    jax.clear_caches()
+    monkeypatch.setattr(causal_gradient, name, mutant(getattr(causal_gradient, name)))
+    _, slopes = gm.gradient(FULL, VALUES, ["ridge"], **options)
+    jax.clear_caches()
+    assert abs(slopes["ridge"] - expected) > 1e-3 * abs(expected)

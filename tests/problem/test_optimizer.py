@@ -1,13 +1,18 @@
 """Update rules: composition, linearity decided from the rule, the catalog, and what is refused."""
 
+import numpy as np
 import pytest
 import sympy as sp
 
+import gmsym as gm
 from gmsym import symbols
 from gmsym.errors import InputError
-from gmsym.files.parser import parse
+from gmsym.files.parser import parse, parse_update
+from gmsym.functions import Norm
 from gmsym.problem import Optimizer, optimizers
 from gmsym.problem.optimizer import check_schedule
+from gmsym.runtime import load
+from gmsym.simulation.training import source
 from gmsym.symbols import eta, g, momentum, t, theta
 
 v, s = symbols.symbol("v"), symbols.symbol("s")
@@ -38,7 +43,7 @@ def test_states_read_the_old_states():
     assert swap.composed == (theta - v, s + g, v)
 
 
-LINEAR = {"gd", "weight_decay", "heavy_ball", "nesterov", "langevin", "adams_bashforth", "flow"}
+LINEAR = {"gd", "weight_decay", "heavy_ball", "lasting_momentum", "nesterov", "langevin", "adams_bashforth", "flow"}
 
 
 @pytest.mark.parametrize("name", optimizers.CATALOG)
@@ -193,3 +198,27 @@ def test_schedules_have_a_value_at_every_step(text, time):
 @pytest.mark.parametrize("text", ["1/(1 + t)", "t", "log(1 + t)", "4/(1 + t/50)", "0.9**t", "sqrt(t)", "1/(2*t - 5)"])
 def test_ordinary_schedules(text):
     check_schedule(parse(text), "eta")
+
+
+def test_a_norm_is_that_of_all_coordinates_and_a_constant_to_one_of_them():
+    g_norm = Norm(g)
+    rule = Optimizer("clipped_norm", {"theta": theta - eta * g * sp.Min(1, a / g_norm)})
+    assert rule.has_norm and not rule.is_linear and sp.diff(g_norm, g) == 0 and not optimizers.gd().has_norm
+    assert parse_update({"theta": "theta - eta*g*min(1, a/norm(g))"}, ["eta", "a"]) == {"theta": rule.update[0][1]}
+    code = load(source(gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.squared(), optimizers.norm_clipped())), "norms")
+    x, slope = np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]])
+    names = [str(x) for x in gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.squared(), optimizers.norm_clipped()).local_parameters]
+    numbers = [{"eta": 0.5, "clip": 2.5}[name] for name in names]
+    (new,) = code.update(x, slope, 0.0, 0.0, (), lambda y: np.sqrt((y**2).sum()), numbers)
+    assert np.allclose(new, x - 0.5 * slope * 0.5)
+
+
+def test_norms_stand_in_update_rules_of_theta_alone():
+    data = gm.GaussianMixture.symmetric()
+    with pytest.raises(InputError, match="a norm of all coordinates belongs to an update rule"):
+        gm.Loss("own", (symbols.h - symbols.y) ** 2 * Norm(symbols.h))
+    with pytest.raises(InputError, match="its norm is that of Theta's coordinates"):
+        loss = gm.Loss("own", (symbols.h + symbols.symbol("bias") - symbols.y) ** 2)
+        gm.Problem(data, loss, optimizers.normalized(), trained=gm.Trained({"bias": 0}))
+    with pytest.raises(InputError, match="it has no state, no noise, no norm"):
+        Optimizer("own", {"theta": -g / Norm(g)}, continuous=True)

@@ -119,6 +119,6 @@ def test_divergence_is_reported():
 
 
 def test_other_optimizers_are_refused():
-    problem = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.heavy_ball(), sampling=gm.sampling.online())
-    with pytest.raises(gm.InputError, match="online SGD is available for gradient descent"):
+    problem = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.signum(), sampling=gm.sampling.online())
+    with pytest.raises(gm.InputError, match="online SGD takes rules that are linear"):
         gm.simulate(problem, {"eta": 1.0, "sigma": 1.0, "mu_norm": 1.0, "momentum": 0.5}, d=20, time=1.0)
