@@ -2,7 +2,7 @@
 
 Shapes: N nodes kappa of the law of samples, (q, N); M nodes A of the law of neurons, (q, M); r functions psi on samples and beta on neurons
 whose products make the linear part C_1 of a feature, r0 of psi_0 and beta_0 that make its mean M. Features' moments are tables in the mean
-of a preactivation. Time O((N + M) r0^2 + N M) a round, some 60 rounds and as many for the derivative. All equations are those of the
+of a preactivation. Time O((N + M) r0^2 + N M) a round, ten rounds and as many for the derivative. All equations are those of the
 generated module.
 """
 
@@ -18,11 +18,13 @@ from numpy.polynomial import chebyshev
 
 from gmsym.engine.fixed_point import Prepared, Solution
 from gmsym.engine.law import Law, capped, conditional_at, count_for, sizes_of
+from gmsym.engine.mixing import Anderson
 from gmsym.errors import ComputationError
 from gmsym.runtime.fixed_point import FixedPointModule, Numbers
 
 _NEGLIGIBLE = 2e-3  # epsilon below which the gradient's remainder is left out: it changes errors by half as much
 _LARGEST = 3e6  # pairs of nodes
+_SHARP, _DENSER = 0.1, 1.5  # variance in a preactivation from which neurons get so many times the nodes: errors change by 1e-4 and less
 _LIGHT = 1e-10  # of the largest weight of a neuron's node
 _FEWEST, _SCALES, _GRID = 80, 5, 8192  # Chebyshev points in mean and deviation of a preactivation; points of the table in the mean
 _RESOLVED = 7.0  # Chebyshev points per deviation in half the range of means: moments are smooth on that scale, so e^(-7^2/2) is left
@@ -123,12 +125,19 @@ def _neurons(module: FixedPointModule, numbers: Numbers, prepared: Prepared, coa
 
 
 def _grid(strengths: list[float], samples: int, coarse: bool) -> tuple[np.ndarray, np.ndarray]:
-    counts = capped([max(3, count_for(s) - 1) for s in strengths], _LARGEST / samples)
+    counts = capped([_count_for(s) for s in strengths], _LARGEST / samples)
     grids = [np.polynomial.hermite_e.hermegauss(max(count - 2 * coarse, 3 - coarse)) for count in counts]
     z = np.stack([g.ravel() for g in np.meshgrid(*(g for g, _ in grids), indexing="ij")])
     mass = np.prod(np.stack([g.ravel() for g in np.meshgrid(*(w / w.sum() for _, w in grids), indexing="ij")]), axis=0)
     heavy = mass > _LIGHT * mass.max()
     return z[:, heavy], mass[heavy] / mass[heavy].sum()
+
+
+def _count_for(strength: float) -> int:
+    """Nodes for a direction of that variance in a preactivation. Where it is large, a feature as a function of a neuron's weight turns about
+    as sharply as the activation does, and more nodes are needed than along a sample's."""
+    plain = max(3, count_for(strength) - 1)
+    return plain if strength <= _SHARP else round(_DENSER * plain)
 
 
 def _with_room(neurons: Neurons) -> Neurons:
@@ -229,7 +238,7 @@ def _solved(module: FixedPointModule) -> Callable[..., tuple]:
         return module.free_energy(x.samples, found["q"], x.targets, sizes["sigma"], start, found["T_F"], found["G_X"], sizes["lambda_"])
 
     def repeated(step: Callable, first: tuple) -> tuple:
-        solver = optx.FixedPointIteration(rtol=_SHARES, atol=_SHARES, norm=optx.max_norm)
+        solver = Anderson(rtol=_SHARES, atol=_SHARES)
         return optx.fixed_point(
             lambda state, _: step(state), solver, first, max_steps=_STEPS, throw=False, adjoint=optx.RecursiveCheckpointAdjoint()
         ).value
