@@ -65,6 +65,18 @@ def test_nothing_is_compiled_after_the_first_call(verb):
     assert compiled(first) > 0 and compiled(other) == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("level", ["B+", "C"])
+def test_a_row_of_networks_is_compiled_once(level):
+    """Widths, ridges and activations' parameters as arrays: what one point compiles is all."""
+    problem = gm.OneStep(gm.parse("erf(a*z)"), gm.parse("y"), means=[[2], [-2]], exponents=False)
+    values = {"n": 300, "samples": 240, "width": 200, "ridge": 0.1, "spread": 20, "step": 15, "a": 1.0}
+    jax.clear_caches()
+    assert compiled(lambda: gm.solve(problem, values, level=level)) > 0
+    rows = {"width": [100, 150, 300, 400], "ridge": [0.05, 0.2]}
+    assert compiled(lambda: gm.solve(problem, values | rows | {"a": 0.8, "samples": 200}, level=level)) == 0
+
+
 def process(script: str, **environment: str) -> str:
     bare = {name: value for name, value in os.environ.items() if name not in ("JAX_COMPILATION_CACHE_DIR", "GMSYM_CACHE")}
     run = subprocess.run([sys.executable, "-c", script], env=bare | environment, capture_output=True, text=True, check=True)

@@ -154,17 +154,26 @@ def _features(rows: np.ndarray, reduced: np.ndarray, powers: list[np.ndarray], f
     squares = np.array([(row**2).sum() for row in rows])
     monomials, features = {(): np.ones(reduced.shape[1])}, [rows[0]]
     for p in range(1, len(rows)):
-        for choice in combinations_with_replacement(range(len(reduced)), p):
+        for choice, ways, exponents in _choices(len(reduced), p):
             if choice[:-1] not in monomials:
                 continue
-            ways = factorial(p) // prod(factorial(choice.count(i)) for i in set(choice))
-            size = prod(powers[choice.count(i)][i] for i in set(choice))
+            size = prod(powers[count][i] for i, count in exponents)
             if size * ways * squares[1:].max(initial=0.0) <= faint and size * ways <= faint:
                 continue
             monomials[choice] = monomials[choice[:-1]] * reduced[choice[-1]]
             if squares[p] * ways * size > faint:
                 features.append(rows[p] * np.sqrt(ways) * monomials[choice])
     return np.array(features)
+
+
+@lru_cache(maxsize=64)
+def _choices(q: int, p: int) -> list[tuple[tuple[int, ...], int, list[tuple[int, int]]]]:
+    """Monomials of degree p in q letters: the letters, in how many orders, and (letter, exponent)."""
+    found = []
+    for choice in combinations_with_replacement(range(q), p):
+        exponents = [(i, choice.count(i)) for i in sorted(set(choice))]
+        found.append((choice, factorial(p) // prod(factorial(count) for _, count in exponents), exponents))
+    return found
 
 
 @lru_cache(maxsize=32)

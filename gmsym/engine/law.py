@@ -92,9 +92,7 @@ def _cluster(module: FixedPointModule, numbers: Numbers, c: int, own: float | No
     counts = [count_for(value / numbers.trace) for value in values[kept]] + ([] if own is None else [count_for(own)])
     room = _LARGEST / len(numbers.labels) / _NORM / len(z)
     counts = [max(count - _FEWER * coarse, 2) for count in capped(counts, room)]
-    grids = [(z, weights), *(np.polynomial.hermite_e.hermegauss(count) for count in [*counts, _NORM])]
-    grid = np.stack([g.ravel() for g in np.meshgrid(*(g for g, _ in grids), indexing="ij")])
-    mass = np.prod(np.stack([g.ravel() for g in np.meshgrid(*(w / w.sum() for _, w in grids), indexing="ij")]), axis=0)
+    grid, mass = tensor([(z, weights / weights.sum()), *(hermite_nodes(count) for count in [*counts, _NORM])])
     heavy = mass > _LIGHT * mass.max()
     grid, mass = grid[:, heavy], mass[heavy] / mass[heavy].sum()
     kappa = mean[:, None] + root @ grid[: root.shape[1]]
@@ -102,6 +100,22 @@ def _cluster(module: FixedPointModule, numbers: Numbers, c: int, own: float | No
         kappa = np.vstack([kappa, grid[-2]])
     chi = grid[-1] * np.sqrt(2 / (numbers.n - len(kappa)))
     return Law(kappa, chi, numbers.probabilities[c] * mass, np.full(kappa.shape[1], numbers.labels[c]))  # labels, for the time being
+
+
+@lru_cache(maxsize=64)
+def hermite_nodes(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(nodes, weights that add up to 1) of Gauss-Hermite for N(0, 1)."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(count)
+    return nodes, weights / weights.sum()
+
+
+def tensor(grids: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """All combinations of the rules' nodes, a row a rule, and the products of their weights."""
+    points = np.stack([g.ravel() for g in np.meshgrid(*(g for g, _ in grids), indexing="ij")])
+    mass = np.ones(1)
+    for _, weights in grids:
+        mass = np.multiply.outer(mass, weights).ravel()
+    return points, mass
 
 
 @lru_cache(maxsize=32)

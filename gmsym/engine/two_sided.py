@@ -17,7 +17,7 @@ import optimistix as optx
 from numpy.polynomial import chebyshev
 
 from gmsym.engine.fixed_point import Prepared, Solution
-from gmsym.engine.law import Law, capped, conditional_at, count_for, sizes_of
+from gmsym.engine.law import Law, capped, conditional_at, count_for, hermite_nodes, sizes_of, tensor
 from gmsym.engine.mixing import Anderson
 from gmsym.errors import ComputationError
 from gmsym.runtime.fixed_point import FixedPointModule, Numbers
@@ -126,9 +126,7 @@ def _neurons(module: FixedPointModule, numbers: Numbers, prepared: Prepared, coa
 
 def _grid(strengths: list[float], samples: int, coarse: bool) -> tuple[np.ndarray, np.ndarray]:
     counts = capped([_count_for(s) for s in strengths], _LARGEST / samples)
-    grids = [np.polynomial.hermite_e.hermegauss(max(count - 2 * coarse, 3 - coarse)) for count in counts]
-    z = np.stack([g.ravel() for g in np.meshgrid(*(g for g, _ in grids), indexing="ij")])
-    mass = np.prod(np.stack([g.ravel() for g in np.meshgrid(*(w / w.sum() for _, w in grids), indexing="ij")]), axis=0)
+    z, mass = tensor([hermite_nodes(max(count - 2 * coarse, 3 - coarse)) for count in counts])
     heavy = mass > _LIGHT * mass.max()
     return z[:, heavy], mass[heavy] / mass[heavy].sum()
 
