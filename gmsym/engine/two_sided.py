@@ -140,7 +140,7 @@ def _grid(strengths: list[float], samples: int, coarse: bool) -> tuple[np.ndarra
 def _count_for(strength: float) -> int:
     """Nodes for a direction of that variance in a preactivation.
 
-    Where it is large a feature turns as sharply in a neuron's weight as the activation does, and more nodes are needed than along a sample's.
+    Where it is large a feature turns as sharply in a neuron's weight as the activation does: more nodes than along a sample's are needed.
     """
     plain = max(3, count_for(strength) - 1)
     return plain if strength <= _SHARP else round(_DENSER * plain)
