@@ -65,6 +65,18 @@ def test_nothing_is_compiled_after_the_first_call(verb):
     assert compiled(first) > 0 and compiled(other) == 0
 
 
+@pytest.mark.slow
+def test_a_row_of_networks_compiles_its_sizes_once():
+    """Other ridges and parameters run what is there; widths change how many nodes there are, whose numbers are few."""
+    problem = gm.OneStep(gm.parse("erf(a*z)"), gm.parse("y"), means=[[2], [-2]], exponents=False)
+    values = {"n": 300, "samples": 240, "width": 200, "ridge": 0.1, "spread": 20, "step": 15, "a": 1.0}
+    widths = {"width": [100, 150, 300, 400]}
+    jax.clear_caches()
+    point = compiled(lambda: gm.solve(problem, values, level="B+"))
+    assert 0 < compiled(lambda: gm.solve(problem, values | widths, level="B+")) <= 8 < point
+    assert compiled(lambda: gm.solve(problem, values | widths | {"ridge": [0.08, 0.12], "samples": 230}, level="B+")) == 0
+
+
 def process(script: str, **environment: str) -> str:
     bare = {name: value for name, value in os.environ.items() if name not in ("JAX_COMPILATION_CACHE_DIR", "GMSYM_CACHE")}
     run = subprocess.run([sys.executable, "-c", script], env=bare | environment, capture_output=True, text=True, check=True)

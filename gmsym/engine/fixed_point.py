@@ -15,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
 
-from gmsym.engine.law import Gradient, Law, check_moments, gradient_step, kinks_of, law_of, moments, sizes_of
+from gmsym.engine.law import Gradient, Law, check_moments, gradient_step, kinks_of, law_of, moments, roomy, sizes_of
 from gmsym.errors import ComputationError
 from gmsym.runtime.fixed_point import FixedPointModule, Numbers
 
 _SMALLEST = 1e-14  # of the largest eigenvalue of a kernel
 _FAINT = 1e-7  # of E s^2 over samples or width, the scale of nu: terms of a kernel that are left to its tail, an error of that order
-_ROOM = 64  # numbers of eigenvalues are multiples of it, so that other numbers of a problem need no other compilation
+_ROOM = 64  # eigenvalues, padded at least to so many
 _LARGEST = 1e12  # mean square of a feature beyond which the search for nu does not reach
 _LOG_NU = (-90.0, 30.0)
 _SOLVED = 1e-6  # relative residual of the equation for nu
@@ -110,7 +110,7 @@ def solve(module: FixedPointModule, numbers: Numbers, prepared: Prepared, classi
 
 
 def _padded(values: np.ndarray) -> np.ndarray:
-    return np.pad(values, (0, -len(values) % _ROOM))
+    return np.pad(values, (0, roomy(len(values), _ROOM) - len(values)))
 
 
 def _spectrum(module: FixedPointModule, numbers: Numbers, law: Law, neuron: np.ndarray) -> Spectrum:
@@ -118,8 +118,15 @@ def _spectrum(module: FixedPointModule, numbers: Numbers, law: Law, neuron: np.n
     q = len(law.kappa)
     reduced = np.linalg.cholesky(neuron).T @ law.kappa
     found = _factors(module)(reduced, law.chi, sizes_of(numbers, q), numbers.parameters, kinks_of(numbers))
-    factors, slopes, energy = (np.asarray(x)[..., law.weights > 0] for x in found)
-    reduced, law = reduced[:, law.weights > 0], Law(*(x[..., law.weights > 0] for x in law))
+    factors, slopes, energy = (np.asarray(x) for x in found)
+    energies, heavy = (law.weights, energy), law.weights > 0
+    factors, slopes, energy, reduced, law = (
+        factors[:, heavy],
+        slopes[:, heavy],
+        energy[heavy],
+        reduced[:, heavy],
+        Law(*(x[..., heavy] for x in law)),
+    )
     weighted = np.sqrt(law.weights)
     faint = _FAINT / max(numbers.samples, numbers.width) * float(law.weights @ energy)
     powers, even = [np.ones(len(reduced))], np.ones_like(reduced)  # means of even powers, (P, q); faster than **
@@ -131,9 +138,15 @@ def _spectrum(module: FixedPointModule, numbers: Numbers, law: Law, neuron: np.n
     kept = t > _SMALLEST * t[-1]
     t, basis = t[kept], left[:, kept] / np.sqrt(t[kept])
     tau = np.maximum(np.linalg.eigvalsh(lowered @ lowered.T), 0.0)
-    tail = max(0.0, float(module.beyond(law.weights, energy, t, tau, numbers.n, q, numbers.trace)))
+    tail = max(0.0, float(_beyond(module)(*energies, _padded(t), _padded(tau), numbers.n, q, numbers.trace)))
     square = float(law.weights @ law.targets**2) + numbers.noise**2
     return Spectrum(t, tau, tail, basis.T @ (features @ (weighted * law.targets)), square, features / weighted, basis)
+
+
+@lru_cache(maxsize=32)
+def _beyond(module: FixedPointModule) -> Callable[..., jax.Array]:
+    """Energy beyond both kernels, compiled once."""
+    return jax.jit(module.beyond)
 
 
 @lru_cache(maxsize=32)
@@ -154,17 +167,26 @@ def _features(rows: np.ndarray, reduced: np.ndarray, powers: list[np.ndarray], f
     squares = np.array([(row**2).sum() for row in rows])
     monomials, features = {(): np.ones(reduced.shape[1])}, [rows[0]]
     for p in range(1, len(rows)):
-        for choice in combinations_with_replacement(range(len(reduced)), p):
+        for choice, ways, exponents in _choices(len(reduced), p):
             if choice[:-1] not in monomials:
                 continue
-            ways = factorial(p) // prod(factorial(choice.count(i)) for i in set(choice))
-            size = prod(powers[choice.count(i)][i] for i in set(choice))
+            size = prod(powers[count][i] for i, count in exponents)
             if size * ways * squares[1:].max(initial=0.0) <= faint and size * ways <= faint:
                 continue
             monomials[choice] = monomials[choice[:-1]] * reduced[choice[-1]]
             if squares[p] * ways * size > faint:
                 features.append(rows[p] * np.sqrt(ways) * monomials[choice])
     return np.array(features)
+
+
+@lru_cache(maxsize=64)
+def _choices(q: int, p: int) -> list[tuple[tuple[int, ...], int, list[tuple[int, int]]]]:
+    """Monomials of degree p in q letters: the letters, in how many orders, and (letter, exponent)."""
+    found = []
+    for choice in combinations_with_replacement(range(q), p):
+        exponents = [(i, choice.count(i)) for i in sorted(set(choice))]
+        found.append((choice, factorial(p) // prod(factorial(count) for _, count in exponents), exponents))
+    return found
 
 
 @lru_cache(maxsize=32)
@@ -216,7 +238,18 @@ def _critical(module: FixedPointModule, given: dict) -> jax.Array:
 
 def _error(module: FixedPointModule, law: Law, found: Spectrum, nu: float, test: float) -> float:
     """0-1 error of the sign of the output."""
-    law = Law(*(x[..., law.weights > 0] for x in law))
-    fit = (found.basis @ np.asarray(module.shrunk(found.target, found.t, nu))) @ found.features
-    variance = module.output_variance(law.weights, test, law.targets, fit)
-    return float(module.misclassified(law.weights, law.targets * fit, variance))
+    heavy = law.weights > 0
+    fit = np.zeros(len(heavy))
+    shrunk, wrong = _classifying(module)
+    fit[heavy] = (found.basis @ np.asarray(shrunk(_padded(found.target), _padded(found.t), nu))[: len(found.t)]) @ found.features
+    return float(wrong(law.weights, law.targets, fit, test))
+
+
+@lru_cache(maxsize=32)
+def _classifying(module: FixedPointModule) -> tuple[Callable[..., jax.Array], Callable[..., jax.Array]]:
+    """(Coefficients of the output, its 0-1 error), compiled once."""
+
+    def wrong(weights: jax.Array, targets: jax.Array, fit: jax.Array, test: float) -> jax.Array:
+        return module.misclassified(weights, targets * fit, module.output_variance(weights, test, targets, fit))
+
+    return jax.jit(module.shrunk), jax.jit(wrong)

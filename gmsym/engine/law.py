@@ -26,7 +26,7 @@ _NORM = 2  # nodes of the fluctuation of |x_perp|
 _LIGHT = 1e-11  # of the largest weight of a node
 _VARIANCES = 16  # Chebyshev points in the variance of a preactivation
 _LEVEL = 2  # of the nodes behind the moments
-ROOM = 1024  # numbers of nodes are multiples of it, so that other numbers of a problem need no other compilation
+_ROOM = 1024  # nodes, padded at least to so many
 _SQUARE = 1e-6  # change of E s^2 by fewer of them
 
 
@@ -53,6 +53,14 @@ def count_for(strength: float) -> int:
     return next(count for limit, count in _COUNTS if strength <= limit)
 
 
+def roomy(count: int, least: int) -> int:
+    """A size of arrays for that many entries: `least` times 1, 3/2, 2, 3, 4, 6, ..., so that few sizes of a problem are ever compiled."""
+    size = least
+    while size < count:
+        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
+    return size
+
+
 def capped(counts: Sequence[int], largest: float) -> list[int]:
     """Fewer nodes where directions are many, so that their product stays in bounds; what that costs shows in the coarse law."""
     found = list(counts)
@@ -71,7 +79,7 @@ def law_of(module: FixedPointModule, numbers: Numbers, own: float | None, coarse
     """
     parts = [_cluster(module, numbers, c, own, coarse) for c in range(len(numbers.labels))]
     kappa, chi, weights, labels = (np.concatenate(arrays, axis=-1) for arrays in zip(*parts, strict=True))
-    room = ((0, -len(weights) % ROOM),)
+    room = ((0, roomy(len(weights), _ROOM) - len(weights)),)
     kappa, chi, labels = np.pad(kappa, ((0, 0), *room), mode="edge"), np.pad(chi, room, mode="edge"), np.pad(labels, room, mode="edge")
     targets = np.asarray(_target(module)(numbers.direction @ kappa[: len(numbers.direction)], labels, numbers.parameters))
     return Law(kappa, chi, np.pad(weights, room), np.where(np.arange(len(targets)) < len(weights), targets, 0.0))
@@ -92,9 +100,7 @@ def _cluster(module: FixedPointModule, numbers: Numbers, c: int, own: float | No
     counts = [count_for(value / numbers.trace) for value in values[kept]] + ([] if own is None else [count_for(own)])
     room = _LARGEST / len(numbers.labels) / _NORM / len(z)
     counts = [max(count - _FEWER * coarse, 2) for count in capped(counts, room)]
-    grids = [(z, weights), *(np.polynomial.hermite_e.hermegauss(count) for count in [*counts, _NORM])]
-    grid = np.stack([g.ravel() for g in np.meshgrid(*(g for g, _ in grids), indexing="ij")])
-    mass = np.prod(np.stack([g.ravel() for g in np.meshgrid(*(w / w.sum() for _, w in grids), indexing="ij")]), axis=0)
+    grid, mass = tensor([(z, weights / weights.sum()), *(hermite_nodes(count) for count in [*counts, _NORM])])
     heavy = mass > _LIGHT * mass.max()
     grid, mass = grid[:, heavy], mass[heavy] / mass[heavy].sum()
     kappa = mean[:, None] + root @ grid[: root.shape[1]]
@@ -102,6 +108,22 @@ def _cluster(module: FixedPointModule, numbers: Numbers, c: int, own: float | No
         kappa = np.vstack([kappa, grid[-2]])
     chi = grid[-1] * np.sqrt(2 / (numbers.n - len(kappa)))
     return Law(kappa, chi, numbers.probabilities[c] * mass, np.full(kappa.shape[1], numbers.labels[c]))  # labels, for the time being
+
+
+@lru_cache(maxsize=64)
+def hermite_nodes(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(nodes, weights that add up to 1) of Gauss-Hermite for N(0, 1)."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(count)
+    return nodes, weights / weights.sum()
+
+
+def tensor(grids: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """All combinations of the rules' nodes, a row a rule, and the products of their weights."""
+    points = np.stack([g.ravel() for g in np.meshgrid(*(g for g, _ in grids), indexing="ij")])
+    mass = np.ones(1)
+    for _, weights in grids:
+        mass = np.multiply.outer(mass, weights).ravel()
+    return points, mass
 
 
 @lru_cache(maxsize=32)

@@ -2,7 +2,7 @@
 
 Shapes: N nodes kappa of the law of samples, (q, N); M nodes A of the law of neurons, (q, M); r functions psi on samples and beta on neurons
 whose products make the linear part C_1 of a feature, r0 of psi_0 and beta_0 that make its mean M. Features' moments are tables in the mean
-of a preactivation. Time O((N + M) r0^2 + N M) a round, some 60 rounds and as many for the derivative. All equations are those of the
+of a preactivation. Time O((N + M) r0^2 + N M) a round, ten rounds and as many for the derivative. All equations are those of the
 generated module.
 """
 
@@ -17,17 +17,19 @@ import optimistix as optx
 from numpy.polynomial import chebyshev
 
 from gmsym.engine.fixed_point import Prepared, Solution
-from gmsym.engine.law import Law, capped, conditional_at, count_for, sizes_of
+from gmsym.engine.law import Law, capped, conditional_at, count_for, hermite_nodes, roomy, sizes_of, tensor
+from gmsym.engine.mixing import Anderson
 from gmsym.errors import ComputationError
 from gmsym.runtime.fixed_point import FixedPointModule, Numbers
 
 _NEGLIGIBLE = 2e-3  # epsilon below which the gradient's remainder is left out: it changes errors by half as much
 _LARGEST = 3e6  # pairs of nodes
+_SHARP, _DENSER = 0.1, 1.5  # variance in a preactivation from which neurons get so many times the nodes: errors change by 1e-4 and less
 _LIGHT = 1e-10  # of the largest weight of a neuron's node
 _FEWEST, _SCALES, _GRID = 80, 5, 8192  # Chebyshev points in mean and deviation of a preactivation; points of the table in the mean
 _RESOLVED = 7.0  # Chebyshev points per deviation in half the range of means: moments are smooth on that scale, so e^(-7^2/2) is left
 _FAINT = 1e-4  # singular value of M and C_1 that is left out, of the largest
-_ROOM, _RANK = 64, 16  # sizes are multiples of these, so that other numbers of a problem need no other compilation
+_ROOM, _RANK = 64, 16  # neurons' nodes and functions, padded at least to so many
 _SHARES, _STEPS = 1e-10, 3000  # relative accuracy of the shares, and most rounds
 
 
@@ -96,8 +98,14 @@ def _solution(module: FixedPointModule, numbers: Numbers, shares: Shares, start:
     error = np.nan
     if classified:
         fit, variance = found[4:]
-        error = float(module.misclassified(shares.samples, shares.targets * fit, jnp.maximum(variance, 1e-12)))
+        error = float(_wrong(module)(shares.samples, shares.targets * fit, jnp.maximum(variance, 1e-12)))
     return start._replace(objective=objective, train_mse=training, test_mse=test, test_error=error)
+
+
+@lru_cache(maxsize=32)
+def _wrong(module: FixedPointModule) -> Callable[..., jax.Array]:
+    """The 0-1 error, compiled once."""
+    return jax.jit(module.misclassified)
 
 
 def _neurons(module: FixedPointModule, numbers: Numbers, prepared: Prepared, coarse: bool) -> Neurons:
@@ -108,34 +116,39 @@ def _neurons(module: FixedPointModule, numbers: Numbers, prepared: Prepared, coa
     if gradient.remainder > _NEGLIGIBLE:
         values, axes = np.linalg.eigh(second)
         strengths = [*(values / numbers.trace), gradient.strength]
-        z, weights = _grid(strengths, len(law.weights), coarse)
+        z, weights = _with_room(*_grid(strengths, len(law.weights), coarse))
         z, w = axes @ z[:-1], z[-1]
         stretch = np.asarray(module.stretch(gradient.remainder, w))
     else:  # A is N(0, covariance), whose own axes under the law are independent
         root = np.linalg.cholesky(gradient.covariance)
         values, axes = np.linalg.eigh(root.T @ second @ root)
-        z, weights = _grid(list(values), len(law.weights), coarse)
-        return _with_room(Neurons(weights, root @ axes @ z, np.ones(len(weights))))
+        z, weights = _with_room(*_grid(list(values), len(law.weights), coarse))
+        return Neurons(weights, root @ axes @ z, np.ones(len(weights)))
     A = np.stack(
         [np.asarray(module.neuron_weight(z[i], stretch, gradient.pull[i], w, numbers.trace, numbers.step, numbers.width)) for i in range(q)]
     )
-    return _with_room(Neurons(weights, A, stretch))
+    return Neurons(weights, A, stretch)
 
 
 def _grid(strengths: list[float], samples: int, coarse: bool) -> tuple[np.ndarray, np.ndarray]:
-    counts = capped([max(3, count_for(s) - 1) for s in strengths], _LARGEST / samples)
-    grids = [np.polynomial.hermite_e.hermegauss(max(count - 2 * coarse, 3 - coarse)) for count in counts]
-    z = np.stack([g.ravel() for g in np.meshgrid(*(g for g, _ in grids), indexing="ij")])
-    mass = np.prod(np.stack([g.ravel() for g in np.meshgrid(*(w / w.sum() for _, w in grids), indexing="ij")]), axis=0)
+    counts = capped([_count_for(s) for s in strengths], _LARGEST / samples)
+    z, mass = tensor([hermite_nodes(max(count - 2 * coarse, 3 - coarse)) for count in counts])
     heavy = mass > _LIGHT * mass.max()
     return z[:, heavy], mass[heavy] / mass[heavy].sum()
 
 
-def _with_room(neurons: Neurons) -> Neurons:
-    room = (0, -len(neurons.weights) % _ROOM)
-    return Neurons(
-        np.pad(neurons.weights, room), np.pad(neurons.A, ((0, 0), room), mode="edge"), np.pad(neurons.stretch, room, mode="edge")
-    )
+def _count_for(strength: float) -> int:
+    """Nodes for a direction of that variance in a preactivation.
+
+    Where it is large a feature turns as sharply in a neuron's weight as the activation does: more nodes than along a sample's are needed.
+    """
+    plain = max(3, count_for(strength) - 1)
+    return plain if strength <= _SHARP else round(_DENSER * plain)
+
+
+def _with_room(z: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    room = (0, roomy(len(weights), _ROOM) - len(weights))
+    return np.pad(z, ((0, 0), room), mode="edge"), np.pad(weights, room)
 
 
 def _features(module: FixedPointModule, numbers: Numbers, law: Law, neurons: Neurons) -> list[np.ndarray]:
@@ -193,7 +206,7 @@ def _separated(values: np.ndarray, samples: np.ndarray, neurons: np.ndarray) -> 
     kept = squares > _FAINT**2 * squares[-1]
     left, size = left[:, kept], np.sqrt(squares[kept])
     right = left.T @ weighted / size[:, None]
-    rank = (0, -len(size) % _RANK)
+    rank = (0, roomy(len(size), _RANK) - len(size))
     psi = right / np.where(samples > 0, np.sqrt(samples), 1.0) * (samples > 0)
     beta = (left * size).T / np.where(neurons > 0, np.sqrt(neurons), 1.0) * (neurons > 0)
     return np.pad(psi, (rank, (0, 0))), np.pad(beta, (rank, (0, 0)))
@@ -229,7 +242,7 @@ def _solved(module: FixedPointModule) -> Callable[..., tuple]:
         return module.free_energy(x.samples, found["q"], x.targets, sizes["sigma"], start, found["T_F"], found["G_X"], sizes["lambda_"])
 
     def repeated(step: Callable, first: tuple) -> tuple:
-        solver = optx.FixedPointIteration(rtol=_SHARES, atol=_SHARES, norm=optx.max_norm)
+        solver = Anderson(rtol=_SHARES, atol=_SHARES)
         return optx.fixed_point(
             lambda state, _: step(state), solver, first, max_steps=_STEPS, throw=False, adjoint=optx.RecursiveCheckpointAdjoint()
         ).value

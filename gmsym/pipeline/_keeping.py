@@ -40,8 +40,14 @@ def points_kept(
     """
     checkpoint = Checkpoint(path, **computation)
     pieces = {"checkpoint": checkpoint, "report": report, "beside": beside}
-    found = in_pieces(lambda index: _arrays(compute(index)), [1] * count, unit, **pieces)
-    return [_dataset(piece) for piece in found]
+    made: dict[int, xr.Dataset] = {}  # by this call; those of the file are read
+
+    def arrays_of(index: int) -> dict[str, np.ndarray]:
+        made[index] = compute(index)
+        return {} if checkpoint.path is None else _arrays(made[index])
+
+    found = in_pieces(arrays_of, [1] * count, unit, **pieces)
+    return [made[index] if index in made else _dataset(piece) for index, piece in enumerate(found)]
 
 
 def _arrays(dataset: "xr.Dataset") -> dict[str, np.ndarray]:

@@ -57,9 +57,9 @@ def solve_one_step(
     Args:
         system: from `derive.one_step`.
         values: a number for each parameter of the problem; arrays give dimensions.
-        level: "B+", two scalars, some 20 ms; "C", samples and neurons that differ, up to a second with up to three directions; "A", at
-            given first-layer weights, seconds at width 1000. Default: C where theta/n, |mu|^2/n or (eta s_u/width)^2 exceed 0.03, and B+
-            otherwise.
+        level: "B+", two scalars, some 20 ms; "C", samples and neurons that differ, up to a second with up to three directions and half a
+            minute with six; "A", at given first-layer weights, seconds at width 1000. Default: C where theta/n, |mu|^2/n or
+            (eta s_u/width)^2 exceed 0.03, and B+ otherwise.
         weights: of level A, the first layer after its step, (width, n), with the coordinates of spikes, means and target first. Default:
             what `simulate` trains in replicate 0 of the seed.
         seed: of level A.

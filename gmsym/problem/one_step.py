@@ -189,10 +189,10 @@ class OneStep(AbstractProblem):
             if not low <= given[name] <= high:
                 raise InputError(f"{name} = {given[name]}: a number from {low:g} to {high:g} is needed")
         numbers = {s: given[s.name] for s in self.parameters}
-        probabilities = np.array([float(p.subs(numbers)) for p in self.probabilities])
+        probabilities = np.array([_value(p, numbers) for p in self.probabilities])
         if (probabilities < 0).any() or abs(probabilities.sum() - 1) > 1e-9:
             raise InputError(f"probabilities = {probabilities.tolist()}: numbers from 0 that add up to 1 are needed")
-        labels = np.array([float(x.subs(numbers)) for x in self.labels])
+        labels = np.array([_value(x, numbers) for x in self.labels])
         spikes, means, direction = self._frame(n, given["alignment"], spread, probabilities, numbers)
         if spikes.shape[1] >= n:
             raise InputError(f"n = {n}: more dimensions than the {spikes.shape[1]} of spikes, means and target are needed")
@@ -230,7 +230,7 @@ class OneStep(AbstractProblem):
         spikes, means = np.zeros((count, size)), np.zeros((count, size))
         spikes[:, :rank] = own
         if extra:
-            means[:, rank : rank + extra] = [[float(x.subs(numbers)) for x in row] for row in self.means]
+            means[:, rank : rank + extra] = [[_value(x, numbers) for x in row] for row in self.means]
         direction = np.zeros(size)
         if single:
             # On principal axes of the spikes the signs do not matter to the pooled variance, which is that of a uniform direction.
@@ -247,6 +247,10 @@ class OneStep(AbstractProblem):
             raise InputError(f"direction = {self.direction!r}: it vanishes at alignment = {alignment}")
         largest = max(1.0, np.linalg.eigvalsh(pooled)[-1]) if size else 1.0
         return spikes, means, direction / (length * math.sqrt(largest)) if length else direction
+
+
+def _value(entry: sp.Expr, numbers: Mapping[sp.Symbol, float]) -> float:
+    return float(entry if entry.is_Number else entry.subs(numbers))  # most are numbers, and a substitution takes long
 
 
 def _real(name: str, value: Any) -> float:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_TERMS = 10  # of the series
+_TERMS = 24  # of the series: ten miss .4% of the error of ReLU where theta = n, 18 differ by 2e-4
 _GRID = 2001  # points of the trapezoid rule
 _REACH = 8.5
 _FINE = 16001  # for the target
@@ -76,9 +76,9 @@ def error(
         second, power, overlap, square = 0.0, jnp.ones_like(r), 0.0, 0.0
         for p in range(_TERMS + 1):
             weighted = w * h[:, p]
-            second += factorial(p) * weighted @ (power @ weighted)
-            square += factorial(p) * jnp.sum(weighted**2)
-            overlap += factorial(p) * target.coefficients[c, p] * (weighted @ to_target**p)
+            second += float(factorial(p)) * weighted @ (power @ weighted)
+            square += float(factorial(p)) * jnp.sum(weighted**2)
+            overlap += float(factorial(p)) * target.coefficients[c, p] * (weighted @ to_target**p)
             power = power * r
         second += jnp.sum(w**2 * own) - square  # a feature's own square is exact, not its series
         total += numbers.probabilities[c] * (target.square[c] - 2 * overlap + second)
