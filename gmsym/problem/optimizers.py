@@ -202,7 +202,8 @@ def averaged(optimizer: Optimizer, weight: Any = None) -> Optimizer:
 
     Args:
         optimizer: any, linear or not.
-        weight: an expression of the step counter t and parameters.
+        weight: an expression of the step counter t and parameters. With online sampling t is a time, steps * eta/d, over which only
+            weights of order eta last, such as kappa*eta; with the default the average follows theta within a few steps there.
 
     Raises:
         InputError: the optimizer has a state variable of that name; a weight that is no expression.
