@@ -81,7 +81,7 @@ def solve(system: Any, values: Mapping[str, Any] | None = None, **options: Any) 
     `derive.surrogate`             d, steps, n (default alpha d), replicates, seed, checkpoint, progress
     `derive.finite_size`           steps, n, times, population, populations, replicates, samples, scrambles, seed, checkpoint, progress
     `derive.refinement`            steps, sizes, rounds, replicates, seed, checkpoint, progress
-    `derive.effective`             time, d, blocks_at, tolerance, solver, progress
+    `derive.effective`             time, d, blocks_at, tolerance, solver, of, progress
     `derive.fluctuations`          time, initial, paths, seed, progress
     `derive.spectrum`              m, Q, M (the state), along and times (states along a result), points, grid, checkpoint, progress
     `derive.stationary`            none but progress
