@@ -15,4 +15,4 @@ PROBLEM = Problem(
 )
 THEORY = "stationary"
 VALUES = {"alpha": 1.2, "ridge": 0.5}
-SIMULATION = {"n": 360, "d": 300, "replicates": 16, "seed": 3}
+SIMULATION = {"n": 360, "d": 300, "replicates": 8, "seed": 3}
