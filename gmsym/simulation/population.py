@@ -61,7 +61,7 @@ def error(
     within, gram = F[:, : spikes.shape[1]], F @ F.T
     x, weights = _rule(_GRID)
     basis = (_polynomials(x) * weights).T
-    total = 0.0
+    total, factorials = 0.0, jnp.asarray([float(factorial(p)) for p in range(_TERMS + 1)])
     for c in range(len(numbers.probabilities)):
         along = within @ spikes[c]
         preactivation = gram + numbers.spread * jnp.outer(along, along)
@@ -73,13 +73,18 @@ def error(
         to_target = (within @ xi + numbers.spread * along * (spikes[c] @ xi)) / (
             deviation * jnp.where(target.spread[c] > 0, target.spread[c], 1.0)
         )
-        second, power, overlap, square = 0.0, jnp.ones_like(r), 0.0, 0.0
-        for p in range(_TERMS + 1):
+
+        def with_term(p, sums, h=h, r=r, to_target=to_target, coefficients=target.coefficients[c]):
+            second, square, overlap, power, along_target = sums
             weighted = w * h[:, p]
-            second += float(factorial(p)) * weighted @ (power @ weighted)
-            square += float(factorial(p)) * jnp.sum(weighted**2)
-            overlap += float(factorial(p)) * target.coefficients[c, p] * (weighted @ to_target**p)
-            power = power * r
+            second += factorials[p] * weighted @ (power @ weighted)
+            square += factorials[p] * jnp.sum(weighted**2)
+            overlap += factorials[p] * coefficients[p] * (weighted @ along_target)
+            return second, square, overlap, power * r, along_target * to_target
+
+        none = jnp.zeros((), r.dtype)
+        first = none, none, none, jnp.ones_like(r), jnp.ones_like(to_target)
+        second, square, overlap, *_ = jax.lax.fori_loop(0, _TERMS + 1, with_term, first)
         second += jnp.sum(w**2 * own) - square  # a feature's own square is exact, not its series
         total += numbers.probabilities[c] * (target.square[c] - 2 * overlap + second)
     return total
