@@ -13,7 +13,7 @@ import sympy as sp
 from gmsym.calculus.kernels import Kernel
 from gmsym.calculus.mean import GaussianMean
 from gmsym.functions import LogSumExp
-from gmsym.latex import WIDTH, width_of
+from gmsym.latex import WIDTH, letters, width_of
 from gmsym.symbols import labels
 from gmsym.system.blocks import b, rho
 from gmsym.system.equations import Equation, Equations, Phrase
@@ -62,8 +62,13 @@ def _named_laws(equations: list[Equation]) -> list[Equation]:
     """Laws of several Gaussians that are long and stand at several means are given once, before the first of these."""
     means = [node for equation in equations for node in equation.rhs.atoms(GaussianMean)]
     laws = {node.args[1:]: node.variables for node in means if len(node.variables) > 1}  # by mean and covariance
-    repeated = [law for law in laws if sum(node.args[1:] == law for node in means) > 1 and width_of(sp.latex(law[1])) > _LONG]
-    signs = {law: rf"\mathbb{{E}}_{{{'z' if len(repeated) == 1 else number + 1}}}" for number, law in enumerate(repeated)}
+    repeated = [law for law in laws if sum(node.args[1:] == law for node in means) > 1 and width_of(letters(law[1])) > _LONG]
+    names = {law: "z" if len(repeated) == 1 else str(number + 1) for number, law in enumerate(repeated)}
+    bodies = [node.integrand for node in means if node.args[1:] in names]
+    totals = sorted(set().union(*(body.atoms(LogSumExp) for body in bodies)), key=sp.default_sort_key)
+    # One letter, where it is not that of a softmax of the fields themselves, which `_named_softmax` names.
+    alone = len(totals) == 1 and not any(_without_means(equation.rhs).has(LogSumExp) for equation in equations)
+    softmax = {total: r"\pi" if alone else rf"\pi^{{(z{number + 1})}}" for number, total in enumerate(totals)}
     found: list[Equation] = []
     said: set[str] = set()
 
@@ -73,28 +78,33 @@ def _named_laws(equations: list[Equation]) -> list[Equation]:
             found.append(Equation(Phrase(latex), *equation, *_OWN, role="notation"))
 
     for equation in equations:
-        names: dict[sp.Expr, sp.Expr] = {}
+        put: dict[sp.Expr, sp.Expr] = {}
         for node in sorted(equation.rhs.atoms(GaussianMean), key=sp.default_sort_key):
-            sign = signs.get(node.args[1:])
-            if sign is None:
+            name = names.get(node.args[1:])
+            if name is None:
                 continue
-            z = sp.latex(sp.Tuple(*laws[node.args[1:]]))
-            say(rf"{sign}\left[{z}\right]", sp.Tuple(*node.mean), "mean of the Gaussians z")
-            say(rf"\operatorname{{Cov}}{sign[10:]}\left[{z}\right]", node.cov, "their covariance")
+            z = letters(sp.Tuple(*laws[node.args[1:]]))
+            say(rf"\mathbb{{E}}_{{{name}}}\left[{z}\right]", sp.Tuple(*node.mean), "mean of the Gaussians z")
+            say(rf"\operatorname{{Cov}}_{{{name}}}\left[{z}\right]", node.cov, "their covariance")
             body = node.integrand
             for total in body.atoms(LogSumExp):
-                body = body.xreplace(_probabilities(body, total))
-                for c, u in enumerate(total.args):
-                    exponentials = [sp.S.One if v == 0 else sp.exp(v) for v in total.args]
-                    say(rf"\pi_{{{c}}}", sp.exp(u) / sp.Add(*exponentials), "softmax: probability of a class")
-            names[node] = Phrase(rf"{sign}\left[{sp.latex(body)}\right]")
-        found.append(replace(equation, rhs=equation.rhs.xreplace(names)))
+                products = _probabilities(body, total, softmax[total])
+                body = body.xreplace(products)
+                exponentials = [sp.S.One if u == 0 else sp.exp(u) for u in total.args]
+                for c, one in enumerate(exponentials if products else ()):
+                    say(f"{softmax[total]}_{{{c}}}", one / sp.Add(*exponentials), "softmax: probability of a class")
+            put[node] = Phrase(rf"\mathbb{{E}}_{{{name}}}\left[{letters(body)}\right]")
+        found.append(replace(equation, rhs=equation.rhs.xreplace(put)))
     return found
 
 
-def _probabilities(expr: sp.Expr, total: LogSumExp) -> dict[sp.Expr, sp.Expr]:
+def _without_means(expr: sp.Expr) -> sp.Expr:
+    return expr.xreplace({node: sp.S.Zero for node in expr.atoms(GaussianMean)})
+
+
+def _probabilities(expr: sp.Expr, total: LogSumExp, letter: str) -> dict[sp.Expr, sp.Expr]:
     """Exponentials that are products of probabilities exp(u_c - total), as these."""
-    pi = [sp.Symbol(rf"\pi_{{{c}}}", positive=True) for c in range(len(total.args))]
+    pi = [sp.Symbol(f"{letter}_{{{c}}}", positive=True) for c in range(len(total.args))]
     names = {}
     for node in expr.atoms(sp.exp):
         power = -node.args[0].expand().coeff(total)

@@ -1,5 +1,7 @@
 """Online SGD in coordinates, with covariances that need not commute: equations integrated by hand, blocks, training, what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
@@ -109,8 +111,18 @@ def test_what_has_no_coordinates_is_refused():
         gm.solve(problem, {"eta": ETA}, time=1.0, d=50)
     with pytest.raises(gm.InputError, match="does not treat mixtures in coordinates"):
         gm.derive.fluctuations(problem)
+    for optimizer in (gm.optimizers.lasting_momentum(), gm.optimizers.normalized()):
+        with pytest.raises(gm.InputError, match="in coordinates derive.effective treats gradient descent and momentum"):
+            gm.derive.effective(replace(problem, optimizer=optimizer))
     with pytest.raises(gm.InputError, match="d = 5: the mixture is in 12 coordinates"):
         gm.simulate(problem, {"eta": ETA}, d=5, time=1.0)
+
+
+def test_momentum_over_a_few_steps_is_a_longer_step_in_coordinates():
+    problem, *_ = hinge(D)
+    heavy = gm.solve(replace(problem, optimizer=gm.optimizers.heavy_ball()), {"eta": ETA / 2, "momentum": 0.5, "ridge": RIDGE}, time=1.0)
+    plain = gm.solve(problem, {"eta": ETA, "ridge": RIDGE}, time=2.0)
+    assert float(heavy["Q"][-1, 0, 0]) == pytest.approx(float(plain["Q"][-1, 0, 0]), rel=1e-7)
 
 
 @pytest.mark.slow

@@ -77,9 +77,20 @@ def test_products_of_probabilities_are_the_exponentials_they_stand_for(power):
     scores = (sp.S.Zero, -z[0], -z[1])
     total = LogSumExp(*scores)
     wide = sp.exp(sum(scores[c % 3] for c in range(1, power + 1)) - power * total)
-    ((node, product),) = _probabilities(wide, total).items()
+    ((node, product),) = _probabilities(wide, total, r"\pi").items()
     at = {z[0]: 0.3, z[1]: -1.1}
     weights = np.exp([float(u.subs(at)) for u in scores])
     pi = {sp.Symbol(rf"\pi_{{{c}}}", positive=True): w / weights.sum() for c, w in enumerate(weights)}
     exact = np.exp(sum(float(scores[c % 3].subs(at)) for c in range(1, power + 1)) - power * np.log(weights.sum()))
     assert node == wide and float(product.subs(pi)) == pytest.approx(exact, rel=1e-13)
+
+
+def test_probabilities_of_two_softmaxes_have_letters_of_their_own():
+    """A softmax of the fields and one of twice the fields, in one loss."""
+    from gmsym.functions import LogSumExp
+
+    loss = gm.Loss("two", LogSumExp(*gm.symbols.fields(3)) + LogSumExp(*(2 * x for x in gm.symbols.fields(3))) / 2)
+    data = spectrum("hessian").problem.data
+    shown = gm.derive.effective(gm.Problem(data, loss, gm.optimizers.gd(), sampling=gm.sampling.online())).shown()
+    firsts = {sp.latex(e.lhs): e.rhs for e in shown if "_{0}" in sp.latex(e.lhs) and r"\pi" in sp.latex(e.lhs)}
+    assert set(firsts) == {r"\pi^{(z1)}_{0}", r"\pi^{(z2)}_{0}"} and len(set(firsts.values())) == 2
