@@ -12,7 +12,7 @@ from typing import Final
 import sympy as sp
 
 WIDTH: Final = 30.0  # em: 12 cm of 10 pt are 34.1, and the number of an equation takes 2
-NOTEBOOK: Final = 52.0  # em that a cell of a notebook shows
+NOTEBOOK: Final = 48.0  # em that a cell of a notebook shows
 
 _TOKEN = re.compile(r"\\begin\{\w+\}|\\end\{\w+\}|\\[a-zA-Z]+\*?|\\.|\s+|.", re.DOTALL)
 _WIDE = {

@@ -6,6 +6,7 @@ from typing import Any
 
 from gmsym import generated
 from gmsym.codegen import causal_kernels, fixed_point, influence, ode, recursion, sde, size_expansion, spectral, stationary
+from gmsym.codegen._listing import Source
 from gmsym.errors import InputError
 from gmsym.system import (
     AbstractSystem,
@@ -26,8 +27,9 @@ from gmsym.system import (
 )
 
 
-def source(system: AbstractSystem) -> str:
-    """Readable source of the JAX module of a system: the same text for equal systems, in every process.
+def source(system: AbstractSystem) -> Source:
+    """Readable source of the JAX module of a system: the same text for equal systems, in every process; a string, which a notebook
+    shows folded and in colour.
 
     Args:
         system: what a function of `gmsym.derive` returns.
@@ -36,7 +38,7 @@ def source(system: AbstractSystem) -> str:
         InputError: no system; a system of a kind that has no module.
         UnprintableError: an expression in it holds a function that the printer does not know.
     """
-    return _signed(_checked(system))[0]
+    return Source(_signed(_checked(system))[0])
 
 
 def signature(system: AbstractSystem) -> str:

@@ -82,12 +82,12 @@ def coordinate_equations(problem: Problem) -> tuple[Equation, ...]:
     products = [
         (m(k, t), rho(b) * Mean(mu(k, b) * Theta(b, t), b), "overlap with the mean of cluster k"),
         (Q(t, s), rho(b) * square, "overlap of two iterates"),
-        (Qk(k, t, s), rho(b) * sigma2(k, b) * square, "the same in the metric of cluster k"),
+        (Qk(k, t, s), rho(b) * sigma2(k, b) * square, "overlap of two iterates in the metric of cluster k"),
     ]
     if problem.teacher is not None:
         along = Mean(star(e, b) * Theta(b, t), b)
         products.append((S.M(e, t), rho(b) * along, "overlap with a teacher direction"))
-        products.append((S.Mk(k, e, t), rho(b) * sigma2(k, b) * along, "the same in the metric of cluster k"))
+        products.append((S.Mk(k, e, t), rho(b) * sigma2(k, b) * along, "overlap with a teacher in the metric of cluster k"))
     zero = []
     if problem.counts_zeros:
         products.append((nonzero(t), rho(b) * Mean(present(b, t), b), "share of the coordinates that are not zero"))
@@ -143,8 +143,12 @@ def _overlaps(right: Sides, x: Sides) -> tuple[Equation, ...]:
     factor = coefficient(x[omega(k, t)], g(j))
     gram = sp.Sum(factor * Transposed(factor.xreplace({t: s})), (j, 1, rank)) if factor != 0 else sp.S.Zero
     named = right[Mean(omega(k, t) * Transposed(omega(k, s)), k)]
-    meanings = {m: "overlap with the mean of cluster k", Q: "overlap of two iterates", Qk: "the same in the metric of cluster k"}
-    meanings |= {S.M: "overlap with a teacher direction", S.Mk: "the same in the metric of cluster k"}
+    meanings = {
+        m: "overlap with the mean of cluster k",
+        Q: "overlap of two iterates",
+        Qk: "overlap of two iterates in the metric of cluster k",
+    }
+    meanings |= {S.M: "overlap with a teacher direction", S.Mk: "overlap with a teacher in the metric of cluster k"}
     meanings |= {star_gram_k: "teacher directions in the metric of cluster k", nonzero: "share of the coordinates that are not zero"}
     return (
         *(Equation(lhs, rhs, meanings[type(lhs)], INNOVATIONS, "own") for lhs, rhs in right.items() if type(lhs) in meanings),

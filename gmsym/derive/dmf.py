@@ -548,7 +548,9 @@ def overlaps(expansion: Equation, noise: Equation, taught: bool = False) -> tupl
     return (
         Equation(m(k, t), over_blocks(rho(b), projected), "overlap with the mean of cluster k", source, "own"),
         Equation(Q(t, s), over_blocks(rho(b), square), "overlap of two iterates", source, "own"),
-        Equation(Qk(k, t, s), over_blocks(rho(b) * sigma2(k, b), square), "the same in the metric of cluster k", source, "own"),
+        Equation(
+            Qk(k, t, s), over_blocks(rho(b) * sigma2(k, b), square), "overlap of two iterates in the metric of cluster k", source, "own"
+        ),
         *(_taught(over_blocks, taught_by) if taught else ()),
     )
 
@@ -557,7 +559,9 @@ def _taught(over_blocks: Callable[[sp.Expr, sp.Expr], sp.Expr], product: sp.Expr
     source = "own; theory.md (2.8)"
     return (
         Equation(S.M(S.e, t), over_blocks(rho(b), product), "overlap with a teacher direction", source, "own"),
-        Equation(S.Mk(k, S.e, t), over_blocks(rho(b) * sigma2(k, b), product), "the same in the metric of cluster k", source, "own"),
+        Equation(
+            S.Mk(k, S.e, t), over_blocks(rho(b) * sigma2(k, b), product), "overlap with a teacher in the metric of cluster k", source, "own"
+        ),
     )
 
 

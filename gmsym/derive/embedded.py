@@ -109,7 +109,7 @@ def overlaps(expansion: Equation, noise: Equation, full: bool) -> tuple[Equation
     return (
         Equation(m(k, t), sp.Sum(mean(k, b) * D(b, t), (b, 1, B)), "overlap with the mean of cluster k", SOURCE, "own"),
         Equation(Q(t, s), sp.Sum(known, (b, 1, B)) + over(sp.S.One), "overlap of two iterates", SOURCE, "own"),
-        Equation(Qk(k, t, s), in_cluster + over(sigma2(k, b)), "the same in the metric of cluster k", SOURCE, "own"),
+        Equation(Qk(k, t, s), in_cluster + over(sigma2(k, b)), "overlap of two iterates in the metric of cluster k", SOURCE, "own"),
     )
 
 

@@ -161,6 +161,6 @@ def overlaps(full: bool) -> Equations:
             turned_equation(full),
             Equation(S.m(k, t), sp.Sum(mean(k, _b) * D(_b, t), over), "overlap with the mean of cluster k", SOURCE, "own"),
             Equation(S.Q(t), sp.Sum(D(_b, t) * Transposed(D(_b, t)), over) + spread, "overlaps of the parameters", SOURCE, "own"),
-            Equation(S.Q_k(k, t), whole + own, "the same in the metric of cluster k", SOURCE, "own"),
+            Equation(S.Q_k(k, t), whole + own, "overlap of the iterate in the metric of cluster k", SOURCE, "own"),
         )
     )

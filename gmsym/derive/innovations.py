@@ -225,7 +225,7 @@ def _overlaps(right: Sides, x: Sides) -> tuple[Equation, ...]:
     return (
         Equation(m(k, t), right[m(k, t)], "overlap with the mean of cluster k", SOURCE, "own"),
         Equation(Q(t, s), rewritten(right[Q(t, s)]), "overlap of two iterates", SOURCE, "own"),
-        Equation(Qk(k, t, s), rewritten(right[Qk(k, t, s)]), "the same in the metric of cluster k", SOURCE, "own"),
+        Equation(Qk(k, t, s), rewritten(right[Qk(k, t, s)]), "overlap of two iterates in the metric of cluster k", SOURCE, "own"),
         Equation(gram, named, "covariance of the fields' noise", SOURCE, "own"),
         *(Equation(lhs, right[lhs], meaning, SOURCE, "own") for lhs, meaning in _OF_TEACHERS if lhs in right),
     )
@@ -233,7 +233,7 @@ def _overlaps(right: Sides, x: Sides) -> tuple[Equation, ...]:
 
 _OF_TEACHERS = (
     (M(e, t), "overlap with a teacher direction"),
-    (Mk(k, e, t), "the same in the metric of cluster k"),
+    (Mk(k, e, t), "overlap with a teacher in the metric of cluster k"),
     (star_gram_k(k, e, e_other), "teacher directions in the metric of cluster k"),
 )
 

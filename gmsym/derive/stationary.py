@@ -348,7 +348,9 @@ def _coordinate(risk: sp.Expr, response: sp.Expr, noise: Equation, sparse: bool)
         Equation(S.V(k), width, "how far a sample's gradient moves its own field", SOURCE, "theorem"),
         Equation(m(k), _over_blocks(rho(b), single), "overlap with the mean of cluster k", SOURCE, "theorem"),
         Equation(Q(), _over_blocks(rho(b), square), "self-overlap", SOURCE, "theorem"),
-        Equation(Qk(k), _over_blocks(rho(b) * sigma2(k, b), square), "the same in the metric of cluster k", SOURCE, "theorem"),
+        Equation(
+            Qk(k), _over_blocks(rho(b) * sigma2(k, b), square), "overlap of the iterate in the metric of cluster k", SOURCE, "theorem"
+        ),
     ]
 
 
@@ -416,7 +418,7 @@ def _thresholded(source: sp.Expr, covariance: sp.Expr, width: sp.Expr) -> list[E
             "theorem",
         ),
         Equation(Q(), over(rho(b), S.q(b, i)), "self-overlap", SOURCE, "theorem"),
-        Equation(Qk(k), over(rho(b) * sigma2(k, b), S.q(b, i)), "the same in the metric of cluster k", SOURCE, "theorem"),
+        Equation(Qk(k), over(rho(b) * sigma2(k, b), S.q(b, i)), "overlap of the iterate in the metric of cluster k", SOURCE, "theorem"),
         Equation(S.nonzero(), over(rho(b), S.on(b, i)), "share of the coordinates that are not 0", SOURCE, "theorem"),
     ]
 

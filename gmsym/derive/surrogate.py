@@ -224,7 +224,7 @@ def sums(problem: Problem) -> Equations:
         (X.psi_new, X.over(v * X.q * X.z_new, X.x), "fluctuation parameters of a direction of the gradients"),
         (X.m, X.over(v * X.means * X.theta, X.x), "overlaps with the means"),
         (X.Q, X.over(v * X.theta * other, X.x), "Gram matrix of the parameters"),
-        (X.Q_k, X.over(v * X.deviation**2 * X.theta * other, X.x), "the same in a cluster's covariance"),
+        (X.Q_k, X.over(v * X.deviation**2 * X.theta * other, X.x), "overlap in a cluster's covariance"),
         (X.asum, X.over(w * X.a, X.n) / X.counts, "mean gradient of a cluster"),
         (X.train_loss, X.over(w * X.loss, X.k, X.n) / X.total, "train loss"),
         *([(X.train_seen, X.over(w * X.seen, X.k, X.n) / X.total, "observables over the training samples")] if problem.observables else []),

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Mapping
 from copy import copy
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import jax
 import numpy as np
@@ -37,7 +37,7 @@ class Checkpoint:
         self._saved = time.monotonic()
         self._stage = ""  # how the names of a stage's arrays begin in the file
 
-    def stage(self, name: str) -> Self:
+    def stage(self, name: str) -> "Checkpoint":
         """The same file as one of several stages of the computation sees it, whose arrays stand beside those of the others."""
         seen = copy(self)
         seen._stage = f"{name}: "
