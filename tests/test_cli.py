@@ -424,6 +424,7 @@ def test_bad_finite_size_input(gmsym, arguments, message):
     assert (status, out) == (2, "") and message in err and err.count("\n") == 1
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_online_sgd_at_a_dimension(gmsym):
     """The mean moves by order 1/d, and the deviation of a run is there, in JSON and in the table."""

@@ -5,7 +5,7 @@ n points of the population (N); with teachers e and f their directions (S).
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -105,7 +105,6 @@ def sampled_coordinates(module: "CausalKernelsModule") -> bool:
     return hasattr(module, "optimizer")
 
 
-@runtime_checkable
 class CausalKernelsModule(Protocol):
     """What a generated module of this kind offers; the functions are pure and work under `jit` and `vmap`."""
 

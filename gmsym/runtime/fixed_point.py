@@ -4,7 +4,7 @@ Axes: n nodes of the law of the projections kappa, a eigenvalues of the kernel K
 arguments are the letters of the displayed equations: n input dimension, m samples, k width, T = E|x|^2, q dimensions of kappa.
 """
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -30,7 +30,6 @@ class Numbers(NamedTuple):
     target_kinks: tuple[tuple[float, ...], ...]  # of the target in xi . x, for each cluster
 
 
-@runtime_checkable
 class FixedPointModule(Protocol):
     """What a generated module of this kind offers; the functions are pure."""
 

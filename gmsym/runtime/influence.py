@@ -4,12 +4,11 @@ Axes: k clusters (K), c and d fields (C), i directions, x coordinates (d), n sam
 block. The adjoint of an array X is X_bar. Functions take those of their arguments that their equations mention (runtime/arguments.py).
 """
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from jaxtyping import Array, Float
 
 
-@runtime_checkable
 class InfluenceModule(Protocol):
     """What a generated module of this kind offers: adjoints of a step's stages, each at the arrays of the run, and variances."""
 

@@ -6,7 +6,7 @@ are several.
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol
 
 import jax.numpy as jnp
 import numpy as np
@@ -79,7 +79,6 @@ class Spread(NamedTuple):
         return self
 
 
-@runtime_checkable
 class OdeModule(Protocol):
     """What a generated module of this kind offers, beside the functions `drift_X`, `increment_X` and `second_X` of array
     algebra, and `overlap_X` of a problem in coordinates."""

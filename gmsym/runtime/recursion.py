@@ -3,7 +3,7 @@
 Axes: k clusters (K), c fields (C), i and j directions, x coordinates (d), n samples of a cluster (padded to the largest).
 """
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -24,7 +24,6 @@ class Design(NamedTuple):
     trained_ridge: np.ndarray = np.zeros(())
 
 
-@runtime_checkable
 class RecursionModule(Protocol):
     """What a generated module of this kind offers; `loss`, `gradient`, `test_loss` and `test_error` as in runtime/causal_kernels.py."""
 

@@ -3,10 +3,9 @@
 Functions take those of their arguments that their equations mention (runtime/arguments.py); arrays are order parameters of any shape.
 """
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 
-@runtime_checkable
 class SizeExpansionModule(Protocol):
     """What a generated module of this kind offers: how an order parameter depends on the number of samples, `total`."""
 

@@ -4,7 +4,7 @@ Axes: k clusters (K), b blocks of coordinates (B), c fields of the loss (C), u f
 symmetric m x m matrix, f minors.
 """
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Array, Float, Inexact
@@ -23,7 +23,6 @@ class Numbers(NamedTuple):
     named: tuple[float, ...] = ()  # of the problem, in the order of the module's NAMED
 
 
-@runtime_checkable
 class SpectralModule(Protocol):
     """What a generated module of this kind offers; the functions are pure."""
 

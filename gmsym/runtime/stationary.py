@@ -3,7 +3,7 @@
 Axes: k and l clusters, b blocks, c and d fields (F of them), p trained parameters, n nodes of the samples of a cluster.
 """
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -28,7 +28,6 @@ class Numbers(NamedTuple):
     trained_ridge: float
 
 
-@runtime_checkable
 class StationaryModule(Protocol):
     """What a generated module of this kind offers; the functions are pure and take their arrays by name."""
 

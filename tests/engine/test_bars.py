@@ -138,7 +138,11 @@ def test_a_tail_of_a_rare_cluster_widens_by_what_it_moves():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("cases", "count"),
-    [(dmf_cases, 8), (online_cases, 4), (simulation_cases, 4), pytest.param(finite_cases, 4, marks=pytest.mark.exhaustive)],
+    [
+        (dmf_cases, 8),
+        (online_cases, 4),
+        *(pytest.param(cases, 4, marks=pytest.mark.exhaustive) for cases in (simulation_cases, finite_cases)),
+    ],
     ids=["dmf", "online", "simulation", "finite size"],
 )
 def test_error_bars_cover_and_do_not_shout(cases, count):

@@ -187,6 +187,7 @@ def test_ridge_regression_with_block_covariance_converges_to_its_closed_form():
     assert np.isclose(theory.train_loss, loss, rtol=1e-7)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_logistic_regression_converges_to_the_published_fixed_point():
     """Loureiro et al. 2021 (arXiv 2106.03791): m, Q_k, test error, train loss, each to 5e-4 with the gap covered by the error."""

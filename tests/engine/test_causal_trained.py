@@ -32,7 +32,7 @@ def test_a_bias_in_closed_form():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sampling", [gm.sampling.full(), gm.sampling.bernoulli(0.4)])
+@pytest.mark.parametrize("sampling", [pytest.param(gm.sampling.full(), marks=pytest.mark.exhaustive), gm.sampling.bernoulli(0.4)])
 def test_bias_and_temperature_of_unequal_clusters(sampling):
     mixture = gm.GaussianMixture(probabilities=[0.7, 0.3], labels=[1, -1], means_gram=[[1, -1], [-1, 1]], variance=[1, 0.5])
     loss = gm.Loss("warm", sp.log(1 + sp.exp(-y * (scale * h + bias))), readout=scale * h + bias)

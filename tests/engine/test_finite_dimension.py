@@ -18,7 +18,6 @@ from gmsym.system import Equations
 from gmsym.system import sde as N
 from gmsym.system.ode import t as clock
 from tests.engine.test_ode import CASES, ONE, binary
-from tests.guards import guards
 
 
 def test_least_squares_on_noise_has_its_exact_mean():
@@ -72,8 +71,9 @@ def gaps(theory, runs):
     return np.concatenate(scores), np.concatenate(ratios) if ratios else None
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
-@pytest.mark.parametrize("case", guards(["logistic", "xor", "taught"], "logistic"))
+@pytest.mark.parametrize("case", ["logistic", "xor", "taught"])
 def test_the_chain_at_small_d_agrees_and_rejects_the_limit(case):
     """d = 40 for logistic and taught, 160 for XOR, whose test loss hardly fluctuates: 8000 runs."""
     build, setting = CASES[case]

@@ -126,8 +126,9 @@ def test_divergence_is_reported():
         double_runs(module, design, times=(12,), replicates=2, seed=0)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "replicates"), [(200, 3000), pytest.param(800, 800, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize(("n", "replicates"), [(200, 3000), (800, 800)])
 def test_bands_of_training(n, replicates):
     """Predicted standard deviations within 10% of those of training, and at n = 200 the corrected mean where the limit is not."""
     values, times = {"eta": 1.0, "ridge": 0.1}, [1, 4, 8, 15]

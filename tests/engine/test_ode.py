@@ -21,7 +21,6 @@ from gmsym.engine.ode import solve_ode
 from gmsym.pipeline.effective import arrays
 from gmsym.runtime import nodes
 from gmsym.runtime.ode import State, drift
-from tests.guards import guards
 
 LOGISTIC = {"eta": 1.5, "sigma": 1.0, "mu_norm": 1.0, "ridge": 0.05}
 ONE = gm.GaussianMixture(probabilities=[1], labels=[0], means_gram=[[0]], variance=[1])
@@ -255,6 +254,7 @@ def test_a_crossing_is_located_to_the_tolerance():
     assert gm.crossing_time(binary(), LOGISTIC, "m", (0, 0), 50.0, time=2.0) is None
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_the_gradient_through_the_solve_is_that_of_finite_differences():
     module, numbers, start = loaded(binary(), **LOGISTIC)
@@ -268,6 +268,7 @@ def test_the_gradient_through_the_solve_is_that_of_finite_differences():
     assert np.isclose(slope, (final(1.5 + 1e-4) - final(1.5 - 1e-4)) / 2e-4, rtol=1e-6)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_tuning_finds_the_best_step_of_least_squares():
     """The step that minimises the test loss after a given number of samples, against a scan."""
@@ -282,6 +283,7 @@ def test_tuning_finds_the_best_step_of_least_squares():
     assert history[-1] < history[0] and np.isclose(history[-1], losses[best["eta"]], atol=1e-6)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_tuning_the_error_of_a_taught_classifier():
     """The step of least test error, against a scan of arccos(M/sqrt(Q T))/pi."""
@@ -348,8 +350,9 @@ def test_the_gap_shrinks_like_one_over_d(case):
     assert fine < rough / 4
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
-@pytest.mark.parametrize("case", guards(CASES, "taught"))
+@pytest.mark.parametrize("case", CASES)
 def test_single_runs_come_closer_like_the_root_of_d(case):
     """Root mean square distance of single runs of the chain from the theory, over the state: sixteen times the dimension, a quarter."""
     build, setting = CASES[case]

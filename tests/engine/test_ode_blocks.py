@@ -115,6 +115,7 @@ def test_overlaps_cross_by_block():
         gm.crossing_time(binary(), LOGISTIC, "Q_b", (0, 0, 0), 0.5, time=1.0)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_sums_over_blocks_cross_and_tuning_lowers_the_loss():
     value = gm.solve(apart(), SETTING, time=[0.0, 1.0])["m"].isel(time=-1, cluster=0).item()

@@ -128,7 +128,7 @@ CASES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", guards(CASES, "a velocity that lasts, blocks", "norm clipped"))
+@pytest.mark.parametrize("name", guards(CASES, "a velocity that lasts, blocks"))
 def test_theory_agrees_with_training(name):
     problem, values, of = CASES[name]
     given = {} if of is None else {"of": of}

@@ -62,6 +62,7 @@ def test_own_noise_against_training():
     assert abs(quiet["test_error"] - runs["test_error"])[-1] > 20 * runs["test_error_error"][-1]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_the_surrogate_has_the_law_of_training():
     replicates = 1500

@@ -17,6 +17,7 @@ def logistic(optimizer=None, overlap=(0.1, -0.1)):
     return gm.Problem(data, gm.losses.logistic(), optimizer or gm.optimizers.gd(), overlap=overlap)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_training_with_noise_of_the_optimizer_has_the_same_law():
     """Two blocks, the noise in the velocity: 2000 runs of both, n = 30, d = 20."""
@@ -33,6 +34,7 @@ def test_training_with_noise_of_the_optimizer_has_the_same_law():
     assert found.p_value > 0.003, found
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_small_training_runs_have_the_same_law():
     found = same_law(logistic(), n=60, d=40, steps=6, replicates=4000, eta=1.0, ridge=0.1)

@@ -43,6 +43,7 @@ def test_the_volatility_holds_the_noise_of_the_corrector():
     assert "def covariance_rate(DF, P, Sigma, c):" in source(system)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_variance_and_autocorrelation_are_those_measured():
     """d = 1000, 1500 runs of the exact chain: variances within three standard errors and 5% on average, correlations within 5%."""

@@ -13,6 +13,7 @@ from gmsym.pipeline.tuning import _evaluation
 from gmsym.problem.loss import jumps
 from gmsym.problem.optimizers import knots_of
 from gmsym.symbols import g, theta
+from tests.guards import guards
 
 FULL = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.squared(), gm.optimizers.heavy_ball())
 VALUES = {"alpha": 1.5, "sigma": 1.0, "mu_norm": 1.2, "eta": 0.3, "momentum": 0.5, "ridge": 0.05}
@@ -179,6 +180,7 @@ def test_tuned_numbers_are_those_of_a_scan():
     assert course.argmin() == found.time and course.min() == pytest.approx(found.history[-1], rel=1e-6)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_flow_is_differentiated_on_its_grid_of_time():
     """Against differences on the same grid, and against those of what `solve` gives."""
@@ -196,6 +198,7 @@ def test_a_flow_is_differentiated_on_its_grid_of_time():
     assert point.slopes[0] == pytest.approx((solved[2] - solved[0]) / 0.01, rel=0.02)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_online_sgd_with_a_velocity_that_lasts_is_differentiated():
     online = gm.Problem(
@@ -214,7 +217,7 @@ fixed = jax.lax.stop_gradient
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dropped", DROPPED)
+@pytest.mark.parametrize("dropped", guards(DROPPED, "what a step hands on"))
 def test_a_term_dropped_from_the_gradient_is_seen(monkeypatch, dropped):
     name, mutant = DROPPED[dropped]
     options = {"steps": 3 + list(DROPPED).index(dropped), "objective": "test_loss"}
