@@ -14,6 +14,7 @@ from gmsym.codegen import signature, source
 from gmsym.functions import elementary
 from gmsym.system import stationary as S
 from gmsym.system.causal_kernels import A, k
+from tests.guards import guards
 
 ROOT = Path(__file__).parent.parent / "derivations"
 CASES = [
@@ -97,6 +98,7 @@ def test_the_generated_module_is_current(case):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("case", guards(CASES, "stationary_logistic"), indirect=True)
 def test_the_minimum_on_generated_data_agrees(case):
     theory = gm.solve(case.system, case.VALUES)
     runs = gm.simulate(case.system, {x: y for x, y in case.VALUES.items() if x != "alpha"}, **case.SIMULATION)

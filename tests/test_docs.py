@@ -38,6 +38,7 @@ def test_a_number_that_is_not_there_is_noticed(number):
 
 
 PAGES = sorted(path.relative_to(ROOT / "docs") for folder in ("tasks", "papers") for path in (ROOT / "docs" / folder).glob("*.md"))
+LONG = {"benarous_spectra": pytest.mark.exhaustive}  # of its call notebook 09 has another
 CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -47,7 +48,11 @@ def test_the_pages_are_listed():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if CODE.search((ROOT / "docs" / page).read_text())], ids=str)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=LONG.get(page.stem, ())) for page in PAGES if CODE.search((ROOT / "docs" / page).read_text())],
+    ids=str,
+)
 def test_the_code_of_a_page_runs(page, monkeypatch):
     blocks = CODE.findall((ROOT / "docs" / page).read_text())
     exec(compile("\n".join(blocks), str(page), "exec"), {"__name__": "page"})

@@ -16,6 +16,7 @@ from gmsym.engine.outliers import compressed, transform
 from gmsym.engine.stieltjes import stieltjes
 from gmsym.pipeline.spectrum import numbers, state_instance
 from gmsym.simulation.matrices import _design, _generate
+from tests.guards import guards
 
 FRACTIONS, VARIANCES = np.array([0.4, 0.6]), np.array([0.5, 4.0])
 
@@ -121,7 +122,7 @@ def test_the_fixed_point_of_matrices_by_blocks_is_solved():
 # --- linear solves at each node ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("count", [3, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [3, pytest.param(4, marks=[pytest.mark.slow, pytest.mark.exhaustive])])
 def test_linear_solves_at_each_node_agree_with_minors(count):
     """The same transform, and outlier form outside the bulk, to 1e-10 from a module without its minors."""
     data = mixture([[0.5], [1.1]], None)
@@ -170,7 +171,7 @@ def test_a_state_by_block_is_placed_exactly():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("matrix", ["hessian", "information"])
+@pytest.mark.parametrize("matrix", guards(["hessian", "information"], "information"))
 def test_spectra_of_a_state_by_block_are_those_of_generated_data(matrix):
     """Theta leans on block 0: distance of distributions, outliers and overlaps."""
     system = derive.spectrum(logistic([[0.3, 1.5], [1.2, 0.5]]), matrix)

@@ -79,6 +79,7 @@ def test_generated_matrices_read_the_teachers_field():
     assert np.allclose(runs["overlap"], ((basis.T @ eigenvectors) ** 2).sum(0), atol=1e-9)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_the_information_of_a_taught_classifier_is_that_of_generated_data():
     """One outlier on each side, whose eigenvectors lie in the span of Theta and the teacher."""
