@@ -45,7 +45,7 @@ def differences(f, x):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("problem", [COLUMNS, BLOCKS], ids=["columns", "blocks"])
+@pytest.mark.parametrize("problem", [COLUMNS, pytest.param(BLOCKS, marks=pytest.mark.exhaustive)], ids=["columns", "blocks"])
 def test_the_law_of_the_fluctuation_is_the_one_displayed(problem):
     """Two fields, two clusters; one field, two blocks and a teacher: drift, volatility and all rates, to 1e-11."""
     system, step = derive.fluctuations(problem), 0.8

@@ -172,7 +172,7 @@ def solve_causal_kernels(
     return Solution(values, errors, ranks, kernels, taken)
 
 
-def effort(samples: int | None, scrambles: int | None, rtol: float | None) -> tuple[int, int, float | None]:
+def effort(samples: Any, scrambles: Any, rtol: Any) -> tuple[int, int, float | None]:
     """(points of each of equal populations, how many, None), of which the default is taken for one that is missing; or with neither, (the
     most points of a population, the most populations, the accuracy that is asked for).
 
@@ -207,7 +207,7 @@ def moments(module: CausalKernelsModule, numbers: Numbers, values: dict[str, Any
     return jnp.concatenate([m, mean], axis=-1), jnp.concatenate([jnp.concatenate([Q, jnp.swapaxes(M, -1, -2)], axis=-1), below], axis=-2)
 
 
-def _with_own(module: CausalKernelsModule, m: np.ndarray, Q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _with_own(module: CausalKernelsModule, m: np.ndarray | Array, Q: np.ndarray | Array) -> tuple[np.ndarray, np.ndarray]:
     """Moments of the fields, and of samples' own noises after them."""
     own = own_noises(module)
     larger = np.zeros((*Q.shape[:-2], Q.shape[-1] + own, Q.shape[-1] + own))

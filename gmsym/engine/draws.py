@@ -72,7 +72,7 @@ def draws(design: Design, key: Array) -> Draws:
     return Draws((key,), design.counts, design.sizes)
 
 
-def union(design: Design, keys: Sequence[Array]) -> tuple[Design, Draws]:
+def union(design: Design, keys: Sequence[Array] | Array) -> tuple[Design, Draws]:
     """The run on the samples and coordinates of several runs of `design` together, and its own design."""
     count = len(keys)
     larger = design._replace(counts=tuple(count * n for n in design.counts), sizes=tuple(count * d for d in design.sizes))

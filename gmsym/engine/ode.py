@@ -45,8 +45,8 @@ class Solution(NamedTuple):
 def solve_ode(
     module: OdeModule,
     numbers: Numbers,
-    start: State,
-    times: Sequence[float],
+    start: State | Spread,
+    times: Sequence[float] | np.ndarray,
     *,
     tolerance: float = 1e-9,
     solver: integrator.Solver = "tsit5",
@@ -242,7 +242,7 @@ def _largest(values: dict[str, Array], errors: dict[str, np.ndarray]) -> float:
 def crossing(
     module: OdeModule,
     numbers: Numbers,
-    start: State,
+    start: State | Spread,
     time: float,
     variable: str,
     index: tuple[int, ...],
@@ -317,7 +317,7 @@ def value_and_slopes(
     module: OdeModule,
     solver: str,
     numbers: Numbers,
-    start: State,
+    start: State | Spread,
     moved: Moved,
     ts: Array,
     sets: tuple[Sequence[Nodes], Sequence[Nodes]],

@@ -185,7 +185,7 @@ def check_steps(design: Design, steps: int) -> None:
         raise InputError(f"steps = {steps} exceeds min(n, d) = {min(n, d)}: the surrogate would run out of directions; train instead")
 
 
-def replicate_key(seed: int, replicate: int) -> Array:
+def replicate_key(seed: int | Array, replicate: int | Array) -> Array:
     """The key of a replicate, whatever their number is."""
     return jax.random.fold_in(jax.random.key(seed), replicate)
 

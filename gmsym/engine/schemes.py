@@ -25,7 +25,7 @@ class Table(NamedTuple):
     times: np.ndarray  # (steps + 1,) of these
 
 
-def table(times: Sequence[float], curvature: float) -> Table:
+def table(times: Sequence[float] | np.ndarray, curvature: float) -> Table:
     """Adams-Bashforth steps of order 3 while they are stable, Runge-Kutta-Chebyshev steps of order 2 from there on.
 
     Args:
@@ -50,7 +50,7 @@ def stages(step: float, curvature: float) -> int:
     return max(2, int(np.ceil(np.sqrt(1 + _PER_STAGES * step * curvature))))
 
 
-def _adams(times: Sequence[float], n: int) -> np.ndarray:
+def _adams(times: Sequence[float] | np.ndarray, n: int) -> np.ndarray:
     """The step from time n with the last (at most 3) velocities: the integral of the polynomial through them."""
     order, h = min(3, n + 1), times[n + 1] - times[n]
     nodes = (np.asarray(times)[n - np.arange(order)] - times[n]) / h

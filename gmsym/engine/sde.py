@@ -167,7 +167,7 @@ def solve_fluctuations(
     module: SdeModule,
     numbers: Numbers,
     start: State,
-    times: Sequence[float],
+    times: Sequence[float] | np.ndarray,
     *,
     initial: np.ndarray | None = None,
     bias: bool = False,
@@ -323,7 +323,13 @@ def _covariances(module, solver, numbers: Numbers, start: State, P, ts, sets: tu
 
 
 def sample_paths(
-    module: SdeModule, fluctuations: Fluctuations, times: Sequence[float], *, paths: int, seed: int = 0, initial: np.ndarray | None = None
+    module: SdeModule,
+    fluctuations: Fluctuations,
+    times: Sequence[float] | np.ndarray,
+    *,
+    paths: int,
+    seed: int = 0,
+    initial: np.ndarray | None = None,
 ) -> Float[np.ndarray, "paths times n"]:
     """Paths of the module's SDE of xi at the recorded times, by Euler-Maruyama with DF and the root of c Sigma interpolated.
 

@@ -181,7 +181,7 @@ class _Equation:
             value, jacobian = self.at_real(nodes, s, z)
             return jnp.concatenate([value, jacobian @ v, (v @ v - 1)[None]])
 
-        def step(carry: tuple[Array, Array, int]) -> tuple[Array, Array, int]:
+        def step(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             change = jnp.linalg.solve(jax.jacfwd(system)(carry[0]), system(carry[0]))
             return carry[0] - change, jnp.abs(change).max() / (1 + jnp.abs(carry[0]).max()), carry[2] + 1
 

@@ -213,6 +213,7 @@ def test_theories_of_other_problems_are_refused(gmsym, tmp_path):
         gm.derive.one_step(gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.squared(), gm.optimizers.gd()))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_the_command_line_compares_with_networks(gmsym, tmp_path):
     file = tmp_path / "problem.toml"
@@ -286,8 +287,8 @@ def test_population_errors_are_means_over_samples():
     ("activation", "target", "given", "values"),
     [
         ("max(z, 0)", "max(t0, 0)", {}, {}),
-        ("tanh(z)", "max(t0, 0)", {"direction": "random"}, {"width": 400}),
-        ("max(z, 0)", "y", {"means": [[2], [-2]], "exponents": False}, {"spread": 5, "step": 0}),
+        pytest.param("tanh(z)", "max(t0, 0)", {"direction": "random"}, {"width": 400}, marks=pytest.mark.exhaustive),
+        pytest.param("max(z, 0)", "y", {"means": [[2], [-2]], "exponents": False}, {"spread": 5, "step": 0}, marks=pytest.mark.exhaustive),
     ],
 )
 def test_networks_are_where_the_theory_says(activation, target, given, values):
