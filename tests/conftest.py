@@ -16,6 +16,8 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 # Most of a test run is compiling programs that run once, on small arrays: XLA's quicker emitters, and nothing optimised.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0")
 
+import tests.typed  # noqa: F401 before anything of gmsym is imported  # isort: skip
+
 import jax
 import matplotlib
 import numpy as np

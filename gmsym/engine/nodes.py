@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from gmsym.engine.packed import unpacked
@@ -269,7 +270,7 @@ def _evaluated(module: SpectralModule) -> Callable[..., tuple[Array, Array, Arra
     """Compiled function (fields (F, N), labels (L, N), parameters) -> A, its extension, and its minors."""
 
     @jax.jit
-    def evaluated(fields: Array, labels: Array, parameters: tuple[float, ...]) -> tuple[Array, Array, Array, Array]:
+    def evaluated(fields: Array, labels: Array, parameters: tuple[ArrayLike, ...]) -> tuple[Array, Array, Array, Array]:
         a = module.matrix(fields, labels, parameters)
         return a, module.mixed(fields, labels, parameters), module.corner(fields, labels, parameters), module.minors(a)
 

@@ -79,7 +79,7 @@ def trained(module: "CausalKernelsModule") -> tuple[str, ...]:
     return getattr(module, "TRAINED", ())
 
 
-def given(function: Callable[..., Array], arrays: Mapping[str, Any]) -> Array:
+def given(function: Callable[..., Any], arrays: Mapping[str, Any]) -> Any:
     """A generated function of those of the arrays that it mentions."""
     code = function.__code__
     return function(**{name: arrays[name] for name in code.co_varnames[: code.co_argcount]})
