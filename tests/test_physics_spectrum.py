@@ -9,6 +9,7 @@ from gmsym import derive
 from gmsym.comparison import fit_order, kolmogorov, outlier_table
 from tests.benchmarks import spectra_catalog
 from tests.effective_logistic import trajectory
+from tests.guards import guards
 
 pytestmark = pytest.mark.slow
 UNIT = {"sigma": 1.0, "mu_norm": 1.0}
@@ -29,6 +30,7 @@ def xor():
     return gm.Problem(data, gm.Loss("xor", (output - y) ** 2 / 2), gm.optimizers.gd(), norm2=[[0.6, 0.1], [0.1, 0.48]], overlap=overlap)
 
 
+@pytest.mark.exhaustive
 def test_the_distance_of_distributions_falls_like_one_over_d():
     """Hessian of logistic regression at four sizes: the eigenvalues of many replicates together, about 1/d away from the limit.
 
@@ -46,7 +48,7 @@ def test_the_distance_of_distributions_falls_like_one_over_d():
     assert -1.15 < fit_order(list(sizes), together).exponent < -0.75
 
 
-@pytest.mark.parametrize("matrix", ["hessian", "information"])
+@pytest.mark.parametrize("matrix", guards(["hessian", "information"], "hessian"))
 def test_outliers_of_a_two_layer_network_are_left_right_and_in_a_gap(matrix):
     """Indefinite Hessian at 60 samples a dimension: two bands; at d = 100, 200 and 400 all outliers within 4 standard errors."""
     system, alpha = derive.spectrum(xor(), matrix), 60.0
