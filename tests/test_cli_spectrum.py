@@ -98,6 +98,7 @@ def test_at_a_time_of_full_batch_training(gmsym):
     assert status == 2 and "at = 1.5" in err
 
 
+@pytest.mark.slow
 def test_at_a_time_of_online_sgd(gmsym, tmp_path):
     file = tmp_path / "online.toml"
     file.write_text('[loss]\nname = "logistic"\n[optimizer]\neta = 1.0\n[sampling]\nkind = "online"\n[run]\ntime = 5.0\n')
@@ -114,6 +115,7 @@ def test_at_a_time_of_online_sgd(gmsym, tmp_path):
     assert status == 2 and "alpha is missing" in err
 
 
+@pytest.mark.slow
 def test_a_state_with_trained_parameters_follows_the_dynamics():
     """A path of states may be a result of the effective dynamics, second-layer weights included."""
     problem = gm.Problem(

@@ -76,6 +76,7 @@ def test_the_equations_of_the_state_in_coordinates_are_those_of_the_source():
         assert not same_equation(derived[lhs], wrong), lhs
 
 
+@pytest.mark.slow
 def test_erf_committees_obey_the_equations_of_saad_and_solla():
     """At 30 digits, every order parameter; and a wrong sign of the noise is noticed."""
     expected = importlib.import_module("derivations.online_erf_committee.expected")

@@ -36,6 +36,7 @@ def test_two_dimensions(quadrature, close):
     close(quadrant, quadrature(sp.Heaviside(a) * sp.Heaviside(b), (a, b), (0, 0), cov, 2), 5)
 
 
+@pytest.mark.slow
 def test_kinks_that_cross(quadrature, close):
     """max(a, b, 0) of two independent standard normals: its two kinks meet inside the outer integral."""
     close((2 + ROOT) / (2 * sp.sqrt(2 * sp.pi)), quadrature(sp.Max(a, b, 0), (a, b), (0, 0), sp.eye(2), 2), 5)

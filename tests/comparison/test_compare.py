@@ -33,6 +33,7 @@ def test_scores_of_a_true_theory_are_standard_normal(made_up, replicates, theory
     assert kstest(scores, "norm").pvalue > 0.01 if not theory_noise else kstest(scores, "norm").statistic < 0.03
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("memory", "lowest", "highest"), [(0.0, 0.1, 0.3), (0.9999, 0.0, 0.1)])
 def test_a_true_theory_is_rejected_at_the_stated_rate_or_less(made_up, memory, lowest, highest):
     # 100 trials at level 0.2: three standard deviations are 0.12. Correlated scores are rejected more rarely.
@@ -181,6 +182,7 @@ def test_a_theory_beside_a_simulation_has_its_whole_numbers():
     assert compare(wrong, runs, times=[0]).max_abs_z == np.inf
 
 
+@pytest.mark.slow
 def test_online_theory_beside_a_simulation_has_its_whole_numbers():
     problem = blocks(0.367, "online")
     runs = gm.simulate(problem, {"eta": 0.5}, d=30, time=0.1, points=2, replicates=4)

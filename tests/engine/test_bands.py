@@ -202,7 +202,14 @@ def test_panels_between_lines_of_the_plane():
 # --- near and below n = d ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["logistic", "squared", "smoothed_hinge", "probit", "phase_retrieval", "exponential"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "logistic",
+        "phase_retrieval",
+        *(pytest.param(x, marks=pytest.mark.slow) for x in ("squared", "smoothed_hinge", "probit", "exponential")),
+    ],
+)
 def test_losses_of_one_field_are_solved_near_and_below_n_equal_to_d(name):
     """The atom by rank, masses that make 1, a density that has them, no gap beside an atom that the bulk reaches."""
     system = derive.spectrum(binary(getattr(gm.losses, name)()))

@@ -30,6 +30,7 @@ def _problem(sampling):
     return gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.heavy_ball(), sampling=sampling)
 
 
+@pytest.mark.slow
 def test_a_batch_of_all_samples_is_full_batch():
     full, one = (
         gm.solve(gm.derive.dmf(_problem(x), response="stein"), VALUES, steps=5, samples=512, scrambles=2)

@@ -30,6 +30,7 @@ def agree(one, other, tolerance, names=ORDER):
         assert float(abs(one[name] - other[name]).max()) < tolerance, name
 
 
+@pytest.mark.slow
 def test_where_vectors_are_does_not_matter_if_all_blocks_are_alike():
     placed = gm.solve(blocks([[0.5, 0.5], [1.2, 1.2]], [0.3, 0.7], MEANS, **START), VALUES, **FEW)
     whole = {"norm2": 1.1, "overlap": [0.3, -0.2]}
@@ -55,6 +56,8 @@ def test_theory_and_training_agree_block_by_block():
     assert gm.compare(theory, runs).agrees()
 
 
+@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_online_theory_and_training_agree_block_by_block():
     problem = online(blocks([[0.5, 1.0], [0.2, 2.0]], [0.3, 0.7], MEANS, **START))
     values = {"eta": 1.0}
@@ -98,6 +101,7 @@ def coordinates(loss=None, means=MU, start=THETA, **spread):
     return gm.Problem(data, loss or gm.losses.logistic(), gm.optimizers.heavy_ball(), start=start)
 
 
+@pytest.mark.slow
 def test_coordinates_are_blocks_of_one_coordinate():
     """Vectors with common innovations against Gram matrices with innovations of each cluster."""
     vectors = gm.solve(coordinates(variance=SPREAD), VALUES, **FEW)
@@ -129,6 +133,7 @@ def test_the_known_part_turns_with_the_coordinates():
     agree(gm.solve(coordinates(covariance=round_), VALUES, **FEW), gm.solve(turned, VALUES, **FEW), 1e-9)
 
 
+@pytest.mark.slow
 def test_training_in_coordinates_agrees_with_the_limit():
     """Covariances that do not commute, in the eigenbasis of their mean; small d moves means by O(1/d)."""
     d, n = 60, 90

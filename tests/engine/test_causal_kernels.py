@@ -32,6 +32,7 @@ def test_squared_loss_equals_the_marchenko_pastur_integrals():
     assert "samples" not in theory.attrs
 
 
+@pytest.mark.slow
 def test_sampled_modes_agree_with_the_unsampled_one():
     system = derive.dmf(noise_only())
     exact = gm.solve(system, {"alpha": 1.5, "eta": 0.4}, steps=30)
@@ -42,6 +43,7 @@ def test_sampled_modes_agree_with_the_unsampled_one():
             assert gap.max() < 5e-3, f"{response}: {name} is off by {gap.max()}"
 
 
+@pytest.mark.slow
 def test_tangents_and_stein_agree_on_a_smooth_loss():
     tangent, stein = (gm.solve(derive.dmf(LOGISTIC, response=way), {"alpha": 1.5, **VALUES}, steps=20) for way in ("tangent", "stein"))
     for name in ("m", "Q", "train_loss", "test_loss", "test_error"):
@@ -61,6 +63,8 @@ def test_the_error_bars_are_of_the_right_size():
     assert 0.3 < rms < 3
 
 
+@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_the_error_bars_cover_the_innovation_tolerance():
     """The effect of the tolerance is part of the error: a solution at a tolerance a thousand times finer lies within it."""
     system = derive.dmf(gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.heavy_ball()))
@@ -237,6 +241,7 @@ def test_errors_fall_like_one_over_samples_and_whitening_helps(monkeypatch):
     assert np.mean(np.log(raw_gaps)) > np.mean(np.log(whitened_gaps)) and plain_gaps[-1] > 5 * raw_gaps[-1]
 
 
+@pytest.mark.slow
 def test_adams_bashforth_integrates_the_flow_at_its_order():
     """Overlap at time 4 of the flow: halving the step divides the error by 2, 4 (theory.md 4); the reference is AB2 at a small step."""
 

@@ -247,6 +247,7 @@ def test_a_schedule_is_a_step_that_depends_on_time():
 # --- events and gradients ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_crossing_is_located_to_the_tolerance():
     time = gm.crossing_time(binary(), LOGISTIC, "m", (0, 0), 0.8, time=10.0)
     at = gm.solve(binary(), LOGISTIC, time=[0.0, time])
@@ -317,6 +318,8 @@ def gap(problem, d, *, corrector=1.0, replicates=48, time=4.0, sampler="chain", 
     return np.sqrt(np.mean(scores**2)), np.abs(scores).max(), np.sqrt(np.mean(gaps**2))
 
 
+@pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["logistic", "taught"])
 def test_theory_is_within_three_standard_errors(case):
     build, setting = CASES[case]

@@ -43,6 +43,7 @@ def test_the_surrogate_is_the_fixed_point_of_the_empirical_map(problem, values):
         np.testing.assert_allclose(getattr(mapped, name), value, atol=1e-9, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_newton_step_solves_the_linearised_equation():
     """Forward substitution through the coupled program against the dense Jacobian, which nothing but this test forms."""
     steps, key = 3, jax.random.key(1)

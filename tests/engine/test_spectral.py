@@ -226,6 +226,7 @@ def test_states_without_directions_are_allowed():
     assert np.allclose(within["outlier_z"], beside["outlier_z"], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_null_direction_of_softmax_is_an_atom():
     """Trap 10: shifts of all fields are a third of the eigenvalues, all zero; without reduction the density would hold them."""
     result = gm.solve(gm.derive.spectrum(classes()), {"alpha": 4.0}, points=200)
@@ -236,6 +237,7 @@ def test_the_null_direction_of_softmax_is_an_atom():
 # --- against simulation -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_density_and_outliers_are_those_of_matrices_of_generated_data():
     """Clusters of different size and noise: the distance of the distributions is a few 1/d, outliers are within three errors."""
     data = gm.GaussianMixture(probabilities=[0.3, 0.7], labels=[1, -1], means_gram=[[2.0, -1.0], [-1.0, 1.5]], variance=[0.4, 1.1])

@@ -111,6 +111,7 @@ def test_the_trajectory_ends_there():
         assert (gap < 1e-4).all(), (name, gap)
 
 
+@pytest.mark.slow
 def test_the_separability_threshold_is_where_the_width_diverges():
     """Without means and without a ridge logistic regression has a minimum for n/d > 2 (Candes and Sur 2018)."""
     data = gm.GaussianMixture(

@@ -27,6 +27,7 @@ def finite():
     )
 
 
+@pytest.mark.slow
 def test_curves_of_a_size_are_the_limit_with_bias_and_a_scaled_deviation(finite):
     curves = gm.at_size(finite, 600)
     assert curves.attrs["n"] == 600 and curves.attrs["d"] == 400

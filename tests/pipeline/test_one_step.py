@@ -105,6 +105,7 @@ def test_errors_obey_the_identities_of_ridge_regression():
         assert float(found[f"{name}_numerical"]) < 1e-4 * float(found[name]) < 0.05 * float(found[f"{name}_error"])
 
 
+@pytest.mark.slow
 def test_symmetric_spikes_coincide_and_an_odd_activation_cannot_learn_xor():
     xor = {"probabilities": [0.25] * 4, "labels": [1, 1, -1, -1], "means": [[10, 0], [-10, 0], [0, 10], [0, -10]], "exponents": False}
     values = {"n": 1000, "samples": 1000, "width": 1000, "ridge": 0.1, "spread": 0, "step": 0}
@@ -238,6 +239,7 @@ def test_a_fast_sine_has_features_of_noise_alone():
     assert float(found["edge"]) == pytest.approx(4 * rest, rel=0.02) and found.sizes["spike_index"] == 0
 
 
+@pytest.mark.slow
 def test_level_c_is_what_strong_spikes_ask_for():
     """tanh, third Hermite polynomial, theta/n = .166: where B+ misses by 4 to 7% (theory.md 8, 50 networks at n = 1000)."""
     values, target = {"alpha": 0.0}, "(t0**3 - 3*t0)/sqrt(6)"

@@ -51,6 +51,7 @@ def transition(states, side, bracket, beyond=0.0):
     return brentq(lowest, *bracket, xtol=1e-9)
 
 
+@pytest.mark.slow
 def test_transitions_are_those_of_the_functional_inverse(states):
     """The right outlier is absorbed, later the left one detaches; times agree to 1e-5.
 

@@ -60,6 +60,7 @@ def columns(text: str) -> dict[str, np.ndarray]:
     return dict(zip(head.split(","), np.array([[float(x) for x in row.split(",")] for row in rows]).T, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_it_prints_what_solve_gives_without_gmsym(name, printed):
     system, values, options, close = CASES[name]

@@ -140,6 +140,7 @@ def test_alpha_within_the_rounding_of_n_is_no_contradiction():
         gm.simulate(FULL, {**VALUES, "alpha": 1.6}, n=30, d=20, steps=2, replicates=2)
 
 
+@pytest.mark.slow
 def test_parameters_with_the_names_of_options_are_parameters():
     """The same problem in names of options and in others: solve, simulate and compare give the same but for rounding."""
 

@@ -105,6 +105,7 @@ def test_pickles_are_never_read(tmp_path):
             read_samples(tmp_path / name)
 
 
+@pytest.mark.slow
 def test_theory_and_training_agree_on_gaussian_samples():
     """Samples of two Gaussians, of which a fit to ever more knows the law: the change by halving is the model's own error."""
     problem = gm.Problem(fitted(clusters="class"), gm.losses.logistic(), gm.optimizers.gd())

@@ -38,6 +38,7 @@ def test_an_expression_of_the_index_is_the_same_as_its_power():
     )
 
 
+@pytest.mark.slow
 def test_a_solution_does_not_depend_on_the_blocks():
     few, many = (power_law(1.0, offset=0.02, blocks=blocks) for blocks in (12, 40))
     one, other = (gm.solve(problem(x), {"alpha": 1.5, **VALUES}, steps=30) for x in (few, many))

@@ -33,6 +33,8 @@ def test_the_chain_has_the_law_of_online_sgd():
     assert z < 3.6 and spread < 4 and p > 1e-3
 
 
+@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_the_chain_has_the_law_of_online_sgd_with_blocks():
     """Overlaps of each of two blocks, of 12 and 18 coordinates, whose variances differ."""
     data = gm.GaussianMixture(
@@ -74,6 +76,7 @@ def test_the_error_of_a_taught_classifier_is_counted(sampler):
     assert abs(float(runs["test_error"][0]) - np.arccos(0.1) / np.pi) < 4 * np.sqrt(0.25 / (3 * 8192))
 
 
+@pytest.mark.slow
 def test_one_step_is_the_gradient_step_of_one_sample():
     """After one step Q changes by -delta (h a^T + a h^T) + delta^2 |Y|^2 a a^T: at d = 1 with m = 0 its mean is known."""
     problem = gm.Problem(

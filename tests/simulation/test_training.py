@@ -113,6 +113,7 @@ def test_against_numpy(loss, optimizer, make, parameters, ridge=0.2):
     assert result.train_loss_runs[0].values == pytest.approx(value(path @ samples.T, labels).mean(axis=1), **close)
 
 
+@pytest.mark.slow
 def test_several_fields_blocks_and_labels():
     """Softmax on three classes with two blocks: NumPy's gradient, Q_k by its definition, test error by brute force."""
     mixture = GaussianMixture(
