@@ -8,7 +8,7 @@ import sympy as sp
 
 import gmsym as gm
 from gmsym import derive, pipeline
-from gmsym.engine.causal_step import Population, start, step
+from gmsym.engine.causal_step import Population, Room, start, step
 from gmsym.engine.coordinates import Start, population
 from gmsym.problem.design import start as start_of
 from gmsym.runtime.points import sobol, whiten
@@ -59,7 +59,7 @@ def _dmf(problem, response, **values):
         if system.response != "exact":
             points = Population(jnp.asarray(whiten(sobol(64, room, 1)))[None], jnp.asarray(1), jnp.asarray(1), coordinates)
         with eagerly():
-            carry, rows = jax.tree.map(jnp.asarray, start(module, given, room, 1, 64, coordinates)), []
+            carry, rows = jax.tree.map(jnp.asarray, start(module, given, Room(room, room), 1, 64, coordinates)), []
             for now in range(4):
                 carry, row = step(module, given, points, 1e-12, carry, jnp.asarray(now))
                 rows.append(row)

@@ -4,8 +4,9 @@ Vectors of the parameters' space are held as coefficients x of Theta(0) (C), the
 optimizer's noise (as many as there is room for innovations, where it has noise) and the noise innovations (j), block by block; or, where
 coordinates are sampled, as values at the points x of their population. Populations of samples are held as their values at points, in tiles
 of n that fit a cache, of which the first so many count; where gradients are affine in the fields (response "exact"), as their mean and
-their derivatives in the fields' innovations, n = 1 + r. There is room for as many innovations on either side, i and j. All mathematics of
-the theory is in the module's functions; here vectors are cut, joined, projected and normalised.
+their derivatives in the fields' innovations, n = 1 + r. Of a module in coordinates a vector is a dictionary of its parts, D and Y. Each
+side, i and j, has room for so many innovations. All mathematics of the theory is in the module's functions; here vectors are cut, joined,
+projected and normalised.
 
 A step passes once over the population. Two more passes orthogonalise what is new, only where a direction may open.
 """
@@ -45,6 +46,13 @@ LAWS = ("mean_field", "field_covariance")  # rows of the training fields' law wh
 _BLOCK_AXIS = {"rho": 0, "Phi": 0, "Q_0": 0, "sigma2": -1, "m_0": 1, "gram": -1, "M_0": 1, "star_mean_b": -1, "star_gram": -1}
 
 
+class Room(NamedTuple):
+    """For innovations. Other modules than those in coordinates have as much on either side."""
+
+    fields: int  # i: of the fields, of Theta in coordinates
+    gradients: int  # j
+
+
 class Population(NamedTuple):
     """Points that stand for the fields' innovations."""
 
@@ -57,10 +65,10 @@ class Population(NamedTuple):
 class Carry(NamedTuple):
     """State of the pass between two steps. The population's arrays are (k, j, n) without tiles where nothing is sampled."""
 
-    theta: Float[Array, "b c x"]
-    state: tuple[Float[Array, "b c x"], ...]
+    theta: Any  # (b c x); in coordinates D (b c) and Y (b c j), by name
+    state: tuple[Any, ...]  # likewise
     noise: Float[Array, "b i j"]  # covariance of the noise innovations times n
-    e: Float[Array, "k b j x"]  # field innovations, orthonormal in the cluster's metric
+    e: Any  # field innovations (k b i x), orthonormal in the cluster's metric; in coordinates D (b i) and Y (b i j), common to all clusters
     f: Float[Array, "tiles k j n"]  # gradient innovations, orthonormal over the mixture
     Df: Float[Array, "tiles k i j n"] | None  # their derivatives in the field innovations; for tangents
     a: Float[Array, "tiles k c n"] | None  # room for the step's gradients; where these are sampled
@@ -70,27 +78,27 @@ class Carry(NamedTuple):
     rank_a: Float[Array, ""]
     visit: Float[Array, "tiles k n"] | None  # state of each sample; of mini-batches
     factor: Factor | None = None  # of the noise innovations' covariance; of sampled coordinates
-    Lw: Float[Array, "k i j"] | None = None  # of an embedded problem: factors of the Gram matrices of e[0], common to all clusters
-    e_S: Float[Array, "k b i"] | None = None  # and covariances times these
+    Lw: Float[Array, "k i j"] | None = None  # in coordinates: factors of the Gram matrices of e
+    e_S: Float[Array, "b i k"] | None = None  # and covariances times these
 
 
 def start(
-    module: CausalKernelsModule, numbers: Numbers, room: int, tiles: int, points: int, coordinates: Coordinates | None = None
+    module: CausalKernelsModule, numbers: Numbers, room: Room, tiles: int, points: int, coordinates: Coordinates | None = None
 ) -> Carry:
-    """Before the first step, with room for so many innovations of the fields and of the gradients, and tiles of so many points."""
+    """Before the first step, with room for so many innovations, and tiles of so many points."""
     fields, clusters, blocks = module.FIELDS, module.CLUSTERS, module.BLOCKS
-    known = _known_vectors(module) + room * noisy(module)
+    i, j = room
+    known = _known_vectors(module) + j * noisy(module)
     common = in_coordinates(module)
     on_points, tangents = module.RESPONSE != "exact", module.RESPONSE == "tangent"
-    size = known + room if coordinates is None else coordinates.theta.shape[-1]
+    size = known + j if coordinates is None else coordinates.theta.shape[-1]
 
-    def first(suffix: str) -> np.ndarray:
+    def first(suffix: str) -> Any:
+        if common:
+            return {"D": module.START[f"D{suffix}"] * numbers.start, "Y": np.zeros((blocks, fields, j))}
         vectors = np.zeros((blocks, fields, size))
         if coordinates is not None:
             return vectors if suffix else vectors + coordinates.theta
-        if common:
-            vectors[..., 0] = module.START[f"D{suffix}"] * numbers.start
-            return vectors
         vectors[..., :fields] = module.START[f"P{suffix}"] * np.eye(fields)
         vectors[..., fields : fields + clusters] = module.START[f"U{suffix}"]
         return vectors
@@ -98,47 +106,66 @@ def start(
     return Carry(
         theta=first(""),
         state=tuple(first(f"_{variable}") for variable in module.STATE),
-        noise=np.zeros((blocks, room, room)),
-        e=np.zeros((1 if common else clusters, blocks, room, size)),
-        f=np.zeros((tiles, clusters, room, points) if on_points else (clusters, room, 1 + room)),
-        Df=np.zeros((tiles, clusters, room, room, points)) if tangents else None,
+        noise=np.zeros((blocks, j, j)),
+        e={"D": np.zeros((blocks, i)), "Y": np.zeros((blocks, i, j))} if common else np.zeros((clusters, blocks, i, size)),
+        f=np.zeros((tiles, clusters, j, points) if on_points else (clusters, j, 1 + i)),
+        Df=np.zeros((tiles, clusters, j, i, points)) if tangents else None,
         a=np.zeros((tiles, clusters, fields, points)) if on_points else None,
-        Da=np.zeros((tiles, clusters, fields, room, points)) if tangents else None,
+        Da=np.zeros((tiles, clusters, fields, i, points)) if tangents else None,
         v=(numbers.trained, *(np.zeros_like(numbers.trained) for _ in module.STATE)),
         rank=np.full(1 if common else clusters, own_noises(module)),  # the first are samples' own noises, whose e is zero: no vector
         # moves with them
         rank_a=np.zeros((), dtype=np.int64),
         visit=np.zeros((tiles, clusters, points)) if by_batches(module) else None,
-        factor=None if coordinates is None else Factor(np.zeros((blocks, room, room)), np.zeros((blocks, room, room))),
-        Lw=np.zeros((clusters, room, room)) if common else None,
-        e_S=np.zeros((clusters, blocks, room)) if module.KNOWN == "full" else None,
+        factor=None if coordinates is None else Factor(np.zeros((blocks, j, j)), np.zeros((blocks, j, j))),
+        Lw=np.zeros((clusters, i, i)) if common else None,
+        e_S=np.zeros((blocks, i, clusters)) if module.KNOWN == "full" else None,
     )
 
 
-def enlarged(carry: Carry, more: int) -> Carry:
+def enlarged(carry: Carry, more: Room) -> Carry:
     """The same state with room for `more` innovations; where every step opens some, there is room for all from the start."""
+    i, j = more
 
-    def padded(x: Any, *axes: int) -> Any:
-        return None if x is None else np.pad(x, [(0, more if axis in axes else 0) for axis in range(x.ndim)])
+    def padded(x: Any, by_axis: dict[int, int]) -> Any:
+        return None if x is None else np.pad(x, [(0, by_axis.get(axis, 0)) for axis in range(x.ndim)])
 
-    linear = carry.factor is None
+    def vector(x: Any) -> Any:
+        if isinstance(x, dict):
+            return x | {"Y": padded(x["Y"], {2: j})}
+        return padded(x, {2: j}) if carry.factor is None else x
+
+    if isinstance(carry.e, dict):
+        e = {"D": padded(carry.e["D"], {1: i}), "Y": padded(carry.e["Y"], {1: i, 2: j})}
+    else:
+        e = padded(carry.e, {2: i, 3: j} if carry.factor is None else {2: i})
     return carry._replace(
-        theta=padded(carry.theta, 2) if linear else carry.theta,
-        state=tuple(padded(x, 2) for x in carry.state) if linear else carry.state,
-        noise=padded(carry.noise, 1, 2),
-        factor=None if carry.factor is None else Factor(*(padded(x, 1, 2) for x in carry.factor)),
-        e=padded(carry.e, 2, 3) if linear else padded(carry.e, 2),
-        f=padded(carry.f, 1, 2) if carry.a is None else padded(carry.f, 2),
-        Df=padded(carry.Df, 2, 3),
-        Da=padded(carry.Da, 3),
-        Lw=padded(carry.Lw, 1, 2),
-        e_S=padded(carry.e_S, 2),
+        theta=vector(carry.theta),
+        state=tuple(vector(x) for x in carry.state),
+        noise=padded(carry.noise, {1: j, 2: j}),
+        factor=None if carry.factor is None else Factor(*(padded(x, {1: j, 2: j}) for x in carry.factor)),
+        e=e,
+        f=padded(carry.f, {1: j, 2: i} if carry.a is None else {2: j}),
+        Df=padded(carry.Df, {2: j, 3: i}),
+        Da=padded(carry.Da, {3: i}),
+        Lw=padded(carry.Lw, {1: i, 2: i}),
+        e_S=padded(carry.e_S, {1: i}),
     )
 
 
 def has_room(module: CausalKernelsModule, carry: Carry) -> Array:
     """Whether all that the next step can open finds a place."""
-    return jnp.maximum(carry.rank.max(), carry.rank_a) + module.FIELDS + teachers(module) <= carry.noise.shape[-1]
+    return (lacking(module, carry.rank, carry.rank_a, room_of(carry)) <= 0).all()
+
+
+def lacking(module: CausalKernelsModule, rank: Any, rank_a: Any, room: Room) -> Array:
+    """How much room is missing for what the next step can open, of either side."""
+    return jnp.stack([jnp.max(rank), rank_a]) + module.FIELDS + teachers(module) - jnp.array(room)
+
+
+def room_of(carry: Carry) -> Room:
+    """That of a state."""
+    return Room(carry.e["D"].shape[-1] if isinstance(carry.e, dict) else carry.e.shape[2], carry.noise.shape[-1])
 
 
 def step(
@@ -192,11 +219,11 @@ def step(
     if in_coordinates(module):
         x["Bt"] = responses(x["Lw"], given(module.response_to_fields, x))
 
-    def moved(old: Array, suffix: str) -> Array:
+    def moved(old: Any, suffix: str) -> Any:
         names = ("P", "U", *(["V"] if teachers(module) else []), *(["Ye"] if noisy(module) else []), "Y")
-        parts = {part: new[part] for part in (("D", "Y") if in_coordinates(module) else names)}
-        parts = {part: jnp.broadcast_to(given(getattr(module, f"next_{part}{suffix}"), new), old.shape) for part, old in parts.items()}
-        return _joined(**parts)
+        parts = old if in_coordinates(module) else {part: new[part] for part in names}
+        parts = {part: jnp.broadcast_to(given(getattr(module, f"next_{part}{suffix}"), new), x.shape) for part, x in parts.items()}
+        return parts if in_coordinates(module) else _joined(**parts)
 
     new = x | {"t": t, "parameters": numbers.parameters}
     if noisy(module):  # each step has directions of its own, one a column
@@ -204,7 +231,7 @@ def step(
         new["Le"] = jnp.zeros(x["La"].shape).at[columns, t * module.FIELDS + columns].set(1.0)
     for variable, value in zip(module.STATE, carry.state, strict=True):
         new |= _cut(module, value, f"_{variable}")
-    order |= {"theta": carry.theta, "La": x["La"]}
+    order |= {"theta": joined(carry.theta), "La": x["La"]}
     if trained(module):
         order["trained"] = carry.v[0]
         carry = carry._replace(v=_trained(module, numbers, x | {"t": t}, carry.v))
@@ -252,6 +279,8 @@ def _trained(module: CausalKernelsModule, numbers: Numbers, x: Arrays, old: tupl
 def two_time_overlaps(module: CausalKernelsModule, numbers: Numbers, theta: Array, noise: Array) -> Array:
     """Q(t, s) of all pairs of times (T, T, C, C), from the coefficients of Theta, or its points (T, b, c, x)."""
     x = _known(numbers) | {"Phi": noise}
+    if in_coordinates(module):
+        theta = {"D": theta[..., 0], "Y": theta[..., 1:]}
 
     def pair(one: Array, other: Array) -> Array:
         if sampled_coordinates(module):
@@ -284,10 +313,15 @@ def _known(numbers: Numbers) -> Arrays:
     }
 
 
-def _cut(module: CausalKernelsModule, vectors: Float[Array, "b c x"], suffix: str = "") -> Arrays:
+def joined(vector: Any) -> Float[Array, "b c x"]:
+    """A vector in one array."""
+    return _joined(**vector) if isinstance(vector, dict) else vector
+
+
+def _cut(module: CausalKernelsModule, vectors: Any, suffix: str = "") -> Arrays:
     """Coefficients of Theta(0), the means, the teachers, the optimizer's noise, and the noise innovations; or the known part and these."""
     if in_coordinates(module):
-        return {f"D{suffix}": vectors[..., 0], f"Y{suffix}": vectors[..., 1:]}
+        return {f"{part}{suffix}": x for part, x in vectors.items()}
     P, U, V, Ye, Y = _split(module, vectors)
     turned = {f"U{suffix}": jnp.moveaxis(U, -1, 0), f"V{suffix}": jnp.moveaxis(V, -1, 0)}
     return {f"P{suffix}": P, **turned, f"Ye{suffix}": Ye, f"Y{suffix}": Y}
@@ -359,7 +393,12 @@ def _correlation(module: CausalKernelsModule, u: Float[Array, "k i n"], v: Float
 
 
 def _mixture_correlation(module: CausalKernelsModule, x: Arrays, u: Float[Array, "k i n"], v: Float[Array, "k j n"]) -> Float[Array, "i j"]:
-    return given(module.mixture_correlation, x | _population(module, u) | _population(module, v, "_new"))
+    """Cluster by cluster, which contracts neighbouring axes: no array is turned round."""
+
+    def of_cluster(p: Array, u: Array, v: Array) -> Array:
+        return given(module.mixture_correlation, x | {"p": p[None]} | _population(module, u[None]) | _population(module, v[None], "_new"))
+
+    return jax.vmap(of_cluster)(x["p"], u, v).sum(axis=0)
 
 
 def _over_tiles(count: Any, number: Any, carry: Any, function: Callable[..., tuple[Arrays, Any]]) -> tuple[Arrays, Any]:
@@ -472,8 +511,7 @@ def _gradient_innovations(
     count = tiles if isinstance(tiles, int) else jnp.where(looked, tiles, 0)  # of a fixed number all: a reverse mode has no count
 
     def rest(i: Array, again: Array | None = None) -> Array:
-        components = along if again is None else along + again
-        return carry.a[i] - jnp.einsum("cj,kjn->kcn", components, carry.f[i])
+        return carry.a[i] - _combined(along if again is None else along + again, carry.f[i])
 
     def products(i: Array, nothing: None) -> tuple[Arrays, None]:
         left = rest(i)
@@ -488,7 +526,7 @@ def _gradient_innovations(
     def opened(i: Array, kept: tuple[Array, Array | None]) -> tuple[Arrays, Any]:
         f, Df = kept
         components = along + again
-        created = jnp.einsum("cd,kdn->kcn", to_new, carry.a[i] - jnp.einsum("cj,kjn->kcn", components, f[i]))
+        created = jnp.einsum("cd,kdn->kcn", to_new, carry.a[i] - _combined(components, f[i]))
         f = f.at[i, :, open_places].set(jnp.swapaxes(created, 0, 1), mode="drop")
         if Df is not None and carry.Da is not None:
             moved = carry.Da[i] - jnp.einsum("ci,kijn->kcjn", components, Df[i])
@@ -502,6 +540,11 @@ def _gradient_innovations(
     # Column d of La's new part belongs to the place of direction d.
     components = components.at[:, open_places].add(La, mode="drop")
     return carry._replace(f=f, Df=Df, noise=noise, rank_a=carry.rank_a + new.sum()), components
+
+
+def _combined(components: Float[Array, "c j"], f: Float[Array, "k j n"]) -> Float[Array, "k c n"]:
+    """sum_j components_cj f_kj, cluster by cluster, as `_mixture_correlation` is."""
+    return jnp.einsum("kcj,kjn->kcn", jnp.broadcast_to(components, (len(f), *components.shape)), f)
 
 
 def _triangular(gram: Float[Array, "c c"], least: Float[Array, " c"]) -> tuple[Array, Array, Array]:
