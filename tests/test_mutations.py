@@ -45,7 +45,7 @@ def _surrogate(problem, **values):
     return Enrolled(f"surrogate, {problem.optimizer.name}", lambda: derive.surrogate(problem), numbers)
 
 
-def _dmf(problem, response, **values):
+def _dmf(problem, response, closure="diagonal", **values):
     """Through generated text and the engine's step, on few points; all order parameters and the gradients' kernel."""
 
     def numbers(system):
@@ -66,9 +66,11 @@ def _dmf(problem, response, **values):
         names = ("m", "Q", "Q_k", "train_loss", "La", *(x for x in ("nonzero", "trained", "M") if x in rows[0]))
         return {name: jnp.stack([row[name] for row in rows]) for name in names}
 
-    where = "" if problem.data.embedded is None else ", in coordinates"
+    where = "" if problem.data.embedded is None else ", in coordinates" + (f", {closure}" if closure != "diagonal" else "")
     name = f"DMF, {problem.loss.name}, {problem.optimizer.name}, {response}{where}"
-    return Enrolled(name, lambda: derive.dmf(problem, response=response), numbers, lambda s: (*s.kernel_form, *s.innovation_form))
+    return Enrolled(
+        name, lambda: derive.dmf(problem, response=response, closure=closure), numbers, lambda s: (*s.kernel_form, *s.innovation_form)
+    )
 
 
 RNG = np.random.default_rng(3)
@@ -93,6 +95,7 @@ SYSTEMS = [
         ridge=0.1,
     ),
     _dmf(gm.Problem(APART, PROBIT_LIKE, gm.optimizers.heavy_ball(), **PLACE), "tangent", eta=0.7, momentum=0.5, ridge=0.1),
+    _dmf(gm.Problem(APART, PROBIT_LIKE, gm.optimizers.heavy_ball(), **PLACE), "stein", closure=3, eta=0.7, momentum=0.5, ridge=0.1),
     _surrogate(gm.Problem(UNEQUAL, PROBIT_LIKE, SHRINKING, **START), eta=0.7, l1=0.3, decay=0.7, ridge=0.1),
     _surrogate(gm.Problem(UNEQUAL, PROBIT_LIKE, gm.optimizers.heavy_ball(), **START), eta=0.7, momentum=0.5, ridge=0.1),
     _surrogate(gm.Problem(UNEQUAL, PROBIT_LIKE, gm.optimizers.gd(), sampling=PERSISTENT, **START), eta=0.7, ridge=0.1),

@@ -15,11 +15,11 @@ from gmsym.system.causal_kernels import Mean, alpha, b, ridge, ridge_v, s
 from gmsym.system.recursion import samples
 
 # The order of axes in every array; p stands for trained parameters, r for observables; f, o, a, h and q for a second teacher e',
-# cluster l', coordinate b' and innovations i' and j'.
-ORDER = "efklobacdprijhqxn"
+# cluster l', coordinate b' and innovations i' and j'; A to E for coordinates q, q', q'' and q''' of the first ones.
+ORDER = "efklobaABDEcdprijhqxn"
 _INNER = "uvwyz"  # field axes between the factors of a product
 _NAMES = {"Bk": "B", "Theta": "theta", "lambda": "ridge", "lambda_v": "trained_ridge"}  # where the text's name is not the symbol's
-_LETTERS = {"e'": "f", "l'": "o", "b'": "a", "i'": "h", "j'": "q"}  # likewise of indices
+_LETTERS = {"e'": "f", "l'": "o", "b'": "a", "i'": "h", "j'": "q", "q": "A", "q'": "B", "q''": "D", "q'''": "E"}  # likewise of indices
 _NUMBERS = {alpha, ridge, ridge_v, samples}
 
 

@@ -1,7 +1,8 @@
 """Innovations of Theta that all clusters share, of modules in coordinates (theory.md 2; verified/real_data.md 1).
 
 Letters: k clusters (K), b coordinates (d), c fields (C), i innovations of Theta, j innovations of the fields or of the noise. A vector has
-parts: what is known of it in each coordinate, D, and its coefficients Y of the noise innovations.
+parts: what is known of it in each coordinate, D, its coefficients Y of the noise innovations, and perhaps Z (A, B, c, j) of the first
+coordinates, which respond to each other's noise.
 
 Theta(t) = sum_i Lt(i) e_i with e_i orthonormal in the pooled metric. In cluster k their Gram matrix has the Cholesky factors Lw, so that
 the fields' noise is sum_ij Lt(i) Lw(i, j) g_j. A cluster in which an innovation adds nothing has a zero on the diagonal of its factors.
@@ -21,6 +22,7 @@ from gmsym.runtime.causal_kernels import CausalKernelsModule, given
 
 Arrays = dict[str, Any]
 _SHARPER = 1.25  # power of the tolerance: what is left over is not orthogonal in a cluster's own metric, and enters at first order
+_LEAD = {"D": 1, "Y": 1, "Z": 2}  # axes of coordinates of a part
 _NOTHING = 1e-12  # share of an innovation's square that is rounding
 
 
@@ -34,14 +36,39 @@ def common_innovations(module: CausalKernelsModule, x: Arrays, tolerance: Any, c
             one = {part: y[None] for part, y in u.items()} | {f"{part}_s": y[None] for part, y in v.items()}
             return given(module.pooled_overlap, x | {"rho": rho[None], "sigma2": sigma2[:, None]} | one)
 
-        return jax.vmap(of_coordinate, in_axes=(0, 1, 0, 0))(x["rho"], x["sigma2"], u, v).sum(axis=0)
+        if "Z" not in u:
+            return jax.vmap(of_coordinate, in_axes=(0, 1, 0, 0))(x["rho"], x["sigma2"], u, v).sum(axis=0)
+
+        def of_row(pair: Array, u: Array, v: Array) -> Array:
+            return given(module.pooled_overlap, x | nothing | {"pair": pair[None], "Z": u[None], "Z_s": v[None]})
+
+        # The parts of one coordinate, then those of a pair, each without the other ones.
+        empty = {part: y[:0] for part, y in u.items()}, {part: y[:0] for part, y in v.items()}
+        nothing = {"rho": x["rho"][:0], "sigma2": x["sigma2"][:, :0]} | empty[0] | {f"{part}_s": y for part, y in empty[1].items()}
+        x_alone = x | {"pair": x["pair"][:0]}
+
+        def alone(rho: Array, sigma2: Array, u: Arrays, v: Arrays) -> Array:
+            one = {part: y[None] for part, y in u.items()} | {f"{part}_s": y[None] for part, y in v.items()}
+            one |= {"Z": empty[0]["Z"], "Z_s": empty[1]["Z"]}
+            return given(module.pooled_overlap, x_alone | {"rho": rho[None], "sigma2": sigma2[:, None]} | one)
+
+        single = ({part: y for part, y in z.items() if part != "Z"} for z in (u, v))
+        found = jax.vmap(alone, in_axes=(0, 1, 0, 0))(x["rho"], x["sigma2"], *single).sum(axis=0)
+        return found + jax.vmap(of_row)(x["pair"], u["Z"], v["Z"]).sum(axis=0)
 
     def without(vector: Arrays, along: Float[Array, " i"], e: Arrays) -> Arrays:
-        each = jnp.broadcast_to(along, (len(e["D"]), room))  # a number a coordinate: see above
-        return {part: y - jax.vmap(lambda along, e: jnp.tensordot(along, e, 1)[None])(each, e[part]) for part, y in vector.items()}
+        def part_of(part: str) -> Array:
+            lead = e[part].shape[: _LEAD[part]]
+            each = jnp.broadcast_to(along, (*lead, room))  # a number a coordinate: see above
+            total = lambda along, e: jnp.tensordot(along, e, 1)[None]  # noqa: E731
+            for _ in lead:
+                total = jax.vmap(total)
+            return vector[part] - total(each, e[part])
+
+        return {part: part_of(part) for part in vector}
 
     def opened(rank: Array, new: Arrays, e: Arrays, Lw: Array, e_S: Array | None) -> tuple[Arrays, Array, Array | None]:
-        e = {part: y.at[:, rank].set(new[part][:, 0], mode="drop") for part, y in e.items()}
+        e = {part: y.at[_at(part, rank)].set(new[part][_at(part, 0)], mode="drop") for part, y in e.items()}
         arrays = x | {f"e_{part}": y for part, y in e.items()} | {f"e_{part}_new": y for part, y in new.items()}
         if e_S is not None:
             turned = given(module.turned, x | {"e_D": new["D"]})
@@ -65,16 +92,22 @@ def common_innovations(module: CausalKernelsModule, x: Arrays, tolerance: Any, c
 
     Lt, now = [], (carry.e, rank, carry.Lw, carry.e_S)
     for c in range(module.FIELDS):
-        vector = {part: y[:, c : c + 1] for part, y in carry.theta.items()}
+        vector = {part: y[_at(part, slice(c, c + 1))] for part, y in carry.theta.items()}
         total, along = inner(vector, vector)[0, 0], inner(now[0], vector)[:, 0]
         # What is left by the difference of squares is right to rounding of the whole, so that it decides whether to look.
         look = total - along @ along > tolerance / 2 * total
         row, now = jax.lax.cond(look, looked_at, lambda _, __, along, *same: (along, same), vector, total, along, *now)
         Lt.append(row)
     e, rank, Lw, e_S = now
-    found = {"Lt": jnp.stack(Lt), "Lw": Lw, "e_D": e["D"], "e_Y": e["Y"], "e_S": None if e_S is None else jnp.moveaxis(e_S, -1, 0)}
+    found = {"Lt": jnp.stack(Lt), "Lw": Lw, "e_S": None if e_S is None else jnp.moveaxis(e_S, -1, 0)}
+    found |= {f"e_{part}": y for part, y in e.items()}
     found["L"] = given(module.noise_factors, found)
     return found, carry._replace(e=e, rank=rank[None], Lw=Lw, e_S=e_S)
+
+
+def _at(part: str, index: Any) -> tuple[Any, ...]:
+    """Place of an index in the axis of innovations, or of fields, of a part."""
+    return (slice(None),) * _LEAD[part] + (index,)
 
 
 def responses(Lw: Float[Array, "k i j"], B: Float[Array, "k c j"]) -> Float[Array, "k c i"]:

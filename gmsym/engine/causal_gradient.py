@@ -155,7 +155,7 @@ def order_parameters(setting: Setting, numbers: Numbers) -> tuple[Arrays, Array]
         last, found = jax.lax.scan(one, setting.first, now)
         return found, jnp.stack([last.rank.max(), last.rank_a])
     whole = setting.steps // length * length
-    cut = jax.tree.map(lambda x: x[:whole].reshape(-1, length, *x.shape[1:]), now)
+    cut = jax.tree.map(lambda x: x[:whole].reshape(whole // length, length, *x.shape[1:]), now)
     last, found = jax.lax.scan(segment, setting.first, cut)
     found = {name: x.reshape(whole, *x.shape[2:]) for name, x in found.items()}
     if whole < setting.steps:

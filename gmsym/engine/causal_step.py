@@ -31,6 +31,7 @@ from gmsym.runtime.causal_kernels import (
     by_observable,
     cluster_moments,
     given,
+    head,
     in_coordinates,
     noisy,
     observables,
@@ -65,7 +66,7 @@ class Population(NamedTuple):
 class Carry(NamedTuple):
     """State of the pass between two steps. The population's arrays are (k, j, n) without tiles where nothing is sampled."""
 
-    theta: Any  # (b c x); in coordinates D (b c) and Y (b c j), by name
+    theta: Any  # (b c x); in coordinates D (b c) and Y (b c j), by name, and with coordinates that respond together Z (q q c j)
     state: tuple[Any, ...]  # likewise
     noise: Float[Array, "b i j"]  # covariance of the noise innovations times n
     e: Any  # field innovations (k b i x), orthonormal in the cluster's metric; in coordinates D (b i) and Y (b i j), common to all clusters
@@ -80,6 +81,7 @@ class Carry(NamedTuple):
     factor: Factor | None = None  # of the noise innovations' covariance; of sampled coordinates
     Lw: Float[Array, "k i j"] | None = None  # in coordinates: factors of the Gram matrices of e
     e_S: Float[Array, "b i k"] | None = None  # and covariances times these
+    Gamma: Float[Array, "k i j"] | None = None  # correlation of the gradients' innovations; with coordinates that respond together
 
 
 def start(
@@ -87,7 +89,7 @@ def start(
 ) -> Carry:
     """Before the first step, with room for so many innovations, and tiles of so many points."""
     fields, clusters, blocks = module.FIELDS, module.CLUSTERS, module.BLOCKS
-    i, j = room
+    (i, j), first_ones = room, head(module)
     known = _known_vectors(module) + j * noisy(module)
     common = in_coordinates(module)
     on_points, tangents = module.RESPONSE != "exact", module.RESPONSE == "tangent"
@@ -95,7 +97,8 @@ def start(
 
     def first(suffix: str) -> Any:
         if common:
-            return {"D": module.START[f"D{suffix}"] * numbers.start, "Y": np.zeros((blocks, fields, j))}
+            parts = {"D": module.START[f"D{suffix}"] * numbers.start, "Y": np.zeros((blocks, fields, j))}
+            return parts | ({"Z": np.zeros((first_ones, first_ones, fields, j))} if first_ones else {})
         vectors = np.zeros((blocks, fields, size))
         if coordinates is not None:
             return vectors if suffix else vectors + coordinates.theta
@@ -103,11 +106,15 @@ def start(
         vectors[..., fields : fields + clusters] = module.START[f"U{suffix}"]
         return vectors
 
+    e = np.zeros((clusters, blocks, i, size))
+    if common:
+        e = {"D": np.zeros((blocks, i)), "Y": np.zeros((blocks, i, j))}
+        e |= {"Z": np.zeros((first_ones, first_ones, i, j))} if first_ones else {}
     return Carry(
         theta=first(""),
         state=tuple(first(f"_{variable}") for variable in module.STATE),
         noise=np.zeros((blocks, j, j)),
-        e={"D": np.zeros((blocks, i)), "Y": np.zeros((blocks, i, j))} if common else np.zeros((clusters, blocks, i, size)),
+        e=e,
         f=np.zeros((tiles, clusters, j, points) if on_points else (clusters, j, 1 + i)),
         Df=np.zeros((tiles, clusters, j, i, points)) if tangents else None,
         a=np.zeros((tiles, clusters, fields, points)) if on_points else None,
@@ -120,6 +127,7 @@ def start(
         factor=None if coordinates is None else Factor(np.zeros((blocks, j, j)), np.zeros((blocks, j, j))),
         Lw=np.zeros((clusters, i, i)) if common else None,
         e_S=np.zeros((blocks, i, clusters)) if module.KNOWN == "full" else None,
+        Gamma=np.zeros((clusters, j, j)) if first_ones else None,
     )
 
 
@@ -132,11 +140,11 @@ def enlarged(carry: Carry, more: Room) -> Carry:
 
     def vector(x: Any) -> Any:
         if isinstance(x, dict):
-            return x | {"Y": padded(x["Y"], {2: j})}
+            return x | {part: padded(x[part], {x[part].ndim - 1: j}) for part in x if part != "D"}
         return padded(x, {2: j}) if carry.factor is None else x
 
     if isinstance(carry.e, dict):
-        e = {"D": padded(carry.e["D"], {1: i}), "Y": padded(carry.e["Y"], {1: i, 2: j})}
+        e = {part: padded(x, {1: i} if part == "D" else {x.ndim - 2: i, x.ndim - 1: j}) for part, x in carry.e.items()}
     else:
         e = padded(carry.e, {2: i, 3: j} if carry.factor is None else {2: i})
     return carry._replace(
@@ -150,6 +158,7 @@ def enlarged(carry: Carry, more: Room) -> Carry:
         Da=padded(carry.Da, {3: i}),
         Lw=padded(carry.Lw, {1: i, 2: i}),
         e_S=padded(carry.e_S, {1: i}),
+        Gamma=padded(carry.Gamma, {1: j, 2: j}),
     )
 
 
@@ -182,7 +191,7 @@ def step(
     Where a state variable `of` the optimizer is named, a linear combination of the iterates, overlaps and the train loss are its own.
     """
     coordinates = None if population is None else population.coordinates
-    x = _known(numbers) | {"Phi": carry.noise, "v": carry.v[0]}
+    x = _known(numbers) | _of_head(module, numbers) | {"Phi": carry.noise, "Gamma": carry.Gamma, "v": carry.v[0]}
     x |= _cut(module, carry.theta) if coordinates is None else sampled.seen(module, coordinates, carry.theta)
     twice = x | _cut(module, carry.theta, "_s") if coordinates is None else x
     x["m"] = given(module.mean_overlap, x)
@@ -314,8 +323,23 @@ def _known(numbers: Numbers) -> Arrays:
 
 
 def joined(vector: Any) -> Float[Array, "b c x"]:
-    """A vector in one array."""
-    return _joined(**vector) if isinstance(vector, dict) else vector
+    """A vector in one array, without what coordinates that respond together have beside it."""
+    return _joined(**{part: x for part, x in vector.items() if part != "Z"}) if isinstance(vector, dict) else vector
+
+
+def _of_head(module: CausalKernelsModule, numbers: Numbers) -> Arrays:
+    """Numbers of the coordinates that respond together, by their names in generated text."""
+    size = head(module)
+    if not size:
+        return {}
+    pooled = numbers.probabilities @ numbers.variance[:, :size]
+    return {
+        "n": numbers.alpha * module.BLOCKS,
+        "Sh": jnp.einsum("kg,gab->kab", numbers.members, numbers.covariance[:, :size, :size]),
+        "pair": pooled[:, None] * pooled,
+        "unit": jnp.eye(size),
+        "tail": (jnp.arange(module.BLOCKS) >= size).astype(float),
+    }
 
 
 def _cut(module: CausalKernelsModule, vectors: Any, suffix: str = "") -> Arrays:
@@ -536,10 +560,18 @@ def _gradient_innovations(
     means, (f, Df) = _over_tiles(count, tiles, (carry.f, carry.Df), opened)
     rows = given(module.noise_covariance, x | means)
     noise = carry.noise.at[:, :, open_places].set(rows, mode="drop").at[:, open_places].set(jnp.swapaxes(rows, 1, 2), mode="drop")
+    Gamma = _grown(carry.Gamma, means["Gamma"], open_places)
     components = along + again
     # Column d of La's new part belongs to the place of direction d.
     components = components.at[:, open_places].add(La, mode="drop")
-    return carry._replace(f=f, Df=Df, noise=noise, rank_a=carry.rank_a + new.sum()), components
+    return carry._replace(f=f, Df=Df, noise=noise, Gamma=Gamma, rank_a=carry.rank_a + new.sum()), components
+
+
+def _grown(Gamma: Array | None, rows: Float[Array, "k i c"], places: Array) -> Array | None:
+    """Correlations with those of the innovations at new places."""
+    if Gamma is None:
+        return None
+    return Gamma.at[:, :, places].set(rows, mode="drop").at[:, places].set(jnp.swapaxes(rows, 1, 2), mode="drop")
 
 
 def _combined(components: Float[Array, "c j"], f: Float[Array, "k j n"]) -> Float[Array, "k c n"]:
@@ -580,7 +612,7 @@ def _exact(
     x |= dict(zip(LAWS, (mean, covariance), strict=True)) if observables(module) else {}
     a = jnp.concatenate([x["abar"][..., None], x["B"]], axis=-1)
 
-    f, noise, count = carry.f, carry.noise, carry.rank_a
+    f, noise, count, Gamma = carry.f, carry.noise, carry.rank_a, carry.Gamma
     La = jnp.zeros((module.FIELDS, f.shape[1]))
     for c in range(module.FIELDS):
         vector = a[:, c, None]
@@ -593,11 +625,13 @@ def _exact(
         new = left > tolerance * total
         place, size = jnp.where(new, count, f.shape[1]), jnp.sqrt(jnp.where(new, left, 1.0))
         f = f.at[:, place].set(vector[:, 0] / size, mode="drop")
-        row = given(module.noise_covariance, x | {"Gamma": _correlation(module, f, vector / size)})[..., 0]
+        correlation = _correlation(module, f, vector / size)
+        row = given(module.noise_covariance, x | {"Gamma": correlation})[..., 0]
+        Gamma = _grown(Gamma, correlation, place[None])
         noise = noise.at[:, place].set(row, mode="drop").at[:, :, place].set(row, mode="drop")
         La = La.at[c, place].add(size, mode="drop")
         count = count + new
-    return carry._replace(f=f, noise=noise, rank_a=count), La, given(module.train_loss, x | {"mean_loss": loss})
+    return carry._replace(f=f, noise=noise, Gamma=Gamma, rank_a=count), La, given(module.train_loss, x | {"mean_loss": loss})
 
 
 def _field_innovations(

@@ -83,6 +83,7 @@ def limit(
     B: int = 1,
     every_step: bool = False,
     coordinates: bool = False,
+    head: int = 0,
     covariances: int | None = None,
 ) -> Cost:
     """DMF equations; two scrambles run at a time.
@@ -92,6 +93,7 @@ def limit(
         B: blocks; d of a mixture in coordinates.
         every_step: whether each step opens directions, of batches, of noise or of sampled coordinates; otherwise ranks saturate.
         coordinates: whether these are sampled, N in each block.
+        head: coordinates that respond together.
         covariances: of a mixture in coordinates, how many there are with d^2 entries; None where vectors are known by Gram matrices.
     """
     N, T, scrambles, B = map(float, (N, T, scrambles, B))
@@ -105,6 +107,9 @@ def limit(
     else:
         own, size = (K, C + K + rank) if covariances is None else (2, 1 + rank)
         held, step = B * rank * own * size, 8 * B * size * own * (size if covariances is None else rank)
+    if head:
+        held += 2 * rank**2 * float(head) ** 2
+        step += 8 * rank * float(head) ** 2 * (rank + 2 * K * head)
     full = 0.0 if covariances is None else covariances * B**2
     rank = rank if covariances is None else 2 * rank
     vectors = B * C * size * (T if two_time else min(T, 64.0))
