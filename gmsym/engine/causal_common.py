@@ -32,28 +32,24 @@ def common_innovations(module: CausalKernelsModule, x: Arrays, tolerance: Any, c
     room = carry.e["D"].shape[1]
 
     def inner(u: Arrays, v: Arrays) -> Float[Array, "i j"]:
-        def of_coordinate(rho: Array, sigma2: Array, u: Arrays, v: Arrays) -> Array:
-            one = {part: y[None] for part, y in u.items()} | {f"{part}_s": y[None] for part, y in v.items()}
-            return given(module.pooled_overlap, x | {"rho": rho[None], "sigma2": sigma2[:, None]} | one)
+        def named(u: Arrays, v: Arrays, cut: Any) -> Arrays:
+            return {part: y[cut] for part, y in u.items()} | {f"{part}_s": y[cut] for part, y in v.items()}
 
+        one, none = [{part: y for part, y in z.items() if part != "Z"} for z in (u, v)], slice(0)
+        # Parts of a coordinate, then those of a row of pairs, each with nothing of the other.
+        pairs = named({"Z": u["Z"]}, {"Z": v["Z"]}, none) | {"pair": x["pair"][none]} if "Z" in u else {}
+
+        def of_coordinate(rho: Array, sigma2: Array, u: Arrays, v: Arrays) -> Array:
+            return given(module.pooled_overlap, x | pairs | {"rho": rho[None], "sigma2": sigma2[:, None]} | named(u, v, None))
+
+        found = jax.vmap(of_coordinate, in_axes=(0, 1, 0, 0))(x["rho"], x["sigma2"], *one).sum(axis=0)
         if "Z" not in u:
-            return jax.vmap(of_coordinate, in_axes=(0, 1, 0, 0))(x["rho"], x["sigma2"], u, v).sum(axis=0)
+            return found
+        single = named(*one, none) | {"rho": x["rho"][none], "sigma2": x["sigma2"][:, none]}
 
         def of_row(pair: Array, u: Array, v: Array) -> Array:
-            return given(module.pooled_overlap, x | nothing | {"pair": pair[None], "Z": u[None], "Z_s": v[None]})
+            return given(module.pooled_overlap, x | single | {"pair": pair[None], "Z": u[None], "Z_s": v[None]})
 
-        # The parts of one coordinate, then those of a pair, each without the other ones.
-        empty = {part: y[:0] for part, y in u.items()}, {part: y[:0] for part, y in v.items()}
-        nothing = {"rho": x["rho"][:0], "sigma2": x["sigma2"][:, :0]} | empty[0] | {f"{part}_s": y for part, y in empty[1].items()}
-        x_alone = x | {"pair": x["pair"][:0]}
-
-        def alone(rho: Array, sigma2: Array, u: Arrays, v: Arrays) -> Array:
-            one = {part: y[None] for part, y in u.items()} | {f"{part}_s": y[None] for part, y in v.items()}
-            one |= {"Z": empty[0]["Z"], "Z_s": empty[1]["Z"]}
-            return given(module.pooled_overlap, x_alone | {"rho": rho[None], "sigma2": sigma2[:, None]} | one)
-
-        single = ({part: y for part, y in z.items() if part != "Z"} for z in (u, v))
-        found = jax.vmap(alone, in_axes=(0, 1, 0, 0))(x["rho"], x["sigma2"], *single).sum(axis=0)
         return found + jax.vmap(of_row)(x["pair"], u["Z"], v["Z"]).sum(axis=0)
 
     def without(vector: Arrays, along: Float[Array, " i"], e: Arrays) -> Arrays:

@@ -165,9 +165,9 @@ def order_parameters(setting: Setting, numbers: Numbers) -> tuple[Arrays, Array]
 
 
 def segment_of(steps: int) -> int:
-    """Steps of a segment, about the root of all: of those the number that leaves the fewest over, which are compiled by themselves."""
+    """Steps of a segment, for few states to be kept; some left over are compiled by themselves, which is worth a few states."""
     root = int(np.sqrt(steps))
-    return min(range(max(1, root // 2), 2 * root + 1), key=lambda x: (steps % x > 0, steps // x + x + steps % x))
+    return min(range(max(1, root // 2), 2 * root + 1), key=lambda x: steps // x + x + (steps % x > 0) * root / 2)
 
 
 def results(setting: Setting, moved: Moved) -> tuple[Arrays, Array]:
