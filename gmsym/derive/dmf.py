@@ -272,7 +272,9 @@ def kernel_equations(problem: Problem, response: Response, sampled: bool = False
         noise = noise[:1]
     else:
         trained = trained_equations(problem) if problem.trained is not None else ()
-        order = overlaps(expansion, noise[1], taught) if known == "gram" else embedded.overlaps(expansion, noise[1], known == "full", head)
+        order = (
+            overlaps(expansion, noise[1], taught) if known == "gram" else embedded.overlaps(expansion, noise[1], known == "full", together)
+        )
         update = (expansion, *together, *optimizer_equations(problem, gradient, known, head), *trained, *order)
     return Equations(
         (

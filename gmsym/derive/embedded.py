@@ -91,15 +91,15 @@ def expansion_equations(head: bool) -> tuple[Equation, ...]:
     whole = Equation(Theta(b, t), D(b, t) + sp.Sum(W(b, t, s) * xi(b, s), (s, 0, t - 1)), meaning, SOURCE, "own")
     if not head:
         return (whole,)
-    together = D(q, t) + sp.Sum(Wh(q, q_1, t, s) * xi(q_1, s), (s, 0, t - 1), (q_1, 1, H))
+    together = sp.Sum(Wh(q, q_1, t, s) * xi(q_1, s), (s, 0, t - 1), (q_1, 1, H))
     return replace(whole, meaning=f"{meaning}, beyond the first H"), Equation(
-        Theta(q, t), together, f"{meaning}, which the first H share", SOURCE, "own"
+        Theta(q, t) - D(q, t), together, "the gradient's noise in one of the first H coordinates, from all of these", SOURCE, "own"
     )
 
 
 def memory_equation(memory: Equation) -> Equation:
     """The response of the fields, of which coordinates that respond to each other's noise have a trace."""
-    return replace(memory, rhs=memory.rhs + sp.Sum(Sh(k, q_1, q) * Wh(q, q_1, t, s), (q, 1, H), (q_1, 1, H)) / n)
+    return replace(memory, rhs=memory.rhs + sp.Sum(Sh(k, q, q_1) * Wh(q, q_1, t, s), (q, 1, H), (q_1, 1, H)) / n)
 
 
 def noise_equation(noise: Equation) -> Equation:
@@ -113,16 +113,16 @@ def head_equations(update: sp.Matrix, variables: Sequence[sp.Symbol | None], nam
 
     The gradient's coordinate q sees its own noise, and Theta's through a row of each Sigma_k.
     """
-    back = sp.Sum(p(l) * Sh(l, q, q_2) * Ra(l, t, r) * Wh(q_2, q_1, r, s), (r, s + 1, t), (l, 1, K), (q_2, 1, H))
-    slope = unit(q, q_1) * sp.KroneckerDelta(t, s) + S.ridge * Wh(q, q_1, t, s) + back
+    back = sp.Sum(p(l) * Sh(l, q, q_1) * Ra(l, t, r) * Wh(q_1, q_2, r, s), (r, s + 1, t), (l, 1, K), (q_1, 1, H))
+    slope = unit(q, q_2) * sp.KroneckerDelta(t, s) + S.ridge * Wh(q, q_2, t, s) + back
     found = []
     for row, variable in enumerate(variables):
         of = "Theta" if variable is None else f"the optimizer's {variable}"
-        meaning = f"coefficient of the noise of q' in {of}"
-        terms = [update[row, column] * named(Wh, other, q, q_1, t, s) for column, other in enumerate(variables)]
-        found.append(Equation(named(Wh, variable, q, q_1, s, s), sp.S.Zero, f"{meaning} at the start", SOURCE, "own"))
+        meaning = f"coefficient of the noise of q'' in {of}"
+        terms = [update[row, column] * named(Wh, other, q, q_2, t, s) for column, other in enumerate(variables)]
+        found.append(Equation(named(Wh, variable, q, q_2, s, s), sp.S.Zero, f"{meaning} at the start", SOURCE, "own"))
         rhs = sp.Add(*terms, update[row, -1] * slope)
-        found.append(Equation(named(Wh, variable, q, q_1, t + 1, s), rhs, meaning, SOURCE, "own", r"s \le t"))
+        found.append(Equation(named(Wh, variable, q, q_2, t + 1, s), rhs, meaning, SOURCE, "own", r"s \le t"))
     return tuple(found)
 
 
@@ -139,8 +139,14 @@ def known_component(gradient: sp.Expr) -> sp.Expr:
     return known.replace(lambda x: isinstance(x, sp.Sum), renamed).replace(Theta, D)
 
 
-def overlaps(expansion: Equation, noise: Equation, full: bool, head: bool = False) -> tuple[Equation, ...]:
-    """m_k(t), Q(t,s) and Q_k(t,s): sums over the coordinates, of what Theta is expanded in."""
+def overlaps(expansion: Equation, noise: Equation, full: bool, head: Sequence[Equation] = ()) -> tuple[Equation, ...]:
+    """m_k(t), Q(t,s) and Q_k(t,s): sums over the coordinates, of what Theta is expanded in.
+
+    Args:
+        expansion, noise: of a coordinate that responds to its own noise.
+        full: whether the covariances are matrices.
+        head: the same two of the first H coordinates, where these respond together.
+    """
     past = sp.Symbol("r'", integer=True, nonnegative=True)
     covariance = noise.rhs.xreplace({t: r, s: past, k: l}) / alpha  # of xi(r), xi(r'), times d: summed with rho_b = 1/d
     part, random = split(expansion.rhs, xi)
@@ -155,20 +161,26 @@ def overlaps(expansion: Equation, noise: Equation, full: bool, head: bool = Fals
     def over(weight: sp.Expr) -> sp.Expr:
         return distribute(sp.Sum(weight * rho(b) * noisy, (b, 1, B)))
 
-    together, together_k = sp.S.Zero, sp.S.Zero
-    if head:  # tr(W Cov W^T), and with Sigma_k in front
-        correlation = p(l) * Sh(l, q_2, q_3) * S.C(l, r, past) / n
-        times = (r, 0, t - 1), (past, 0, s - 1), (l, 1, K)
-        product = Wh(q_1, q_2, t, r) * correlation * Transposed(Wh(q_1, q_3, s, past))
-        together = sp.Sum(product, *times, *((x, 1, H) for x in (q_1, q_2, q_3)))
-        product = Sh(k, q, q_1) * Wh(q_1, q_2, t, r) * correlation * Transposed(Wh(q, q_3, s, past))
-        together_k = sp.Sum(product, *times, *((x, 1, H) for x in (q, q_1, q_2, q_3)))
-
+    together, together_k = _together(*head, past) if head else (sp.S.Zero, sp.S.Zero)
     return (
         Equation(m(k, t), sp.Sum(mean(k, b) * D(b, t), (b, 1, B)), "overlap with the mean of cluster k", SOURCE, "own"),
         Equation(Q(t, s), sp.Sum(known, (b, 1, B)) + over(sp.S.One) + together, "overlap of two iterates", SOURCE, "own"),
         Equation(Qk(k, t, s), in_cluster + over(sigma2(k, b)) + together_k, "the same in the metric of cluster k", SOURCE, "own"),
     )
+
+
+def _together(expansion: Equation, noise: Equation, past: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
+    """tr(W Cov W^T) over the first H coordinates and times, and with Sigma_k in front."""
+    loading = inside(expansion.rhs).function.xreplace({xi(q_1, s): sp.S.One})  # of the noise of q' at s, in q at t
+    covariance = noise.rhs.xreplace({q: q_2, q_1: q_3, t: r, s: past, k: l}) / n
+
+    def trace(weight: sp.Expr, row: sp.Expr, *over: sp.Symbol) -> sp.Expr:
+        first = loading.xreplace({q: q_1, q_1: q_2, s: r})
+        second = Transposed(loading.xreplace({q: row, q_1: q_3, t: s, s: past}))
+        limits = (r, 0, t - 1), (past, 0, s - 1), *((x, 1, H) for x in (*over, q_1, q_2, q_3))
+        return distribute(sp.Sum(weight * first * covariance * second, *limits))
+
+    return trace(sp.S.One, q_1), trace(Sh(k, q, q_1), q, q)
 
 
 # --- innovations ------------------------------------------------------------------------------------------------------
@@ -181,7 +193,7 @@ def expansions(head: bool = False) -> tuple[Equation, ...]:
         (Y(b, j, t), sp.Sum(Lt(i, t) * S.E_Y(i, b, j), (i, 1, rank)), "coefficient of the noise, Y = W La, in innovations of Theta"),
     )
     if head:
-        rows += ((Z(q, q_1, j, t), sp.Sum(Lt(i, t) * S.e_Z(i, q, q_1, j), (i, 1, rank)), "the same among the first H coordinates"),)
+        rows += ((Z(q, q_2, j, t), sp.Sum(Lt(i, t) * S.e_Z(i, q, q_2, j), (i, 1, rank)), "the same among the first H coordinates"),)
     return tuple(Equation(lhs, rhs, meaning, SOURCE, "own") for lhs, rhs, meaning in rows)
 
 
@@ -256,7 +268,7 @@ def responding(total: sp.Sum) -> sp.Expr:
     of_known, of_noise, of_head = (x.rhs for x in expansions(True))
     total = total.replace(D, lambda block, time: of_known.xreplace({b: block, t: time}))
     total = total.replace(Y, lambda block, index, time: of_noise.xreplace({b: block, j: index, t: time}))
-    total = total.replace(Z, lambda one, two, index, time: of_head.xreplace({q: one, q_1: two, j: index, t: time}))
+    total = total.replace(Z, lambda one, two, index, time: of_head.xreplace({q: one, q_2: two, j: index, t: time}))
     total = _folded(distribute(total), sp.Sum(Ra(l, t, r) * Lt(i, r), (r, 0, t)), S.Bt(l, i, t))
     return _folded(total, sp.Sum(Sigma(l, b, b_other) * e_D(i, b_other), (b_other, 1, B)), e_S(l, i, b))
 

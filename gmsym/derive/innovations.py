@@ -360,9 +360,9 @@ def _updates(right: Sides, x: Sides, state: Sequence[sp.Symbol], known: Sequence
             found.append(Equation(lhs, rhs, meaning, SOURCE, "own"))
         together = [_TOGETHER] if any(isinstance(lhs, Wh) for lhs in right) else []
         for response, along, name in [*_RESPONSES[: 1 + noisy], *together]:
-            at = (q, q_1) if response is Wh else (b,)
+            at = (q, q_2) if response is Wh else (b,)
             step = _onto_innovation(right[component(response, variable, *at, t + 1, s)], right, x, (response, along, name))
-            whose = {W: "noise", N: "optimizer's noise", Wh: "noise of q'"}[response]
+            whose = {W: "noise", N: "optimizer's noise", Wh: "noise of q''"}[response]
             found.append(Equation(component(name, variable, *at, j, t + 1), step, f"coefficient of the {whose} in {of}", SOURCE, "own"))
     return tuple(found)
 
@@ -393,7 +393,7 @@ def _responding(total: sp.Expr, index: sp.Symbol) -> sp.Expr:
 def _onto_innovation(expr: sp.Expr, right: Sides, x: Sides, of: tuple[type[Kernel], type[Kernel], type[Kernel]]) -> sp.Expr:
     """sum over s, 0 <= s <= t, of an expression linear in W(.,s), times La_j(s); or in another of `_RESPONSES`."""
     response, along, summed = of
-    at, past = ((q, q_1), (q_2, q_1)) if response is Wh else ((b,), (b,))
+    at, past = ((q, q_2), (q_1, q_2)) if response is Wh else ((b,), (b,))
     if isinstance(expr, sp.Add):
         return sp.Add(*(_onto_innovation(term, right, x, of) for term in expr.args))
     if isinstance(expr, sp.KroneckerDelta):
