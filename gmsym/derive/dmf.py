@@ -115,7 +115,9 @@ def dmf(
     Example:
         >>> import gmsym as gm, numpy as np
         >>> rotated = [[1.0, 0.5], [0.5, 0.6]]
-        >>> data = gm.GaussianMixture([0.5, 0.5], [1, -1], means=[[1, 0], [-1, 0]], covariance=[np.eye(2), rotated])
+        >>> data = gm.GaussianMixture(
+        ...     probabilities=[0.5, 0.5], labels=[1, -1], means=[[1, 0], [-1, 0]], covariance=[np.eye(2), rotated]
+        ... )
         >>> gm.derive.dmf(gm.Problem(data, gm.losses.logistic(), gm.optimizers.gd()), closure="exact").head
         2
     """
