@@ -15,11 +15,12 @@ from gmsym.system.causal_kernels import Mean, alpha, b, ridge, ridge_v, s
 from gmsym.system.recursion import samples
 
 # The order of axes in every array; p stands for trained parameters, r for observables; f, o, a, h and q for a second teacher e',
-# cluster l', coordinate b' and innovations i' and j'.
-ORDER = "efklobacdprijhqxn"
+# cluster l', coordinate b' and innovations i' and j'; A to E for coordinates q, q', q'' and q''' of the first ones.
+ORDER = "efklobaABDEcdprijhqxn"
+_PAIRED = "ABDE"  # indices of matrices that are not symmetric: their order counts
 _INNER = "uvwyz"  # field axes between the factors of a product
 _NAMES = {"Bk": "B", "Theta": "theta", "lambda": "ridge", "lambda_v": "trained_ridge"}  # where the text's name is not the symbol's
-_LETTERS = {"e'": "f", "l'": "o", "b'": "a", "i'": "h", "j'": "q"}  # likewise of indices
+_LETTERS = {"e'": "f", "l'": "o", "b'": "a", "i'": "h", "j'": "q", "q": "A", "q'": "B", "q''": "D", "q'''": "E"}  # likewise of indices
 _NUMBERS = {alpha, ridge, ridge_v, samples}
 
 
@@ -32,8 +33,11 @@ def arguments(expr: sp.Expr) -> list[str]:
 
 def letters(expr: Kernel) -> str:
     """Axes of a kernel's array, in order: its indices and its value; times are not axes."""
-    indices = {_letter(a) for a in expr.args if isinstance(a, sp.Symbol) and _letter(a) in ORDER}
-    return _ordered(indices | set(expr.value))
+    indices = [_letter(a) for a in expr.args if isinstance(a, sp.Symbol) and _letter(a) in ORDER]
+    pairs = [x for x in indices if x in _PAIRED]
+    if pairs != sorted(pairs):
+        raise UnprintableError(f"cannot write `{expr}` as an array: its coordinates are to stand in the order of their names")
+    return _ordered({*indices, *expr.value})
 
 
 def scalars(expr: sp.Expr) -> list[sp.Expr]:

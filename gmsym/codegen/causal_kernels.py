@@ -47,6 +47,7 @@ from gmsym.system.causal_kernels import (
     b,
     e_D,
     e_S,
+    e_Z,
     eta_v,
     f,
     fbar,
@@ -58,6 +59,8 @@ from gmsym.system.causal_kernels import (
     k,
     m,
     nonzero,
+    q,
+    q_3,
     star_gram_k,
     start,
     t,
@@ -92,7 +95,7 @@ BLOCKS = {blocks}
 PARAMETERS = {parameters!r}
 RESPONSE = "{response}"
 KNOWN = "{known}"
-{start}
+{head}{start}
 
 {functions}'''
 
@@ -133,7 +136,8 @@ _OTHERS = {
     for of, more in ((f, ()), (fbar, ()), (Df_mean, (j_other,)))
 }
 _NEW = {
-    x: kernel(f"{type(x).__name__}_new", x.symbol, subscripts=x.subscripts)(*x.args) for x in (e_D(j, b), e_S(k, j, b), E_Y(j, b, j_other))
+    x: kernel(f"{type(x).__name__}_new", x.symbol, subscripts=x.subscripts)(*x.args)
+    for x in (e_D(j, b), e_S(k, j, b), E_Y(j, b, j_other), e_Z(j, q, q_3, j_other))
 }
 
 
@@ -172,6 +176,7 @@ def source(system: CausalKernels) -> str:
         "axis": f"e and f teacher directions ({len(system.teachers)}), " if system.teachers else "",
         "start": f"START = {starts!r}  # {_OF_START[system.known == 'gram']}\n" if system.update is None else "",
         "known": system.known,
+        "head": f"HEAD = {system.head}  # the first coordinates, A, B, D and E\n" if system.head else "",
         "population": "n points of the population" if system.update is None else "q iid noise of a coordinate, n samples and x coordinates",
         "functions": "\n\n".join(functions),
     }

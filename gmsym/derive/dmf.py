@@ -8,7 +8,7 @@ Cheng, Montanari 2021; Mignacco et al. 2020.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import sympy as sp
 
@@ -86,10 +86,13 @@ from gmsym.system.recursion import z
 
 SOURCE = "theory.md 2; Celentano, Cheng, Montanari 2021; Gerbelot et al. 2022"
 _delta = sp.KroneckerDelta
+Closure = Literal["diagonal", "exact"] | int
 
 
 @announced("deriving DMF")
-def dmf(problem: Problem, *, response: Response | None = None, sampled: bool | None = None) -> CausalKernels | Flow | Passes:
+def dmf(
+    problem: Problem, *, response: Response | None = None, sampled: bool | None = None, closure: Closure = "diagonal"
+) -> CausalKernels | Flow | Passes:
     """DMF equations of `problem` in the limit n, d -> infinity at fixed alpha = n/d, for any K, C and block covariances.
 
     One sample at a time (`gmsym.sampling.single`) is the limit of small batches, whose equations these are then.
@@ -102,22 +105,37 @@ def dmf(problem: Problem, *, response: Response | None = None, sampled: bool | N
             second way for losses whose gradient neither jumps (they would miss the delta function) nor is steep without bound.
         sampled: whether coordinates are sampled too, as they are by default where SymPy finds the update rule nonlinear in
             (theta, state, g). For a linear rule it is a second way to the same numbers.
+        closure: of a mixture in coordinates whose covariances are matrices, how Theta responds to the gradient's noise: each coordinate
+            to its own ("diagonal"), all of them together ("exact", at a cost of d^3), or the first H of them (the number H), which in the
+            basis of a fitted mixture are those of the largest variances.
 
     Raises:
-        InputError: `problem` is not a Problem, or the response does not fit the loss or the optimizer.
+        InputError: `problem` is not a Problem, or the response or the closure does not fit the loss, the optimizer or the mixture.
+
+    Example:
+        >>> import gmsym as gm, numpy as np
+        >>> rotated = [[1.0, 0.5], [0.5, 0.6]]
+        >>> data = gm.GaussianMixture(
+        ...     probabilities=[0.5, 0.5], labels=[1, -1], means=[[1, 0], [-1, 0]], covariance=[np.eye(2), rotated]
+        ... )
+        >>> gm.derive.dmf(gm.Problem(data, gm.losses.logistic(), gm.optimizers.gd()), closure="exact").head
+        2
     """
     if not isinstance(problem, Problem):
         raise InputError(f"problem = {problem!r}: a gmsym Problem is needed")
+    head = _head(problem, closure)
     if problem.single is not None:
-        return Passes(dmf(problem.in_batches, response=response, sampled=sampled), problem)
+        return Passes(dmf(problem.in_batches, response=response, sampled=sampled, closure=closure), problem)
     problem.check_full_batch("derive.dmf (full-batch training)", batches=True, teachers=True, trained=True, noise=True, own=True, flow=True)
     optimizer, loss = problem.optimizer, problem.loss
     if problem.is_flow:
+        if head:
+            raise InputError(f"closure = {closure!r}: of a flow the diagonal one is there")
         return _flow(problem, response, sampled)
     sampled = _sampled(problem, sampled)
     response = _response(problem, response, sampled)
     known = _known(problem, sampled)
-    kernel_form = kernel_equations(problem, response, sampled)
+    kernel_form = kernel_equations(problem, response, sampled, bool(head))
     right = {e.lhs: e.rhs for e in kernel_form}
     hessian = right[A(k, t)] if A(k, t) in right else loss.hessian.xreplace(displayed(problem))
     moments, test_loss, test_error = fresh_sample(problem)
@@ -149,6 +167,7 @@ def dmf(problem: Problem, *, response: Response | None = None, sampled: bool | N
         **(_of_coordinates(right, problem) if sampled else {}),
         moments=moments,
         known=known,
+        head=head,
         test_loss=test_loss,
         test_error=test_error,
         observables=observables_of(right, problem),
@@ -166,6 +185,22 @@ def _known(problem: Problem, sampled: bool) -> S.Known:
         if present:
             raise InputError(f"derive.dmf of a mixture in coordinates does not treat {what}; give its means by their Gram matrices")
     return "diagonal" if place.covariance is None else "full"
+
+
+def _head(problem: Problem, closure: Any) -> int:
+    """How many coordinates respond together."""
+    if closure == "diagonal":
+        return 0
+    place = problem.data.embedded
+    if place is None or place.covariance is None:
+        raise InputError(
+            f"closure = {closure!r}: only covariances that are matrices (covariance beside means) need another than 'diagonal'"
+        )
+    if closure == "exact":
+        return place.d
+    if isinstance(closure, bool) or not isinstance(closure, int) or not 1 <= closure <= place.d:
+        raise InputError(f"closure = {closure!r}: 'diagonal', 'exact' or a number of coordinates, 1 to {place.d}, is needed")
+    return closure
 
 
 def _flow(problem: Problem, response: Response | None, sampled: bool | None) -> Flow:
@@ -224,20 +259,25 @@ def _response(problem: Problem, asked: Response | None, sampled: bool) -> Respon
     return asked
 
 
-def kernel_equations(problem: Problem, response: Response, sampled: bool = False) -> Equations:
+def kernel_equations(problem: Problem, response: Response, sampled: bool = False, head: bool = False) -> Equations:
     """The system of two-time kernels. Each equation is derived from those before it."""
     taught, noisy = problem.teacher is not None, problem.optimizer.is_noisy
     field, memory, gradient = field_equations(taught)
     noise = noise_equations()
     known = _known(problem, sampled)
-    expansion = expansion_equation(taught, noisy) if known == "gram" else embedded.expansion_equation()
+    expansion, *together = (expansion_equation(taught, noisy),) if known == "gram" else embedded.expansion_equations(head)
+    if head:
+        memory = embedded.memory_equation(memory)
+        together += [embedded.noise_equation(noise[1])]
     if sampled:
         update = (of_noise(noise[1]), *coordinate_equations(problem), *sampled_trained_equations(problem))
         noise = noise[:1]
     else:
         trained = trained_equations(problem) if problem.trained is not None else ()
-        order = overlaps(expansion, noise[1], taught) if known == "gram" else embedded.overlaps(expansion, noise[1], known == "full")
-        update = (expansion, *optimizer_equations(problem, gradient, known), *trained, *order)
+        order = (
+            overlaps(expansion, noise[1], taught) if known == "gram" else embedded.overlaps(expansion, noise[1], known == "full", together)
+        )
+        update = (expansion, *together, *optimizer_equations(problem, gradient, known, head), *trained, *order)
     return Equations(
         (
             field,
@@ -408,7 +448,7 @@ def expansion_equation(taught: bool = False, noisy: bool = False) -> Equation:
     return Equation(Theta(b, t), expansion, "one coordinate of block b in its basis", "own; theory.md 2", "own")
 
 
-def optimizer_equations(problem: Problem, gradient: Equation, known: S.Known = "gram") -> tuple[Equation, ...]:
+def optimizer_equations(problem: Problem, gradient: Equation, known: S.Known = "gram", head: bool = False) -> tuple[Equation, ...]:
     """The coefficients of Theta in its basis: the optimizer's map of (Theta, state, G) acts on each of them alike."""
     update, own = problem.optimizer.jacobian, problem.optimizer.noise_slope
     variables = [None, *problem.optimizer.state]
@@ -424,6 +464,8 @@ def optimizer_equations(problem: Problem, gradient: Equation, known: S.Known = "
         whole = embedded.gradient_equation(gradient) if known == "full" else gradient
     for family, vector, meaning in basis:
         slope_ = embedded.known_component(whole.rhs) if family is S.D else _gradient_component(gradient.rhs, family, vector)
+        if head and family is W:  # the first coordinates respond together, below
+            slope_ = slope_.xreplace({_delta(t, s): S.tail(b) * _delta(t, s)})
         for row, variable in enumerate(variables):
             indices = {P: (b,), U: (k, b), V: (S.e, b), W: (b,), N: (b,), S.D: (b,)}[family]
             source_time = (s,) if family in (W, N) else ()
@@ -436,7 +478,7 @@ def optimizer_equations(problem: Problem, gradient: Equation, known: S.Known = "
             equations.append(Equation(first, start, f"coefficient of {meaning} in {of} at the start", source, "own"))
             terms += [update[row, -1] * slope_, *([own[row] * _delta(t, s)] if family is N else [])]
             equations.append(Equation(lhs, sp.Add(*terms), f"coefficient of {meaning} in {of}", source, "own", domain))
-    return tuple(equations)
+    return (*equations, *(embedded.head_equations(update, variables, component) if head else ()))
 
 
 def gradient_of_trained(problem: Problem) -> tuple[Equation, Equation]:

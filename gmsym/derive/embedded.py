@@ -4,11 +4,14 @@ A block is one coordinate. What is known of Theta, its part D that comes from Th
 response of Theta to the gradient's noise sees their diagonals: in the eigenbasis of the pooled covariance the other entries average to
 zero over the clusters, and enter traces at second order only (a closure; exact where the covariances are diagonal).
 
+Or the first H coordinates respond to the noise of each other, W_qq', which is exact where these are all of them; the others as before.
+
 Innovations of Theta are common to all clusters: orthonormal in one metric, with a Gram matrix in that of each cluster, whose Cholesky
 factors turn iid Gaussians into the fields' noise. Source: own; theory.md 2, verified/real_data.md 1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import sympy as sp
 
@@ -19,6 +22,7 @@ from gmsym.system.causal_kernels import (
     B,
     Bk,
     D,
+    H,
     K,
     L,
     Lt,
@@ -26,10 +30,13 @@ from gmsym.system.causal_kernels import (
     Q,
     Qk,
     Ra,
+    Sh,
     Sigma,
     Theta,
     W,
+    Wh,
     Y,
+    Z,
     alpha,
     b,
     b_other,
@@ -43,6 +50,11 @@ from gmsym.system.causal_kernels import (
     mean,
     mu,
     p,
+    pair,
+    q,
+    q_1,
+    q_2,
+    q_3,
     r,
     rank,
     rank_a,
@@ -50,8 +62,10 @@ from gmsym.system.causal_kernels import (
     s,
     sigma2,
     t,
+    unit,
     xi,
 )
+from gmsym.system.recursion import samples as n
 
 SOURCE = "own; verified/real_data.md 1"
 Sides = Mapping[sp.Expr, sp.Expr]
@@ -71,10 +85,45 @@ def gradient_equation(gradient: Equation) -> Equation:
     return Equation(gradient.lhs, rhs, gradient.meaning.replace("of block b", "b"), gradient.source, gradient.status)
 
 
-def expansion_equation() -> Equation:
-    """Theta_b(t) = D_b(t) + sum_s W_b(t,s) xi_b(s)."""
-    expansion = D(b, t) + sp.Sum(W(b, t, s) * xi(b, s), (s, 0, t - 1))
-    return Equation(Theta(b, t), expansion, "one coordinate: what is known of it, and the gradient's noise", SOURCE, "own")
+def expansion_equations(head: bool) -> tuple[Equation, ...]:
+    """Theta_b(t) = D_b(t) + sum_s W_b(t,s) xi_b(s), of the first H coordinates sum_q' W_qq'(t,s) xi_q'(s)."""
+    meaning = "one coordinate: what is known of it, and the gradient's noise"
+    whole = Equation(Theta(b, t), D(b, t) + sp.Sum(W(b, t, s) * xi(b, s), (s, 0, t - 1)), meaning, SOURCE, "own")
+    if not head:
+        return (whole,)
+    together = sp.Sum(Wh(q, q_1, t, s) * xi(q_1, s), (s, 0, t - 1), (q_1, 1, H))
+    return replace(whole, meaning=f"{meaning}, beyond the first H"), Equation(
+        Theta(q, t) - D(q, t), together, "the gradient's noise in one of the first H coordinates, from all of these", SOURCE, "own"
+    )
+
+
+def memory_equation(memory: Equation) -> Equation:
+    """The response of the fields, of which coordinates that respond to each other's noise have a trace."""
+    return replace(memory, rhs=memory.rhs + sp.Sum(Sh(k, q, q_1) * Wh(q, q_1, t, s), (q, 1, H), (q_1, 1, H)) / n)
+
+
+def noise_equation(noise: Equation) -> Equation:
+    """Covariance of the gradient's noise in two of the first H coordinates: a row of Sigma_k in the place of sigma_kb^2."""
+    rhs = noise.rhs.replace(sigma2, lambda cluster, _: Sh(cluster, q, q_1))
+    return Equation(n * S.Mean(xi(q, t) * Transposed(xi(q_1, s)), q), rhs, "the same between two of the first H", noise.source, "own")
+
+
+def head_equations(update: sp.Matrix, variables: Sequence[sp.Symbol | None], named: Callable[..., sp.Expr]) -> tuple[Equation, ...]:
+    """The update of W_qq'(t,s), of Theta and of each state variable, as that of W_b; `named` is the coefficient of a variable.
+
+    The gradient's coordinate q sees its own noise, and Theta's through a row of each Sigma_k.
+    """
+    back = sp.Sum(p(l) * Sh(l, q, q_1) * Ra(l, t, r) * Wh(q_1, q_2, r, s), (r, s + 1, t), (l, 1, K), (q_1, 1, H))
+    slope = unit(q, q_2) * sp.KroneckerDelta(t, s) + S.ridge * Wh(q, q_2, t, s) + back
+    found = []
+    for row, variable in enumerate(variables):
+        of = "Theta" if variable is None else f"the optimizer's {variable}"
+        meaning = f"coefficient of the noise of q'' in {of}"
+        terms = [update[row, column] * named(Wh, other, q, q_2, t, s) for column, other in enumerate(variables)]
+        found.append(Equation(named(Wh, variable, q, q_2, s, s), sp.S.Zero, f"{meaning} at the start", SOURCE, "own"))
+        rhs = sp.Add(*terms, update[row, -1] * slope)
+        found.append(Equation(named(Wh, variable, q, q_2, t + 1, s), rhs, meaning, SOURCE, "own", r"s \le t"))
+    return tuple(found)
 
 
 def known_component(gradient: sp.Expr) -> sp.Expr:
@@ -90,8 +139,14 @@ def known_component(gradient: sp.Expr) -> sp.Expr:
     return known.replace(lambda x: isinstance(x, sp.Sum), renamed).replace(Theta, D)
 
 
-def overlaps(expansion: Equation, noise: Equation, full: bool) -> tuple[Equation, ...]:
-    """m_k(t), Q(t,s) and Q_k(t,s): sums over the coordinates, of what Theta is expanded in."""
+def overlaps(expansion: Equation, noise: Equation, full: bool, head: Sequence[Equation] = ()) -> tuple[Equation, ...]:
+    """m_k(t), Q(t,s) and Q_k(t,s): sums over the coordinates, of what Theta is expanded in.
+
+    Args:
+        expansion, noise: of a coordinate that responds to its own noise.
+        full: whether the covariances are matrices.
+        head: the same two of the first H coordinates, where these respond together.
+    """
     past = sp.Symbol("r'", integer=True, nonnegative=True)
     covariance = noise.rhs.xreplace({t: r, s: past, k: l}) / alpha  # of xi(r), xi(r'), times d: summed with rho_b = 1/d
     part, random = split(expansion.rhs, xi)
@@ -106,22 +161,41 @@ def overlaps(expansion: Equation, noise: Equation, full: bool) -> tuple[Equation
     def over(weight: sp.Expr) -> sp.Expr:
         return distribute(sp.Sum(weight * rho(b) * noisy, (b, 1, B)))
 
+    together, together_k = _together(*head, past) if head else (sp.S.Zero, sp.S.Zero)
     return (
         Equation(m(k, t), sp.Sum(mean(k, b) * D(b, t), (b, 1, B)), "overlap with the mean of cluster k", SOURCE, "own"),
-        Equation(Q(t, s), sp.Sum(known, (b, 1, B)) + over(sp.S.One), "overlap of two iterates", SOURCE, "own"),
-        Equation(Qk(k, t, s), in_cluster + over(sigma2(k, b)), "overlap of two iterates in the metric of cluster k", SOURCE, "own"),
+        Equation(Q(t, s), sp.Sum(known, (b, 1, B)) + over(sp.S.One) + together, "overlap of two iterates", SOURCE, "own"),
+        Equation(
+            Qk(k, t, s), in_cluster + over(sigma2(k, b)) + together_k, "overlap of two iterates in the metric of cluster k", SOURCE, "own"
+        ),
     )
+
+
+def _together(expansion: Equation, noise: Equation, past: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
+    """tr(W Cov W^T) over the first H coordinates and times, and with Sigma_k in front."""
+    loading = inside(expansion.rhs).function.xreplace({xi(q_1, s): sp.S.One})  # of the noise of q' at s, in q at t
+    covariance = noise.rhs.xreplace({q: q_2, q_1: q_3, t: r, s: past, k: l}) / n
+
+    def trace(weight: sp.Expr, row: sp.Expr, *over: sp.Symbol) -> sp.Expr:
+        first = loading.xreplace({q: q_1, q_1: q_2, s: r})
+        second = Transposed(loading.xreplace({q: row, q_1: q_3, t: s, s: past}))
+        limits = (r, 0, t - 1), (past, 0, s - 1), *((x, 1, H) for x in (*over, q_1, q_2, q_3))
+        return distribute(sp.Sum(weight * first * covariance * second, *limits))
+
+    return trace(sp.S.One, q_1), trace(Sh(k, q, q_1), q, q)
 
 
 # --- innovations ------------------------------------------------------------------------------------------------------
 
 
-def expansions() -> tuple[Equation, ...]:
+def expansions(head: bool = False) -> tuple[Equation, ...]:
     """Theta in innovations common to all clusters."""
     rows = (
         (D(b, t), sp.Sum(Lt(i, t) * e_D(i, b), (i, 1, rank)), "known part of Theta, in innovations of Theta common to all clusters"),
         (Y(b, j, t), sp.Sum(Lt(i, t) * S.E_Y(i, b, j), (i, 1, rank)), "coefficient of the noise, Y = W La, in innovations of Theta"),
     )
+    if head:
+        rows += ((Z(q, q_2, j, t), sp.Sum(Lt(i, t) * S.e_Z(i, q, q_2, j), (i, 1, rank)), "the same among the first H coordinates"),)
     return tuple(Equation(lhs, rhs, meaning, SOURCE, "own") for lhs, rhs, meaning in rows)
 
 
@@ -134,10 +208,14 @@ def metric(full: bool, overlap: sp.Expr) -> tuple[Equation, ...]:
         full: whether the covariances are matrices.
         overlap: Q_k(t,s) in the coefficients of Theta.
     """
+    head = overlap.has(Z)
     weight = p(k) * sigma2(k, b)
     known = sp.Sum(weight * D(b, t) * Transposed(D(b, s)), (b, 1, B), (k, 1, K))
     noisy = rho(b) * weight * p(l) * sigma2(l, b) * Y(b, j, t) * Transposed(Y(b, j, s))
     pooled = known + sp.Sum(noisy, (b, 1, B), (j, 1, rank_a), (k, 1, K), (l, 1, K)) / alpha
+    if head:
+        square = pair(q, q_1) * Z(q, q_1, j, t) * Transposed(Z(q, q_1, j, s))
+        pooled += sp.Sum(square, (q, 1, H), (q_1, 1, H), (j, 1, rank_a)) / n
     gram = _of_innovations(overlap, full)
     factors = sp.Sum(Lw(k, i, S.j_other) * Lw(k, j, S.j_other), (S.j_other, 1, rank))
     turned = sp.Sum(Sigma(k, b, b_other) * e_D(i, b_other), (b_other, 1, B))
@@ -164,7 +242,7 @@ def _of_innovations(overlap: sp.Expr, full: bool) -> sp.Expr:
     for term in sp.Add.make_args(overlap):
         # The noise's own indices are renamed out of the way first.
         term = term.xreplace({i: i_other, j: S.j_other})
-        term = term.replace(Transposed, _unit(j)).replace(lambda x: isinstance(x, D | Y), _unit(i))
+        term = term.replace(Transposed, _unit(j)).replace(lambda x: isinstance(x, D | Y | Z), _unit(i))
         if full:
             term = _folded(term, sp.Sum(Sigma(k, b, b_other) * e_D(j, b_other), (b_other, 1, B)), e_S(k, j, b))
         found += term
@@ -180,6 +258,8 @@ def _unit(index: sp.Symbol):
             return e_D(index, x.args[0])
         if isinstance(x, Y):
             return S.E_Y(index, *x.args[:2])
+        if isinstance(x, Z):
+            return S.e_Z(index, *x.args[:3])
         raise ValueError(f"{x} is no coefficient of Theta")
 
     return replaced
@@ -187,9 +267,10 @@ def _unit(index: sp.Symbol):
 
 def responding(total: sp.Sum) -> sp.Expr:
     """sum_r Ra_l(t,r) D(r) in innovations: sum_r Ra_l(t,r) Lt_i(r) is Bt_li(t), and Sigma_l e_i has a name."""
-    of_known, of_noise = (x.rhs for x in expansions())
+    of_known, of_noise, of_head = (x.rhs for x in expansions(True))
     total = total.replace(D, lambda block, time: of_known.xreplace({b: block, t: time}))
     total = total.replace(Y, lambda block, index, time: of_noise.xreplace({b: block, j: index, t: time}))
+    total = total.replace(Z, lambda one, two, index, time: of_head.xreplace({q: one, q_2: two, j: index, t: time}))
     total = _folded(distribute(total), sp.Sum(Ra(l, t, r) * Lt(i, r), (r, 0, t)), S.Bt(l, i, t))
     return _folded(total, sp.Sum(Sigma(l, b, b_other) * e_D(i, b_other), (b_other, 1, B)), e_S(l, i, b))
 

@@ -50,8 +50,10 @@ from gmsym.system.causal_kernels import (
     V,
     Vh,
     W,
+    Wh,
     Y,
     Ye,
+    Z,
     a,
     abar,
     b,
@@ -78,6 +80,10 @@ from gmsym.system.causal_kernels import (
     mean_seen,
     omega,
     p,
+    q,
+    q_1,
+    q_2,
+    q_3,
     r,
     rank,
     rank_a,
@@ -118,7 +124,7 @@ def innovation_form(kernel_form: Equations, state: Sequence[sp.Symbol], response
     """
     right = {equation.lhs: equation.rhs for equation in kernel_form}
     exact, taught, noisy = response == "exact", any(lhs.has(V) for lhs in right), any(lhs.has(N) for lhs in right)
-    expansions = expansion_equations(exact, taught, noisy, held)
+    expansions = expansion_equations(exact, taught, noisy, held, head=any(lhs.has(Wh) for lhs in right))
     known = (*_KNOWN, *([(V, (e, b))] if taught else [])) if held == "gram" else ((D, (b,)),)
     x = {equation.lhs: equation.rhs for equation in expansions}
     starts = [
@@ -140,6 +146,7 @@ def innovation_form(kernel_form: Equations, state: Sequence[sp.Symbol], response
 
 
 _RESPONSES = ((W, La, Y), (N, Le, Ye))  # of Theta to a noise, the noise's directions, and the sum of both over time
+_TOGETHER = (Wh, La, Z)  # the same of coordinates that respond to each other's noise
 _KNOWN = ((P, (b,)), (U, (k, b)))  # coefficients of what is there at the start
 
 
@@ -163,7 +170,7 @@ def stein_sum(taught: bool) -> sp.Expr:
 
 
 def expansion_equations(
-    exact: bool, taught: bool = False, noisy: bool = False, held: Known = "gram", sampled: bool = False
+    exact: bool, taught: bool = False, noisy: bool = False, held: Known = "gram", sampled: bool = False, head: bool = False
 ) -> tuple[Equation, ...]:
     """What each side is written in; where coordinates are sampled, the samples' side."""
     affine = fbar(k, j) + sp.Sum(g(j_other) * Df_mean(k, j, j_other), (j_other, 1, rank))
@@ -183,7 +190,7 @@ def expansion_equations(
     )
     shown = rows if sampled or held != "gram" else (*rows, *coordinates)
     found = tuple(Equation(lhs, rhs, meaning, SOURCE, "own") for lhs, rhs, meaning in shown)
-    return found if held == "gram" else (*found, *embedded.expansions())
+    return found if held == "gram" else (*found, *embedded.expansions(head))
 
 
 def _own_noise() -> list[tuple[sp.Expr, sp.Expr, str]]:
@@ -217,6 +224,10 @@ def _overlaps(right: Sides, x: Sides) -> tuple[Equation, ...]:
             at = j if response is W else i
             turned = sp.Sum(Transposed(along(at, _past)) * Transposed(response(b, s, _past)), (_past, 0, s - 1))
             expr = folded(expr, turned, Transposed(name(b, at, s)))
+        expr = folded(expr, sp.Sum(Wh(q_1, q_2, t, r) * La(i, r), (r, 0, t - 1)), Z(q_1, q_2, i, t))
+        for at in (q, q_1):
+            turned = sp.Sum(Transposed(La(j, _past)) * Transposed(Wh(at, q_3, s, _past)), (_past, 0, s - 1))
+            expr = folded(expr, turned, Transposed(Z(at, q_3, j, s)))
         return fold(expr, phi, Phi(b, i, j))
 
     factor = coefficient(x[omega(k, t)], g(j))
@@ -347,10 +358,12 @@ def _updates(right: Sides, x: Sides, state: Sequence[sp.Symbol], known: Sequence
             rhs = right[lhs].replace(_feeds_back, embedded.responding if family is D else respond)
             meaning = f"coefficient of {_VECTORS[family]} in {of}"
             found.append(Equation(lhs, rhs, meaning, SOURCE, "own"))
-        for response, along, name in _RESPONSES[: 1 + noisy]:
-            step = _onto_innovation(right[component(response, variable, b, t + 1, s)], right, x, (response, along, name))
-            whose = "noise" if response is W else "optimizer's noise"
-            found.append(Equation(component(name, variable, b, j, t + 1), step, f"coefficient of the {whose} in {of}", SOURCE, "own"))
+        together = [_TOGETHER] if any(isinstance(lhs, Wh) for lhs in right) else []
+        for response, along, name in [*_RESPONSES[: 1 + noisy], *together]:
+            at = (q, q_2) if response is Wh else (b,)
+            step = _onto_innovation(right[component(response, variable, *at, t + 1, s)], right, x, (response, along, name))
+            whose = {W: "noise", N: "optimizer's noise", Wh: "noise of q''"}[response]
+            found.append(Equation(component(name, variable, *at, j, t + 1), step, f"coefficient of the {whose} in {of}", SOURCE, "own"))
     return tuple(found)
 
 
@@ -380,26 +393,27 @@ def _responding(total: sp.Expr, index: sp.Symbol) -> sp.Expr:
 def _onto_innovation(expr: sp.Expr, right: Sides, x: Sides, of: tuple[type[Kernel], type[Kernel], type[Kernel]]) -> sp.Expr:
     """sum over s, 0 <= s <= t, of an expression linear in W(.,s), times La_j(s); or in another of `_RESPONSES`."""
     response, along, summed = of
+    at, past = ((q, q_2), (q_1, q_2)) if response is Wh else ((b,), (b,))
     if isinstance(expr, sp.Add):
         return sp.Add(*(_onto_innovation(term, right, x, of) for term in expr.args))
     if isinstance(expr, sp.KroneckerDelta):
         return along(j, t)
     if _feeds_back(expr):
         total = sp.Sum(expr.function * along(j, s), *expr.limits, (s, 0, t))
-        total = fold(outermost(total, r), sp.Sum(response(b, r, s) * along(j, s), (s, 0, r - 1)), summed(b, j, r))
+        total = fold(outermost(total, r), sp.Sum(response(*past, r, s) * along(j, s), (s, 0, r - 1)), summed(*past, j, r))
         # Theta(0) holds no noise, so the sum may as well begin at r = 0.
         total = sp.Sum(total.function, *((y, 0, high) if y == r else (y, low, high) for y, low, high in total.limits))
-        if x[summed(b, j, t)].has(Lt):
+        if x[summed(*at, j, t)].has(Lt):
             return embedded.responding(total)
         return _responding(total.xreplace({summed(b, j, r): x[summed(b, j, t)].xreplace({t: r})}), i)
     if isinstance(expr, sp.Mul):
         (moving,) = (factor for factor in expr.args if factor.has(s))
         return sp.Mul(*(_onto_innovation(factor, right, x, of) if factor == moving else factor for factor in expr.args))
-    if isinstance(expr, Kernel) and expr.args == (b, t, s):
+    if isinstance(expr, Kernel) and expr.args == (*at, t, s):
         # Up to s = t - 1 that is Y_j(t); the last term is W at its start.
         name = type(expr).__name__.removeprefix(response.__name__).removeprefix("_")
         variable = sp.Symbol(name) if name else None
-        return component(summed, variable, b, j, t) + right[type(expr)(b, s, s)] * along(j, t)
+        return component(summed, variable, *at, j, t) + right[type(expr)(*at, s, s)] * along(j, t)
     if expr == 0:
         return sp.S.Zero
     raise ValueError(f"{expr} is not linear in the responses of Theta")
@@ -408,7 +422,8 @@ def _onto_innovation(expr: sp.Expr, right: Sides, x: Sides, of: tuple[type[Kerne
 def _memory(right: Sides) -> sp.Expr:
     """R~_kj(t) = sum_s R_k(t,s) La_j(s), with Y = W La."""
     total = distribute(sp.Sum(right[R(k, t, s)] * La(j, s), (s, 0, t - 1)))
-    return folded(total, sp.Sum(W(b, t, s) * La(j, s), (s, 0, t - 1)), Y(b, j, t))
+    total = folded(total, sp.Sum(W(b, t, s) * La(j, s), (s, 0, t - 1)), Y(b, j, t))
+    return folded(total, sp.Sum(Wh(q, q_1, t, s) * La(j, s), (s, 0, t - 1)), Z(q, q_1, j, t))
 
 
 def _remembered(expr: sp.Expr, time: sp.Symbol, index: sp.Symbol) -> sp.Expr:

@@ -1,11 +1,12 @@
 """The causal solver as one differentiable function: a fixed number of steps, fixed points, room for all innovations. Source: theory.md 2.
 
-The step is that of engine/causal_step.py. Here it runs in a scan, which has a reverse mode, over one tile of points; each step is
-computed again on the way back, so that what is kept of it is its state. Innovations that a step opens, and those that it leaves out, stay
-what they are while the numbers move: the derivative is that of the solution at these innovations.
+The step is that of engine/causal_step.py. Here it runs in scans, which have a reverse mode, over one tile of points. On the way back each
+segment of steps is computed again from the state before it, and in it each step from its own: kept are the states between segments and
+those of one segment. Innovations that a step opens, and those that it leaves out, stay what they are while the numbers move: the
+derivative is that of the solution at these innovations.
 
-Cost: about four times the same steps forwards; memory T states of O(K N (r + r_a)), or O(K N r r_a) with tangents, of problems in
-coordinates O(d r r_a) more.
+Cost: four or five times the same steps forwards; memory 2 sqrt(T) states, or all T where they are small, of O(K N (r + r_a)), or
+O(K N r r_a) with tangents, of problems in coordinates O(d r r_a) more.
 """
 
 from functools import partial
@@ -18,23 +19,23 @@ import numpy as np
 from jaxtyping import Array
 
 from gmsym.engine.causal_kernels import (
-    EXACT_ROOM,
     EXACT_TOLERANCE,
     TOLERANCE,
-    first_room,
     means_of_law,
     moments,
     next_room,
     point_set,
+    room_at_first,
     room_for_all,
 )
-from gmsym.engine.causal_step import LAWS, Carry, Population, start, step
+from gmsym.engine.causal_step import LAWS, Carry, Population, Room, lacking, start, step
 from gmsym.engine.coordinates import Start
 from gmsym.engine.descent import check_entry
 from gmsym.errors import InputError
-from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers, opens_always, own_noises, sampled_coordinates, teachers
+from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers, in_coordinates, own_noises, sampled_coordinates, teachers
 
 Arrays = dict[str, Any]
+_KEPT = 2**28  # bytes of states up to which all are kept
 
 
 class Moved(NamedTuple):
@@ -86,13 +87,11 @@ class Course:
         self._numbers = Numbers(*(np.asarray(x, float) for x in numbers))
         self._coordinates = coordinates if sampled_coordinates(module) else None
         beside = teachers(module) + own_noises(module)
-        if module.RESPONSE == "exact":
-            room = max(EXACT_ROOM, room_for_all(module, steps) if opens_always(module) else 0)
-        elif opens_always(module) or self._coordinates is not None:
-            room = room_for_all(module, steps)
+        if self._coordinates is not None:
+            room = Room(*2 * (room_for_all(module, steps),))
         else:
-            room = first_room(module, TOLERANCE)
-        self._room = min(room, next_room(steps * module.FIELDS + beside))
+            room = room_at_first(module, TOLERANCE, steps, module.RESPONSE != "exact")
+        self._room = Room(*(min(x, next_room(steps * module.FIELDS + beside)) for x in room))
         self._made: Setting | None = None
 
     @property
@@ -111,20 +110,24 @@ class Course:
 
     def enlarge(self, ranks: Any) -> bool:
         """More room where innovations of these ranks may have found none; whether there was too little."""
-        needed = int(np.max(np.asarray(ranks))) + self._module.FIELDS + teachers(self._module)
-        if needed <= self._room:
+        lacks = np.asarray(lacking(self._module, *np.asarray(ranks), self._room))
+        if (lacks <= 0).all():
             return False
-        self._room, self._made = next_room(max(needed, self._room)), None
+        if not in_coordinates(self._module):
+            lacks = np.repeat(lacks.max(), 2)
+        sides = zip(self._room, lacks.tolist(), strict=True)
+        self._room, self._made = Room(*(next_room(max(x + more, x)) if more > 0 else x for x, more in sides)), None
         return True
 
     def _population(self) -> Population | None:
         if self._module.RESPONSE == "exact":
             return None
         points = point_set(self._module, self._samples, self._seed, False, self._coordinates)._replace(tiled=False)
-        if self._room > points.most + self._module.FIELDS + 1:
-            least = 1 << (2 * self._room).bit_length()
+        room = self._room.fields
+        if room > points.most + self._module.FIELDS + 1:
+            least = 1 << (2 * room).bit_length()
             raise InputError(f"samples = {self._samples}: at least {least} are needed for the innovations of this problem")
-        return points.population(self._room)._replace(tiles=1)
+        return points.population(room)._replace(tiles=1)
 
 
 def order_parameters(setting: Setting, numbers: Numbers) -> tuple[Arrays, Array]:
@@ -141,8 +144,30 @@ def order_parameters(setting: Setting, numbers: Numbers) -> tuple[Arrays, Array]
         carry, row = step(setting.module, at, setting.population, tolerance, carry, t)
         return carry, {name: x for name, x in row.items() if name not in ("theta", "La")}
 
-    last, found = jax.lax.scan(one, setting.first, (jnp.arange(setting.steps), setting.rows))
+    @partial(jax.checkpoint, prevent_cse=False)
+    def segment(carry: Any, now: tuple[Array, Array]) -> tuple[Any, Arrays]:
+        return jax.lax.scan(one, carry, now)
+
+    now = jnp.arange(setting.steps), setting.rows
+    state = sum(x.nbytes for x in jax.tree.leaves(setting.first))
+    length = segment_of(setting.steps) if state * setting.steps > _KEPT else setting.steps
+    if length == setting.steps:
+        last, found = jax.lax.scan(one, setting.first, now)
+        return found, jnp.stack([last.rank.max(), last.rank_a])
+    whole = setting.steps // length * length
+    cut = jax.tree.map(lambda x: x[:whole].reshape(whole // length, length, *x.shape[1:]), now)
+    last, found = jax.lax.scan(segment, setting.first, cut)
+    found = {name: x.reshape(whole, *x.shape[2:]) for name, x in found.items()}
+    if whole < setting.steps:
+        last, rest = segment(last, jax.tree.map(lambda x: x[whole:], now))
+        found = {name: jnp.concatenate([x, rest[name]]) for name, x in found.items()}
     return found, jnp.stack([last.rank.max(), last.rank_a])
+
+
+def segment_of(steps: int) -> int:
+    """Steps of a segment, for few states to be kept; some left over are compiled by themselves, which is worth a few states."""
+    root = int(np.sqrt(steps))
+    return min(range(max(1, root // 2), 2 * root + 1), key=lambda x: steps // x + x + (steps % x > 0) * root / 2)
 
 
 def results(setting: Setting, moved: Moved) -> tuple[Arrays, Array]:

@@ -26,7 +26,7 @@ from jaxtyping import Array
 from gmsym.engine import devices
 from gmsym.engine.accuracy import FEW, MOST, RTOL, Sizes, largest, to_accuracy
 from gmsym.engine.bars import EXPONENT, error_bar
-from gmsym.engine.causal_step import LAWS, Carry, Population, enlarged, has_room, start, step, two_time_overlaps
+from gmsym.engine.causal_step import LAWS, Carry, Population, Room, enlarged, has_room, lacking, start, step, two_time_overlaps
 from gmsym.engine.coordinates import Coordinates, Start, dimensions, population
 from gmsym.engine.tails import shortfall, widening
 from gmsym.errors import ComputationError, InputError, check_integers
@@ -36,6 +36,7 @@ from gmsym.runtime.causal_kernels import (
     Numbers,
     by_observable,
     given,
+    in_coordinates,
     observables,
     opens_always,
     own_noises,
@@ -396,12 +397,22 @@ def trajectory(
     of: str | None = None,
 ) -> tuple[tuple[int, int], dict[str, np.ndarray]]:
     """One run, of one set of points, or of none where nothing is sampled: ((r, r_a), order parameters). `seen`: see `_run`."""
-    room = EXACT_ROOM if points is None else first_room(module, tolerance)
-    if opens_always(module):
-        room = max(EXACT_ROOM if points is None else 0, room_for_all(module, steps))
-    elif points is not None and points.start is not None:  # under most rules every step opens new directions
-        room = next_room(min(steps * module.FIELDS + teachers(module) + own_noises(module), _PLENTY))
+    if points is not None and points.start is not None and not opens_always(module):  # under most rules every step opens new directions
+        plenty = next_room(min(steps * module.FIELDS + teachers(module) + own_noises(module), _PLENTY))
+        room = Room(plenty, plenty)
+    else:
+        room = room_at_first(module, tolerance, steps, points is not None)
     return _run(module, numbers, points, room, steps, tolerance, report, schedule, seen, of)
+
+
+def room_at_first(module: CausalKernelsModule, tolerance: float, steps: int, sampled: bool) -> Room:
+    """For the innovations of an ordinary problem, or of all steps where each opens some."""
+    if opens_always(module):
+        room = max(0 if sampled else EXACT_ROOM, room_for_all(module, steps))
+        return Room(room, room)
+    room = first_room(module, tolerance) if sampled else EXACT_ROOM
+    # Innovations of Theta that are common to all clusters are kept at a sharper tolerance.
+    return Room(next_room(2 * room - 1) if in_coordinates(module) and sampled else room, room)
 
 
 def first_room(module: CausalKernelsModule, tolerance: float) -> int:
@@ -412,6 +423,14 @@ def first_room(module: CausalKernelsModule, tolerance: float) -> int:
 def room_for_all(module: CausalKernelsModule, steps: int) -> int:
     """Room for all innovations where every step opens some."""
     return next_room(steps * module.FIELDS + 2 * teachers(module) + own_noises(module))
+
+
+def more_room(module: CausalKernelsModule, rank: int, rank_a: int, room: Room) -> Room:
+    """More of it on the side that lacks some; on both where they have as much."""
+    lacks = [int(x) > 0 for x in lacking(module, rank, rank_a, room)]
+    if not in_coordinates(module):
+        lacks = [True, True]
+    return Room(*(next_room(size) if lack else size for size, lack in zip(room, lacks, strict=True)))
 
 
 def next_room(least: int) -> int:
@@ -482,7 +501,7 @@ def _run(module, numbers, points, room, steps, tolerance, report, schedule, seen
 
     `seen` is called after every loop with what `advance` takes, and with the state, which it must not keep.
     """
-    drawn = None if points is None else points.population(room)
+    drawn = None if points is None else points.population(room.fields)
     tiles, size = (0, 0) if drawn is None else (drawn.g.shape[0], drawn.g.shape[2])
     of_coordinates = None if drawn is None else drawn.coordinates
     carry, pieces, now, tolerance = start(module, numbers, room, tiles, size, of_coordinates), [], 0, np.asarray(tolerance)
@@ -502,15 +521,15 @@ def _run(module, numbers, points, room, steps, tolerance, report, schedule, seen
         pieces.append(piece)
         report(now / steps)
         if now < last:
-            larger = next_room(room)
+            larger = more_room(module, int(np.max(carry.rank)), int(carry.rank_a), room)
             if points is not None:
-                if room > points.most:
-                    least = 1 << (2 * room).bit_length()
+                if larger.fields > room.fields > points.most:
+                    least = 1 << (2 * room.fields).bit_length()
                     raise InputError(f"samples = {points.samples}: at least {least} are needed for the innovations of this problem")
-                if _dimensions(larger) > _dimensions(room):
+                if _dimensions(larger.fields) > _dimensions(room.fields):
                     return _run(module, numbers, points, larger, steps, tolerance, report, schedule, seen, of)
-                drawn = points.population(larger)
-            carry, room = enlarged(carry, larger - room), larger
+                drawn = points.population(larger.fields)
+            carry, room = enlarged(carry, Room(*(x - y for x, y in zip(larger, room, strict=True)))), larger
             if drawn is not None:
                 drawn, carry = devices.shared(drawn, carry)
     output = {name: _concatenated([piece[name] for piece in pieces]) for name in pieces[0]}

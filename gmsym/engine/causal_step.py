@@ -4,8 +4,9 @@ Vectors of the parameters' space are held as coefficients x of Theta(0) (C), the
 optimizer's noise (as many as there is room for innovations, where it has noise) and the noise innovations (j), block by block; or, where
 coordinates are sampled, as values at the points x of their population. Populations of samples are held as their values at points, in tiles
 of n that fit a cache, of which the first so many count; where gradients are affine in the fields (response "exact"), as their mean and
-their derivatives in the fields' innovations, n = 1 + r. There is room for as many innovations on either side, i and j. All mathematics of
-the theory is in the module's functions; here vectors are cut, joined, projected and normalised.
+their derivatives in the fields' innovations, n = 1 + r. Of a module in coordinates a vector is a dictionary of its parts, D and Y. Each
+side, i and j, has room for so many innovations. All mathematics of the theory is in the module's functions; here vectors are cut, joined,
+projected and normalised.
 
 A step passes once over the population. Two more passes orthogonalise what is new, only where a direction may open.
 """
@@ -30,6 +31,7 @@ from gmsym.runtime.causal_kernels import (
     by_observable,
     cluster_moments,
     given,
+    head,
     in_coordinates,
     noisy,
     observables,
@@ -45,6 +47,13 @@ LAWS = ("mean_field", "field_covariance")  # rows of the training fields' law wh
 _BLOCK_AXIS = {"rho": 0, "Phi": 0, "Q_0": 0, "sigma2": -1, "m_0": 1, "gram": -1, "M_0": 1, "star_mean_b": -1, "star_gram": -1}
 
 
+class Room(NamedTuple):
+    """For innovations. Other modules than those in coordinates have as much on either side."""
+
+    fields: int  # i: of the fields, of Theta in coordinates
+    gradients: int  # j
+
+
 class Population(NamedTuple):
     """Points that stand for the fields' innovations."""
 
@@ -57,10 +66,10 @@ class Population(NamedTuple):
 class Carry(NamedTuple):
     """State of the pass between two steps. The population's arrays are (k, j, n) without tiles where nothing is sampled."""
 
-    theta: Float[Array, "b c x"]
-    state: tuple[Float[Array, "b c x"], ...]
+    theta: Any  # (b c x); in coordinates D (b c) and Y (b c j), by name, and with coordinates that respond together Z (q q c j)
+    state: tuple[Any, ...]  # likewise
     noise: Float[Array, "b i j"]  # covariance of the noise innovations times n
-    e: Float[Array, "k b j x"]  # field innovations, orthonormal in the cluster's metric
+    e: Any  # field innovations (k b i x), orthonormal in the cluster's metric; in coordinates D (b i) and Y (b i j), common to all clusters
     f: Float[Array, "tiles k j n"]  # gradient innovations, orthonormal over the mixture
     Df: Float[Array, "tiles k i j n"] | None  # their derivatives in the field innovations; for tangents
     a: Float[Array, "tiles k c n"] | None  # room for the step's gradients; where these are sampled
@@ -70,75 +79,102 @@ class Carry(NamedTuple):
     rank_a: Float[Array, ""]
     visit: Float[Array, "tiles k n"] | None  # state of each sample; of mini-batches
     factor: Factor | None = None  # of the noise innovations' covariance; of sampled coordinates
-    Lw: Float[Array, "k i j"] | None = None  # of an embedded problem: factors of the Gram matrices of e[0], common to all clusters
-    e_S: Float[Array, "k b i"] | None = None  # and covariances times these
+    Lw: Float[Array, "k i j"] | None = None  # in coordinates: factors of the Gram matrices of e
+    e_S: Float[Array, "b i k"] | None = None  # and covariances times these
+    Gamma: Float[Array, "k i j"] | None = None  # correlation of the gradients' innovations; with coordinates that respond together
 
 
 def start(
-    module: CausalKernelsModule, numbers: Numbers, room: int, tiles: int, points: int, coordinates: Coordinates | None = None
+    module: CausalKernelsModule, numbers: Numbers, room: Room, tiles: int, points: int, coordinates: Coordinates | None = None
 ) -> Carry:
-    """Before the first step, with room for so many innovations of the fields and of the gradients, and tiles of so many points."""
+    """Before the first step, with room for so many innovations, and tiles of so many points."""
     fields, clusters, blocks = module.FIELDS, module.CLUSTERS, module.BLOCKS
-    known = _known_vectors(module) + room * noisy(module)
+    (i, j), first_ones = room, head(module)
+    known = _known_vectors(module) + j * noisy(module)
     common = in_coordinates(module)
     on_points, tangents = module.RESPONSE != "exact", module.RESPONSE == "tangent"
-    size = known + room if coordinates is None else coordinates.theta.shape[-1]
+    size = known + j if coordinates is None else coordinates.theta.shape[-1]
 
-    def first(suffix: str) -> np.ndarray:
+    def first(suffix: str) -> Any:
+        if common:
+            parts = {"D": module.START[f"D{suffix}"] * numbers.start, "Y": np.zeros((blocks, fields, j))}
+            return parts | ({"Z": np.zeros((first_ones, first_ones, fields, j))} if first_ones else {})
         vectors = np.zeros((blocks, fields, size))
         if coordinates is not None:
             return vectors if suffix else vectors + coordinates.theta
-        if common:
-            vectors[..., 0] = module.START[f"D{suffix}"] * numbers.start
-            return vectors
         vectors[..., :fields] = module.START[f"P{suffix}"] * np.eye(fields)
         vectors[..., fields : fields + clusters] = module.START[f"U{suffix}"]
         return vectors
 
+    e = np.zeros((clusters, blocks, i, size))
+    if common:
+        e = {"D": np.zeros((blocks, i)), "Y": np.zeros((blocks, i, j))}
+        e |= {"Z": np.zeros((first_ones, first_ones, i, j))} if first_ones else {}
     return Carry(
         theta=first(""),
         state=tuple(first(f"_{variable}") for variable in module.STATE),
-        noise=np.zeros((blocks, room, room)),
-        e=np.zeros((1 if common else clusters, blocks, room, size)),
-        f=np.zeros((tiles, clusters, room, points) if on_points else (clusters, room, 1 + room)),
-        Df=np.zeros((tiles, clusters, room, room, points)) if tangents else None,
+        noise=np.zeros((blocks, j, j)),
+        e=e,
+        f=np.zeros((tiles, clusters, j, points) if on_points else (clusters, j, 1 + i)),
+        Df=np.zeros((tiles, clusters, j, i, points)) if tangents else None,
         a=np.zeros((tiles, clusters, fields, points)) if on_points else None,
-        Da=np.zeros((tiles, clusters, fields, room, points)) if tangents else None,
+        Da=np.zeros((tiles, clusters, fields, i, points)) if tangents else None,
         v=(numbers.trained, *(np.zeros_like(numbers.trained) for _ in module.STATE)),
         rank=np.full(1 if common else clusters, own_noises(module)),  # the first are samples' own noises, whose e is zero: no vector
         # moves with them
         rank_a=np.zeros((), dtype=np.int64),
         visit=np.zeros((tiles, clusters, points)) if by_batches(module) else None,
-        factor=None if coordinates is None else Factor(np.zeros((blocks, room, room)), np.zeros((blocks, room, room))),
-        Lw=np.zeros((clusters, room, room)) if common else None,
-        e_S=np.zeros((clusters, blocks, room)) if module.KNOWN == "full" else None,
+        factor=None if coordinates is None else Factor(np.zeros((blocks, j, j)), np.zeros((blocks, j, j))),
+        Lw=np.zeros((clusters, i, i)) if common else None,
+        e_S=np.zeros((blocks, i, clusters)) if module.KNOWN == "full" else None,
+        Gamma=np.zeros((clusters, j, j)) if first_ones else None,
     )
 
 
-def enlarged(carry: Carry, more: int) -> Carry:
+def enlarged(carry: Carry, more: Room) -> Carry:
     """The same state with room for `more` innovations; where every step opens some, there is room for all from the start."""
+    i, j = more
 
-    def padded(x: Any, *axes: int) -> Any:
-        return None if x is None else np.pad(x, [(0, more if axis in axes else 0) for axis in range(x.ndim)])
+    def padded(x: Any, by_axis: dict[int, int]) -> Any:
+        return None if x is None else np.pad(x, [(0, by_axis.get(axis, 0)) for axis in range(x.ndim)])
 
-    linear = carry.factor is None
+    def vector(x: Any) -> Any:
+        if isinstance(x, dict):
+            return x | {part: padded(x[part], {x[part].ndim - 1: j}) for part in x if part != "D"}
+        return padded(x, {2: j}) if carry.factor is None else x
+
+    if isinstance(carry.e, dict):
+        e = {part: padded(x, {1: i} if part == "D" else {x.ndim - 2: i, x.ndim - 1: j}) for part, x in carry.e.items()}
+    else:
+        e = padded(carry.e, {2: i, 3: j} if carry.factor is None else {2: i})
     return carry._replace(
-        theta=padded(carry.theta, 2) if linear else carry.theta,
-        state=tuple(padded(x, 2) for x in carry.state) if linear else carry.state,
-        noise=padded(carry.noise, 1, 2),
-        factor=None if carry.factor is None else Factor(*(padded(x, 1, 2) for x in carry.factor)),
-        e=padded(carry.e, 2, 3) if linear else padded(carry.e, 2),
-        f=padded(carry.f, 1, 2) if carry.a is None else padded(carry.f, 2),
-        Df=padded(carry.Df, 2, 3),
-        Da=padded(carry.Da, 3),
-        Lw=padded(carry.Lw, 1, 2),
-        e_S=padded(carry.e_S, 2),
+        theta=vector(carry.theta),
+        state=tuple(vector(x) for x in carry.state),
+        noise=padded(carry.noise, {1: j, 2: j}),
+        factor=None if carry.factor is None else Factor(*(padded(x, {1: j, 2: j}) for x in carry.factor)),
+        e=e,
+        f=padded(carry.f, {1: j, 2: i} if carry.a is None else {2: j}),
+        Df=padded(carry.Df, {2: j, 3: i}),
+        Da=padded(carry.Da, {3: i}),
+        Lw=padded(carry.Lw, {1: i, 2: i}),
+        e_S=padded(carry.e_S, {1: i}),
+        Gamma=padded(carry.Gamma, {1: j, 2: j}),
     )
 
 
 def has_room(module: CausalKernelsModule, carry: Carry) -> Array:
     """Whether all that the next step can open finds a place."""
-    return jnp.maximum(carry.rank.max(), carry.rank_a) + module.FIELDS + teachers(module) <= carry.noise.shape[-1]
+    return (lacking(module, carry.rank, carry.rank_a, room_of(carry)) <= 0).all()
+
+
+def lacking(module: CausalKernelsModule, rank: Any, rank_a: Any, room: Room) -> Array:
+    """How much room is missing for what the next step can open, of either side."""
+    return jnp.stack([jnp.max(rank), rank_a]) + module.FIELDS + teachers(module) - jnp.array(room)
+
+
+def room_of(carry: Carry) -> Room:
+    """That of a state."""
+    return Room(carry.e["D"].shape[-1] if isinstance(carry.e, dict) else carry.e.shape[2], carry.noise.shape[-1])
 
 
 def step(
@@ -155,7 +191,7 @@ def step(
     Where a state variable `of` the optimizer is named, a linear combination of the iterates, overlaps and the train loss are its own.
     """
     coordinates = None if population is None else population.coordinates
-    x = _known(numbers) | {"Phi": carry.noise, "v": carry.v[0]}
+    x = _known(numbers) | _of_head(module, numbers) | {"Phi": carry.noise, "Gamma": carry.Gamma, "v": carry.v[0]}
     x |= _cut(module, carry.theta) if coordinates is None else sampled.seen(module, coordinates, carry.theta)
     twice = x | _cut(module, carry.theta, "_s") if coordinates is None else x
     x["m"] = given(module.mean_overlap, x)
@@ -192,11 +228,11 @@ def step(
     if in_coordinates(module):
         x["Bt"] = responses(x["Lw"], given(module.response_to_fields, x))
 
-    def moved(old: Array, suffix: str) -> Array:
+    def moved(old: Any, suffix: str) -> Any:
         names = ("P", "U", *(["V"] if teachers(module) else []), *(["Ye"] if noisy(module) else []), "Y")
-        parts = {part: new[part] for part in (("D", "Y") if in_coordinates(module) else names)}
-        parts = {part: jnp.broadcast_to(given(getattr(module, f"next_{part}{suffix}"), new), old.shape) for part, old in parts.items()}
-        return _joined(**parts)
+        parts = old if in_coordinates(module) else {part: new[part] for part in names}
+        parts = {part: jnp.broadcast_to(given(getattr(module, f"next_{part}{suffix}"), new), x.shape) for part, x in parts.items()}
+        return parts if in_coordinates(module) else _joined(**parts)
 
     new = x | {"t": t, "parameters": numbers.parameters}
     if noisy(module):  # each step has directions of its own, one a column
@@ -204,7 +240,7 @@ def step(
         new["Le"] = jnp.zeros(x["La"].shape).at[columns, t * module.FIELDS + columns].set(1.0)
     for variable, value in zip(module.STATE, carry.state, strict=True):
         new |= _cut(module, value, f"_{variable}")
-    order |= {"theta": carry.theta, "La": x["La"]}
+    order |= {"theta": joined(carry.theta), "La": x["La"]}
     if trained(module):
         order["trained"] = carry.v[0]
         carry = carry._replace(v=_trained(module, numbers, x | {"t": t}, carry.v))
@@ -252,6 +288,8 @@ def _trained(module: CausalKernelsModule, numbers: Numbers, x: Arrays, old: tupl
 def two_time_overlaps(module: CausalKernelsModule, numbers: Numbers, theta: Array, noise: Array) -> Array:
     """Q(t, s) of all pairs of times (T, T, C, C), from the coefficients of Theta, or its points (T, b, c, x)."""
     x = _known(numbers) | {"Phi": noise}
+    if in_coordinates(module):
+        theta = {"D": theta[..., 0], "Y": theta[..., 1:]}
 
     def pair(one: Array, other: Array) -> Array:
         if sampled_coordinates(module):
@@ -284,10 +322,30 @@ def _known(numbers: Numbers) -> Arrays:
     }
 
 
-def _cut(module: CausalKernelsModule, vectors: Float[Array, "b c x"], suffix: str = "") -> Arrays:
+def joined(vector: Any) -> Float[Array, "b c x"]:
+    """A vector in one array, without what coordinates that respond together have beside it."""
+    return _joined(**{part: x for part, x in vector.items() if part != "Z"}) if isinstance(vector, dict) else vector
+
+
+def _of_head(module: CausalKernelsModule, numbers: Numbers) -> Arrays:
+    """Numbers of the coordinates that respond together, by their names in generated text."""
+    size = head(module)
+    if not size:
+        return {}
+    pooled = numbers.probabilities @ numbers.variance[:, :size]
+    return {
+        "n": numbers.alpha * module.BLOCKS,
+        "Sh": jnp.einsum("kg,gab->kab", numbers.members, numbers.covariance[:, :size, :size]),
+        "pair": pooled[:, None] * pooled,
+        "unit": jnp.eye(size),
+        "tail": (jnp.arange(module.BLOCKS) >= size).astype(float),
+    }
+
+
+def _cut(module: CausalKernelsModule, vectors: Any, suffix: str = "") -> Arrays:
     """Coefficients of Theta(0), the means, the teachers, the optimizer's noise, and the noise innovations; or the known part and these."""
     if in_coordinates(module):
-        return {f"D{suffix}": vectors[..., 0], f"Y{suffix}": vectors[..., 1:]}
+        return {f"{part}{suffix}": x for part, x in vectors.items()}
     P, U, V, Ye, Y = _split(module, vectors)
     turned = {f"U{suffix}": jnp.moveaxis(U, -1, 0), f"V{suffix}": jnp.moveaxis(V, -1, 0)}
     return {f"P{suffix}": P, **turned, f"Ye{suffix}": Ye, f"Y{suffix}": Y}
@@ -359,7 +417,12 @@ def _correlation(module: CausalKernelsModule, u: Float[Array, "k i n"], v: Float
 
 
 def _mixture_correlation(module: CausalKernelsModule, x: Arrays, u: Float[Array, "k i n"], v: Float[Array, "k j n"]) -> Float[Array, "i j"]:
-    return given(module.mixture_correlation, x | _population(module, u) | _population(module, v, "_new"))
+    """Cluster by cluster, which contracts neighbouring axes: no array is turned round."""
+
+    def of_cluster(p: Array, u: Array, v: Array) -> Array:
+        return given(module.mixture_correlation, x | {"p": p[None]} | _population(module, u[None]) | _population(module, v[None], "_new"))
+
+    return jax.vmap(of_cluster)(x["p"], u, v).sum(axis=0)
 
 
 def _over_tiles(count: Any, number: Any, carry: Any, function: Callable[..., tuple[Arrays, Any]]) -> tuple[Arrays, Any]:
@@ -472,8 +535,7 @@ def _gradient_innovations(
     count = tiles if isinstance(tiles, int) else jnp.where(looked, tiles, 0)  # of a fixed number all: a reverse mode has no count
 
     def rest(i: Array, again: Array | None = None) -> Array:
-        components = along if again is None else along + again
-        return carry.a[i] - jnp.einsum("cj,kjn->kcn", components, carry.f[i])
+        return carry.a[i] - _combined(along if again is None else along + again, carry.f[i])
 
     def products(i: Array, nothing: None) -> tuple[Arrays, None]:
         left = rest(i)
@@ -488,7 +550,7 @@ def _gradient_innovations(
     def opened(i: Array, kept: tuple[Array, Array | None]) -> tuple[Arrays, Any]:
         f, Df = kept
         components = along + again
-        created = jnp.einsum("cd,kdn->kcn", to_new, carry.a[i] - jnp.einsum("cj,kjn->kcn", components, f[i]))
+        created = jnp.einsum("cd,kdn->kcn", to_new, carry.a[i] - _combined(components, f[i]))
         f = f.at[i, :, open_places].set(jnp.swapaxes(created, 0, 1), mode="drop")
         if Df is not None and carry.Da is not None:
             moved = carry.Da[i] - jnp.einsum("ci,kijn->kcjn", components, Df[i])
@@ -498,10 +560,23 @@ def _gradient_innovations(
     means, (f, Df) = _over_tiles(count, tiles, (carry.f, carry.Df), opened)
     rows = given(module.noise_covariance, x | means)
     noise = carry.noise.at[:, :, open_places].set(rows, mode="drop").at[:, open_places].set(jnp.swapaxes(rows, 1, 2), mode="drop")
+    Gamma = _grown(carry.Gamma, means["Gamma"], open_places)
     components = along + again
     # Column d of La's new part belongs to the place of direction d.
     components = components.at[:, open_places].add(La, mode="drop")
-    return carry._replace(f=f, Df=Df, noise=noise, rank_a=carry.rank_a + new.sum()), components
+    return carry._replace(f=f, Df=Df, noise=noise, Gamma=Gamma, rank_a=carry.rank_a + new.sum()), components
+
+
+def _grown(Gamma: Array | None, rows: Float[Array, "k i c"], places: Array) -> Array | None:
+    """Correlations with those of the innovations at new places."""
+    if Gamma is None:
+        return None
+    return Gamma.at[:, :, places].set(rows, mode="drop").at[:, places].set(jnp.swapaxes(rows, 1, 2), mode="drop")
+
+
+def _combined(components: Float[Array, "c j"], f: Float[Array, "k j n"]) -> Float[Array, "k c n"]:
+    """sum_j components_cj f_kj, cluster by cluster, as `_mixture_correlation` is."""
+    return jnp.einsum("kcj,kjn->kcn", jnp.broadcast_to(components, (len(f), *components.shape)), f)
 
 
 def _triangular(gram: Float[Array, "c c"], least: Float[Array, " c"]) -> tuple[Array, Array, Array]:
@@ -537,7 +612,7 @@ def _exact(
     x |= dict(zip(LAWS, (mean, covariance), strict=True)) if observables(module) else {}
     a = jnp.concatenate([x["abar"][..., None], x["B"]], axis=-1)
 
-    f, noise, count = carry.f, carry.noise, carry.rank_a
+    f, noise, count, Gamma = carry.f, carry.noise, carry.rank_a, carry.Gamma
     La = jnp.zeros((module.FIELDS, f.shape[1]))
     for c in range(module.FIELDS):
         vector = a[:, c, None]
@@ -550,11 +625,13 @@ def _exact(
         new = left > tolerance * total
         place, size = jnp.where(new, count, f.shape[1]), jnp.sqrt(jnp.where(new, left, 1.0))
         f = f.at[:, place].set(vector[:, 0] / size, mode="drop")
-        row = given(module.noise_covariance, x | {"Gamma": _correlation(module, f, vector / size)})[..., 0]
+        correlation = _correlation(module, f, vector / size)
+        row = given(module.noise_covariance, x | {"Gamma": correlation})[..., 0]
+        Gamma = _grown(Gamma, correlation, place[None])
         noise = noise.at[:, place].set(row, mode="drop").at[:, :, place].set(row, mode="drop")
         La = La.at[c, place].add(size, mode="drop")
         count = count + new
-    return carry._replace(f=f, noise=noise, rank_a=count), La, given(module.train_loss, x | {"mean_loss": loss})
+    return carry._replace(f=f, noise=noise, Gamma=Gamma, rank_a=count), La, given(module.train_loss, x | {"mean_loss": loss})
 
 
 def _field_innovations(

@@ -31,7 +31,7 @@ from gmsym.engine.causal_kernels import (
     solve_causal_kernels,
     trajectory,
 )
-from gmsym.engine.causal_step import Carry, has_room, two_time_overlaps
+from gmsym.engine.causal_step import Carry, has_room, joined, two_time_overlaps
 from gmsym.errors import ComputationError
 from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers
 
@@ -267,17 +267,17 @@ class _Cheap:
                 return
             push = length / (found * distance)
             carry = evaluated(carry, [0.0, 1, 0, push, -push, 0, 1])
-            moved = _norm(module, numbers, carry.theta - start, carry.noise)
+            moved = _norm(module, numbers, jax.tree.map(jnp.subtract, carry.theta, start), carry.noise)
             found, distance = max(moved / (push * distance), 1e-12), moved
             self.curvature = max(self.curvature, found)
 
 
 @eqx.filter_jit
-def _square(module: CausalKernelsModule, numbers: Numbers, vector: Array, noise: Array) -> Array:
-    return jnp.trace(two_time_overlaps(module, numbers, vector[None], noise)[0, 0])
+def _square(module: CausalKernelsModule, numbers: Numbers, vector: Any, noise: Array) -> Array:
+    return jnp.trace(two_time_overlaps(module, numbers, joined(vector)[None], noise)[0, 0])
 
 
-def _norm(module: CausalKernelsModule, numbers: Numbers, vector: Array, noise: Array) -> float:
+def _norm(module: CausalKernelsModule, numbers: Numbers, vector: Any, noise: Array) -> float:
     """Norm of a vector of the parameters' space."""
     return float(np.sqrt(max(float(_square(module, numbers, vector, noise)), 0.0)))
 

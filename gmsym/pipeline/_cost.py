@@ -15,7 +15,7 @@ _RESULT = 4  # copies of a result: parts, joined, statistics, labelled
 _NORMAL = 2.5e-8  # seconds of a normal number, and of a few operations on it
 _PRODUCT = 5e-10  # seconds of a multiplication and an addition on data that do not fit the cache
 _STEP = 1e-5  # seconds of one pass of a compiled loop, however small
-_RANK = 24  # innovations of an ordinary DMF problem, for each field
+_RANK = 24  # innovations of an ordinary DMF problem, for each field; of Theta in coordinates twice as many
 _TESTED = 16 * 512  # points behind a simulation's test loss
 _HELD = 2**30  # bytes of data, or of directions, that replicates share
 
@@ -83,6 +83,7 @@ def limit(
     B: int = 1,
     every_step: bool = False,
     coordinates: bool = False,
+    head: int = 0,
     covariances: int | None = None,
 ) -> Cost:
     """DMF equations; two scrambles run at a time.
@@ -92,6 +93,7 @@ def limit(
         B: blocks; d of a mixture in coordinates.
         every_step: whether each step opens directions, of batches, of noise or of sampled coordinates; otherwise ranks saturate.
         coordinates: whether these are sampled, N in each block.
+        head: coordinates that respond together.
         covariances: of a mixture in coordinates, how many there are with d^2 entries; None where vectors are known by Gram matrices.
     """
     N, T, scrambles, B = map(float, (N, T, scrambles, B))
@@ -103,9 +105,13 @@ def limit(
         points += held
         size = N
     else:
-        own, size = (K, C + K + rank) if covariances is None else (1, 1 + rank)
+        own, size = (K, C + K + rank) if covariances is None else (2, 1 + rank)
         held, step = B * rank * own * size, 8 * B * size * own * (size if covariances is None else rank)
+    if head:
+        held += 2 * rank**2 * float(head) ** 2
+        step += 8 * rank * float(head) ** 2 * (rank + 2 * K * head)
     full = 0.0 if covariances is None else covariances * B**2
+    rank = rank if covariances is None else 2 * rank
     vectors = B * C * size * (T if two_time else min(T, 64.0))
     rows = vectors + T * C * rank + _order_parameters(T, C, K)
     kernels = (scrambles + 2) * 2 * (T * C) ** 2 if two_time else 0.0
@@ -115,8 +121,9 @@ def limit(
 
 
 def reverse(forwards: Cost, T: int) -> Cost:
-    """A gradient through T steps of a solution: what there is of each is kept, and each is computed four times over."""
-    return Cost(forwards.memory * float(T), 4 * forwards.seconds)
+    """A gradient through T steps of a solution: states between segments of steps and of one of these are kept, each step is computed five
+    times over."""
+    return Cost(forwards.memory * min(float(T), 2.5 * float(T) ** 0.5), 5 * forwards.seconds)
 
 
 def influences(population: int, dimensions: int, T: int, outputs: int, populations: int, C: int, K: int) -> Cost:

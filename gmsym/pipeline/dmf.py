@@ -15,7 +15,7 @@ from gmsym.pipeline._verbs import solving
 from gmsym.pipeline._work import working
 from gmsym.problem import Instance, Problem
 from gmsym.problem.design import design, instance_of_size, start, stated
-from gmsym.runtime.causal_kernels import Numbers, opens_always, sampled_coordinates
+from gmsym.runtime.causal_kernels import Numbers, head, opens_always, sampled_coordinates
 from gmsym.runtime.interrupt import reporting
 from gmsym.system import CausalKernels
 
@@ -82,6 +82,8 @@ def solve_dmf(
     check_flag("two_time", two_time)
     check_integers(steps=(steps, 1), seed=(seed, 0))
     most, populations, _ = effort(samples, scrambles, rtol)
+    if two_time and system.head:
+        raise InputError("two_time: not of a closure in which coordinates respond together; closure = 'diagonal' has them")
     tangents, sampled = system.response == "tangent", system.response != "exact"
     module = load(system)
     shape = shape_of(module, problem, instance)
@@ -125,6 +127,7 @@ def shape_of(module: Any, problem: Problem, instance: Instance) -> dict[str, Any
         "B": problem.data.blocks,
         "every_step": opens_always(module) or sampled_coordinates(module),
         "coordinates": sampled_coordinates(module),
+        "head": head(module),
         "covariances": None if vectors is None else 0 if vectors.covariance is None else len(vectors.covariance),
     }
 

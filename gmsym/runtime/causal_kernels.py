@@ -47,6 +47,11 @@ def in_coordinates(module: "CausalKernelsModule") -> bool:
     return module.KNOWN != "gram"
 
 
+def head(module: "CausalKernelsModule") -> int:
+    """H: the first coordinates, which respond to each other's noise, of a module that says HEAD."""
+    return getattr(module, "HEAD", 0)
+
+
 def own_noises(module: "CausalKernelsModule") -> int:
     """How many noises of its own a sample has: they are arguments of its functions after its teachers' fields."""
     return getattr(module, "OWN_NOISES", 0)
@@ -141,6 +146,9 @@ class CausalKernelsModule(Protocol):
 
     # In coordinates: start (bc), mean (kb), Sigma (kba), D (bc), D_s in the place of P and U; innovations of Theta are common to the
     # clusters: e_D (bi), e_Y (bij), coefficients Lt (ci), factors Lw (kij) of their Gram matrices, e_S (kbi), responses Bt (kci).
+
+    # With HEAD coordinates that respond together also n, the pooled variances' products pair (AB), covariances Sh (kAB), unit (AB), the
+    # others' mark tail (b), coefficients Z (ABcj) and e_Z (ABij), and Gamma (kij); and there is next_Z.
 
     def pooled_overlap(self, D, D_s, Y, Y_s, alpha, p, rho, sigma2) -> Float[Array, "c d"]:
         """Qp: in which innovations of Theta are orthonormal. Only in coordinates, as are the next five."""

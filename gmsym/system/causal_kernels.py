@@ -19,9 +19,10 @@ j_other = sp.Symbol("j'", integer=True, nonnegative=True)
 i_other = sp.Symbol("i'", integer=True, nonnegative=True)
 k, l = sp.symbols("k l", integer=True, positive=True)  # noqa: E741
 b_other = sp.Symbol("b'", integer=True, positive=True)
+q, q_1, q_2, q_3 = sp.symbols("q q' q'' q'''", integer=True, positive=True)  # among the first H coordinates
 e = sp.Symbol("e", integer=True, positive=True)
 e_other = sp.Symbol("e'", integer=True, positive=True)
-K, B, S = sp.symbols("K B S", integer=True, positive=True)
+K, B, S, H = sp.symbols("K B S H", integer=True, positive=True)
 
 # Numbers of the problem.
 alpha = sp.Symbol("alpha", positive=True)
@@ -74,6 +75,11 @@ start = kernel("start", r"\Theta^{0}", subscripts=1, value="c")  # Theta(0): coo
 mean = kernel("mean", r"\mu", subscripts=2)  # mu_k: cluster, coordinate
 Sigma = kernel("Sigma", r"\Sigma", subscripts=3)  # covariance: cluster, coordinate, coordinate; sigma2 is its diagonal
 D = kernel("D", "D", subscripts=1, value="c")  # known part of Theta: coordinate
+# Where the first H coordinates respond together, and W is that of the others.
+Sh = kernel("Sh", r"\Sigma", subscripts=3)  # covariance of these: cluster, coordinate, coordinate
+Wh = kernel("Wh", "W", subscripts=2, value="cd")  # coefficient in Theta_q of the noise of q'
+tail = kernel("tail", r"1_{>H}", subscripts=1)  # 1 beyond the first H coordinates, 0 among them
+pair = kernel("pair", r"(\bar\sigma^2\bar\sigma^2)", subscripts=2)  # product of two coordinates' pooled variances
 V = kernel("V", "V", subscripts=2, value="c")  # coefficient of teacher direction e in Theta: direction, block
 M = kernel("M", "M", subscripts=1, value="c")  # Theta(t)^T theta*_e
 Mk = kernel("Mk", "M", subscripts=2, value="c")  # the same in the metric of cluster k
@@ -108,6 +114,7 @@ f = kernel("f", "f", subscripts=2, value="n")  # innovation of the gradients: or
 L = kernel("L", "L", subscripts=2, value="c")  # cluster, innovation; then time
 La = kernel("La", r"L^{a}", subscripts=1, value="c")
 Y = kernel("Y", "Y", subscripts=2, value="c")  # W La: block, innovation
+Z = kernel("Z", "Y", subscripts=3, value="c")  # Wh La: coordinate, coordinate of the noise, innovation
 Le = kernel("Le", r"L^{\varepsilon}", subscripts=1, value="c")  # its directions: 1 at the step and the column of each
 Ye = kernel("Ye", r"Y^{\varepsilon}", subscripts=2, value="c")  # N Le: block, direction
 Rt = kernel("Rt", r"\tilde R", subscripts=2, value="c")  # memory: cluster, innovation
@@ -125,6 +132,7 @@ Lt = kernel("Lt", r"\ell", subscripts=1, value="c")  # coefficient of Theta: inn
 Lw = kernel("Lw", r"\Lambda", subscripts=3)  # factors of Ge: cluster, innovation of Theta, innovation of the fields
 e_D = kernel("e_D", r"e^{D}", subscripts=2)  # innovation, coordinate
 E_Y = kernel("e_Y", r"e^{\zeta}", subscripts=3)  # innovation, coordinate, innovation of the noise
+e_Z = kernel("e_Z", r"e^{\zeta}", subscripts=4)  # innovation, coordinate, coordinate of the noise, innovation of the noise
 e_S = kernel("e_S", r"(\Sigma e^{D})", subscripts=3)  # cluster, innovation, coordinate
 Ge = kernel("Ge", r"\mathcal{G}", subscripts=3)  # Gram matrix of innovations of Theta in the metric of a cluster
 Qp = kernel("Qp", r"\bar Q", value="cd")  # overlap of two iterates in the pooled metric
@@ -215,6 +223,7 @@ class CausalKernels(AbstractSystem):
     gradient_seen: tuple[sp.Expr, ...] | None = None  # (C,) the same of a sample in mini-batches, in its `visit` and the clock
     visit: sp.Expr | None = None  # rule of `visit` in its value before, a `uniform` number and the clock
     known: Known = "gram"  # how the means and Theta(0) are held
+    head: int = 0  # coordinates that respond to the noise of each other, the first ones; the others to their own
     own_noises: tuple[sp.Symbol, ...] = ()  # of a sample, N(0, 1)
     observables: Observed = ()
     limit: str = "n, d -> oo at fixed alpha = n/d"

@@ -11,7 +11,7 @@ import sympy as sp
 
 import gmsym as gm
 from gmsym import pipeline
-from gmsym.engine.causal_step import start
+from gmsym.engine.causal_step import Room, start
 from gmsym.errors import ComputationError, InputError
 from gmsym.files.reader import loads
 from gmsym.pipeline import _cost, _work, option_names
@@ -212,8 +212,9 @@ def test_the_limit_costs_what_its_state_takes():
         module = pipeline.load(gm.derive.dmf(problem))
         given = Numbers(*(np.asarray(x, dtype=float) for x in pipeline.numbers(problem.at({"alpha": 1.5} | values))))
         room = steps if "every_step" in shape else 24
-        state = start(module, given, room, samples // 512, 512)
-        taken = sum(x.nbytes for x in jax.tree.leaves(state)) + 8 * room * samples
+        of_theta = room if "covariances" not in shape else 2 * room
+        state = start(module, given, Room(of_theta, room), samples // 512, 512)
+        taken = sum(x.nbytes for x in jax.tree.leaves(state)) + 8 * of_theta * samples
         cost = _cost.limit(samples, steps, 2, 1, 2, False, True, **shape)
         assert 2 < cost.memory / taken < 8, (shape, cost.memory / taken)
 

@@ -155,6 +155,19 @@ def test_dmf_is_differentiated_in_hyperparameters_and_whole_schedules():
 
 
 @pytest.mark.slow
+def test_steps_in_segments_have_the_same_gradient(monkeypatch):
+    """The way back through segments, of which one is shorter, keeps less and changes nothing."""
+    problem = gm.Problem(FULL.data, gm.losses.logistic(), FULL.optimizer)
+    evaluate = lambda: gm.gradient(problem, VALUES, ["eta", "alpha"], steps=7, samples=64)  # noqa: E731
+    value, slopes = evaluate()
+    monkeypatch.setattr(causal_gradient, "_KEPT", 0)
+    jax.clear_caches()
+    assert causal_gradient.segment_of(7) == 2
+    again, others = evaluate()
+    assert again == pytest.approx(value, rel=1e-12) and others == pytest.approx(slopes, rel=1e-9)
+
+
+@pytest.mark.slow
 def test_the_stationary_limit_and_the_effective_dynamics_are_differentiated():
     rest = gm.derive.stationary(gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.hinge(), gm.optimizers.ista()))
     for options in ({"objective": "m", "index": (1, 0)}, {"objective": "train_error"}):
