@@ -97,7 +97,9 @@ def source(system: Stationary) -> str:
         functions.append(printer.function("edges", given, "Values of z where its proximal point has kinks.", Group(*system.edges)))
     if system.bends:
         given = {x: y for x, y in _model(system).items() if x != "teacher"}
-        functions.append(printer.function("bends", given, "Values of what is beside the field where there are kinks.", Group(*system.bends)))
+        functions.append(
+            printer.function("bends", given, "Values of what is beside the field where there are kinks.", Group(*system.bends))
+        )
     functions += [*_proximal(system), *array_functions(_arrays(system)), *_elementwise(system), *test_functions(system)]
     return _TEMPLATE.format(
         name=generated.quoted(system.name),
@@ -154,7 +156,8 @@ def _proximal(system: Stationary) -> list[str]:
         return [
             printer.function("_closed", at, "Proximal point, and slope and curvature of the Moreau envelope, of one cluster.", outputs),
             f'def samples(z, V, {given}, unit):\n    """{says}"""\n'
-            f"    h, a, D = jax.vmap(lambda z, V, {', '.join(own)}: _closed(z, V, {inner}))(z, V, {each})\n    return h, a, D[:, :, None]\n",
+            f"    h, a, D = jax.vmap(lambda z, V, {', '.join(own)}: _closed(z, V, {inner}))(z, V, {each})\n"
+            "    return h, a, D[:, :, None]\n",
         ]
     node = next(e.rhs for e in system.equations() if isinstance(e.lhs, C.h))
     if not isinstance(node, Proximal):

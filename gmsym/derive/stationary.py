@@ -302,7 +302,11 @@ def _equations(problem, fields, gradient, hessian, value, closed, shown, wrong, 
     z = at_rest(field.rhs).subs(S.V(k), 0)
     found = [
         Equation(S.z(k), z, "field of a sample of cluster k that is left out of training", SOURCE, "theorem"),
-        *(_teachers() if taught else [Equation(Mean(omega(k) * Transposed(omega(k)), k), Qk(k), "covariance of its noise", SOURCE, "theorem")]),
+        *(
+            _teachers()
+            if taught
+            else [Equation(Mean(omega(k) * Transposed(omega(k)), k), Qk(k), "covariance of its noise", SOURCE, "theorem")]
+        ),
     ]
     local = sp.ImmutableDenseMatrix(gradient) if several else gradient[0]
     D = _solved(S.D(k) - at_rest(total.rhs), S.D(k))
@@ -369,7 +373,9 @@ def _teachers() -> list[Equation]:
         Equation(field.lhs, field.rhs, field.meaning, SOURCE, "theorem"),
         Equation(star_gram_k(k, e, e_other), in_cluster, "teacher directions in the metric of cluster k", SOURCE, "own"),
         Equation(covariance.lhs, covariance.rhs, covariance.meaning, SOURCE, "theorem"),
-        Equation(omega(k), known + S.rest(k), "noise of the field, covariances Q_k and M_ke with the teachers': given these", SOURCE, "own"),
+        Equation(
+            omega(k), known + S.rest(k), "noise of the field, covariances Q_k and M_ke with the teachers': given these", SOURCE, "own"
+        ),
         Equation(spread, left, "covariance of what is left", SOURCE, "own"),
     ]
 
@@ -522,7 +528,11 @@ def _thresholded(source: sp.Expr, covariance: sp.Expr, width: sp.Expr) -> list[E
         Equation(Q(), over(rho(b), S.q(b, i)), "self-overlap", SOURCE, "theorem"),
         Equation(Qk(k), over(rho(b) * sigma2(k, b), S.q(b, i)), "the same in the metric of cluster k", SOURCE, "theorem"),
         Equation(S.nonzero(), over(rho(b), S.on(b, i)), "share of the coordinates that are not 0", SOURCE, "theorem"),
-        *(_along_teachers(lambda weight: over(weight, G * S.nu_star(e, i) * S.e(b, i)) + over(weight, -S.on(b, i) * G * along)) if taught else ()),
+        *(
+            _along_teachers(lambda weight: over(weight, G * S.nu_star(e, i) * S.e(b, i)) + over(weight, -S.on(b, i) * G * along))
+            if taught
+            else ()
+        ),
     ]
 
 

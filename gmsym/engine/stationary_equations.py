@@ -183,7 +183,9 @@ class Equations:
         """The same of one field and one thing beside it: the field given that, in panels of both."""
         K, _, _, S = self.shape
         module, own = self.module, self.model(numbers, state.v)
-        size, location = (jnp.sqrt(self.teachers(numbers)[0][0, 0]), jnp.asarray(numbers.teacher_means)[0]) if S else (jnp.ones(K), jnp.zeros(K))
+        size, location = (
+            (jnp.sqrt(self.teachers(numbers)[0][0, 0]), jnp.asarray(numbers.teacher_means)[0]) if S else (jnp.ones(K), jnp.zeros(K))
+        )
         labels, deviation = jnp.asarray(numbers.labels), jnp.sqrt(variance)
         numbers_at = [jnp.asarray(module.bends(label, *own), float).ravel() if module.BENDS else jnp.zeros(0) for label in labels]
         outer, first = jax.vmap(lambda at: between(at, nodes))((jnp.stack(numbers_at) - location[:, None]) / size[:, None])  # (K, O)

@@ -39,9 +39,9 @@ def solve_rest(system: Stationary, values: Mapping[str, float], *, progress: boo
         progress: show a progress bar along a curve; by default on a terminal, and in a notebook after two seconds.
 
     Returns:
-        Dataset with m (cluster, field), M (teacher, field) with teachers, Q (field, field_b), Q_k and V (cluster, field, field_b), train_loss, test_loss, train_error and
-        test_error where there is a decision, trained (parameter) with trained parameters, nonzero with an l1, and the error X_error of each
-        X: what other nodes of the quadrature change.
+        Dataset with m (cluster, field), Q (field, field_b), Q_k and V (cluster, field, field_b), train_loss, test_loss, train_error and
+        test_error where there is a decision, M (teacher, field) with teachers, trained (parameter) with trained parameters, nonzero with
+        an l1, and the error X_error of each X: what other nodes of the quadrature change.
 
     Raises:
         InputError: a loss that is not convex; a number that is unknown, missing or out of range.
