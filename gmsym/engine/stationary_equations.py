@@ -302,7 +302,7 @@ class Equations:
         if module.SPARSE:
             u = numbers.shares
             width = module.width(alpha=c["alpha"], W=side["W"], on=side["on"], rho=c["rho"], sigma2=c["sigma2"], u=u)
-            Qk = module.cluster_overlap(q=side["q"], rho=c["rho"], sigma2=c["sigma2"], u=u)[:, None, None]
+            Qk = jnp.reshape(module.cluster_overlap(q=side["q"], rho=c["rho"], sigma2=c["sigma2"], u=u), (-1, 1, 1))
             Q = jnp.reshape(module.overlap(q=side["q"], rho=c["rho"], u=u), (1, 1))
             return {"V": width, "Qk": Qk, "Q": Q}
         width = module.width(alpha=c["alpha"], W=side["W"], rho=c["rho"], sigma2=c["sigma2"])
