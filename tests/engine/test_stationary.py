@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.optimize
+import scipy.stats
 import sympy as sp
 
 import gmsym as gm
@@ -164,6 +166,16 @@ def test_minima_with_teachers_agree(name):
     found = gm.compare(theory, gm.simulate(system, values, n=520, d=400, replicates=8, seed=5))
     print(f"\n{found}")
     assert found.agrees() and found.rms_z < 1.8, str(found)
+
+
+@pytest.mark.slow
+def test_a_vanishing_ridge_leaves_the_largest_margin():
+    """Of separable data without means: 1/|Theta| is the kappa at which n/d E max(0, kappa + z)^2 = 1 (Gardner 1988)."""
+    data = gm.GaussianMixture(probabilities=[0.5, 0.5], labels=[1, -1], means_gram=[[0, 0], [0, 0]], variance=[1, 1])
+    found = gm.solve(at_rest(gm.losses.hinge(), data), {"alpha": 1.0, "ridge": 1e-3})
+    kappa = scipy.optimize.brentq(lambda x: (1 + x * x) * scipy.stats.norm.cdf(x) + x * scipy.stats.norm.pdf(x) - 1.0, 0, 2)
+    assert found["Q"].item() ** -0.5 == pytest.approx(kappa, rel=1e-9)
+    assert found["train_error"].item() == pytest.approx(0, abs=1e-12)
 
 
 def test_the_separability_threshold_is_where_the_width_diverges():
