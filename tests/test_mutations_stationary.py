@@ -16,7 +16,8 @@ MIXTURE = gm.GaussianMixture(
 NAMES = (
     *("field", "noise_of_fields", "mean_gradient", "correlation", "integrated_response", "gain", "width", "mean_overlap", "overlap"),
     *("cluster_overlap", "trained_risk_gradient", "train_loss", "train_error", "source_mean", "source_variance", "share"),
-    *("mean_point", "square", "nonzero"),
+    *("mean_point", "square", "nonzero", "teacher_field", "teachers_in_cluster", "noise_of_teachers", "noise_given_teachers"),
+    *("teacher_response", "teacher_overlap", "cluster_teacher_overlap"),
 )
 
 
@@ -26,12 +27,14 @@ def evaluated(name: str, problem: gm.Problem) -> Enrolled:
     def found(system):
         module = pipeline.load(system)
         rng = np.random.default_rng(0)
-        F, N, K, B = len(system.fields), 5, 2, 2
+        F, N, K, B, S = len(system.fields), 5, 2, 2, len(system.teachers)
         shapes = {
             **{"p": (K,), "rho": (B,), "sigma2": (K, B), "gram": (K, K), "m": (K, F), "abar": (K, F), "v": (1,), "on": (B, 3), "q": (B, 3)},
             **{"u": (3,), "nu": (K, 3), "Gamma": (K, K, 3), "e": (B, F, 3), "N": (1, 3)},
             **{"Qk": (K, F, F), "C": (K, F, F), "Ah": (K, F, F), "W": (B, F, F), "S2": (B, 3), "dv": (K, 1, N), "weight": (K, N)},
             **{"omega": (K, F, N), "a": (K, F, N), "D": (K, F, F, N), "ell": (K, N), "wrong": (K, N)},
+            **{"star_gram": (S, S), "star_mean": (S, K), "star_gram_k": (S, S, K), "precision": (S, S, K), "zeta": (S, K, N)},
+            **{"rest": (K, F, N), "Mk": (S, K, F), "Rz": (S, K, F), "nu_star": (S, 3), "Gamma_mean": (S, K, 3), "Gamma_star": (S, S, 3)},
         }
         arrays = {x: rng.uniform(0.2, 1.0, shape) for x, shape in shapes.items()}
         arrays |= {"alpha": 0.7, "ridge": 0.3, "trained_ridge": 0.2, "l1": 0.4, "unit": np.eye(F)}
@@ -40,21 +43,26 @@ def evaluated(name: str, problem: gm.Problem) -> Enrolled:
             code = function.__code__
             given = dict(arrays)
             if function.__name__ in ("share", "mean_point", "square"):
-                given["W"] = arrays["W"][:, 0]
+                given["W"], given["N"] = arrays["W"][:, 0], arrays["N"] * (1 + np.arange(B)[:, None])
             result[function.__name__] = function(*(given[x] for x in code.co_varnames[: code.co_argcount]))
         model = (((0.3,),) if system.trained else ()) + ((),)
         z, width = rng.normal(size=(K, F, 7)) * 2, np.stack([np.eye(F) + 0.3, 2 * np.eye(F) - 0.2])
-        labels = np.array([[1.0], [-1.0]])
+        labels, teacher = np.array([[1.0], [-1.0]]), rng.normal(size=(K, S, 7))
         with eagerly():
-            result["h"], result["a"], result["D"] = module.samples(z, width, labels, *model, np.eye(F))
+            result["h"], result["a"], result["D"] = module.samples(z, width, teacher, labels, *model, np.eye(F))
         for x in ("loss", "wrong", *(["trained_gradient"] if system.trained else [])):
-            result[x] = np.stack([getattr(module, x)(z[k], labels[k], *model) * np.ones(7) for k in range(K)])
+            result[x] = np.stack([getattr(module, x)(z[k], teacher[k], labels[k], *model) * np.ones(7) for k in range(K)])
         return result
 
     return Enrolled(name, lambda: derive.stationary(problem), found)
 
 
-TWO_FIELDS = gm.Loss("two_fields", Softplus(-y * h0 - bias) + (h1 - h0 / 2 + y / 3) ** 2 / 4 + bias * y / 5, readout=h0 + h1 / 2)
+t0, t1 = gm.symbols.teachers(2)
+TWO_FIELDS = gm.Loss(
+    "two_fields", Softplus(-y * h0 - bias + t1) + (h1 - h0 / 2 + t0 / 3) ** 2 / 4 + bias * y / 5, readout=h0 + h1 / 2, target=y + t0 / 4
+)
+KINKED = gm.Loss("kinked", gm.parse("max(0, 1 - y*h) + (h - t0)**2/9"), target=y)
+TEACHERS = gm.Teacher([[1.2, 0.3], [0.3, 0.8]])
 SPARSE = gm.Optimizer("ista", {"theta": gm.parse("max(theta-eta*g-eta*l1,0)-max(-theta+eta*g-eta*l1,0)")})
 
 
@@ -62,8 +70,11 @@ SPARSE = gm.Optimizer("ista", {"theta": gm.parse("max(theta-eta*g-eta*l1,0)-max(
 @pytest.mark.parametrize(
     "enrolled",
     [
-        evaluated("two fields, an intercept", gm.Problem(MIXTURE, TWO_FIELDS, gm.optimizers.gd(), trained=gm.Trained({"bias": 0.1}))),
-        evaluated("kinks, a soft threshold", gm.Problem(MIXTURE, gm.losses.hinge(), SPARSE)),
+        evaluated(
+            "two fields, two teachers, an intercept",
+            gm.Problem(MIXTURE, TWO_FIELDS, gm.optimizers.gd(), teacher=TEACHERS, trained=gm.Trained({"bias": 0.1})),
+        ),
+        evaluated("kinks, a teacher, a soft threshold", gm.Problem(MIXTURE, KINKED, SPARSE, teacher=gm.Teacher([[1.2]]))),
     ],
     ids=lambda e: e.name,
 )

@@ -12,7 +12,7 @@ from gmsym.calculus.polynomials import affine
 from gmsym.codegen._common import Group, Stacked, names
 from gmsym.codegen._einsum import Operand, product, total
 from gmsym.errors import UnprintableError
-from gmsym.functions import BivariateNormalCDF, NormalCDF
+from gmsym.functions import BivariateNormalCDF, NormalCDF, Sigmoid
 from gmsym.printer._jax import ROUGH
 from gmsym.system import Equation, Ode
 from gmsym.system.ode import Local, Tested, beta
@@ -241,8 +241,26 @@ def _loci(bodies: Sequence[sp.Expr], z: Sequence[sp.Symbol]) -> list[Affine] | N
     if any(len(u.atoms(*ROUGH)) > _MOST_NESTED for u in arguments):
         return None
     found = {form for u in arguments for form in _pieces(u) if form.has_free(*z)}
-    forms = [affine(form, z) for form in sorted(found, key=sp.default_sort_key)]
+    forms = [_affine(form, z) for form in sorted(found, key=sp.default_sort_key)]
     return None if None in forms or len(forms) > _MOST_LOCI else forms
+
+
+_EDGE = sp.Rational(1, 2**52)  # of the values of a sigmoid that are told from 0 and 1
+
+
+def _affine(form: sp.Expr, z: Sequence[sp.Symbol]) -> Affine | None:
+    """An affine form that vanishes where this one does: itself, or of a function of sigmoids of one form, u - log(s/(1 - s)) where it is 0
+    at the value s of the sigmoid of u; a value beyond 0 and 1 is moved there, out of the integrand's reach."""
+    plain = affine(form, z)
+    inner = sorted({x.args[0] for x in form.atoms(Sigmoid) if x.has_free(*z)}, key=sp.default_sort_key)
+    if plain is not None or not inner:
+        return plain
+    u, s = inner[0], sp.Dummy("s", positive=True)
+    at = sp.numer(sp.together(form.xreplace({Sigmoid(u): s, Sigmoid(-u): 1 - s})))
+    if at.has_free(*z) or not at.is_polynomial(s) or sp.degree(at, s) != 1:
+        return None
+    root = sp.Max(_EDGE, sp.Min(1 - _EDGE, sp.cancel(-at.coeff(s, 0) / at.coeff(s, 1))))
+    return affine(u - sp.log(root / (1 - root)), z)
 
 
 def _kinked_arguments(expr: sp.Expr) -> list[sp.Expr]:

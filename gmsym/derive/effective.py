@@ -14,6 +14,7 @@ from functools import cache
 import sympy as sp
 
 from gmsym import budget, symbols
+from gmsym.calculus import expectation
 from gmsym.calculus.kernels import Transposed
 from gmsym.derive import embedded_online
 from gmsym.derive.expansion import fluctuation_equations
@@ -86,7 +87,7 @@ def effective(problem: Problem) -> Ode:
         flow, reduced, overlaps = flow_equations(increments), stein_equations(problem), Equations(())
         drift = drift_equations(flow, reduced)
     else:
-        if not steps.is_descent or steps.weight != 1:
+        if not steps.is_descent or steps.weighs:
             raise InputError(
                 f"optimizer {problem.optimizer.name!r}: for mixtures in coordinates derive.effective treats gradient descent and momentum "
                 "over a few steps; this rule has a state that lasts, moves theta by itself or reads the gradient's norm"
@@ -96,7 +97,7 @@ def effective(problem: Problem) -> Ode:
     law = _law(problem)
     used = [y for y in symbols.labels(problem.data.label_size) if loss.expr.has(y)]
     shared = all(f.is_polynomial(*used) for f in (loss.value, *loss.gradient, *trained_gradient(problem))) if used else True
-    groups, of_cluster = _groups(problem, law, shared and steps.weight == 1, scaled=steps.weight != 1)
+    groups, of_cluster = _groups(problem, law, shared and not steps.weighs, scaled=steps.weighs)
     tested, tested_of_cluster = _groups(problem, law, shared and not _depends_on_label(problem))
     means = tuple(_tested(problem, law, group) for group in tested)
     response, local = _local_means(problem, law, groups)
@@ -172,7 +173,7 @@ def fluctuations(system: Ode | Problem) -> Sde:
     if not isinstance(ode, Ode):
         raise InputError(f"system = {system!r}: effective dynamics (derive.effective) or a Problem are needed")
     ode.problem.check_blocks("derive.fluctuations")
-    if ode.lasting or ode.problem.small_steps.weight != 1:
+    if ode.lasting or ode.problem.small_steps.weighs:
         raise InputError(
             f"optimizer {ode.problem.optimizer.name!r}: fluctuations are those of gradient descent and of momentum over "
             "a few steps; this rule has a state that lasts, moves theta by itself or reads the gradient's norm"
@@ -188,7 +189,14 @@ def _steps_of(problem: Problem) -> SmallSteps:
         InputError: it has no limit, or takes full batches.
     """
     problem.check_online("derive.effective")
-    return problem.small_steps
+    steps = problem.small_steps
+    rows = [problem.data.variance.row(cluster) for cluster in range(problem.data.clusters)]
+    if steps.coordinate is not None and any(x != row[0] for row in rows for x in row):
+        raise InputError(
+            f"optimizer {problem.optimizer.name!r}: it reads coordinates of a sample's gradient, whose sizes differ between the blocks of "
+            "a cluster here; derive.effective needs one variance of each cluster, simulate takes any"
+        )
+    return steps
 
 
 def rule_equations(problem: Problem) -> tuple[Equation, ...]:
@@ -391,7 +399,7 @@ def _depends_on_label(problem: Problem) -> bool:
 
 
 def _local_means(problem: Problem, law: S.Law, groups: Sequence[dict[sp.Symbol, sp.Expr]]) -> tuple[S.Response, tuple[S.Local, ...]]:
-    regressed = problem.loss.cusps or any(_is_large(g) for g in problem.small_steps.seen(problem.loss.gradient, _scale))
+    regressed = problem.loss.cusps or any(_is_large(g) for g in _seen(problem)[0])
     derivatives = [] if regressed else [_reduced(problem, law, group, "derivative") for group in groups]
     if regressed or any(x.has(sp.DiracDelta) for local in derivatives for x in local.response):
         return "regression", tuple(_reduced(problem, law, group, "regression") for group in groups)
@@ -424,7 +432,8 @@ def _reduced(problem: Problem, law: S.Law, label: dict[sp.Symbol, sp.Expr], resp
     location = [x.xreplace(label) for x in law.mean]
     xs = (*loss.fields, *loss.teachers)
     count = range(problem.fields)
-    gradient = [sp.powsimp(g.xreplace(label)) for g in problem.small_steps.seen(loss.gradient, _scale)]
+    seen, squares = _seen(problem)
+    gradient = [sp.powsimp(g.xreplace(label)) for g in seen]
 
     @cache
     def mean(f: sp.Expr) -> sp.Expr:
@@ -437,13 +446,46 @@ def _reduced(problem: Problem, law: S.Law, label: dict[sp.Symbol, sp.Expr], resp
     square = sp.Matrix(problem.fields, problem.fields, lambda i, j: 0)
     for i in count:
         for j in range(i, problem.fields):
-            square[i, j] = square[j, i] = mean(gradient[i] * gradient[j])
+            product = gradient[i] * gradient[j] if squares is None else sp.powsimp(squares[i, j].xreplace(label))
+            square[i, j] = square[j, i] = mean(product)
     return S.Local(
         gradient=tuple(map(mean, gradient)),
         response=sp.ImmutableDenseMatrix(rows),
         square=sp.ImmutableDenseMatrix(square),
         trained=tuple(mean(g.xreplace(label)) for g in trained_gradient(problem)),
     )
+
+
+def _seen(problem: Problem) -> tuple[tuple[sp.Expr, ...], sp.MatrixBase | None]:
+    """(the gradient of a sample in its fields as the drift has it; its products as the corrector has them, None where they are those).
+
+    Where the rule reads each coordinate through phi, the first is gamma(a) = a E phi'(x) = a E[x phi(x)]/s^2, and the second
+    E[phi(x) phi(x')]/sigma^2, with x = sigma a z of the standard deviation s = sigma |a|.
+    """
+    steps, gradient = problem.small_steps, problem.loss.gradient
+    if steps.coordinate is None:
+        return steps.seen(gradient, _scale), None
+    x, z, s = sp.Dummy("x", real=True), sp.Dummy("z", real=True), sp.Dummy("s", positive=True)
+    # It is odd where its parameters are positive, or it would have been refused.
+    sizes_of = {y: sp.Dummy(y.name, positive=True) for y in steps.coordinate.free_symbols - {symbols.g}}
+    names = {y: x for x, y in sizes_of.items()}
+    phi = heaviside_form(steps.coordinate.xreplace(sizes_of))
+    along = expectation(sp.expand(heaviside_form(x * phi.xreplace({symbols.g: x}))), [x], [sp.S.Zero], sp.Matrix([[s**2]])) / s
+    # Where a gradient is 0, as beyond a margin, phi(0) = 0: the size has any value but 0 there.
+    moves = [sp.sign(a) ** 2 if a.has(sp.Heaviside) else sp.S.One for a in gradient]
+    sizes = [_scale * (sp.Abs(a) + 1 - there) for a, there in zip(gradient, moves, strict=True)]
+    along = sp.simplify(along).xreplace(names)
+    moved = tuple(sp.sign(a) * along.xreplace({s: size}) / _scale for a, size in zip(gradient, sizes, strict=True))
+    count = len(gradient)
+    products = sp.zeros(count, count)
+    for i in range(count):
+        for j in range(i, count):
+            r = sp.Dummy("r", positive=True) if i != j else s
+            pair = sp.expand(heaviside_form(phi.xreplace({symbols.g: s * z}) * phi.xreplace({symbols.g: r * z})))
+            found = sp.simplify(expectation(pair, [z], [sp.S.Zero], sp.eye(1))).xreplace(names)
+            sign = sp.sign(gradient[i]) * sp.sign(gradient[j]) if i != j else moves[i]
+            products[i, j] = products[j, i] = sign * found.xreplace({s: sizes[i], r: sizes[j]}) / _scale**2
+    return moved, products
 
 
 def _by_side(expr: sp.Expr) -> sp.Expr:

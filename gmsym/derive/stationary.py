@@ -5,6 +5,8 @@ is a product with the sum of a response. What is left is one implicit equation o
 a coordinate. Known by other ways as replica or Gordon fixed point (Loureiro et al. 2021, arXiv 2106.03791).
 """
 
+from collections.abc import Callable
+
 import sympy as sp
 
 from gmsym import symbols
@@ -13,7 +15,8 @@ from gmsym.calculus.differential import factored_out
 from gmsym.calculus.kernels import Kernel, Transposed, distribute
 from gmsym.calculus.probing import tidy, vanishes
 from gmsym.calculus.proximal import Pieces, Proximal, closed_proximal, images, kinks
-from gmsym.derive.dmf import field_equations, local_equations, noise_equations
+from gmsym.derive.dmf import field_equations, local_equations, noise_equations, teacher_equations
+from gmsym.derive.innovations import stein_equations
 from gmsym.derive.program import n
 from gmsym.derive.samples import fresh_sample, trained_gradient
 from gmsym.errors import InputError
@@ -40,6 +43,8 @@ from gmsym.system.causal_kernels import (
     abar,
     alpha,
     b,
+    e,
+    e_other,
     gram,
     h,
     i,
@@ -53,8 +58,13 @@ from gmsym.system.causal_kernels import (
     rho,
     s,
     sigma2,
+    star,
+    star_gram,
+    star_gram_k,
+    star_mean,
     t,
     xi,
+    zeta,
 )
 
 SOURCE = "theory.md 11: theory.md 2 at rest; Loureiro et al. 2021 (arXiv 2106.03791)"
@@ -69,14 +79,14 @@ def stationary(problem: Problem) -> Stationary:
     The risk is (1/n) sum_i l(Theta^T x_i, y_i) + (ridge/2) |Theta|^2 + (l1/sqrt d) |Theta|_1; a linear rule may add to the ridge (decoupled
     weight decay), and `l1` is the parameter of that name in the optimizer's rule, for one field. Trained parameters of the loss
     (an intercept) are at their minimum, too. With an l1 the law of the means' coordinates
-    matters, `GaussianMixture(coordinates=...)`.
+    matters, `GaussianMixture(coordinates=...)`. Labels may be teachers' (`Teacher`), noisy ones among them; M is their overlap.
 
     Args:
         problem: full batches; a loss that is convex in its fields and in its trained parameters, which is checked when it is solved.
 
     Raises:
-        InputError: mini-batches or online sampling, whose steps of constant size do not end at the minimum; teacher fields; a loss with
-            kinks of several fields, or one with kinks that is not quadratic between them; a rule that rests elsewhere.
+        InputError: mini-batches or online sampling, whose steps of constant size do not end at the minimum; a loss with kinks of several
+            fields, or one with kinks that is not quadratic between them; a rule that rests elsewhere.
 
     Example:
         >>> import gmsym as gm
@@ -89,7 +99,7 @@ def stationary(problem: Problem) -> Stationary:
     if not isinstance(problem, Problem):
         raise InputError(f"problem = {problem!r}: a gmsym Problem is needed")
     _check_sampling(problem)
-    problem.check_full_batch("derive.stationary", trained=True, flow=True)
+    problem.check_full_batch("derive.stationary", teachers=True, trained=True, own=True, flow=True)
     problem.check_blocks("derive.stationary")
     loss = problem.loss
     decay, sparse = _penalty(problem)
@@ -98,7 +108,7 @@ def stationary(problem: Problem) -> Stationary:
     gradient = [tidy(x) for x in columns.T * sp.Matrix([g.xreplace(at) for g in loss.gradient])]
     hessian = sp.ImmutableDenseMatrix((columns.T * loss.hessian.xreplace(at) * columns).applyfunc(tidy))
     sides = kinks(gradient[0], fields[0]) if len(fields) == 1 else None
-    steps = any(g.has(sp.Heaviside) for g in gradient)
+    steps = any(step.has(*fields) for g in gradient for step in g.atoms(sp.Heaviside))
     if sparse and len(fields) > 1:
         raise InputError(f"derive.stationary: l1 with the {len(fields)} fields of the loss {loss.name}: one field is needed")
     shown = sp.Symbol("z_{k}", real=True), sp.Symbol("V_{k}", positive=True)
@@ -112,7 +122,9 @@ def stationary(problem: Problem) -> Stationary:
         )
     wrong = _wrong(problem, at)
     decided = [] if wrong is None or len(fields) > 1 else (kinks(heaviside_form(wrong), fields[0]) or [])
-    edges = images([*(sides or ()), *decided], gradient[0], fields[0], shown[1]) if len(fields) == 1 else []
+    bends = _bends(problem, [heaviside_form(x) for x in (loss.value, wrong) if x is not None])
+    panels = len(fields) == 1 and bends is not None
+    edges = images([*(sides or ()), *decided], gradient[0], fields[0], shown[1]) if panels else []
     system = _equations(problem, fields, gradient, hessian, loss.value.xreplace(at), closed, shown, wrong, sparse)
     right = {equation.lhs: equation.rhs for equation in system}
     place = sp.Symbol("z", real=True), sp.Symbol("V", positive=True)
@@ -127,6 +139,8 @@ def stationary(problem: Problem) -> Stationary:
         name=f"{loss.name}_stationary",
         problem=problem,
         fields=fields,
+        teachers=loss.teachers,
+        own_noises=loss.own_noises,
         labels=symbols.labels(problem.data.label_size),
         trained=problem.trained_parameters,
         parameters=tuple(sorted(loss.parameters - set(problem.trained_parameters), key=lambda x: x.name)),
@@ -140,6 +154,9 @@ def stationary(problem: Problem) -> Stationary:
         closed=None if closed is None else tuple(right[x].xreplace(names) for x in (h(k), a(k), S.D(k))),
         place=place,
         edges=tuple(x.xreplace(names) for x in edges),
+        bends=tuple(bends or ()),
+        panels=panels,
+        rough=heaviside_form(loss.value).has(sp.Heaviside),
         wrong=None if wrong is None else entries(right[S.wrong(k)])[0],
         decay=decay,
         sparse=sparse,
@@ -202,6 +219,27 @@ def _reduced(problem: Problem) -> tuple[sp.Matrix, tuple[sp.Symbol, ...]]:
     return columns, tuple(symbols.symbol(f"u{c}") for c in range(columns.cols))
 
 
+def _bends(problem: Problem, exprs: list[sp.Expr]) -> list[sp.Expr] | None:
+    """Values of the one thing that is beside the field at which these have kinks or jumps; None if they are not known, or there is more."""
+    if not problem.loss.beside:
+        return []
+    if len(problem.loss.beside) > 1:
+        return None
+    (x,) = problem.loss.beside
+    found: dict[sp.Expr, None] = {}
+    for step in (step for expr in exprs for step in expr.atoms(sp.Heaviside) if step.has(x) and not step.has(*problem.loss.fields)):
+        locus = sp.expand(step.args[0])
+        if not locus.is_polynomial(x):
+            return None
+        if sp.degree(locus, x) == 1:
+            found[-locus.coeff(x, 0) / locus.coeff(x, 1)] = None
+        elif locus.free_symbols == {x}:
+            found |= dict.fromkeys(sp.Poly(locus, x).real_roots())
+        else:
+            return None
+    return list(found)
+
+
 def _wrong(problem: Problem, at: dict[sp.Symbol, sp.Expr]) -> sp.Expr | None:
     """1 where a sample with fields u is misclassified, 1/2 at ties."""
     loss = problem.loss
@@ -220,7 +258,9 @@ def _displayed(problem: Problem, fields: tuple[sp.Symbol, ...]) -> dict[sp.Symbo
     labels = symbols.labels(problem.data.label_size)
     names = ["h_{k}"] if fields == (symbols.h,) else [f"{str(f)[0]}_{{k{i}}}" for i, f in enumerate(fields)]
     names += ["y_{k}"] if len(labels) == 1 else [f"y_{{k{i}}}" for i in range(len(labels))]
-    return {x: sp.Symbol(name, real=True) for x, name in zip((*fields, *labels), names, strict=True)}
+    names += [rf"\tau_{{k{i}}}" for i, _ in enumerate(problem.loss.teachers, start=1)]
+    names += [f"w_{{k{i}}}" for i, _ in enumerate(problem.loss.own_noises, start=1)]
+    return {x: sp.Symbol(name, real=True) for x, name in zip((*fields, *labels, *problem.loss.beside), names, strict=True)}
 
 
 # --- equations --------------------------------------------------------------------------------------------------------
@@ -253,7 +293,8 @@ def _term_at_rest(term: sp.Expr) -> sp.Expr:
 
 
 def _equations(problem, fields, gradient, hessian, value, closed, shown, wrong, sparse) -> Equations:
-    field, response, gradient_of_risk = field_equations()
+    taught = problem.teacher is not None
+    field, response, gradient_of_risk = field_equations(taught)
     total = next(e for e in local_equations(problem, "tangent", field) if isinstance(e.lhs, Partial))
     noise = noise_equations()[1]
     names = _displayed(problem, fields)
@@ -261,7 +302,11 @@ def _equations(problem, fields, gradient, hessian, value, closed, shown, wrong, 
     z = at_rest(field.rhs).subs(S.V(k), 0)
     found = [
         Equation(S.z(k), z, "field of a sample of cluster k that is left out of training", SOURCE, "theorem"),
-        Equation(Mean(omega(k) * Transposed(omega(k)), k), Qk(k), "covariance of its noise", SOURCE, "theorem"),
+        *(
+            _teachers()
+            if taught
+            else [Equation(Mean(omega(k) * Transposed(omega(k)), k), Qk(k), "covariance of its noise", SOURCE, "theorem")]
+        ),
     ]
     local = sp.ImmutableDenseMatrix(gradient) if several else gradient[0]
     D = _solved(S.D(k) - at_rest(total.rhs), S.D(k))
@@ -296,6 +341,7 @@ def _equations(problem, fields, gradient, hessian, value, closed, shown, wrong, 
         Equation(abar(k), Mean(a(k), k), "mean gradient", SOURCE, "theorem"),
         Equation(C.C(k), Mean(a(k) * Transposed(a(k)), k), "correlation of the gradients", SOURCE, "theorem"),
         Equation(S.Ah(k), Mean(S.D(k), k), "integrated response of the gradients", SOURCE, "theorem"),
+        *(_responses_to_teachers() if taught else ()),
     ]
     if problem.trained_parameters:
         column = trained_gradient(problem)
@@ -312,6 +358,36 @@ def _equations(problem, fields, gradient, hessian, value, closed, shown, wrong, 
     if wrong is not None:
         found.append(Equation(S.train_error(), sp.Sum(p(k) * Mean(S.wrong(k), k), (k, 1, K)), "train error", "own", "own"))
     return Equations(found)
+
+
+def _teachers() -> list[Equation]:
+    """Teacher fields, and the law of the field's noise given them."""
+    field, _, covariance, _ = teacher_equations()
+    in_cluster = distribute(sp.Sum(rho(b) * sigma2(k, b) * star_gram(e, e_other), (b, 1, B)))
+    coefficient = S.precision(k, e_other, e) * C.Mk(k, e_other)  # of zeta_e: Cov(omega, zeta) Cov(zeta)^{-1}
+    explained = S.precision(k, e, e_other) * C.Mk(k, e) * Transposed(C.Mk(k, e_other))
+    known = sp.Sum(coefficient * zeta(k, e), (e, 1, C.S), (e_other, 1, C.S))
+    left = Qk(k) - sp.Sum(explained, (e, 1, C.S), (e_other, 1, C.S))
+    spread = Mean(S.rest(k) * Transposed(S.rest(k)), k)
+    return [
+        Equation(field.lhs, field.rhs, field.meaning, SOURCE, "theorem"),
+        Equation(star_gram_k(k, e, e_other), in_cluster, "teacher directions in the metric of cluster k", SOURCE, "own"),
+        Equation(covariance.lhs, covariance.rhs, covariance.meaning, SOURCE, "theorem"),
+        Equation(
+            omega(k), known + S.rest(k), "noise of the field, covariances Q_k and M_ke with the teachers': given these", SOURCE, "own"
+        ),
+        Equation(spread, left, "covariance of what is left", SOURCE, "own"),
+    ]
+
+
+def _responses_to_teachers() -> list[Equation]:
+    """Stein's lemma at rest, solved for the response to a teacher's field."""
+    stein = stein_equations(True)[1]
+    left, right = at_rest(stein.lhs), at_rest(stein.rhs)
+    known = sp.Add(*(x for x in sp.Add.make_args(left) if not x.has(C.Rz)))
+    remaining = (right - known).xreplace({e: e_other})  # = sum_e' Rz_k(e') (theta*_e'^T Sigma_k theta*_e)
+    solved = distribute(sp.Sum(S.precision(k, e, e_other) * remaining, (e_other, 1, C.S)))
+    return [Equation(C.Rz(k, e), solved, "integrated response of the gradients to a teacher's field, by Stein's lemma", SOURCE, "own")]
 
 
 def _solved(expr: sp.Expr, letter: sp.Expr) -> sp.Expr:
@@ -337,10 +413,12 @@ def _coordinate(risk: sp.Expr, response: sp.Expr, noise: Equation, sparse: bool)
     covariance = spread.rhs / alpha  # of xi_b over d coordinates
     if sparse:
         return [gained, spread, *_thresholded(distribute(source.xreplace({k: l})), covariance, width)]
+    taught = source.has(star)
     coordinate = Equation(Theta(b), -G * source, "one coordinate of block b", SOURCE, "theorem")
     theta = distribute(coordinate.rhs.xreplace({k: l}))
-    single = sp.Add(*(x.xreplace({mu(l, b): gram(k, l)}) for x in sp.Add.make_args(theta) if not x.has(xi)))
-    square = _second_moments(distribute(theta * Transposed(theta.xreplace({l: _l_other}))), covariance)
+    single = _products(theta, {mu(l, b): gram(k, l), star(e, b): star_mean(e, k)})
+    square = _second_moments(distribute(theta * Transposed(theta.xreplace({l: _l_other, e: e_other}))), covariance)
+    along = _products(theta.xreplace({e: e_other}), {mu(l, b): star_mean(e, l), star(e_other, b): star_gram(e, e_other)})
     return [
         gained,
         spread,
@@ -348,9 +426,20 @@ def _coordinate(risk: sp.Expr, response: sp.Expr, noise: Equation, sparse: bool)
         Equation(S.V(k), width, "how far a sample's gradient moves its own field", SOURCE, "theorem"),
         Equation(m(k), _over_blocks(rho(b), single), "overlap with the mean of cluster k", SOURCE, "theorem"),
         Equation(Q(), _over_blocks(rho(b), square), "self-overlap", SOURCE, "theorem"),
-        Equation(
-            Qk(k), _over_blocks(rho(b) * sigma2(k, b), square), "overlap of the iterate in the metric of cluster k", SOURCE, "theorem"
-        ),
+        Equation(Qk(k), _over_blocks(rho(b) * sigma2(k, b), square), "overlap in the metric of cluster k", SOURCE, "theorem"),
+        *(_along_teachers(lambda weight: _over_blocks(weight, along)) if taught else ()),
+    ]
+
+
+def _products(theta: sp.Expr, products: dict[sp.Expr, sp.Expr]) -> sp.Expr:
+    """Mean over a block, d times, of a coordinate and another vector, whose products with the means and the teachers are these."""
+    return sp.Add(*(x.xreplace(products) for x in sp.Add.make_args(theta) if not x.has(xi)))
+
+
+def _along_teachers(over_blocks: Callable[[sp.Expr], sp.Expr]) -> list[Equation]:
+    return [
+        Equation(C.M(e), over_blocks(rho(b)), "overlap with a teacher direction", SOURCE, "theorem"),
+        Equation(C.Mk(k, e), over_blocks(rho(b) * sigma2(k, b)), "overlap in the metric of cluster k", SOURCE, "theorem"),
     ]
 
 
@@ -358,8 +447,16 @@ def _over_blocks(factor: sp.Expr, expr: sp.Expr) -> sp.Expr:
     return distribute(sp.Sum(factor * expr, (b, 1, B)))
 
 
+_FIXED = {
+    (mu(l, b), mu(_l_other, b)): gram(l, _l_other),
+    (mu(l, b), star(e_other, b)): star_mean(e_other, l),
+    (star(e, b), mu(_l_other, b)): star_mean(e, _l_other),
+    (star(e, b), star(e_other, b)): star_gram(e, e_other),
+}
+
+
 def _second_moments(square: sp.Expr, covariance: sp.Expr) -> sp.Expr:
-    """Mean over the coordinates of a block of a product of two combinations of means and noise, d times."""
+    """Mean over the coordinates of a block of a product of two combinations of means, teachers and noise, d times."""
     noise = xi(b), Transposed(xi(b))
     found = []
     for term in sp.Add.make_args(square):
@@ -367,7 +464,8 @@ def _second_moments(square: sp.Expr, covariance: sp.Expr) -> sp.Expr:
         if all(x in factors for x in noise):
             found.append(term.xreplace({noise[0]: covariance.xreplace({k: l}), noise[1]: sp.S.One}))
         elif not any(x in factors for x in noise):
-            found.append(term.xreplace({mu(l, b): gram(l, _l_other), mu(_l_other, b): sp.S.One}))
+            vectors = next(pair for pair in _FIXED if all(x in factors for x in pair))
+            found.append(term.xreplace({vectors[0]: _FIXED[vectors], vectors[1]: sp.S.One}))
     return sp.Add(*(distribute(x) for x in found))
 
 
@@ -392,19 +490,29 @@ def _thresholded(source: sp.Expr, covariance: sp.Expr, width: sp.Expr) -> list[E
         closed = _tail(expectation(sp.expand(heaviside_form(f)), [x], [place], sp.Matrix([[size**2]])))
         return closed.xreplace({place: N_, size: sp.sqrt(S.S2(b, i))})
 
-    N_ = sp.Symbol("N_{i}", real=True)
+    taught = source.has(star)
+    N_ = sp.Symbol("N_{bi}" if taught else "N_{i}", real=True)
     centred = sp.Add(*(y for y in sp.Add.make_args(source) if not y.has(xi)))
-    located = distribute(-centred.xreplace({mu(l, b): S.nu(l, i)}))
-    other = Transposed(source.xreplace({l: _l_other}))
-    variance = _second_moments(distribute(source * other), covariance).xreplace({gram(l, _l_other): S.Gamma(l, _l_other, i)})
-    across = centred.xreplace({mu(l, b): S.Gamma(k, l, i)})  # covariance of mu_k and the source
+    located = distribute(-centred.xreplace({mu(l, b): S.nu(l, i), star(e, b): S.nu_star(e, i)}))
+    other = Transposed(source.xreplace({l: _l_other, e: e_other}))
+    variance = _second_moments(distribute(source * other), covariance).xreplace(
+        {
+            gram(l, _l_other): S.Gamma(l, _l_other, i),
+            star_mean(e_other, l): S.Gamma_mean(e_other, l, i),
+            star_mean(e, _l_other): S.Gamma_mean(e, _l_other, i),
+            star_gram(e, e_other): S.Gamma_star(e, e_other, i),
+        }
+    )
+    across = centred.xreplace({mu(l, b): S.Gamma(k, l, i), star(e, b): S.Gamma_mean(e, k, i)})  # covariance of mu_k and the source
+    turned = centred.xreplace({e: e_other})
+    along = turned.xreplace({mu(l, b): S.Gamma_mean(e, l, i), star(e_other, b): S.Gamma_star(e, e_other, i)})
     share = mean(1 - soft.curvature)  # of the slope of the point: x = point + slope
 
     def over(factor: sp.Expr, expr: sp.Expr) -> sp.Expr:
         return distribute(sp.Sum(factor * S.u(i) * expr, (i, 1, S.components), (b, 1, B)))
 
     return [
-        Equation(S.N(i), located, "mean of minus a scaled coordinate's source", SOURCE, "own"),
+        Equation(S.N_b(b, i) if taught else S.N(i), located, "mean of minus a scaled coordinate's source", SOURCE, "own"),
         Equation(S.S2(b, i), variance, "its variance", SOURCE, "theorem"),
         Equation(S.on(b, i), share, "share of the coordinates that are not 0", SOURCE, "theorem"),
         Equation(S.e(b, i), mean(soft.point), "mean of the soft threshold", SOURCE, "own"),
@@ -420,6 +528,11 @@ def _thresholded(source: sp.Expr, covariance: sp.Expr, width: sp.Expr) -> list[E
         Equation(Q(), over(rho(b), S.q(b, i)), "self-overlap", SOURCE, "theorem"),
         Equation(Qk(k), over(rho(b) * sigma2(k, b), S.q(b, i)), "overlap of the iterate in the metric of cluster k", SOURCE, "theorem"),
         Equation(S.nonzero(), over(rho(b), S.on(b, i)), "share of the coordinates that are not 0", SOURCE, "theorem"),
+        *(
+            _along_teachers(lambda weight: over(weight, G * S.nu_star(e, i) * S.e(b, i)) + over(weight, -S.on(b, i) * G * along))
+            if taught
+            else ()
+        ),
     ]
 
 

@@ -16,8 +16,8 @@ from gmsym.engine.descent import check_entry
 from gmsym.engine.stationary_equations import Equations, Moved, State, unpacked
 from gmsym.errors import ComputationError, InputError
 from gmsym.runtime.compiling import jitted
-from gmsym.runtime.nodes import Nodes, largest_level, rule
-from gmsym.runtime.stationary import Numbers, StationaryModule
+from gmsym.runtime.nodes import Nature, Nodes, largest_level, rule
+from gmsym.runtime.stationary import Numbers, StationaryModule, beside, has_panels, teachers
 
 _DAMPING = 0.3  # of Picard rounds: 0.5 cycles at very small n/d with an l1
 _LARGEST = 4.0  # step of a logarithm, before damping
@@ -30,6 +30,7 @@ _ROUNDING = 1e-14  # of a residual's norm, an unknown
 _SOLVED = 1e-9  # largest residual of a solution
 _LEVELS = {True: 0, False: 2}  # of the nodes of a panel where proximal points are closed, and where they are not
 _LAST = {1: 5, 2: 3, 3: 2, 4: 1, 5: 0}  # level of the most nodes, in that many fields; from 5 on they are scrambled points
+_ROUGHEST = 2  # the same where there are kinks at unknown places
 _WANTED = 1e-8  # change by other nodes above which more nodes are taken, where they help
 _CHECKS = 4096  # pairs of fields at which a loss is tested for convexity
 _LADDER = 10.0  # ratio of the ridges on the way to a small one
@@ -67,23 +68,23 @@ def solve_stationary(module: StationaryModule, numbers: Numbers, *, start: np.nd
         raise InputError(f"variance = {numbers.variance.tolist()}: the stationary limit needs noise in every cluster")
     check_convex(module, numbers)
     solver = _Solver(module, numbers)
-    level = _LEVELS[module.CLOSED] if module.FIELDS == 1 else 0
-    nature = "kinked" if module.FIELDS == 1 else "smooth"
-    last = min(largest_level(module.FIELDS, nature), _LAST[min(module.FIELDS, 5)])
-    nodes = rule(module.FIELDS, nature, level)
+    dimension, nature = _kind(module)
+    level = _LEVELS[module.CLOSED] if (dimension, nature) == (1, "kinked") else 0
+    last = min(largest_level(dimension, nature), _ROUGHEST if nature == "rough" else _LAST[min(dimension, 5)])
+    nodes = rule(dimension, nature, level)
     x, residual, rounds = _found(solver, numbers, nodes, start)
     while True:
-        other, _ = solver.newton(numbers, rule(module.FIELDS, nature, level, 1), x)
+        other, _ = solver.newton(numbers, rule(dimension, nature, level, 1), x)
         change = float(np.abs(other - x).max())
         if not (change > _WANTED) or level >= last:
             break
         level += 1
-        nodes = rule(module.FIELDS, nature, level)
+        nodes = rule(dimension, nature, level)
         x, residual = solver.newton(numbers, nodes, x)
     if not np.isfinite(change):
         raise ComputationError(f"the stationary limit is not resolved by {nodes.weights.size} nodes: other nodes have no solution nearby")
-    first = solver.report(numbers, nodes, _rough(module.FIELDS, 0), x)
-    second = solver.report(numbers, rule(module.FIELDS, nature, level, 1), _rough(module.FIELDS, 1), other)
+    first = solver.report(numbers, nodes, _rough(module, 0), x)
+    second = solver.report(numbers, rule(dimension, nature, level, 1), _rough(module, 1), other)
     rounding = 1e-12 + residual
     errors = {name: np.abs(second[name] - value) + rounding * (1 + np.abs(value)) for name, value in first.items()}
     bad = [name for name, value in first.items() if not np.isfinite(value).all()]
@@ -102,10 +103,10 @@ def slopes(module: StationaryModule, numbers: Numbers, found: Solution, name: st
     if name not in found.values:
         raise InputError(f"objective = {name!r}: there are {', '.join(sorted(found.values))}")
     check_entry(name, found.values[name].shape, index)
-    if name == "train_error" and module.FIELDS > 1:
+    if name == "train_error" and not has_panels(module):
         raise InputError("objective = 'train_error': in several fields it jumps at the nodes and has no gradient; test_error has one")
-    solver, nature = _Solver(module, numbers), "kinked" if module.FIELDS == 1 else "smooth"
-    nodes, rough = rule(module.FIELDS, nature, found.level), _rough(module.FIELDS, 0)
+    solver = _Solver(module, numbers)
+    nodes, rough = rule(*_kind(module), found.level), _rough(module, 0)
     moved = Moved(*(jnp.asarray(getattr(numbers, x), float) for x in Moved._fields))
     residual, along = solver.derivatives(numbers, nodes, rough, moved, found.unknown)
     of_unknown, *of_numbers = along[name]
@@ -116,9 +117,18 @@ def slopes(module: StationaryModule, numbers: Numbers, found: Solution, name: st
     return Moved(*(direct[index] - np.tensordot(answer, shift, 1) for direct, shift in zip(of_numbers, residual, strict=True)))
 
 
-def _rough(fields: int, variant: int) -> Nodes:
-    """Nodes for the decision, which jumps in several fields; of one field the panels end there."""
-    return rule(fields, "kinked", 0) if fields == 1 else rule(fields, "rough", 3, variant)
+def _kind(module: StationaryModule) -> tuple[int, Nature]:
+    """Dimension and nature of the nodes."""
+    size = module.FIELDS + beside(module)
+    if has_panels(module):
+        return size, "kinked"
+    return size, "rough" if getattr(module, "ROUGH", False) else "smooth"
+
+
+def _rough(module: StationaryModule, variant: int) -> Nodes:
+    """Nodes for the decision, which jumps; where there are panels they end there."""
+    dimension, nature = _kind(module)
+    return rule(dimension, nature, 0) if nature == "kinked" else rule(dimension, "rough", 3, variant)
 
 
 def _found(solver: "_Solver", numbers: Numbers, nodes: Nodes, start: np.ndarray | None) -> tuple[np.ndarray, float, int]:
@@ -172,8 +182,9 @@ def check_convex(module: StationaryModule, numbers: Numbers) -> None:
     x = rng.standard_normal((F + P, _CHECKS)) * scale
     y = x + rng.standard_normal((F + P, _CHECKS)) * scale * 10.0 ** rng.uniform(-3, 0, _CHECKS)
     slope = _slopes(module)
+    given = (jnp.asarray(rng.standard_normal((beside(module), _CHECKS)) * 10.0 ** rng.uniform(-1, 1, _CHECKS)),) if beside(module) else ()
     for label in np.unique(numbers.labels, axis=0):
-        first, second = (np.asarray(slope(jnp.asarray(at), jnp.asarray(label), numbers.parameters)) for at in (x, y))
+        first, second = (np.asarray(slope(jnp.asarray(at), given, jnp.asarray(label), numbers.parameters)) for at in (x, y))
         with np.errstate(invalid="ignore", over="ignore"):
             rise = ((first - second) * (x - y)).sum(axis=0)
             size = (np.abs(first) + np.abs(second)).max(axis=0) * np.abs(x - y).max(axis=0)
@@ -193,16 +204,16 @@ def _slopes(module: StationaryModule) -> Callable[..., jax.Array]:
     F = module.FIELDS
 
     @jax.jit
-    def slope(x, label, parameters):
+    def slope(x, given, label, parameters):
         if not module.TRAINED:
-            return module.gradient(x, label, parameters)
+            return module.gradient(x, *given, label, parameters)
 
-        def one(point):
-            model = tuple(point[F:]), parameters
+        def one(point, *given):
+            at = *(y[:, None] for y in given), label, tuple(point[F:]), parameters
             fields = point[:F, None]
-            return jnp.concatenate([module.gradient(fields, label, *model)[:, 0], module.trained_gradient(fields, label, *model)[:, 0]])
+            return jnp.concatenate([module.gradient(fields, *at)[:, 0], module.trained_gradient(fields, *at)[:, 0]])
 
-        return jax.vmap(one, in_axes=1, out_axes=1)(x)
+        return jax.vmap(one, in_axes=1, out_axes=1)(x, *given)
 
     return slope
 
@@ -211,19 +222,19 @@ class _Solver:
     """Compiled functions of a module, and the shapes of its unknowns."""
 
     def __init__(self, module: StationaryModule, numbers: Numbers):
-        self.module, self.shape = module, (len(numbers.probabilities), module.FIELDS, len(module.TRAINED))
+        self.module, self.shape = module, (len(numbers.probabilities), module.FIELDS, len(module.TRAINED), teachers(module))
         self._implicit, self._linearised, self._report, self._derivatives = _compiled(module, self.shape)
 
     def state(self, x: np.ndarray) -> State:
         return unpacked(jnp.asarray(x), self.shape)
 
     def cold(self, numbers: Numbers, nodes: Nodes) -> tuple[np.ndarray, float, int]:
-        """(x, residual, rounds) from m = 0 and Q_k = alpha V_k = mean variance."""
-        K, F, P = self.shape
+        """(x, residual, rounds) from m = 0, M = 0 and Q_k = alpha V_k = mean variance."""
+        K, F, _, S = self.shape
         spread = np.log(numbers.variance @ numbers.fractions) / 2  # of the roots of Q_k
         rows, columns = np.tril_indices(F)
         roots = (np.where(rows == columns, size[:, None], 0.0).ravel() for size in (spread, spread - np.log(numbers.alpha) / 2))
-        x = np.concatenate([np.zeros(K * F), *roots, np.asarray(numbers.trained, float)])
+        x = np.concatenate([np.zeros(K * F * (1 + S)), *roots, np.asarray(numbers.trained, float)])
         x, rounds = self.picard(numbers, nodes, x, _NEAR)
         found, residual = self.newton(numbers, nodes, x)
         if residual < _SOLVED:
@@ -284,6 +295,6 @@ class _Solver:
 
 
 @lru_cache(maxsize=64)
-def _compiled(module: StationaryModule, shape: tuple[int, int, int]) -> tuple[Callable[..., Any], ...]:
+def _compiled(module: StationaryModule, shape: tuple[int, int, int, int]) -> tuple[Callable[..., Any], ...]:
     equations = Equations(module, shape)
     return tuple(jitted(f) for f in (equations.implicit, equations.linearised, equations.report, equations.derivatives))

@@ -24,6 +24,7 @@ from gmsym.system import Ode, Sde
 if TYPE_CHECKING:
     import xarray as xr
 
+_AVERAGE = "; there t is a time, and an average lasts whose weight is of order eta, such as averaged(optimizer, weight=eta/(t + 1))"
 POINTS = 101  # recorded times where only the last one is given
 
 
@@ -244,7 +245,7 @@ def place_of(system: Ode, of: str | None) -> int:
         lasting = [x for x, power in measured.items() if power == 0 and x != "theta"]
         raise InputError(
             f"of = {of!r}: online SGD reports a state that keeps a value of order 1 over a time of order 1; of the optimizer "
-            f"{optimizer.name!r} these are {', '.join(lasting) or 'none'}"
+            f"{optimizer.name!r} these are {', '.join(lasting) or 'none'}{_AVERAGE if of == 'average' else ''}"
         )
     return list(measured).index(of)
 

@@ -40,8 +40,8 @@ def solve_rest(system: Stationary, values: Mapping[str, float], *, progress: boo
 
     Returns:
         Dataset with m (cluster, field), Q (field, field_b), Q_k and V (cluster, field, field_b), train_loss, test_loss, train_error and
-        test_error where there is a decision, trained (parameter) with trained parameters, nonzero with an l1, and the error X_error of each
-        X: what other nodes of the quadrature change.
+        test_error where there is a decision, M (teacher, field) with teachers, trained (parameter) with trained parameters, nonzero with
+        an l1, and the error X_error of each X: what other nodes of the quadrature change.
 
     Raises:
         InputError: a loss that is not convex; a number that is unknown, missing or out of range.
@@ -109,6 +109,8 @@ def numbers(system: Stationary, instance: Instance) -> Numbers:
         ridge=instance.ridge + decay,
         l1=l1,
         **_components(instance, system.sparse),
+        teacher_gram=instance.teacher_gram,
+        teacher_means=instance.teacher_means,
         parameters=tuple(instance.parameters[s.name] for s in system.parameters),
         trained=instance.trained,
         trained_ridge=instance.trained_ridge,
@@ -116,13 +118,13 @@ def numbers(system: Stationary, instance: Instance) -> Numbers:
 
 
 def _components(instance: Instance, sparse: bool) -> dict[str, np.ndarray]:
-    """Shares, means and covariances of the scaled coordinates of the means, by the components of their law."""
-    clusters = len(instance.means_gram)
+    """Shares, means and covariances of the scaled coordinates of the means, and of the teachers, by the components of the means' law."""
+    clusters, columns = len(instance.means_gram), len(instance.initial_gram)
     if not sparse or instance.means_law is None:
-        return {"shares": np.ones(1), "locations": np.zeros((clusters, 1)), "spreads": instance.means_gram[:, :, None]}
+        gram = instance.gram[columns:, columns:, None]
+        return _of_vectors(np.ones(1), np.zeros((len(gram), 1)), gram, clusters)
     root, laws = start_of(instance)
-    columns = len(instance.initial_gram)
-    of_means = root[:, columns : columns + clusters]
+    of_means = root[:, columns:]
     kept = [(row, law) for row, law in zip(of_means, laws, strict=True) if row.any()]
     shares, locations, spreads = [], [], []
     for chosen in product(*(np.flatnonzero(law[0] > 0) for _, law in kept)):
@@ -130,7 +132,19 @@ def _components(instance: Instance, sparse: bool) -> dict[str, np.ndarray]:
         shares.append(np.prod([weight for _, weight, _, _ in parts]))
         locations.append(sum(value * row for row, _, value, _ in parts))
         spreads.append(sum(deviation**2 * np.outer(row, row) for row, _, _, deviation in parts))
-    return {"shares": np.array(shares), "locations": np.stack(locations, axis=-1), "spreads": np.stack(spreads, axis=-1)}
+    return _of_vectors(np.array(shares), np.stack(locations, axis=-1), np.stack(spreads, axis=-1), clusters)
+
+
+def _of_vectors(shares: np.ndarray, locations: np.ndarray, spreads: np.ndarray, clusters: int) -> dict[str, np.ndarray]:
+    """The same of the means and of the teachers apart."""
+    return {
+        "shares": shares,
+        "locations": locations[:clusters],
+        "spreads": spreads[:clusters, :clusters],
+        "teacher_locations": locations[clusters:],
+        "teacher_mean_spreads": spreads[clusters:, :clusters],
+        "teacher_spreads": spreads[clusters:, clusters:],
+    }
 
 
 def _labelled(system: Stationary, instance: Instance, found: Solution) -> "xr.Dataset":

@@ -208,7 +208,14 @@ def _names(problem: Problem, values: dict[str, float], names: Any) -> tuple[str,
     own = {s.name for s in (*problem.local_parameters, *problem.ridge.free_symbols)}
     own |= set() if problem.trained is None else {s.name for s in problem.trained.ridge.free_symbols}
     own |= set() if problem.is_online else {"alpha"}
+    of_sampling = set() if problem.batches is None else {s.name for s in problem.batches.parameters}
     for name in found:
+        if name in of_sampling:
+            raise InputError(
+                f"names holds {name!r}, on which it depends which samples a step sees: they enter and leave it one by one as {name} "
+                f"moves, so that the points have no gradient in it; gm.solve with {name} = [...] gives the curve, and other parameters are "
+                "tuned at each"
+            )
         if name in fixed:
             raise InputError(f"names holds {name!r}, which the data, the start or the sampling depend on: no gradient is taken in these")
         if name not in own:

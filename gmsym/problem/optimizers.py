@@ -203,7 +203,8 @@ def averaged(optimizer: Optimizer, weight: Any = None) -> Optimizer:
     Args:
         optimizer: any, linear or not.
         weight: an expression of the step counter t and parameters. With online sampling t is a time, steps * eta/d, over which only
-            weights of order eta last, such as kappa*eta; with the default the average follows theta within a few steps there.
+            weights of order eta last: kappa*eta, the mean over a time 1/kappa, or eta/(t + 1), (1/(t + 1)) times the integral of theta so
+            far. The default, and any weight of order 1, follows theta within a few steps there, and is refused as `of="average"`.
 
     Raises:
         InputError: the optimizer has a state variable of that name; a weight that is no expression.

@@ -315,7 +315,7 @@ class Problem(AbstractProblem):
         if self.loss.own_noises:
             own = self.loss.own_noises[0]
             raise InputError(f"loss {self.loss.name!r}: online SGD does not treat a sample's own noise ({own}); passes over samples do")
-        if self.trained is not None and (not self.small_steps.is_descent or self.small_steps.weight != 1):
+        if self.trained is not None and (not self.small_steps.is_descent or self.small_steps.weighs):
             raise InputError(
                 f"optimizer {self.optimizer.name!r}: online SGD with trained parameters of the loss takes rules whose state dies out in a "
                 "few steps and that move theta by the gradient alone; ridge is a parameter of the problem"
@@ -528,9 +528,10 @@ class Problem(AbstractProblem):
         """c: the number of eta, or of a rule without eta its step at time 0."""
         if self.is_online:
             self.small_steps.check({x.name: float(value) for x, value in bound.items()}, self.optimizer.name)
-            if self.small_steps.weight != 1 and float(self.ridge.subs(bound)) != 0:
+            if self.small_steps.weighs and float(self.ridge.subs(bound)) != 0:
+                read = "coordinates" if self.small_steps.weight == 1 else "norm"
                 raise InputError(
-                    f"ridge = {float(self.ridge.subs(bound)):g}: the norm of a sample's gradient, which the rule "
+                    f"ridge = {float(self.ridge.subs(bound)):g}: the {read} of a sample's gradient, which the rule "
                     f"{self.optimizer.name!r} reads, would weigh it sample by sample; write it into the rule, as in theta*(1 - eta*decay)"
                 )
         value = float(self.online_step.subs(bound))

@@ -12,6 +12,11 @@ states themselves. Momentum over a few steps dies out and leaves a longer step, 
 
 The gradient of one sample is Y a^T with |Y|^2 = sigma^2 d, so that its norm is of order sqrt(d): a rule reads |g|/sqrt(d), which is
 sigma |a|, a function of the sample's gradient in its fields. Normalised and clipped steps thus weigh it: g w(|g|) is Y (w a)^T.
+
+A rule may also read each coordinate of the gradient, which is a Y_j and of order 1, through an odd function phi: signs, clipping by
+coordinate. Given the fields, the mean of phi(a Y_j) is the linear one, gamma(a) Y_j with gamma = a E phi'(a sigma z), z ~ N(0, 1), up to
+what has no part along theta, the means and the teachers; its mean square is E phi(a sigma z)^2. So gamma stands for a in the drift, and
+E phi^2 for sigma^2 a^2 in the corrector (derive/effective.py).
 """
 
 from collections.abc import Sequence
@@ -44,6 +49,7 @@ class SmallSteps:
     gain: sp.ImmutableDenseMatrix  # (n, 1)
     at_rest: sp.ImmutableDenseMatrix  # F(0), of all of (theta, state)
     weight: sp.Expr = sp.S.One  # w, of the norm of the gradient of one sample
+    coordinate: sp.Expr | None = None  # phi, of a coordinate of that gradient
 
     @classmethod
     def descent(cls, rate: sp.Expr) -> "SmallSteps":
@@ -57,6 +63,11 @@ class SmallSteps:
             return tuple(gradient)
         norm = scale * (sp.Abs(gradient[0]) if len(gradient) == 1 else sp.sqrt(sp.Add(*(x**2 for x in gradient))))
         return tuple(x * self.weight.xreplace({size: norm}) for x in gradient)
+
+    @property
+    def weighs(self) -> bool:
+        """Whether the rule reads the gradient of a sample otherwise than linearly."""
+        return self.weight != 1 or self.coordinate is not None
 
     @property
     def is_descent(self) -> bool:
@@ -83,7 +94,8 @@ def small_steps(optimizer: Optimizer) -> SmallSteps:
     """What the rule does over many steps of length eta.
 
     Raises:
-        InputError: it is not linear but for a weight of the gradient by its norm, has noise, or has no limit; says why.
+        InputError: it is not linear but for a weight of the gradient by its norm, or an odd function of its coordinates, has noise, or
+            has no limit; says why.
 
     Example:
         >>> from gmsym.problem import optimizers
@@ -94,16 +106,18 @@ def small_steps(optimizer: Optimizer) -> SmallSteps:
     if optimizer.is_noisy:
         raise InputError(f"{said} does not treat noise in the update rule; batches, passes over samples and full batches do")
     weight, optimizer = _weighed(optimizer)
+    coordinate, optimizer = (None, optimizer) if optimizer.is_linear else _of_coordinates(optimizer)
     if not optimizer.is_linear:
         why = (
-            "a rule that is not linear in a coordinate and remembers it (Adam, Adagrad, signum) follows a window of samples, which no "
-            "finite number of order parameters describes"
+            "one that is not linear in its state (Adam, Adagrad, signum) follows a window of samples, which no finite number of order "
+            "parameters describes (over windows of order d samples a second moment is one number for all coordinates: a step of gd)"
             if optimizer.state
-            else "other functions of single coordinates are not treated"
+            else "one that is not linear in theta (a threshold, a box) moves each coordinate by its own size, so that the law of all of "
+            "them is followed, no finite number of order parameters"
         )
         raise InputError(
-            f"{said} takes rules that are linear in theta, the state and the gradient, which its norm may weigh; a coordinate of one "
-            f"sample's gradient is sqrt(d) times larger than its mean, and {why}; full batches and mini-batches take any rule"
+            f"{said} takes rules that are linear in theta, the state and the gradient, which its norm may weigh, or an odd function of "
+            f"each of its coordinates take the place of; {why}; full batches and mini-batches take any rule"
         )
     if eta not in optimizer.parameters:
         raise InputError(f"{said} takes steps c/d, where c is the value of eta; this rule has no eta")
@@ -115,7 +129,7 @@ def small_steps(optimizer: Optimizer) -> SmallSteps:
     for powers in sorted(product(tried, repeat=count - 1), key=lambda x: (sum(map(abs, x)), *map(abs, x))):
         found = _expanded(optimizer, F, G, (0, *powers))
         if found is not None:
-            return replace(found, weight=weight)
+            return replace(found, weight=weight, coordinate=coordinate)
     raise InputError(
         f"{said} has no limit for this rule as the step eta = c/d vanishes: theta or a state is moved by more than order eta a step, or "
         "nothing of theta lasts. Steps are eta times the gradient (a state that sums gradients takes eta of each), and a state may last "
@@ -141,6 +155,22 @@ def _weighed(optimizer: Optimizer) -> tuple[sp.Expr, Optimizer]:
     if any(rule.has(size) for rule in plain):
         raise InputError(f"{said} takes one weight of the gradient by its norm, {weight} say, in all rules of a step")
     return weight, Optimizer(optimizer.name, dict(zip(("theta", *(x.name for x in optimizer.state)), plain, strict=True)))
+
+
+def _of_coordinates(optimizer: Optimizer) -> tuple[sp.Expr | None, Optimizer]:
+    """(phi, the rule with g in the place of phi(g)): the odd function of each coordinate of the gradient that all rules read; (None, the
+    rule) where there is no such."""
+    parts = [sp.expand(rule).as_independent(g, as_Add=True) for rule in optimizer.composed]
+    factors = [of_g.as_independent(g, as_Add=False) for _, of_g in parts if of_g != 0]
+    if not factors or any(f != factors[0][1] or f.has(symbols.theta, eta, *optimizer.state) for _, f in factors):
+        return None, optimizer
+    phi = factors[0][1]
+    numbers = {x: sp.Rational(7 * i + 3, 5) for i, x in enumerate(sorted(phi.free_symbols - {g}, key=str))}
+    at = phi.xreplace(numbers)
+    if any(abs(sp.N(at.subs(g, x) + at.subs(g, -x), 30)) > 1e-20 for x in (sp.Rational(1, 7), 1, 50)):
+        return None, optimizer
+    plain = [still + (0 if of_g == 0 else of_g.as_independent(g, as_Add=False)[0] * g) for still, of_g in parts]
+    return phi, Optimizer(optimizer.name, dict(zip(("theta", *(x.name for x in optimizer.state)), plain, strict=True)))
 
 
 def _expanded(optimizer: Optimizer, F: sp.MatrixBase, G: sp.MatrixBase, powers: tuple[int, ...]) -> SmallSteps | None:

@@ -1,6 +1,6 @@
 """Contract of a generated module of kind `Stationary`, and the numbers that go with it. Source: theory.md 11; verified/sgd.md 1.
 
-Axes: k and l clusters, b blocks, c and d fields (F of them), p trained parameters, n nodes of the samples of a cluster.
+Axes: e and f teachers, k and l clusters, b blocks, c and d fields (F of them), p trained parameters, n nodes of the samples of a cluster.
 """
 
 from typing import NamedTuple, Protocol
@@ -23,13 +23,37 @@ class Numbers(NamedTuple):
     shares: np.ndarray  # u_i of the components of the means' coordinates, (A,); where SPARSE, as what follows
     locations: np.ndarray  # nu_ki, (K, A)
     spreads: np.ndarray  # Gamma_kli, (K, K, A)
+    teacher_gram: np.ndarray  # theta*_s . theta*_r, (S, S); S = 0 without teachers
+    teacher_means: np.ndarray  # theta*_s . mu_k, (S, K)
+    teacher_locations: np.ndarray  # nu*_si, (S, A); where SPARSE, as what follows
+    teacher_mean_spreads: np.ndarray  # Gamma*_ski, (S, K, A)
+    teacher_spreads: np.ndarray  # Gamma**_sri, (S, S, A)
     parameters: tuple[float, ...]  # of the loss, in the order of the module's PARAMETERS
     trained: np.ndarray  # where the search for the trained parameters starts, (P,)
     trained_ridge: float
 
 
+def teachers(module: "StationaryModule") -> int:
+    """S: a module of a problem with teachers says TEACHERS."""
+    return getattr(module, "TEACHERS", 0)
+
+
+def beside(module: "StationaryModule") -> int:
+    """How many numbers of a sample its functions take beside its fields, after these: teachers' fields and own noises."""
+    return teachers(module) + getattr(module, "OWN_NOISES", 0)
+
+
+def has_panels(module: "StationaryModule") -> bool:
+    """Whether means over samples are integrated between known kinks."""
+    return module.FIELDS == 1 and getattr(module, "PANELS", True)
+
+
 class StationaryModule(Protocol):
-    """What a generated module of this kind offers; the functions are pure and take their arrays by name."""
+    """What a generated module of this kind offers; the functions are pure and take their arrays by name.
+
+    With something beside the fields it says TEACHERS, OWN_NOISES, BENDS, PANELS and ROUGH, and functions of samples take those numbers
+    (S + W, N) after the fields, or z and V; `bends(label, *model)` gives the values of the one of them at which there are kinks.
+    """
 
     SIGNATURE: str
     FIELDS: int  # F
@@ -125,6 +149,36 @@ class StationaryModule(Protocol):
 
     def test_error(self, m: Float[Array, "k C"], Q: Float[Array, "k C C"], *model) -> Float[Array, " k"]:
         """Likewise; None without a decision."""
+        ...
+
+    # With teachers what depends on their response takes `Rz` (e, k, c), `star_gram` (e, f) and `star_mean` (e, k), too, and there are:
+
+    def teacher_field(self, star_mean: Float[Array, "e k"], zeta: Float[Array, "e k n"]) -> Float[Array, "e k n"]:
+        """tau."""
+        ...
+
+    def teachers_in_cluster(self, rho, sigma2, star_gram: Float[Array, "e f"]) -> Float[Array, "e f k"]:
+        """Their Gram matrix in each cluster's metric."""
+        ...
+
+    def noise_of_teachers(self, star_gram_k: Float[Array, "e f k"]) -> Float[Array, "e f k"]:
+        """Covariance of zeta."""
+        ...
+
+    def noise_given_teachers(self, Mk, precision: Float[Array, "e f k"], rest: Float[Array, "k c n"], zeta) -> Float[Array, "k c n"]:
+        """omega; `noise_of_fields` of Mk, Qk and precision is the covariance of `rest`."""
+        ...
+
+    def teacher_response(self, Ah, Mk, a, precision, weight, zeta) -> Float[Array, "e k c"]:
+        """Rz."""
+        ...
+
+    def teacher_overlap(self, Rz, W, abar, p, rho, sigma2, star_gram, star_mean) -> Float[Array, "e c"]:
+        """M."""
+        ...
+
+    def cluster_teacher_overlap(self, Rz, W, abar, p, rho, sigma2, star_gram, star_mean) -> Float[Array, "e k c"]:
+        """M_k."""
         ...
 
     # Where SPARSE; A components:

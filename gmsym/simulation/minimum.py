@@ -4,7 +4,7 @@ Smooth losses without an l1 are minimised by L-BFGS (SciPy), with jax.grad of th
 through the alternating direction method of multipliers (Boyd et al. 2011): the loss of each sample and the penalty of each coordinate by
 their own proximal points, found by bisection of the printed gradient, which knows nothing of closed forms.
 
-Letters: n samples, d dimensions, C fields, L label components, P trained parameters, K clusters.
+Letters: n samples, d dimensions, C fields, T teachers, W own noises of a sample, L label components, P trained parameters, K clusters.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from gmsym.errors import ComputationError, InputError
 from gmsym.problem import Instance, Problem
 from gmsym.problem.design import design, stated
 from gmsym.runtime.quadrature import square_root
-from gmsym.simulation.data import generate, numbers_of
+from gmsym.simulation.data import beside, generate, numbers_of
 from gmsym.simulation.fresh import fresh_fields
 
 _GRADIENT = 1e-7  # largest entry of the gradient at the minimum, times sqrt(d), beside that of the start
@@ -71,12 +71,13 @@ def minimise(
         key = jax.random.fold_in(jax.random.key(seed), replicate)
         data = generate(plan.counts, plan.sizes, given, key)
         label = data.labels[:, : len(problem.loss.labels)].T
+        teacher = beside(data, len(problem.loss.own_noises), key)
         if kinked:
-            theta, v = _admm(code, data.samples, label, given.parameters, ridge, l1), np.zeros(0)
+            theta, v = _admm(code, data.samples, (teacher, label), given.parameters, ridge, l1), np.zeros(0)
         else:
-            theta, v = _smooth(code, data.samples, label, given, ridge, problem.fields)
-        standard = fresh_fields(problem.fields)(key)
-        found = measured(given, data.samples, data.labels, data.means, jnp.asarray(theta), jnp.asarray(v), standard)
+            theta, v = _smooth(code, data.samples, (teacher, label), given, ridge, problem.fields)
+        standard = fresh_fields(problem.fields + len(problem.loss.beside))(key)
+        found = measured(given, data, teacher, jnp.asarray(theta), jnp.asarray(v), standard)
         found = {name: np.asarray(value) for name, value in found.items()}
         if l1 > 0:
             found["nonzero"] = np.asarray(float(np.mean(np.abs(theta) > _ZERO * np.abs(theta).max(initial=1e-300))))
@@ -107,13 +108,13 @@ def minimise(
 def _source(problem: Problem) -> str:
     loss = problem.loss
     model = {"trained": problem.trained_parameters, "parameters": problem.local_parameters}
-    sample = {"fields": loss.fields, "label": loss.labels, **model}
+    sample = {"fields": loss.fields, "teacher": loss.beside, "label": loss.labels, **model}
     definitions = [printer.function("loss", sample, "Loss of a sample.", loss.value)]
     if problem.fields == 1:
         definitions.append(printer.function("slope", sample, "Its gradient in the field.", loss.gradient[0]))
     if problem.decision == "sign":
         definitions.append(printer.function("readout", {"fields": loss.fields, **model}, "Score whose sign is predicted.", loss.readout))
-        given = {"label": symbols.labels(problem.data.label_size), "parameters": problem.local_parameters}
+        given = {"teacher": loss.beside, "label": symbols.labels(problem.data.label_size), "parameters": problem.local_parameters}
         definitions.append(printer.function("target", given, "Its sign is the true class.", problem.target))
     return printer.module(f"loss of {loss.name}.", *definitions)
 
@@ -123,11 +124,11 @@ def _risk(code: ModuleType, fields: int) -> Callable[..., Any]:
     """Risk and its gradient in (Theta, v), flattened."""
 
     @jax.jit
-    def risk(x, samples, label, parameters, ridge, trained_ridge):
+    def risk(x, samples, known, parameters, ridge, trained_ridge):
         def value(x):
             size = samples.shape[1] * fields
             theta, v = x[:size].reshape(samples.shape[1], fields), x[size:]
-            losses = code.loss((samples @ theta).T, label, v, parameters)
+            losses = code.loss((samples @ theta).T, *known, v, parameters)
             return jnp.mean(losses) + ridge / 2 * jnp.sum(theta**2) + trained_ridge / 2 * jnp.sum(v**2)
 
         return jax.value_and_grad(value)(x)
@@ -135,14 +136,16 @@ def _risk(code: ModuleType, fields: int) -> Callable[..., Any]:
     return risk
 
 
-def _smooth(code: ModuleType, samples: jax.Array, label: jax.Array, given: Any, ridge: float, fields: int) -> tuple[np.ndarray, np.ndarray]:
-    """(Theta (d, C), v (P,)) by L-BFGS from zero."""
+def _smooth(
+    code: ModuleType, samples: jax.Array, known: tuple[jax.Array, ...], given: Any, ridge: float, fields: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(Theta (d, C), v (P,)) by L-BFGS from zero; `known` are what is beside the samples' fields (T + W, n), and labels (L, n)."""
     d = samples.shape[1]
     risk = _risk(code, fields)
     start = np.concatenate([np.zeros(d * fields), np.asarray(given.trained, float)])
 
     def both(x):
-        value, slope = risk(x, samples, label, given.parameters, ridge, given.trained_ridge)
+        value, slope = risk(x, samples, known, given.parameters, ridge, given.trained_ridge)
         return float(value), np.asarray(slope, float)
 
     first = np.abs(both(start)[1]).max()
@@ -161,29 +164,29 @@ def _rounds(code: ModuleType) -> Callable[..., Any]:
     """ADMM rounds for min sum_i l(h_i)/n + sum_j (ridge/2) w_j^2 + l1/sqrt d |w_j| with h = X theta and w = theta; `root` is that of
     X^T X + I."""
 
-    def minimal(z, width, label, parameters):
+    def minimal(z, width, known, parameters):
         """Proximal points of the loss by bisection: h - z + width l'(h) increases."""
-        slope = code.slope(z[None], label, (), parameters) * jnp.ones_like(z)
+        slope = code.slope(z[None], *known, (), parameters) * jnp.ones_like(z)
         low, high = jnp.minimum(z, z - width * slope), jnp.maximum(z, z - width * slope)
 
         def halve(_, ends):
             low, high = ends
             middle = (low + high) / 2
-            rising = middle - z + width * code.slope(middle[None], label, (), parameters) > 0
+            rising = middle - z + width * code.slope(middle[None], *known, (), parameters) > 0
             return jnp.where(rising, low, middle), jnp.where(rising, middle, high)
 
         low, high = jax.lax.fori_loop(0, _HALVINGS, halve, (low, high))
         return (low + high) / 2
 
     @jax.jit
-    def rounds(samples, label, parameters, ridge, l1, root, size, carry):
+    def rounds(samples, known, parameters, ridge, l1, root, size, carry):
         n, d = samples.shape
 
         def one(_, carry):
             h, w, u, s, _, _ = carry
             theta = jax.scipy.linalg.cho_solve((root, True), samples.T @ (h - u) + (w - s))
             field = samples @ theta
-            new_h = minimal(field + u, 1 / (n * size), label, parameters)
+            new_h = minimal(field + u, 1 / (n * size), known, parameters)
             shifted = theta + s
             new_w = jnp.sign(shifted) * jnp.maximum(jnp.abs(shifted) - l1 / jnp.sqrt(d) / size, 0) / (1 + ridge / size)
             u, s = u + field - new_h, s + theta - new_w
@@ -198,7 +201,7 @@ def _rounds(code: ModuleType) -> Callable[..., Any]:
     return rounds
 
 
-def _admm(code: ModuleType, samples: jax.Array, label: jax.Array, parameters: Any, ridge: float, l1: float) -> np.ndarray:
+def _admm(code: ModuleType, samples: jax.Array, known: tuple[jax.Array, ...], parameters: Any, ridge: float, l1: float) -> np.ndarray:
     """Theta, (d, 1); its exact zeros are those of the soft threshold."""
     n, d = samples.shape
     rounds = _rounds(code)
@@ -206,7 +209,7 @@ def _admm(code: ModuleType, samples: jax.Array, label: jax.Array, parameters: An
     size = 1.0 / n
     carry = (jnp.zeros(n), jnp.zeros(d), jnp.zeros(n), jnp.zeros(d), jnp.inf, jnp.inf)
     for _ in range(_ROUNDS // 100):
-        carry = rounds(samples, label, parameters, ridge, l1, root, size, carry)
+        carry = rounds(samples, known, parameters, ridge, l1, root, size, carry)
         h, w, u, s, apart, moved = carry
         if float(apart) < _APART and float(moved) < _APART:
             return np.asarray(w)[:, None]
@@ -224,30 +227,33 @@ def _measured(code: ModuleType, loss_labels: int, decision: str | None, sizes: t
     ends = np.cumsum((0, *sizes))
 
     @jax.jit
-    def measured(given, samples, labels, means, theta, v, standard):
-        parameters = given.parameters
-        gram = jnp.stack([theta[a:b].T @ theta[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)])
-        fields = (samples @ theta).T
-        found = {"m": means.T @ theta, "Q": gram.sum(0), "Q_k": jnp.einsum("kb,bcd->kcd", given.variance, gram), "trained": v}
-        found["train_loss"] = jnp.mean(code.loss(fields, labels[:, :loss_labels].T, v, parameters))
+    def measured(given, data, teacher, theta, v, standard):
+        parameters, labels, size = given.parameters, data.labels, theta.shape[1]
+        vectors = jnp.concatenate([theta, data.teachers], axis=1)
+        gram = given.covariances(vectors, [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)])  # in each cluster's metric
+        fields = (data.samples @ theta).T
+        found = {"m": data.means.T @ theta, "M": data.teachers.T @ theta, "Q": theta.T @ theta, "Q_k": gram[:, :size, :size], "trained": v}
+        found["train_loss"] = jnp.mean(code.loss(fields, teacher, labels[:, :loss_labels].T, v, parameters))
 
-        def missed(h, label):
+        def missed(h, teacher, label):
             if decision == "sign":
-                return (1 - jnp.sign(code.readout(h, v, parameters)) * jnp.sign(code.target(label, parameters))) / 2
+                return (1 - jnp.sign(code.readout(h, v, parameters)) * jnp.sign(code.target(teacher, label, parameters))) / 2
             best = h == h.max(axis=0)
             return 1 - jnp.sum(best * label, axis=0) / best.sum(axis=0)
 
         if decision is not None:
-            found["train_error"] = jnp.mean(missed(fields, labels.T))
+            found["train_error"] = jnp.mean(missed(fields, teacher, labels.T))
 
         def of_cluster(mean, covariance, label):
-            h = mean[:, None] + square_root(covariance) @ standard
-            tested = {"test_loss": jnp.mean(code.loss(h, label[:loss_labels], v, parameters))}
+            seen = mean[:, None] + square_root(covariance) @ standard[: len(mean)]
+            h, teacher = seen[:size], jnp.concatenate([seen[size:], standard[len(mean) :]])  # a sample's own noises last
+            tested = {"test_loss": jnp.mean(code.loss(h, teacher, label[:loss_labels], v, parameters))}
             if decision is not None:
-                tested["test_error"] = jnp.mean(missed(h, label[:, None] if decision == "argmax" else label))
+                tested["test_error"] = jnp.mean(missed(h, teacher, label[:, None] if decision == "argmax" else label))
             return tested
 
-        tested = jax.vmap(of_cluster)(found["m"], found["Q_k"], jnp.asarray(given.labels))
+        mean = jnp.concatenate([found["m"], jnp.asarray(given.teacher_means).T], axis=1)
+        tested = jax.vmap(of_cluster)(mean, gram, jnp.asarray(given.labels))
         return found | {name: jnp.asarray(given.probabilities) @ value for name, value in tested.items()}
 
     return measured

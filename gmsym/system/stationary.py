@@ -39,6 +39,13 @@ e = kernel("e", "e", subscripts=2, value="c")  # mean of the soft threshold
 q = kernel("q", "q", subscripts=2)  # mean square of a coordinate
 components = sp.Symbol("A", integer=True, positive=True)
 nonzero = kernel("nonzero", r"P")
+# With teachers: noise of a field beside what the teachers' tell of it, and the inverse of their Gram matrix in the metric of cluster k.
+rest = kernel("rest", r"\omega^{\perp}", subscripts=1, value="cn")
+precision = kernel("precision", r"T^{-1}", subscripts=3)  # cluster, teacher, teacher
+N_b = kernel("N", "N", subscripts=2)  # as N, which differs between blocks then: block, component
+nu_star = kernel("nu_star", r"\nu^{*}", subscripts=2)  # mean of a scaled coordinate of a teacher: teacher, component
+Gamma_mean = kernel("Gamma_mean", r"\Gamma^{*}", subscripts=3)  # covariance of it and of one of mu_k: teacher, cluster, component
+Gamma_star = kernel("Gamma_star", r"\Gamma^{**}", subscripts=3)  # of two teachers: teacher, teacher, component
 l1 = sp.Symbol("l1", positive=True)
 
 
@@ -54,6 +61,8 @@ class Stationary(AbstractSystem):
     name: str
     problem: AbstractProblem  # what it was derived from
     fields: tuple[sp.Symbol, ...]  # u, (F,)
+    teachers: tuple[sp.Symbol, ...]  # S fields of teacher directions, which a sample's functions read beside u
+    own_noises: tuple[sp.Symbol, ...]  # of a sample, N(0, 1), likewise
     labels: tuple[sp.Symbol, ...]
     trained: tuple[sp.Symbol, ...]  # P parameters of the loss that are trained
     parameters: tuple[sp.Symbol, ...]  # of the loss, in the order of generated signatures
@@ -67,11 +76,14 @@ class Stationary(AbstractSystem):
     closed: tuple[sp.Expr, sp.Expr, sp.Expr] | None  # point, slope and curvature as functions of (z, V), where SymPy finds them
     place: tuple[sp.Symbol, sp.Symbol]  # z and V in there and in `edges`
     edges: tuple[sp.Expr, ...]  # values of z where those have kinks, or the decision changes; of one field
+    bends: tuple[sp.Expr, ...]  # values of the teacher's field, or of the own noise, where something does, if there is one of these
+    panels: bool  # whether those are known, so that one field, and what is beside it, are integrated between them
+    rough: bool  # whether the loss has kinks or jumps at all
     wrong: sp.Expr | None  # 1 where a sample is misclassified; None without a decision
     decay: sp.Expr  # what the update rule adds to the ridge
     sparse: bool  # whether the penalty has an l1
     system: Equations
-    moments: tuple[tuple[sp.Symbol, ...], tuple[tuple[sp.Symbol, ...], ...]]  # mean (C,) and covariance of the fields in the next two
+    moments: tuple[tuple[sp.Symbol, ...], tuple[tuple[sp.Symbol, ...], ...]]  # mean (C + S,) and covariance of the fields in the next two
     test_loss: tuple[sp.Expr, ...]  # (K,) mean loss of a fresh sample of each cluster
     test_error: tuple[sp.Expr, ...] | None
     limit: str = "n, d -> oo at fixed alpha = n/d, then steps -> oo"

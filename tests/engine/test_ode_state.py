@@ -93,6 +93,10 @@ def test_what_online_sgd_does_not_report_of_a_rule_is_named():
     case = online(gm.optimizers.heavy_ball())
     with pytest.raises(gm.InputError, match="of = 'v': online SGD reports a state that keeps a value of order 1"):
         gm.solve(case, values, time=1.0, of="v")
+    with pytest.raises(gm.InputError, match=r"averaged_gd' these are none; there t is a time, .* weight=eta/\(t \+ 1\)"):
+        gm.solve(online(gm.optimizers.averaged(gm.optimizers.gd())), {"eta": 1.0}, time=1.0, of="average")
+    with pytest.raises(gm.InputError, match="sizes differ between the blocks of a cluster here"):
+        gm.derive.effective(online(gm.optimizers.sign_descent()))
     with pytest.raises(gm.InputError, match="solve at d = 100 is available for gradient descent"):
         gm.solve(case, values, time=1.0, d=100)
     with pytest.raises(gm.InputError, match="the chain .* is available for gradient descent"):
@@ -114,6 +118,13 @@ def test_what_online_sgd_does_not_report_of_a_rule_is_named():
 
 AVERAGED = gm.optimizers.averaged(gm.optimizers.heavy_ball(), weight=symbol("kappa") * eta)
 CLIPPED = gm.Optimizer("clipped_velocity", {"theta": theta + eta * v, "v": v - eta * (v / 2 + g * sp.Min(1, clip / Norm(g)))})
+SIGNS = gm.Optimizer("signs", {"theta": theta + v, "v": symbol("momentum") * v - eta * sp.sign(g)})
+PLAIN = gm.GaussianMixture(
+    probabilities=[0.6, 0.4], labels=[1, -1], means_gram=[[1.44, -1.0], [-1.0, 1.44]], variance=[1, sp.Rational(1, 2)]
+)
+PLAIN_CLASSES = gm.GaussianMixture(
+    probabilities=[0.5, 0.3, 0.2], labels=sp.eye(3).tolist(), means_gram=(sp.eye(3) * 2).tolist(), variance=[1, sp.Rational(1, 2), 1]
+)
 CASES = {
     "a velocity that lasts, blocks": (online(gm.optimizers.lasting_momentum()), {"eta": 1.0, "friction": 0.7, "ridge": 0.05}, None),
     "softmax": (online(gm.optimizers.lasting_momentum(), softmax()), {"eta": 1.5, "friction": 0.7, "ridge": 0.02}, None),
@@ -124,6 +135,17 @@ CASES = {
     "norm clipped": (online(gm.optimizers.norm_clipped()), {"eta": 1.5, "clip": 0.4}, None),
     "softmax, norm clipped": (online(gm.optimizers.norm_clipped(), softmax()), {"eta": 1.5, "clip": 0.3}, None),
     "clipped velocity": (online(CLIPPED), {"eta": 1.0, "clip": 0.4}, None),
+    "signs": (gm.Problem(PLAIN, gm.losses.logistic(), gm.optimizers.sign_descent(), sampling=gm.sampling.online()), {"eta": 0.8}, None),
+    "clipped by coordinate": (
+        gm.Problem(PLAIN, gm.losses.hinge(), gm.optimizers.clipped(), sampling=gm.sampling.online()),
+        {"eta": 1.5, "clip": 0.4},
+        None,
+    ),
+    "softmax, signs and momentum": (
+        gm.Problem(PLAIN_CLASSES, gm.losses.softmax(3), SIGNS, sampling=gm.sampling.online()),
+        {"eta": 0.4, "momentum": 0.5},
+        None,
+    ),
 }
 
 

@@ -1,12 +1,17 @@
 """The stationary limit in numbers: closed forms, the end of the project's own trajectory, other ways to the same numbers, refusals."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import scipy.optimize
+import scipy.stats
 import sympy as sp
 
 import gmsym as gm
 from gmsym import derive, pipeline
 from gmsym.errors import ComputationError, InputError
+from tests.guards import guards
 
 h, y = gm.symbols.h, gm.symbols.y
 UNEQUAL = gm.GaussianMixture(
@@ -18,8 +23,20 @@ UNEQUAL = gm.GaussianMixture(
 )
 
 
-def at_rest(loss, data=UNEQUAL, **more):
-    return derive.stationary(gm.Problem(data, loss, gm.optimizers.gd(), **more))
+def at_rest(loss, data=UNEQUAL, optimizer=None, **more):
+    return derive.stationary(gm.Problem(data, loss, optimizer or gm.optimizers.gd(), **more))
+
+
+ONE, TWO = gm.Teacher([[1.3]], means_overlap=[[0.4, -0.2]]), gm.Teacher([[1.3, 0.2], [0.2, 0.8]], means_overlap=[[0.4, -0.2], [0.1, 0.3]])
+BIASED = gm.Loss("biased", gm.parse("log(1 + exp(-sign(t0 + y/2)*(h + bias)))"), target=gm.parse("t0 + y/2"), readout=gm.parse("h + bias"))
+FIELDS = gm.Loss("fields", gm.parse("(h0 - tanh(t0))**2/2 + log(1 + exp(-y*h1)) + (h0 - h1)**2/10"))
+TAUGHT = {  # loss, rule, teacher, values, options
+    "hinge": (gm.Loss("hinge", gm.parse("max(0, 1 - sign(t0)*h)"), target=gm.parse("t0")), None, ONE, {"ridge": 0.1}, {}),
+    "soft threshold": (gm.Loss("squared", gm.parse("(h - t0 - y/3)**2/2")), gm.optimizers.ista(), ONE, {"ridge": 0.02, "l1": 0.2}, {}),
+    "intercept": (BIASED, None, ONE, {"ridge": 0.1}, {"trained": gm.Trained({"bias": 0.1})}),
+    "products, noise": (gm.Loss("products", gm.parse("log(1 + exp(-sign(t0*t1 + 0.3*w0)*h))")), None, TWO, {"ridge": 0.1}, {}),
+    "two fields": (FIELDS, None, ONE, {"ridge": 0.1}, {}),
+}
 
 
 def test_ridge_regression_is_the_closed_form():
@@ -109,6 +126,56 @@ def test_the_trajectory_ends_there():
         gap = np.abs(end[name].values - rest[name].values)
         assert (gap < 4 * end[f"{name}_error"].values + 1e-5).all(), (name, gap)
         assert (gap < 1e-4).all(), (name, gap)
+
+
+def test_a_linear_teacher_is_the_closed_form():
+    """Two teachers of one cluster around 0 and noise of its own: ridge regression, V from a quadratic, Theta = G/(1 + V) sum theta*."""
+    data = gm.GaussianMixture(probabilities=[1], labels=[0], means_gram=[[0]], variance=[1.0])
+    gram, alpha, ridge, noise = np.array([[1.3, 0.2], [0.2, 0.8]]), 0.7, 0.3, 0.6
+    loss = gm.Loss("taught", gm.parse(f"(h - t0 - t1/2 - {noise}*w0)**2/2"))
+    found = gm.solve(at_rest(loss, data, teacher=gm.Teacher(gram.tolist())), {"alpha": alpha, "ridge": ridge})
+    V = max(np.roots([alpha * ridge, alpha * ridge + alpha - 1, -1]).real)
+    gain, target = alpha * V, gram @ [1, 0.5]
+    M, square = gain / (1 + V) * target, target @ [1, 0.5]
+    # E a^2 (1 + V)^2 = Q - 2 Theta . target + |target|^2 + noise^2, and Q = |Theta's part along the teachers|^2 + gain^2 E a^2/alpha.
+    along, share = gain / (1 + V), gain**2 / (alpha * (1 + V) ** 2)
+    Q = (along**2 * square + share * (square * (1 - 2 * along) + noise**2)) / (1 - share)
+    assert found["M"].values[:, 0] == pytest.approx(M, rel=1e-9)
+    assert found["Q"].item() == pytest.approx(Q, rel=1e-9)
+    assert found["test_loss"].item() == pytest.approx((Q - 2 * along * square + square + noise**2) / 2, rel=1e-9)
+    assert found["train_loss"].item() == pytest.approx(found["test_loss"].item() / (1 + V) ** 2, rel=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+def test_a_taught_trajectory_ends_there():
+    case = pipeline.load_case(Path(__file__).parents[2] / "derivations" / "taught_gd")
+    rest = gm.solve(derive.stationary(case.PROBLEM), case.VALUES)
+    end = gm.solve(case.PROBLEM, case.VALUES, steps=300, samples=4096, scrambles=2).isel(time=-1)
+    for name in ("M", "Q", "train_loss", "test_loss", "test_error"):
+        gap = np.abs(end[name].values - rest[name].values)
+        assert (gap < 2 * end[f"{name}_error"].values + 1e-5).all() and (gap < 2e-3).all(), (name, gap)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", guards(TAUGHT, "hinge"))
+def test_minima_with_teachers_agree(name):
+    loss, optimizer, teacher, values, options = TAUGHT[name]
+    system = at_rest(loss, optimizer=optimizer, teacher=teacher, **options)
+    theory = gm.solve(system, {"alpha": 1.3, **values})
+    found = gm.compare(theory, gm.simulate(system, values, n=520, d=400, replicates=8, seed=5))
+    print(f"\n{found}")
+    assert found.agrees() and found.rms_z < 1.8, str(found)
+
+
+@pytest.mark.slow
+def test_a_vanishing_ridge_leaves_the_largest_margin():
+    """Of separable data without means: 1/|Theta| is the kappa at which n/d E max(0, kappa + z)^2 = 1 (Gardner 1988)."""
+    data = gm.GaussianMixture(probabilities=[0.5, 0.5], labels=[1, -1], means_gram=[[0, 0], [0, 0]], variance=[1, 1])
+    found = gm.solve(at_rest(gm.losses.hinge(), data), {"alpha": 1.0, "ridge": 1e-3})
+    kappa = scipy.optimize.brentq(lambda x: (1 + x * x) * scipy.stats.norm.cdf(x) + x * scipy.stats.norm.pdf(x) - 1.0, 0, 2)
+    assert found["Q"].item() ** -0.5 == pytest.approx(kappa, rel=1e-9)
+    assert found["train_error"].item() == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.slow

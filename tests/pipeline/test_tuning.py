@@ -134,7 +134,7 @@ def test_what_has_no_gradient_is_refused():
     with pytest.raises(gm.InputError, match="optimizer sign_descent: it jumps where g = 0"):
         gm.tune(gm.Problem(data, gm.losses.logistic(), gm.optimizers.sign_descent()), VALUES, ["eta"], steps=3)
     batches = gm.Problem(data, gm.losses.logistic(), gm.optimizers.gd(), sampling=gm.sampling.bernoulli(sp.Symbol("rate")))
-    with pytest.raises(gm.InputError, match="names holds 'rate', which the data, the start or the sampling"):
+    with pytest.raises(gm.InputError, match="names holds 'rate', on which it depends which samples a step sees"):
         gm.tune(batches, {**VALUES, "rate": 0.5}, ["rate"], steps=3)
     with pytest.raises(gm.InputError, match="DMF, effective dynamics or a stationary limit"):
         gm.tune(gm.derive.surrogate(FULL), VALUES, ["eta"], steps=3)

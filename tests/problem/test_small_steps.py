@@ -71,7 +71,9 @@ def test_the_limit_is_that_of_the_rule_itself():
         ({"theta": theta + v, "v": v - eta * g}, "no limit"),  # grows with the number of steps
         ({"theta": theta - g}, "no eta"),
         ({"theta": theta - eta * v / sp.sqrt(s), "v": v + g, "s": s + g**2}, "a window of samples"),
-        ({"theta": theta - eta * sp.sign(g)}, "other functions of single coordinates are not treated"),
+        ({"theta": theta - eta * sp.sign(v), "v": v + g}, "a window of samples"),
+        ({"theta": theta - eta * sp.Max(0, g)}, "an odd function of each of its coordinates"),
+        ({"theta": sp.Max(-1, sp.Min(1, theta - eta * g))}, "moves each coordinate by its own size"),
         ({"theta": theta - eta * g / Norm(theta)}, "norm of the gradient g alone"),
         ({"theta": theta + eta * v - eta * g, "v": v - eta * (v + g / Norm(g))}, "one weight of the gradient"),
     ],
@@ -86,6 +88,11 @@ def test_a_state_that_does_not_die_out_in_these_numbers_is_refused():
     problem = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), optimizers.heavy_ball(), sampling=gm.sampling.online())
     with pytest.raises(InputError, match=r"with momentum = 1.1 its state does not die out in a few steps \(factor 1.1 a step\)"):
         problem.at({"eta": 1.0, "sigma": 1.0, "mu_norm": 1.0, "momentum": 1.1})
+
+
+def test_a_function_of_the_coordinates_is_found():
+    found = small_steps(Optimizer("own", {"theta": theta + v, "v": v / 2 - eta * sp.atan(symbol("k") * g)}))
+    assert found.coordinate == sp.atan(symbol("k") * g) and found.is_descent and found.gain[0, 0] == 2 and found.weighs
 
 
 def test_the_norm_weighs_the_gradient_of_a_sample():
