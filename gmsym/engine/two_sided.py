@@ -30,6 +30,7 @@ _FEWEST, _SCALES, _GRID = 80, 5, 8192  # Chebyshev points in mean and deviation 
 _RESOLVED = 7.0  # Chebyshev points per deviation in half the range of means: moments are smooth on that scale, so e^(-7^2/2) is left
 _FAINT = 1e-4  # singular value of M and C_1 that is left out, of the largest
 _ROOM, _RANK = 64, 16  # neurons' nodes and functions, padded at least to so many
+_SPARE = 6  # random vectors beyond what is kept, for the accuracy of the last ones
 _SHARES, _STEPS = 1e-10, 3000  # relative accuracy of the shares, and most rounds
 
 
@@ -153,22 +154,25 @@ def _with_room(z: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 def _features(module: FixedPointModule, numbers: Numbers, law: Law, neurons: Neurons) -> list[np.ndarray]:
     """M, C_1 and C_s of a feature given A and kappa, (M, N) each, by tables: one for each value of s_A and chi."""
-    centres = neurons.A.T @ law.kappa
     norms, norm_of = np.unique(law.chi, return_inverse=True)
     stretches, stretch_of = np.unique(neurons.stretch, return_inverse=True)
     q = len(law.kappa)
     given = np.asarray(module.given_variance(stretches[:, None], norms[None, :], numbers.n, q, numbers.trace))
-    reach = float(np.abs(centres).max()) * 1.001 + 1e-9
+    reach = float(np.abs(neurons.A.T @ law.kappa).max()) * 1.001 + 1e-9
     tables = _tables(module, numbers, reach, np.sqrt(given).ravel())
-    place = (centres + reach) * ((_GRID - 1) / (2 * reach))
-    low = np.minimum(place.astype(np.int32), _GRID - 2)
-    part = place - low
-    low += (stretch_of[:, None] * len(norms) + norm_of[None, :]).astype(np.int32) * _GRID
-    found = []
-    for table in tables:
-        step = np.diff(table, append=0.0)
-        found.append(np.take(table, low) + part * np.take(step, low))
-    return found
+    rows = (stretch_of * (len(norms) * _GRID)).astype(np.int32), (norm_of * _GRID).astype(np.int32)
+    return [np.asarray(x) for x in _interpolated(neurons.A, law.kappa, reach, *rows, [table.ravel() for table in tables])]
+
+
+@jax.jit
+def _interpolated(
+    A: jax.Array, kappa: jax.Array, reach: float, row: jax.Array, column: jax.Array, tables: list[jax.Array]
+) -> list[jax.Array]:
+    """Values of the tables at the means A . kappa, (M, N) each; `row` and `column` say where a table begins. One pass over the pairs."""
+    place = (A.T @ kappa + reach) * ((_GRID - 1) / (2 * reach))
+    low = jnp.clip(place.astype(jnp.int32), 0, _GRID - 2)
+    part, at = place - low, low + row[:, None] + column[None, :]
+    return [table[at] + part * (table[at + 1] - table[at]) for table in tables]
 
 
 def _tables(module: FixedPointModule, numbers: Numbers, reach: float, deviations: np.ndarray) -> list[np.ndarray]:
@@ -201,15 +205,29 @@ def _at_grid(count: int) -> np.ndarray:
 
 def _separated(values: np.ndarray, samples: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(functions of samples, functions of neurons) whose products add up to (M, N) values, by the singular value decomposition."""
-    weighted = np.sqrt(neurons)[:, None] * values * np.sqrt(samples)
-    squares, left = np.linalg.eigh(weighted @ weighted.T)
-    kept = squares > _FAINT**2 * squares[-1]
-    left, size = left[:, kept], np.sqrt(squares[kept])
-    right = left.T @ weighted / size[:, None]
+    left, size, right = _leading(np.sqrt(neurons)[:, None] * values * np.sqrt(samples))
     rank = (0, roomy(len(size), _RANK) - len(size))
     psi = right / np.where(samples > 0, np.sqrt(samples), 1.0) * (samples > 0)
     beta = (left * size).T / np.where(neurons > 0, np.sqrt(neurons), 1.0) * (neurons > 0)
     return np.pad(psi, (rank, (0, 0))), np.pad(beta, (rank, (0, 0)))
+
+
+def _leading(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Singular vectors and values of an (M, N) matrix that are not faint, left (M, r), (r,), right (r, N).
+
+    By its range on random vectors (Halko, Martinsson and Tropp 2011, with one power): singular values of smooth features fall fast, and the
+    decomposition of all of it takes ten times as long. Vectors are doubled until the last value is faint.
+    """
+    count, most = 2 * _RANK, min(matrix.shape)
+    while True:
+        count = min(count, most)
+        start = np.random.default_rng(0).normal(size=(len(matrix), count))
+        basis = np.linalg.qr(matrix @ np.linalg.qr(matrix.T @ start)[0])[0]
+        inside, size, right = np.linalg.svd(basis.T @ matrix, full_matrices=False)
+        kept = size > _FAINT * size[0]
+        if count == most or not kept[-_SPARE:].any():
+            return (basis @ inside)[:, kept], size[kept], right[kept]
+        count *= 2
 
 
 @lru_cache(maxsize=32)
