@@ -426,7 +426,9 @@ def _coordinate(risk: sp.Expr, response: sp.Expr, noise: Equation, sparse: bool)
         Equation(S.V(k), width, "how far a sample's gradient moves its own field", SOURCE, "theorem"),
         Equation(m(k), _over_blocks(rho(b), single), "overlap with the mean of cluster k", SOURCE, "theorem"),
         Equation(Q(), _over_blocks(rho(b), square), "self-overlap", SOURCE, "theorem"),
-        Equation(Qk(k), _over_blocks(rho(b) * sigma2(k, b), square), "overlap in the metric of cluster k", SOURCE, "theorem"),
+        Equation(
+            Qk(k), _over_blocks(rho(b) * sigma2(k, b), square), "overlap of the iterate in the metric of cluster k", SOURCE, "theorem"
+        ),
         *(_along_teachers(lambda weight: _over_blocks(weight, along)) if taught else ()),
     ]
 
@@ -439,7 +441,7 @@ def _products(theta: sp.Expr, products: dict[sp.Expr, sp.Expr]) -> sp.Expr:
 def _along_teachers(over_blocks: Callable[[sp.Expr], sp.Expr]) -> list[Equation]:
     return [
         Equation(C.M(e), over_blocks(rho(b)), "overlap with a teacher direction", SOURCE, "theorem"),
-        Equation(C.Mk(k, e), over_blocks(rho(b) * sigma2(k, b)), "overlap in the metric of cluster k", SOURCE, "theorem"),
+        Equation(C.Mk(k, e), over_blocks(rho(b) * sigma2(k, b)), "overlap with a teacher in the metric of cluster k", SOURCE, "theorem"),
     ]
 
 
