@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "0fa5feee7c41"
+SIGNATURE = "34ae52384c7a"
 FIELDS = 1
 CLUSTERS = 2
 BLOCKS = 1
@@ -125,7 +125,7 @@ def gram(of_coordinate, theta):
 
 
 def cluster_gram(deviation, of_coordinate, theta):
-    """The same in a cluster's covariance."""
+    """Overlap in a cluster's covariance."""
     Q_k = jnp.einsum("kx,x,cx,dx->kcd", deviation**2, of_coordinate, theta, theta)  # kcd
     return Q_k
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "49fb92505cc5"
+SIGNATURE = "4932b23f8a53"
 FIELDS = 3
 CLUSTERS = 3
 BLOCKS = 2
@@ -126,7 +126,7 @@ def gram(of_coordinate, theta):
 
 
 def cluster_gram(deviation, of_coordinate, theta):
-    """The same in a cluster's covariance."""
+    """Overlap in a cluster's covariance."""
     Q_k = jnp.einsum("kx,x,cx,dx->kcd", deviation**2, of_coordinate, theta, theta)  # kcd
     return Q_k
 

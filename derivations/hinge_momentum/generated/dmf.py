@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "4b5dd813100a"
+SIGNATURE = "04a285d7e6ee"
 FIELDS = 1
 CLUSTERS = 2
 BLOCKS = 1
@@ -71,7 +71,7 @@ def overlap(alpha, P, P_s, Phi, Q_0, U, U_s, Y, Y_s, gram, m_0, rho):
 
 
 def cluster_overlap(alpha, P, P_s, Phi, Q_0, U, U_s, Y, Y_s, gram, m_0, rho, sigma2):
-    """The same in the metric of cluster k; axes kcd."""
+    """Overlap of two iterates in the metric of cluster k; axes kcd."""
     return (
         jnp.einsum("b,kb,bcu,buv,bdv->kcd", rho, sigma2, P, Q_0, P_s)
         + jnp.einsum("b,kb,bcu,obu,obd->kcd", rho, sigma2, P, m_0, U_s)

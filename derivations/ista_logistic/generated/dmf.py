@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "43b95f0f22dc"
+SIGNATURE = "fdf248fa4719"
 FIELDS = 1
 CLUSTERS = 2
 BLOCKS = 1
@@ -66,7 +66,7 @@ def overlap(rho, theta, theta_s):
 
 
 def cluster_overlap(rho, sigma2, theta, theta_s):
-    """The same in the metric of cluster k; axes kcd."""
+    """Overlap of two iterates in the metric of cluster k; axes kcd."""
     return (
         jnp.einsum("b,kb,bcx,bdx->kcd", rho, sigma2, theta, theta_s) / theta_s.shape[-1]
     )

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "c25c4cde81c3"
+SIGNATURE = "1daca9520885"
 FIELDS = 1
 CLUSTERS = 2
 BLOCKS = 200
@@ -68,7 +68,7 @@ def overlap(alpha, D, D_s, Phi, Y, Y_s, rho):
 
 
 def cluster_overlap(alpha, D, D_s, Phi, Sigma, Y, Y_s, rho, sigma2):
-    """The same in the metric of cluster k; axes kcd."""
+    """Overlap of two iterates in the metric of cluster k; axes kcd."""
     return (
         jnp.einsum("bc,ad,kba->kcd", D, D_s, Sigma)
         + jnp.einsum("b,kb,bij,bci,bdj->kcd", rho, sigma2, Phi, Y, Y_s) / alpha

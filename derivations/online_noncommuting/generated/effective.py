@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from gmsym.runtime import functions as rt
 from gmsym.runtime.nodes import gaussian_means
 
-SIGNATURE = "13de8fb8032a"
+SIGNATURE = "ca7e0a0618f2"
 FIELDS = 1
 TEACHERS = 0
 CLUSTERS = 2
@@ -244,7 +244,7 @@ def overlap_Q(D, N):
 
 
 def overlap_Q_k(D, N, sigma2, turned):
-    """The same in the metric of cluster k; axes kcd."""
+    """Overlap of the iterate in the metric of cluster k; axes kcd."""
     return (
         jnp.einsum("bc,kbd->kcd", D, turned)
         + jnp.einsum("kb,bcd->kcd", sigma2, N)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "8f2c569563bd"
+SIGNATURE = "51e1f068bd58"
 FIELDS = 1
 CLUSTERS = 2
 BLOCKS = 2
@@ -140,7 +140,7 @@ def overlap(alpha, C, W, abar, gram, p, rho, sigma2):
 
 
 def cluster_overlap(alpha, C, W, abar, gram, p, rho, sigma2):
-    """The same in the metric of cluster k; axes kcd."""
+    """Overlap of the iterate in the metric of cluster k; axes kcd."""
     return (
         jnp.einsum("l,b,kb,lb,bcu,luv,bdv->kcd", p, rho, sigma2, sigma2, W, C, W) / alpha
         + jnp.einsum("l,o,b,lo,kb,lu,ov,bcu,bdv->kcd", p, p, rho, gram, sigma2, abar, abar, W, W)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from gmsym.runtime import functions as rt
 from gmsym.runtime.proximal import proximal_point
 
-SIGNATURE = "951fd90e82df"
+SIGNATURE = "a84552e8bd55"
 FIELDS = 1
 CLUSTERS = 2
 BLOCKS = 2
@@ -234,7 +234,7 @@ def overlap(alpha, C, Rz, W, abar, gram, p, rho, sigma2, star_gram, star_mean):
 
 
 def cluster_overlap(alpha, C, Rz, W, abar, gram, p, rho, sigma2, star_gram, star_mean):
-    """The same in the metric of cluster k; axes kcd."""
+    """Overlap of the iterate in the metric of cluster k; axes kcd."""
     return (
         jnp.einsum("l,b,kb,lb,bcu,luv,bdv->kcd", p, rho, sigma2, sigma2, W, C, W) / alpha
         + jnp.einsum("l,o,b,lo,kb,lu,ov,bcu,bdv->kcd", p, p, rho, gram, sigma2, abar, abar, W, W)
@@ -253,7 +253,7 @@ def teacher_overlap(Rz, W, abar, p, rho, sigma2, star_gram, star_mean):
 
 
 def cluster_teacher_overlap(Rz, W, abar, p, rho, sigma2, star_gram, star_mean):
-    """The same in the metric of cluster k; axes ekc."""
+    """Overlap with a teacher in the metric of cluster k; axes ekc."""
     return (
         -jnp.einsum("l,b,kb,el,ld,bcd->ekc", p, rho, sigma2, star_mean, abar, W)
         - jnp.einsum("l,b,kb,lb,ef,bcd,fld->ekc", p, rho, sigma2, sigma2, star_gram, W, Rz)

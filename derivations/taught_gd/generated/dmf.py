@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "990aad31a0e8"
+SIGNATURE = "9ceda66a060b"
 FIELDS = 1
 CLUSTERS = 2
 BLOCKS = 1
@@ -82,7 +82,7 @@ def overlap(alpha, M_0, P, P_s, Phi, Q_0, U, U_s, V, V_s, Y, Y_s, gram, m_0, rho
 
 
 def cluster_overlap(alpha, M_0, P, P_s, Phi, Q_0, U, U_s, V, V_s, Y, Y_s, gram, m_0, rho, sigma2, star_gram, star_mean_b):
-    """The same in the metric of cluster k; axes kcd."""
+    """Overlap of two iterates in the metric of cluster k; axes kcd."""
     return (
         jnp.einsum("b,kb,bcu,buv,bdv->kcd", rho, sigma2, P, Q_0, P_s)
         + jnp.einsum("b,kb,bcu,fbu,fbd->kcd", rho, sigma2, P, M_0, V_s)
@@ -114,7 +114,7 @@ def teacher_overlap(M_0, P, U, V, rho, star_gram, star_mean_b):
 
 
 def cluster_teacher_overlap(M_0, P, U, V, rho, sigma2, star_gram, star_mean_b):
-    """The same in the metric of cluster k; axes ekc."""
+    """Overlap with a teacher in the metric of cluster k; axes ekc."""
     return (
         jnp.einsum("b,kb,bcd,ebd->ekc", rho, sigma2, P, M_0)
         + jnp.einsum("b,kb,efb,fbc->ekc", rho, sigma2, star_gram, V)
