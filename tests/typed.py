@@ -7,7 +7,7 @@ import functools
 import operator
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -20,7 +20,8 @@ _SETTINGS = BeartypeConf(is_pep484_tower=True)  # a whole number is a float
 
 
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The type checker that the hook calls: shapes as they are declared, arrays of NumPy and numbers where JAX takes them for its own.
+    """The type checker that the hook calls: shapes as they are declared; arrays of NumPy and numbers where JAX takes them for its
+    own, traced numbers for numbers, one array for a sequence of them.
 
     Generated modules are left out: what a module offers depends on its problem.
     """
@@ -34,6 +35,8 @@ def _widened(hint: Any) -> Any:
         return np.ndarray | np.generic | float
     if hint is jax.Array:
         return ArrayLike
+    if hint in (int, float, complex):  # also one that is traced
+        return hint | jax.Array | np.generic
     if isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray):
         return hint.dtype[ArrayLike, hint.dim_str] if hint.array_type is jax.Array else hint
     if getattr(hint, "_is_protocol", False) and hint.__module__.startswith("gmsym"):
@@ -44,6 +47,8 @@ def _widened(hint: Any) -> Any:
     if not inner or inner == typing.get_args(hint):
         return hint
     origin = typing.get_origin(hint)
+    if origin is Sequence:  # or one array, along its first axis
+        return Sequence[inner] | ArrayLike
     if origin in (types.UnionType, typing.Union):
         return functools.reduce(operator.or_, inner)
     return origin[inner]

@@ -48,7 +48,7 @@ def solve_ode(
     start: State | Spread,
     times: Sequence[float] | np.ndarray,
     *,
-    tolerance: float = 1e-9,
+    tolerance: Any = 1e-9,  # a number, which is checked here
     solver: integrator.Solver = "tsit5",
     of: int = 0,
     report: Callable[[float], None] | None = None,
