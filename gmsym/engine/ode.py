@@ -6,7 +6,7 @@ nothing if all means are closed. Tsit5 takes tens of steps for smooth losses at 
 
 from collections.abc import Callable, Sequence
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
