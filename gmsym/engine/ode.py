@@ -49,7 +49,7 @@ def solve_ode(
     times: Sequence[float] | np.ndarray,
     *,
     tolerance: Any = 1e-9,  # a number, which is checked here
-    solver: integrator.Solver = "tsit5",
+    solver: str = "tsit5",
     of: int = 0,
     report: Callable[[float], None] | None = None,
 ) -> Solution:
@@ -121,7 +121,16 @@ def solve_ode(
 
 
 def _solver_errors(
-    module, solver: str, numbers: Numbers, start: State, ts, sets, step_tolerance, found: dict[str, Array], states: State, of: int = 0
+    module,
+    solver: str,
+    numbers: Numbers,
+    start: State | Spread,
+    ts,
+    sets,
+    step_tolerance,
+    found: dict[str, Array],
+    states: State,
+    of: int = 0,
 ) -> dict[str, np.ndarray]:
     """Error of each value of a solution: a share of its changes at larger tolerances, or what the state's errors make of it.
 
@@ -174,7 +183,7 @@ class Reached(NamedTuple):
 
 @eqx.filter_jit
 def _run(
-    module, solver: str, numbers: Numbers, start: State, ts, sets: tuple[Sequence[Nodes], Sequence[Nodes]], tolerance, of: int = 0
+    module, solver: str, numbers: Numbers, start: State | Spread, ts, sets: tuple[Sequence[Nodes], Sequence[Nodes]], tolerance, of: int = 0
 ) -> tuple[dict[str, Array], Reached]:
     states, steps, done, exhausted = integrator.integrate(module, solver, numbers, start, ts, sets[0], tolerance)
     time = jnp.max(jnp.where(jnp.isfinite(jax.tree.leaves(states)[0].reshape(len(ts), -1)[:, 0]), ts, ts[0]))
@@ -190,7 +199,7 @@ def observables(module: OdeModule, states: State, numbers: Numbers, nodes: Seque
     return {**found, **{name: performance[:, i] for i, name in enumerate(module.TESTS)}}
 
 
-def _tested(module: OdeModule, state: State, numbers: Numbers, nodes: Sequence[Nodes], of: int = 0) -> Array:
+def _tested(module: OdeModule, state: State | Spread, numbers: Numbers, nodes: Sequence[Nodes], of: int = 0) -> Array:
     """The module's TESTS of a state."""
     mean, V = law(module, state.of(module.FIELDS, of), numbers)
     return numbers.probabilities @ module.test(mean, V, numbers.labels, state.v, numbers.parameters, nodes)
@@ -249,7 +258,7 @@ def crossing(
     value: float,
     *,
     tolerance: float = 1e-9,
-    solver: integrator.Solver = "tsit5",
+    solver: str = "tsit5",
 ) -> float | None:
     """The first time at which one order parameter crosses a value, to the tolerance; None if it does not up to `time`.
 
@@ -306,7 +315,7 @@ def check_differentiable(module: OdeModule, name: str) -> None:
         raise InputError(f"{name} holds jumps in several dimensions, which have no gradient on fixed nodes; tune test_loss")
 
 
-def first_level(module: OdeModule, start: State, numbers: Numbers) -> int:
+def first_level(module: OdeModule, start: State | Spread, numbers: Numbers) -> int:
     """Of nodes that resolve fields twice as wide as those at the start."""
     _, V = law(module, start.of(module.FIELDS), numbers)
     return quadrature.level_of(float(jnp.sqrt(jnp.max(jnp.diagonal(V, axis1=1, axis2=2))))) + 1
@@ -341,6 +350,6 @@ def value_and_slopes(
     return value, slopes, time
 
 
-def shapes(module: OdeModule, start: State, numbers: Numbers) -> dict[str, tuple[int, ...]]:
+def shapes(module: OdeModule, start: State | Spread, numbers: Numbers) -> dict[str, tuple[int, ...]]:
     """Of the observables of a time."""
     return {name: x.shape for name, x in overlaps(module, start.of(module.FIELDS), numbers).items()} | dict.fromkeys(module.TESTS, ())

@@ -39,7 +39,7 @@ def test_a_file_keeps_own_noise():
 
 def test_own_noise_is_refused_where_it_is_not_treated():
     problem = noisy()
-    for verb in (gm.derive.finite_size, gm.derive.refinement, gm.derive.stationary):
+    for verb in (gm.derive.finite_size, gm.derive.refinement):
         with pytest.raises(gm.InputError, match="does not treat"):
             verb(problem)
     with pytest.raises(gm.InputError, match="spectra do not treat a sample's own noise"):
