@@ -10,7 +10,7 @@ from jaxtyping import Array
 
 from gmsym.errors import InputError
 from gmsym.runtime.nodes import Nodes
-from gmsym.runtime.ode import Numbers, OdeModule, State, drift
+from gmsym.runtime.ode import Numbers, OdeModule, Spread, State, drift
 
 Solver = Literal["tsit5", "kvaerno5"]
 SOLVERS: dict[str, Callable[[], Any]] = {"tsit5": diffrax.Tsit5, "kvaerno5": diffrax.Kvaerno5}  # explicit; implicit, for stiff problems
@@ -32,7 +32,7 @@ def check_solver(solver: str) -> None:
 
 
 def integrate(
-    module: OdeModule, solver: str, numbers: Numbers, start: State, ts: Array, nodes: Sequence[Nodes], tolerance: Array | float
+    module: OdeModule, solver: str, numbers: Numbers, start: State | Spread, ts: Array, nodes: Sequence[Nodes], tolerance: Array | float
 ) -> Integrated:
     """The solution at `ts`; traceable and differentiable in `numbers`, `start` and `ts`."""
     solution = _solve(module, solver, numbers, start, ts, nodes, tolerance, saveat=diffrax.SaveAt(ts=ts))
@@ -44,7 +44,7 @@ def first_zero(
     module: OdeModule,
     solver: str,
     numbers: Numbers,
-    start: State,
+    start: State | Spread,
     ts: Array,
     nodes: Sequence[Nodes],
     tolerance: Array | float,
@@ -58,7 +58,7 @@ def first_zero(
     return solution.ts[-1], jnp.asarray(diffrax.is_event(solution.result)), jnp.asarray(diffrax.is_successful(solution.result))
 
 
-def _solve(module, solver: str, numbers: Numbers, start: State, ts: Array, nodes, tolerance, **options: Any) -> diffrax.Solution:
+def _solve(module, solver: str, numbers: Numbers, start: State | Spread, ts: Array, nodes, tolerance, **options: Any) -> diffrax.Solution:
     return diffrax.diffeqsolve(
         diffrax.ODETerm(lambda t, y, args: drift(module, t, y, *args)),
         SOLVERS[solver](),

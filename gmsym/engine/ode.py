@@ -129,7 +129,7 @@ def _solver_errors(
     sets,
     step_tolerance,
     found: dict[str, Array],
-    states: State,
+    states: State | Spread,
     of: int = 0,
 ) -> dict[str, np.ndarray]:
     """Error of each value of a solution: a share of its changes at larger tolerances, or what the state's errors make of it.
@@ -152,7 +152,7 @@ def _solver_errors(
 
 
 @eqx.filter_jit
-def _propagated(module, states: State, errors: State, numbers: Numbers, nodes, of: int = 0) -> Array:
+def _propagated(module, states: State | Spread, errors: State | Spread, numbers: Numbers, nodes, of: int = 0) -> Array:
     """Independent errors of the state (N, ...) as errors of the module's TESTS (N, tests), to first order."""
 
     def of_time(given):
@@ -190,7 +190,7 @@ def _run(
     return observables(module, states, numbers, sets[1], of), Reached(time, steps, done, exhausted, states)
 
 
-def observables(module: OdeModule, states: State, numbers: Numbers, nodes: Sequence[Nodes], of: int = 0) -> dict[str, Array]:
+def observables(module: OdeModule, states: State | Spread, numbers: Numbers, nodes: Sequence[Nodes], of: int = 0) -> dict[str, Array]:
     """At each time: Q (C, C), m (K, C), M (T, C), v (P,), Q_k (K, C, C), with several blocks Q_b, m_b and M_b with a leading axis (B,);
     and of a fresh sample the module's TESTS: test_loss, test_error if there is a prediction, and the problem's observables."""
 
