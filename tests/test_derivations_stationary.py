@@ -98,7 +98,7 @@ def test_the_generated_module_is_current(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", guards(CASES, "stationary_logistic"), indirect=True)
+@pytest.mark.parametrize("case", guards(CASES, "stationary_hinge", "stationary_logistic"), indirect=True)
 def test_the_minimum_on_generated_data_agrees(case):
     theory = gm.solve(case.system, case.VALUES)
     runs = gm.simulate(case.system, {x: y for x, y in case.VALUES.items() if x != "alpha"}, **case.SIMULATION)

@@ -32,6 +32,7 @@ _STEPS = 20000
 _ROUNDS = 20000  # of ADMM
 _APART = 1e-6  # relative residuals of ADMM at the end
 _HALVINGS = 70
+_WEIGHT = 0.3  # of ADMM's constraints of coordinates, times n: fields are sums over n samples' gradients, a coordinate's is one
 _ZERO = 1e-9  # coordinates below it, relative to the largest, are zero
 
 
@@ -56,7 +57,7 @@ def minimise(
         InputError: a loss with kinks of several fields.
         ComputationError: no convergence.
 
-    Cost: O(n d C) an evaluation of L-BFGS, some hundred of them; ADMM O(n d) a round and O(d^3) once, some thousand rounds.
+    Cost: O(n d C) an evaluation of L-BFGS, some hundred of them; ADMM O(n d) a round and O(d^3) once, some hundred rounds.
     """
     kinked = any(bool(x) for x in (problem.loss.kinks, l1 > 0))
     if kinked and (problem.fields > 1 or problem.trained is not None):
@@ -161,8 +162,8 @@ def _smooth(
 
 @lru_cache(maxsize=16)
 def _rounds(code: ModuleType) -> Callable[..., Any]:
-    """ADMM rounds for min sum_i l(h_i)/n + sum_j (ridge/2) w_j^2 + l1/sqrt d |w_j| with h = X theta and w = theta; `root` is that of
-    X^T X + I."""
+    """ADMM rounds for min sum_i l(h_i)/n + sum_j (ridge/2) w_j^2 + l1/sqrt d |w_j| with h = X theta and w = theta, the second weighed
+    by `weight`; `root` is that of X^T X + weight I."""
 
     def minimal(z, width, known, parameters):
         """Proximal points of the loss by bisection: h - z + width l'(h) increases."""
@@ -179,21 +180,22 @@ def _rounds(code: ModuleType) -> Callable[..., Any]:
         return (low + high) / 2
 
     @jax.jit
-    def rounds(samples, known, parameters, ridge, l1, root, size, carry):
+    def rounds(samples, known, parameters, ridge, l1, root, weight, size, carry):
         n, d = samples.shape
 
         def one(_, carry):
             h, w, u, s, _, _ = carry
-            theta = jax.scipy.linalg.cho_solve((root, True), samples.T @ (h - u) + (w - s))
+            theta = jax.scipy.linalg.cho_solve((root, True), samples.T @ (h - u) + weight * (w - s))
             field = samples @ theta
             new_h = minimal(field + u, 1 / (n * size), known, parameters)
             shifted = theta + s
-            new_w = jnp.sign(shifted) * jnp.maximum(jnp.abs(shifted) - l1 / jnp.sqrt(d) / size, 0) / (1 + ridge / size)
+            new_w = jnp.sign(shifted) * jnp.maximum(jnp.abs(shifted) - l1 / jnp.sqrt(d) / (size * weight), 0)
+            new_w = new_w / (1 + ridge / (size * weight))
             u, s = u + field - new_h, s + theta - new_w
-            apart = jnp.sqrt(jnp.sum((field - new_h) ** 2) + jnp.sum((theta - new_w) ** 2))
-            moved = jnp.linalg.norm(samples.T @ (new_h - h) + new_w - w)
-            scale = jnp.sqrt(jnp.sum(new_h**2) + jnp.sum(new_w**2)) + 1e-300
-            forces = jnp.linalg.norm(samples.T @ u) + jnp.linalg.norm(s) + 1e-300
+            apart = jnp.sqrt(jnp.sum((field - new_h) ** 2) + weight * jnp.sum((theta - new_w) ** 2))
+            moved = jnp.linalg.norm(samples.T @ (new_h - h) + weight * (new_w - w))
+            scale = jnp.sqrt(jnp.sum(new_h**2) + weight * jnp.sum(new_w**2)) + 1e-300
+            forces = jnp.linalg.norm(samples.T @ u) + weight * jnp.linalg.norm(s) + 1e-300
             return new_h, new_w, u, s, apart / scale, moved / forces
 
         return jax.lax.fori_loop(0, 100, one, carry)
@@ -205,11 +207,12 @@ def _admm(code: ModuleType, samples: jax.Array, known: tuple[jax.Array, ...], pa
     """Theta, (d, 1); its exact zeros are those of the soft threshold."""
     n, d = samples.shape
     rounds = _rounds(code)
-    root = jnp.asarray(scipy.linalg.cholesky(np.asarray(samples.T @ samples) + np.eye(d), lower=True))
+    weight = _WEIGHT * n
+    root = jnp.asarray(scipy.linalg.cholesky(np.asarray(samples.T @ samples) + weight * np.eye(d), lower=True))
     size = 1.0 / n
     carry = (jnp.zeros(n), jnp.zeros(d), jnp.zeros(n), jnp.zeros(d), jnp.inf, jnp.inf)
     for _ in range(_ROUNDS // 100):
-        carry = rounds(samples, known, parameters, ridge, l1, root, size, carry)
+        carry = rounds(samples, known, parameters, ridge, l1, root, weight, size, carry)
         h, w, u, s, apart, moved = carry
         if float(apart) < _APART and float(moved) < _APART:
             return np.asarray(w)[:, None]

@@ -158,7 +158,7 @@ def test_a_taught_trajectory_ends_there():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", guards(TAUGHT, "products, noise"))
+@pytest.mark.parametrize("name", guards(TAUGHT, "soft threshold"))
 def test_minima_with_teachers_agree(name):
     loss, optimizer, teacher, values, options = TAUGHT[name]
     system = at_rest(loss, optimizer=optimizer, teacher=teacher, **options)
