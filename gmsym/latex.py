@@ -72,7 +72,20 @@ def letters(expr: sp.Basic) -> str:
 def stacked(*parts: str) -> str:
     """One formula of several, one below another: a notebook sets two formulas side by side where they have room."""
     rows = r" \\ \\ ".join(rf"\displaystyle {part}" for part in parts if part)
-    return rf"$\displaystyle \begin{{array}}{{l}}{rows}\end{{array}}$"
+    return rf"$\displaystyle \begin{{array}}{{l}}{_without_macros(rows)}\end{{array}}$"
+
+
+def _without_macros(formula: str) -> str:
+    r"""`\substack` and `\bmod` as what they stand for: MathJax expands them in place, in formulas of up to 5000 signs."""
+    formula = formula.replace(r"\bmod", r"\mathbin{\mathrm{mod}}")
+    while found := re.search(r"\\substack *\{", formula):
+        end, depth = found.end(), 1
+        while depth:
+            depth += {"{": 1, "}": -1}.get(formula[end], 0)
+            end += 1
+        inner = formula[found.end() : end - 1]
+        formula = rf"{formula[: found.start()]}\begin{{subarray}}{{c}}{inner}\end{{subarray}}{formula[end:]}"
+    return formula
 
 
 @dataclass(frozen=True)
@@ -103,6 +116,31 @@ def lines(formula: str, *, width: float = WIDTH) -> list[str]:
         filled.append(rest[:end])
         rest, room = rest[end:], width - 2
     return _texts(atoms, filled)
+
+
+def prose(text: str) -> str:
+    r"""Words as they stand within a formula: letters with an index are set as such, other signs that mean something to TeX are escaped.
+
+    Example:
+        >>> prose("inverse of Q_k, times w^2")
+        '\\text{inverse of }Q_{k}\\text{, times w}{}^{2}'
+    """
+    pieces = _MARKS.split(text)
+    return "".join(_mark(x) if number % 2 else rf"\text{{{x}}}" for number, x in enumerate(pieces) if x)
+
+
+_GREEK = ("beta", "kappa", "theta", "xi")
+_MARKS = re.compile(rf"(\b(?:[A-Za-z]|{'|'.join(_GREEK)})_[A-Za-z0-9]+\b|\^\d|[_^&%#$~{{}}\\])")
+_PLAIN = {"^": r"\wedge{}", "~": r"\sim{}", "\\": r"\backslash{}"}
+
+
+def _mark(x: str) -> str:
+    if len(x) == 1:
+        return _PLAIN.get(x, rf"\{x}")
+    if x[0] == "^":
+        return rf"{{}}^{{{x[1:]}}}"
+    letter, index = x.split("_")
+    return rf"{chr(92) + letter if letter in _GREEK else letter}_{{{index if len(index) == 1 else rf'{chr(92)}mathrm{{{index}}}'}}}"
 
 
 def width_of(formula: str) -> float:

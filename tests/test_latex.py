@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmsym.latex import lines, width_of
+from gmsym.latex import lines, prose, width_of
 
 
 def plain(text: str) -> str:
@@ -64,3 +64,9 @@ TERMS = ["a", r"\sum_{k=1}^{K} p_{k}", r"\left(x + y\right)", r"\bar a_{k}(t)", 
 def test_no_token_is_lost(terms):
     formula = " + ".join(terms)
     assert plain(" ".join(lines(formula, width=12))) == plain(formula)
+
+
+def test_words_within_a_formula_are_set():
+    assert prose("inverse of Q_k, times w^2") == r"\text{inverse of }Q_{k}\text{, times w}{}^{2}"
+    assert prose("optimizer heavy_ball") == r"\text{optimizer heavy}\_\text{ball}"
+    assert prose("theta_0 of } 5% \\input") == r"\theta_{0}\text{ of }\}\text{ 5}\%\text{ }\backslash{}\text{input}"

@@ -5,6 +5,7 @@ d^(-1/2). All blocks have the same points. The factor F of the noise innovations
 and its inverse with it; products with vectors only, since a factorisation that LAPACK makes was seen to block XLA's CPU threads.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -115,7 +116,7 @@ def grown(module: CausalKernelsModule, factor: Factor, noise: Float[Array, "b i 
 
 
 def updated(
-    module: CausalKernelsModule, x: Arrays, factor: Factor, state: tuple[Array, ...], t: Array, parameters: Array, seed: Array
+    module: CausalKernelsModule, x: Arrays, factor: Factor, state: tuple[Array, ...], t: Array, parameters: Sequence[Array], seed: Array
 ) -> tuple[Array, tuple[Array, ...]]:
     """Theta and the optimizer's state after the step."""
     x = x | {"F": factor.F}
@@ -134,7 +135,9 @@ def _fresh(seed: Array, t: Array, shape: tuple[int, ...]) -> Float[Array, "b c x
     return jax.scipy.special.ndtri(place)
 
 
-def trained_after(module: CausalKernelsModule, gradient: Array, old: tuple[Array, ...], t: Array, parameters: Array) -> tuple[Array, ...]:
+def trained_after(
+    module: CausalKernelsModule, gradient: Array, old: tuple[Array, ...], t: Array, parameters: Sequence[Array]
+) -> tuple[Array, ...]:
     """Trained parameters of the loss and their state after the step."""
     v, *state = old
     new, rest = _broadcast(module.trained_optimizer(t, v, tuple(state), gradient, parameters), v.shape)

@@ -6,7 +6,7 @@ from typing import Literal, final
 
 import sympy as sp
 
-from gmsym.latex import NOTEBOOK, WIDTH, letters, lines, width_of
+from gmsym.latex import NOTEBOOK, WIDTH, letters, lines, stacked, width_of
 
 Status = Literal["theorem", "heuristic", "own"]
 Role = Literal["computed", "notation"]
@@ -69,4 +69,4 @@ class Equations(tuple[Equation, ...]):
         return [e.lines(width, column) for e in self]
 
     def _repr_latex_(self) -> str:
-        return f"$\\displaystyle {self.latex(NOTEBOOK)}$"
+        return stacked(self.latex(NOTEBOOK))

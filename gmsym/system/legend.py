@@ -7,7 +7,7 @@ from typing import NamedTuple
 import sympy as sp
 
 from gmsym.calculus.kernels import Kernel
-from gmsym.latex import letters
+from gmsym.latex import letters, prose
 from gmsym.system.equations import Equation, Phrase
 
 
@@ -222,6 +222,10 @@ _BY_KIND = {
         "P": "covariance of the fluctuation",
         "Root": "root of the covariance of a step",
         "R": "root of the covariance of the fluctuation",
+        "C": "covariance of the fluctuation at two times",
+        "zeta": "mean deviation from the effective dynamics, times d",
+        "s": "earlier time; as an index, one of the vectors behind the fields",
+        "r": "one of the vectors behind the fields",
     },
     "Spectral": {
         "z": "spectral parameter",
@@ -354,7 +358,7 @@ def _computed(equations: Iterable[Equation]) -> dict[str, tuple[str, str]]:
 
 def legend_latex(rows: Iterable[Letter]) -> str:
     """A legend as one `array` of LaTeX."""
-    lines = (rf"{row.latex} & \text{{{row.meaning}}} & {row.shape}" for row in rows if row.meaning)
+    lines = (rf"{row.latex} & {prose(row.meaning)} & {row.shape}" for row in rows if row.meaning)
     return "\\begin{array}{lll}\n" + " \\\\\n".join(lines) + "\n\\end{array}"
 
 

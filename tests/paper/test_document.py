@@ -134,3 +134,10 @@ def test_a_real_latex_sets_it_without_an_overfull_box(system, tmp_path):
         run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120)
         assert run.returncode == 0, run.stdout[-2000:]
     assert not re.search(r"Overfull|undefined", run.stdout)
+
+
+def test_nothing_in_a_display_is_beyond_mathjax(system):
+    """It expands macros in place, in formulas of up to 5000 signs, and knows no `^` or `_` in words."""
+    shown = system._repr_latex_()
+    assert not re.search(r"\\substack|\\bmod", shown)
+    assert not [words for words in re.findall(r"\\text\{([^{}]*)\}", shown) if re.search(r"[\\^_&%#$~]", words)]
