@@ -28,9 +28,8 @@ DMF, SURROGATES = ([name for name, theory in CASES.items() if theory == of] for 
 
 GUARDED = {  # cases whose curves are compared with training elsewhere, on every change
     "sgd_single": "engine/test_batches.py",
-    "flow_logistic": "notebook 06",
     "ista_logistic": "engine/test_sampled_coordinates.py",
-    "logistic_gd": "notebook 01",
+    "logistic_gd": "test_physics.py, with blocks and momentum",
     "squared_gd": "engine/test_causal_kernels.py, by closed forms",
 }
 

@@ -147,9 +147,11 @@ def test_every_case_has_its_files(case):
     assert len((ROOT / case.name / "problem.py").read_text().splitlines()) < 40
 
 
-# Of `online_xor` notebook 10 guards it, of `online_noncommuting` engine/test_ode_coordinates.py.
+# Of `online_noncommuting` engine/test_ode_coordinates.py guards it.
 @pytest.mark.slow
-@pytest.mark.parametrize("case", guards(CASES, "online_blocks", "online_erf_committee", "online_logistic", "online_taught"), indirect=True)
+@pytest.mark.parametrize(
+    "case", guards(CASES, "online_blocks", "online_erf_committee", "online_logistic", "online_taught", "online_xor"), indirect=True
+)
 def test_theory_agrees_with_online_sgd(case):
     """d = 500, or that of the coordinates, 16 runs: every curve within the verdict's threshold, and the scores are of order one."""
     size = {"d": 500} if case.PROBLEM.data.embedded is None else {}
