@@ -7,6 +7,7 @@ Points of one problem follow each other, so that a process compiles it once; wha
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, as_completed
 from contextlib import contextmanager
@@ -381,6 +382,19 @@ def compute_point(point: Point, store: str, cache: str | None) -> None:
         named = "" if isinstance(error, ComputationError) else f"{type(error).__name__}: "
         folder.fail(key, f"{named}{' '.join(str(error).split())[:1000]}")
     else:
-        # What cannot be written (no room, or the process that asked is gone, and with it the lock of the file) is no failure of the
-        # point: another call computes it.
-        folder.keep(key, found)
+        # What cannot be written (no room) is no failure of the point: another call computes it.
+        with _locks_of_this_process():
+            folder.keep(key, found)
+
+
+@contextmanager
+def _locks_of_this_process() -> Iterator[None]:
+    """Within it xarray does not ask the scheduler of a cluster for a lock at every access to a file, 200 a point: no other process
+    writes it."""
+    if "dask" not in sys.modules:
+        yield
+        return
+    import dask
+
+    with dask.config.set(scheduler="synchronous"):
+        yield

@@ -14,6 +14,7 @@ import pytest
 import xarray as xr
 
 import gmsym as gm
+from gmsym.pipeline._study import Folder
 
 LOGISTIC = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.logistic(), gm.optimizers.gd())
 SQUARED = gm.Problem(gm.GaussianMixture.symmetric(), gm.losses.squared(), gm.optimizers.gd())
@@ -146,3 +147,16 @@ def test_a_killed_study_continues_and_computes_nothing_twice(tmp_path, workers):
     assert json.loads(undisturbed.stdout)["computed"] == 16
     with xr.open_zarr(tmp_path / "killed" / "result.zarr") as ours, xr.open_zarr(tmp_path / "whole" / "result.zarr") as theirs:
         assert ours.equals(theirs)
+
+
+def test_files_of_points_ask_no_scheduler_for_a_lock(tmp_path, monkeypatch):
+    """On a worker of Dask xarray would ask at each of 200 accesses to a file."""
+    dask, asked, keep = pytest.importorskip("dask"), [], Folder.keep
+
+    def recorded(*given):
+        asked.append(dask.base.get_scheduler())
+        keep(*given)
+
+    monkeypatch.setattr(Folder, "keep", recorded)
+    gm.sweep(SQUARED, {"eta": [0.2]}, {**VALUES, "alpha": 1.0}, store=tmp_path / "study", workers=0, **OPTIONS)
+    assert asked == [dask.local.get_sync] and dask.base.get_scheduler() is None

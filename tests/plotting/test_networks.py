@@ -22,12 +22,12 @@ def result(**over):
 
 def test_lines_maps_and_points():
     axes = gm.plot(result(width=[100.0, 200.0]), normalised=True)
-    assert [ax.get_xlabel() for ax in axes] == ["width", "width"]
+    assert [ax.get_xlabel() for ax in axes] == ["neurons $k$", "neurons $k$"]
     np.testing.assert_allclose(axes[1].lines[0].get_ydata(), 0.4)
     again = gm.plot(result(width=[100.0, 200.0]), axes=axes, colour=1, label="tanh")
-    assert len(again[0].lines) == 2
+    assert len(again[0].lines) == 2 and len(again[0].figure.legends) == 1
     (ax,) = gm.plot(result(alpha=[0.0, 0.5, 1.0], beta=[0.2, 0.4]))
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("beta", "alpha")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == (r"exponent $\beta$", r"exponent $\alpha$")
     with pytest.raises(InputError, match="quantity"):
         gm.plot(result(width=[100.0, 200.0]), quantities=["loss"])
 
@@ -37,7 +37,10 @@ def test_networks_beside_a_theory():
     small = VALUES | {"n": 60, "samples": 50, "width": 40}
     runs = gm.simulate(problem, small, replicates=2, degree=1, eigenvalues=4)
     axes = gm.plot(result(width=[30.0, 40.0]), [runs])
+    (legend,) = axes[0].figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["theory", "networks", "Hermite model"]
     (x,), (y,) = axes[1].containers[0].lines[0].get_data()
     assert x == 40 and y == float(runs["test_mse"]) and len(axes[1].containers) == 2
     left, right = gm.plot(runs)
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["networks", "Hermite model"]
     assert len(right.containers[0].lines[0].get_data()[0]) == 4 and len(left.containers) == 4
