@@ -15,6 +15,7 @@ from typing import Any
 import mpmath
 import sympy as sp
 from sympy.core.logic import fuzzy_and
+from sympy.core.relational import Relational
 from sympy.logic.boolalg import BooleanFalse, BooleanTrue
 
 from gmsym import budget
@@ -642,3 +643,17 @@ def _indicator(condition) -> sp.Expr:
     if isinstance(condition, sp.Not):
         return 1 - _indicator(condition.args[0])
     raise ValueError(f"cannot read the condition `{condition}`: it must be built from <, <=, >, >=, and, or, not")
+
+
+# --- kinks -----------------------------------------------------------------------------------------------------------
+
+KINKS = (sp.Abs, sp.sign, sp.Max, sp.Min, sp.Piecewise)  # what can be written with steps
+ROUGH = (sp.Heaviside, *KINKS)  # for which quadrature of smooth integrands is wrong
+
+
+def kinked_arguments(expr: sp.Expr) -> list[sp.Expr]:
+    """What changes its sign where a step, absolute value, maximum or condition in `expr` has its kink, each once, in a fixed order."""
+    found = {x.args[0] for x in expr.atoms(sp.Heaviside, sp.sign, sp.Abs)}
+    found |= {x - y for e in expr.atoms(sp.Max, sp.Min) for i, x in enumerate(e.args) for y in e.args[:i]}
+    found |= {x.lhs - x.rhs for e in expr.atoms(sp.Piecewise) for x in e.atoms(Relational)}
+    return sorted(found, key=sp.default_sort_key)

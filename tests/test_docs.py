@@ -38,7 +38,7 @@ def test_a_number_that_is_not_there_is_noticed(number):
 
 
 PAGES = sorted(path.relative_to(ROOT / "docs") for folder in ("tasks", "papers") for path in (ROOT / "docs" / folder).glob("*.md"))
-LONG = {"benarous_spectra": pytest.mark.exhaustive}  # of its call notebook 09 has another
+LONG = dict.fromkeys(("benarous_spectra", "benarous_relu"), pytest.mark.exhaustive)  # notebook 09 has another spectrum; 128 starts
 CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import sympy as sp
 from sympy.core.evalf import prec_to_dps
 
-from gmsym.functions import heaviside_form
+from gmsym.functions import KINKS, heaviside_form
 
 from .law import Gaussian
-from .quadrature import KINKS, gaussian_quadrature
+from .quadrature import gaussian_quadrature
 
 
 class GaussianMean(sp.Expr):

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import mpmath
 import sympy as sp
 
+from gmsym.functions import kinked_arguments
 from gmsym.functions import numeric as numeric
 
 from .law import Gaussian
 from .polynomials import as_polynomial
 
-KINKS = (sp.Abs, sp.sign, sp.Max, sp.Min, sp.Piecewise)
 _GUARD = 10
 _HALVINGS = 12
 _REACH = 200  # standard deviations; an integrand still growing there has no mean
@@ -104,7 +104,7 @@ def _wings(g: Callable[[mpmath.mpf], mpmath.mpf], first: mpmath.mpf, step: mpmat
 def _breaks(g: sp.Expr, xi: tuple[sp.Symbol, ...]) -> list[list[Callable[..., list[mpmath.mpf]]]]:
     """For each variable the functions of the previous ones that find where the integrand has a kink in it."""
     levels: list[list[sp.Expr]] = [[] for _ in xi]
-    for u in _kink_arguments(g):
+    for u in kinked_arguments(g):
         _file(u, levels, xi)
     for level in reversed(range(1, len(xi))):  # where two kinks meet, the inner integral has a kink in an outer variable
         affine = [(p, u) for u in levels[level] if (p := as_polynomial(u, xi[level : level + 1])) and set(p) <= {(0,), (1,)}]
@@ -118,13 +118,6 @@ def _file(u: sp.Expr, levels: list[list[sp.Expr]], xi: tuple[sp.Symbol, ...]) ->
     inside = [i for i, x in enumerate(xi) if u.has(x)]
     if inside and u not in levels[inside[-1]]:
         levels[inside[-1]].append(u)
-
-
-def _kink_arguments(g: sp.Expr) -> list[sp.Expr]:
-    arguments = [e.args[0] for e in g.atoms(sp.Heaviside, sp.Abs, sp.sign)]
-    arguments += [a - b for e in g.atoms(sp.Max, sp.Min) for i, a in enumerate(e.args) for b in e.args[:i]]
-    arguments += [r.lhs - r.rhs for e in g.atoms(sp.Piecewise) for _, c in e.args for r in c.atoms(sp.core.relational.Relational)]
-    return sorted(arguments, key=sp.default_sort_key)
 
 
 def _root_finder(u: sp.Expr, variables: tuple[sp.Symbol, ...]) -> Callable[..., list[mpmath.mpf]]:

@@ -8,13 +8,12 @@ import sympy as sp
 from sympy.concrete.expr_with_limits import ExprWithLimits
 
 from gmsym import budget
-from gmsym.functions import numeric
+from gmsym.functions import KINKS, numeric
 
 from .law import inverted
 from .mean import GaussianMean
 from .polynomials import as_polynomial, lower
 from .probing import DIGITS, independent, sample, tidy
-from .quadrature import KINKS
 
 Row = tuple[sp.Expr, ...]
 _DENOMINATOR = sp.factorial(12)  # of the components of an invariance

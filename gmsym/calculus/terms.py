@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 import sympy as sp
 
 from gmsym import budget
-from gmsym.functions import LogSumExp, NormalCDF, heaviside_form
+from gmsym.functions import KINKS, LogSumExp, NormalCDF, heaviside_form
 
 from .polynomials import Polynomial, TooLargeError, add, affine, as_polynomial, constant, degree, multiply, scale, variable
-from .quadrature import KINKS
 from .span import span
 
 Terms = dict[sp.Expr, Polynomial]

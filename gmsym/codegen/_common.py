@@ -10,7 +10,7 @@ from gmsym.functions import Norm
 from gmsym.problem.observables import order_parameters
 from gmsym.symbols import eta, g, noise, theta, uniform, visit
 from gmsym.system import CausalKernels, Equation, Recursion, Stationary
-from gmsym.system.causal_kernels import Observed, eta_v
+from gmsym.system.causal_kernels import eta_v
 
 System = CausalKernels | Recursion
 
@@ -39,7 +39,7 @@ def sample_arguments(system: System) -> dict[str, Sequence[sp.Symbol]]:
     """Arguments of a function of one population of samples."""
     beside = (*system.teachers, *system.own_noises)
     taught = {"teacher": beside} if beside else {}
-    return {"fields": system.fields, **taught, "label": system.labels, **_trained(system), "parameters": system.parameters}
+    return {"fields": system.fields, **taught, "label": system.labels, **trained_arguments(system), "parameters": system.parameters}
 
 
 def counted_beside(system: System) -> str:
@@ -49,7 +49,7 @@ def counted_beside(system: System) -> str:
     return "".join(f"{name} = {len(symbols)}\n" for name, symbols in counts.items() if symbols) + observed
 
 
-def _trained(system: System | Stationary) -> dict[str, Sequence[sp.Symbol]]:
+def trained_arguments(system: System | Stationary) -> dict[str, Sequence[sp.Symbol]]:
     """The argument of trained parameters, where there are such."""
     return {"trained": system.trained} if system.trained else {}
 
@@ -140,32 +140,3 @@ def _scalar_factors(
     shared, results = printer.statements(factors, names)
     texts = [text if text.isidentifier() else f"({text})" for text in results]
     return [*lines, *shared], dict(zip(factors, texts, strict=True))
-
-
-def test_functions(system: System | Stationary, observables: Observed = ()) -> list[str]:
-    """Means over a fresh sample; clusters with the same expression share a function."""
-    mean, covariance = system.moments
-    count = range(len(mean))
-    upper = [(c, d) for c in count for d in count if c <= d]
-    model = {**_trained(system), "parameters": system.parameters}
-    given = {"m": mean, "Q": [covariance[c][d] for c, d in upper], **model}
-    last = ", ".join(model)
-    texts = []
-    for name, meaning, expressions in (
-        ("test_loss", "Mean loss of a fresh sample", system.test_loss),
-        ("test_error", "Probability that a fresh sample is misclassified", system.test_error),
-        *((f"test_{x.name}", f"Mean of {x.name} over a fresh sample", x.test) for x in observables),
-    ):
-        if expressions is None:
-            texts.append(f"{name} = None  # the loss has no readout\n")
-            continue
-        distinct = list(dict.fromkeys(expressions))
-        for index, expr in enumerate(distinct):
-            texts.append(printer.function(f"_{name}_{index}", given, f"{meaning}; m (C,), upper triangle of Q, parameters.", expr))
-        calls = ", ".join(f"_{name}_{distinct.index(expr)}(m[{k}], upper[{k}], {last})" for k, expr in enumerate(expressions))
-        texts.append(
-            f'def {name}(m, Q, {last}):\n    """{meaning} of each cluster, (K,); m (K, C), Q (K, C, C)."""\n'
-            f"    upper = Q[:, {[c for c, _ in upper]}, {[d for _, d in upper]}]\n"
-            f"    return jnp.stack([{calls}])\n"
-        )
-    return texts

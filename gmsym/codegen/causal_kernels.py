@@ -16,9 +16,9 @@ from gmsym.codegen._common import (
     observed_functions,
     optimizer_function,
     sample_arguments,
-    test_functions,
     visit_functions,
 )
+from gmsym.codegen._means import TEST_NODES, Kind, imports_of, test_functions
 from gmsym.system import Equation
 from gmsym.system.causal_kernels import (
     E_Y,
@@ -86,13 +86,14 @@ Axes of arrays, in this order: k, l and o clusters ({clusters}), {axis}b blocks 
 import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
-
+{imports}
 SIGNATURE = ""
 FIELDS = {columns}
 CLUSTERS = {clusters}
 BLOCKS = {blocks}
 {taught}{trained}STATE = {state!r}
 PARAMETERS = {parameters!r}
+{tested}
 RESPONSE = "{response}"
 KNOWN = "{known}"
 {head}{start}
@@ -148,6 +149,7 @@ def source(system: CausalKernels) -> str:
         UnprintableError: the loss, or a mean over a fresh sample, holds a function that the printer does not know.
     """
     starts, kernels, updates = _sorted(system)
+    kinds: list[Kind] = []
     functions = [
         *loss_and_gradient(system),
         *observed_functions(system),
@@ -158,9 +160,12 @@ def source(system: CausalKernels) -> str:
         *array_functions(updates, {"t": system.clock, "parameters": system.parameters}),
         *_coordinates(system),
         *_trained(system),
-        *test_functions(system, system.observables),
+        *test_functions(system, kinds, system.observables),
     ]
+    text = "\n\n".join(functions)
     filled = {
+        "imports": imports_of(text),
+        "tested": TEST_NODES.format(tuple(kinds)),
         "name": generated.quoted(system.name),
         "fields": names(system.fields),
         "labels": names(system.labels),
@@ -178,7 +183,7 @@ def source(system: CausalKernels) -> str:
         "known": system.known,
         "head": f"HEAD = {system.head}  # the first coordinates, A, B, D and E\n" if system.head else "",
         "population": "n points of the population" if system.update is None else "q iid noise of a coordinate, n samples and x coordinates",
-        "functions": "\n\n".join(functions),
+        "functions": text,
     }
     return _TEMPLATE.format(**filled)
 

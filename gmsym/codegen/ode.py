@@ -1,19 +1,16 @@
 """Source text of a module of kind `Ode`; its contract is runtime/ode.py."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import sympy as sp
-from sympy.core.relational import Relational
 
 from gmsym import generated, printer, symbols
-from gmsym.calculus import GaussianMean
 from gmsym.calculus.kernels import Kernel, Transposed, distribute, inside
-from gmsym.calculus.polynomials import affine
 from gmsym.codegen._common import Group, Stacked, names
 from gmsym.codegen._einsum import Operand, product, total
+from gmsym.codegen._means import IMPORTS, means_function
 from gmsym.errors import UnprintableError
-from gmsym.functions import BivariateNormalCDF, NormalCDF, Sigmoid
-from gmsym.printer._jax import ROUGH
+from gmsym.functions import ROUGH
 from gmsym.system import Equation, Ode
 from gmsym.system.ode import Local, Tested, beta
 
@@ -52,12 +49,7 @@ SAMPLE_NODES = {sample!r}  # likewise for functions of one sample, its gradient 
 {functions}'''
 
 
-_IMPORTS = {
-    "rt.": "from gmsym.runtime import functions as rt",
-    "gaussian_means(": "from gmsym.runtime.nodes import gaussian_means",
-    "gaussian_means_between(": "from gmsym.runtime.nodes import gaussian_means_between",
-    "gaussian_means_across(": "from gmsym.runtime.nodes import gaussian_means_across",
-}
+_IMPORTS = {"rt.": "from gmsym.runtime import functions as rt", **IMPORTS}
 
 
 _AXES = {"gram": "", "diagonal": ", b coordinates", "full": ", b and q coordinates"}
@@ -111,10 +103,6 @@ def module_text(system: Ode, more: Sequence[str] = ()) -> str:
     )
 
 
-# Functions whose text is long once compiled: all their values in a module's means are taken in one call.
-_BATCHED = {NormalCDF: "rt.normal_cdf", BivariateNormalCDF: "rt.bivariate_normal_cdf"}
-
-
 # --- means over (h, tau) ----------------------------------------------------------------------------------------------
 
 
@@ -135,8 +123,11 @@ def _local(
 ) -> list[str]:
     """One function for each distinct label, and `{name}` which maps them over the clusters."""
     texts = []
+    size = len(system.law.mean)
+    entries = [system.law.covariance[i, j] for i in range(size) for j in range(i, size)]
+    given = {"mean": system.law.mean, "V": entries, "label": system.labels, "trained": system.trained, "parameters": system.parameters}
     for index, group in enumerate(outputs):
-        texts += _closed(f"_{name}_{index}", system, group, kinds)
+        texts += means_function(f"_{name}_{index}", given, group, kinds)
     groups = [[k for k, group in enumerate(of_cluster) if group == index] for index in range(len(outputs))]
     order = [k for group in groups for k in group]
     back = [order.index(k) for k in range(system.clusters)]
@@ -144,7 +135,6 @@ def _local(
         f"    k = jnp.array({group})\n    parts.append(jax.vmap(partial(_{name}_{index}, **given))(mean[k], upper[k], label[k]))\n"
         for index, group in enumerate(groups)
     ]
-    size = len(system.law.mean)
     rows, columns = [i for i in range(size) for j in range(i, size)], [j for i in range(size) for j in range(i, size)]
     meaning = "Means over a fresh sample of each cluster" if name == "means" else "Means of the tests over a fresh sample of each cluster"
     texts.append(
@@ -158,154 +148,9 @@ def _local(
     return texts
 
 
-def _closed(name: str, system: Ode, outputs: Sequence[sp.Expr], kinds: list[tuple[int, str]]) -> list[str]:
-    """The outputs with their Gaussian means taken first, those of one law together on the same nodes."""
-    size = len(system.law.mean)
-    upper = [system.law.covariance[i, j] for i in range(size) for j in range(i, size)]
-    given = {"mean": system.law.mean, "V": upper, "label": system.labels, "trained": system.trained, "parameters": system.parameters}
-    laws: dict[tuple, list[GaussianMean]] = {}
-    for node in (node for expr in outputs for node in _outer_means(expr)):
-        group = laws.setdefault((node.mean, node.cov, node.integrand.has(*ROUGH)), [])
-        if node not in group:
-            group.append(node)
-    texts, calls, values, symbols = [], [], {}, []
-    for index, ((mean, cov, rough), nodes) in enumerate(laws.items()):
-        variables = nodes[0].variables
-        bodies = [node.integrand.xreplace(dict(zip(node.variables, variables, strict=True))) for node in nodes]
-        loci = _loci(bodies, variables) if rough and len(mean) <= 2 else None
-        kind = (len(mean), "smooth" if not rough else "rough" if loci is None else "kinked")
-        if kind not in kinds:
-            kinds.append(kind)
-        law = [Group(*mean), Group(*(Group(*cov.row(i)) for i in range(cov.rows)))]
-        texts.append(printer.function(f"{name}_law_{index}", given, "Mean and covariance of the variables of the integrand.", law))
-        texts.append(printer.function(f"{name}_integrand_{index}", {"z": variables, **given}, "Integrands at one node.", bodies))
-        own = [sp.Dummy(f"e{index}_{i}", real=True) for i in range(len(nodes))]
-        values |= dict(zip(nodes, own, strict=True))
-        symbols += own
-        integrand, chosen = f"lambda *z: {name}_integrand_{index}(z, *given), *{name}_law_{index}(*given)", f"nodes[{kinds.index(kind)}]"
-        if loci is None:
-            calls.append(f"*gaussian_means({integrand}, {chosen}),")
-            continue
-        kinks, rule = (_kinks(loci), "between") if len(mean) == 1 else (_meetings(loci), "across")
-        texts.append(printer.function(f"{name}_kinks_{index}", given, "Where the integrands have kinks.", Group(*kinks)))
-        where = f"{name}_kinks_{index}(*given)"
-        if rule == "across":
-            lines = Group(*_distinct(-(a * variables[0] + c) / b for (a, b), c in loci if b != 0))
-            summary = "Where they have kinks in the second variable, given the first."
-            texts.append(printer.function(f"{name}_lines_{index}", {"first": variables[0], **given}, summary, lines))
-            where += f", lambda first: {name}_lines_{index}(first, *given)"
-        calls.append(f"*gaussian_means_{rule}({integrand}, {where}, {chosen}),")
-    closed = [expr.xreplace(values) for expr in outputs]
-    for function, text in _BATCHED.items():
-        found = sorted({x for expr in closed for x in expr.atoms(function) if _is_flat(x, symbols)}, key=sp.default_sort_key)
-        if not found:
-            continue
-        columns = [Group(*column) for column in zip(*(x.args for x in found), strict=True)]
-        label = text.removeprefix("rt.")
-        texts.append(printer.function(f"{name}_{label}", given, f"Arguments of {label}, each (count,).", columns))
-        own = [sp.Dummy(f"{label}_{i}", real=True) for i in range(len(found))]
-        closed = [expr.xreplace(dict(zip(found, own, strict=True))) for expr in closed]
-        symbols += own
-        calls.append(f"*{text}(*(jnp.array(x) for x in {name}_{label}(*given))),")
-    named = [sp.Symbol(f"e{i}", real=True) for i in range(len(symbols))]  # plain names, now that nothing can be captured
-    closed = [expr.xreplace(dict(zip(symbols, named, strict=True))) for expr in closed]
-    texts.append(printer.function(f"{name}_outputs", {**given, "integrals": named}, "The outputs in terms of the integrals.", closed))
-    integrals = f"({' '.join(calls)})"
-    texts.append(
-        f"def {name}(mean, V, label, trained, parameters, nodes):\n"
-        f"    given = (mean, V, label, trained, parameters)\n"
-        f"    integrals = {integrals}\n"
-        f"    return jnp.stack([jnp.asarray(x, float) for x in {name}_outputs(*given, integrals)])\n"
-    )
-    return texts
-
-
-def _is_flat(expr: sp.Expr, integrals: Sequence[sp.Symbol]) -> bool:
-    """Whether the arguments are free of integrals and of functions that are evaluated together."""
-    return not any(x.has(*integrals, *_BATCHED) for x in expr.args)
-
-
 def _nature(system: Ode) -> str:
     """Whether functions of one sample have kinks."""
     return "rough" if any(x.has(*ROUGH) for x in (*system.gradient, *system.trained_gradient)) else "smooth"
-
-
-Affine = tuple[tuple[sp.Expr, ...], sp.Expr]  # (w, c) of w.z + c
-_MOST_LOCI = 12  # in two dimensions there are about as many cubed cells between them
-_MOST_NESTED = 6  # kinks within the argument of another one, each of which doubles the forms
-
-
-def _loci(bodies: Sequence[sp.Expr], z: Sequence[sp.Symbol]) -> list[Affine] | None:
-    """Affine forms that vanish wherever a body has a kink; None where a kink is on none, or they are many."""
-    arguments = {u for body in bodies for u in _kinked_arguments(body)}
-    if any(len(u.atoms(*ROUGH)) > _MOST_NESTED for u in arguments):
-        return None
-    found = {form for u in arguments for form in _pieces(u) if form.has_free(*z)}
-    forms = [_affine(form, z) for form in sorted(found, key=sp.default_sort_key)]
-    return None if None in forms or len(forms) > _MOST_LOCI else forms
-
-
-_EDGE = sp.Rational(1, 2**52)  # of the values of a sigmoid that are told from 0 and 1
-
-
-def _affine(form: sp.Expr, z: Sequence[sp.Symbol]) -> Affine | None:
-    """An affine form that vanishes where this one does: itself, or of a function of sigmoids of one form, u - log(s/(1 - s)) where it is 0
-    at the value s of the sigmoid of u; a value beyond 0 and 1 is moved there, out of the integrand's reach."""
-    plain = affine(form, z)
-    inner = sorted({x.args[0] for x in form.atoms(Sigmoid) if x.has_free(*z)}, key=sp.default_sort_key)
-    if plain is not None or not inner:
-        return plain
-    u, s = inner[0], sp.Dummy("s", positive=True)
-    at = sp.numer(sp.together(form.xreplace({Sigmoid(u): s, Sigmoid(-u): 1 - s})))
-    if at.has_free(*z) or not at.is_polynomial(s) or sp.degree(at, s) != 1:
-        return None
-    root = sp.Max(_EDGE, sp.Min(1 - _EDGE, sp.cancel(-at.coeff(s, 0) / at.coeff(s, 1))))
-    return affine(u - sp.log(root / (1 - root)), z)
-
-
-def _kinked_arguments(expr: sp.Expr) -> list[sp.Expr]:
-    """What changes its sign where a step, absolute value, maximum or condition in `expr` has its kink."""
-    found = [x.args[0] for x in expr.atoms(sp.Heaviside, sp.sign, sp.Abs)]
-    found += [x - y for e in expr.atoms(sp.Max, sp.Min) for i, x in enumerate(e.args) for y in e.args[:i]]
-    return found + [x.lhs - x.rhs for e in expr.atoms(sp.Piecewise) for x in e.atoms(Relational)]
-
-
-def _pieces(expr: sp.Expr) -> set[sp.Expr]:
-    """The expressions that `expr` is on either side of the kinks inside it."""
-    kinked = sorted(expr.atoms(*ROUGH), key=lambda e: (e.count_ops(), sp.default_sort_key(e)))
-    if not kinked:
-        return {expr}
-    inner = kinked[0]
-    branches = {sp.Heaviside: (0, 1), sp.sign: (-1, 1), sp.Abs: (inner.args[0], -inner.args[0])}.get(type(inner), inner.args)
-    if isinstance(inner, sp.Piecewise):
-        branches = [value for value, _ in inner.args]
-    return {piece for branch in branches for piece in _pieces(expr.xreplace({inner: sp.sympify(branch)}))}
-
-
-def _kinks(loci: Sequence[Affine]) -> list[sp.Expr]:
-    """Zeros of affine forms of one variable."""
-    return _distinct(-c / w for (w,), c in loci)
-
-
-def _meetings(loci: Sequence[Affine]) -> list[sp.Expr]:
-    """Values of the first of two variables where lines cross, or that they hold fixed."""
-    fixed = [-c / a for (a, b), c in loci if b == 0]
-    slanted = [(a, b, c) for (a, b), c in loci if b != 0]
-    pairs = [(p, q, sp.expand(p[0] * q[1] - q[0] * p[1])) for i, p in enumerate(slanted) for q in slanted[:i]]
-    return _distinct([*fixed, *((p[1] * q[2] - q[1] * p[2]) / det for p, q, det in pairs if det != 0)])
-
-
-def _distinct(values: Iterable[sp.Expr]) -> list[sp.Expr]:
-    return sorted({sp.cancel(value) for value in values}, key=sp.default_sort_key)
-
-
-def _outer_means(expr: sp.Expr) -> list[GaussianMean]:
-    """Gaussian means that stand in no other one, in a fixed order."""
-    if isinstance(expr, GaussianMean):
-        return [expr]
-    if not expr.has(GaussianMean):
-        return []
-    return [node for part in sorted(expr.args, key=sp.default_sort_key) for node in _outer_means(part)]
 
 
 # --- one sample -------------------------------------------------------------------------------------------------------

@@ -12,10 +12,10 @@ from gmsym.codegen._common import (
     observed_functions,
     optimizer_function,
     sample_arguments,
-    test_functions,
     visit_functions,
 )
 from gmsym.codegen._indexed import indexed_function
+from gmsym.codegen._means import TEST_NODES, Kind, imports_of, test_functions
 from gmsym.system import indexed as X
 from gmsym.system.recursion import Recursion, dimension
 
@@ -34,13 +34,14 @@ n samples of a cluster. A time index is not an axis: arrays hold the current tim
 import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
-
+{imports}
 SIGNATURE = ""
 FIELDS = {columns}
 CLUSTERS = {clusters}
 BLOCKS = {blocks}
 {taught}{trained}STATE = {state!r}
 PARAMETERS = {parameters!r}
+{tested}
 
 
 {functions}'''
@@ -55,6 +56,7 @@ def source(system: Recursion) -> str:
         UnprintableError: the loss, the update rule or a mean over a fresh sample holds a function that the printer does not know.
     """
     size = [x for x in (dimension,) if any(sp.sympify(rule).has(x) for rule in system.update)]
+    kinds: list[Kind] = []
     functions = [
         *loss_and_gradient(system),
         *observed_functions(system),
@@ -63,9 +65,12 @@ def source(system: Recursion) -> str:
         *array_functions(zip(ARRAY_FUNCTIONS, system.step, strict=False)),  # the last with teachers only
         *_trained(system),
         *_sums(system),
-        *test_functions(system, system.observables),
+        *test_functions(system, kinds, system.observables),
     ]
+    text = "\n\n".join(functions)
     return _TEMPLATE.format(
+        imports=imports_of(text),
+        tested=TEST_NODES.format(tuple(kinds)),
         name=generated.quoted(system.name.removesuffix("_surrogate")),
         fields=names(system.fields),
         labels=names(system.labels),
@@ -77,7 +82,7 @@ def source(system: Recursion) -> str:
         columns=len(system.fields),
         taught=counted_beside(system),
         trained=f"TRAINED = {names(system.trained)!r}\n" if system.trained else "",
-        functions="\n\n".join(functions),
+        functions=text,
     )
 
 

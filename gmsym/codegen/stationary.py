@@ -5,7 +5,8 @@ import sympy as sp
 from gmsym import generated, printer
 from gmsym.calculus.kernels import Kernel, kernel
 from gmsym.calculus.proximal import Proximal
-from gmsym.codegen._common import Group, Stacked, array_functions, names, test_functions
+from gmsym.codegen._common import Group, Stacked, array_functions, names
+from gmsym.codegen._means import TEST_NODES, Kind, imports_of, test_functions
 from gmsym.errors import UnprintableError
 from gmsym.system import Equation
 from gmsym.system import causal_kernels as C
@@ -36,6 +37,7 @@ BLOCKS = {blocks}
 COLUMNS = {columns!r}  # U: the fields of the loss are U u
 TRAINED = {trained!r}
 PARAMETERS = {parameters!r}
+{tested}
 EDGES = {edges}  # kinks in z of one field
 DECIDES = {decides}
 SPARSE = {sparse}
@@ -100,7 +102,9 @@ def source(system: Stationary) -> str:
         functions.append(
             printer.function("bends", given, "Values of what is beside the field where there are kinks.", Group(*system.bends))
         )
-    functions += [*_proximal(system), *array_functions(_arrays(system)), *_elementwise(system), *test_functions(system)]
+    kinds: list[Kind] = []
+    functions += [*_proximal(system), *array_functions(_arrays(system)), *_elementwise(system), *test_functions(system, kinds)]
+    text = "\n\n".join(functions)
     return _TEMPLATE.format(
         name=generated.quoted(system.name),
         fields=names(system.fields),
@@ -120,8 +124,9 @@ def source(system: Stationary) -> str:
         sparse=system.sparse,
         law=",\ni components of the law of the means' coordinates" if system.sparse else "",
         closed=system.closed is not None,
-        imports="" if system.closed is not None else "from gmsym.runtime.proximal import proximal_point\n",
-        functions="\n\n".join(functions),
+        imports=imports_of(text) + ("" if system.closed is not None else "from gmsym.runtime.proximal import proximal_point\n"),
+        tested=TEST_NODES.format(tuple(kinds)),
+        functions=text,
     )
 
 

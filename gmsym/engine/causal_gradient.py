@@ -33,6 +33,7 @@ from gmsym.engine.coordinates import Start
 from gmsym.engine.descent import check_entry
 from gmsym.errors import InputError
 from gmsym.runtime.causal_kernels import CausalKernelsModule, Numbers, in_coordinates, own_noises, sampled_coordinates, teachers
+from gmsym.runtime.nodes import settled
 
 Arrays = dict[str, Any]
 _KEPT = 2**28  # bytes of states up to which all are kept
@@ -179,7 +180,7 @@ def results(setting: Setting, moved: Moved) -> tuple[Arrays, Array]:
     if LAWS[0] in found:  # where nothing is sampled, observables of the training samples are means over their law
         laws.append((*(found.pop(name) for name in LAWS), True))
     for m, Q, of_training in laws:
-        found |= means_of_law(setting.module, numbers, m, Q, v, 0, of_training)
+        found |= means_of_law(setting.module, numbers, m, Q, v, settled(setting.module.TEST_NODES), of_training)
     return {name: x for name, x in found.items() if name != "M_k"}, ranks
 
 

@@ -30,7 +30,6 @@ from gmsym.engine.causal_step import LAWS, Carry, Population, Room, enlarged, ha
 from gmsym.engine.coordinates import Coordinates, Start, dimensions, population
 from gmsym.engine.tails import shortfall, widening
 from gmsym.errors import ComputationError, InputError, check_integers
-from gmsym.runtime import quadrature
 from gmsym.runtime.causal_kernels import (
     CausalKernelsModule,
     Numbers,
@@ -45,6 +44,7 @@ from gmsym.runtime.causal_kernels import (
     tests,
 )
 from gmsym.runtime.compiling import compiled
+from gmsym.runtime.nodes import Nodes, settled
 from gmsym.runtime.points import sobol, whiten
 
 TOLERANCE = 1e-6  # an innovation is kept when it adds this share of a vector's squared norm
@@ -61,7 +61,8 @@ _SAMPLES = 8192  # of a population, if nothing else is asked for
 _SLOWLY = 0.5  # exponent of the error where points are drawn at every step, or coordinates are sampled
 _FEWER = 4  # the cheaper solutions behind the error bars have so many times fewer points
 _SHORT = 0.02  # share of the gradient that points may miss without a word
-_CONVERGED = 1e-8  # change of a mean under another quadrature, below which no third is asked
+_CONVERGED = 1e-8  # change of a mean under other nodes, below which no third set is asked
+_VARIANTS = (1, 2, 3)  # of nodes: two scrambles, or two rules across a jump, often agree by accident
 EXACT_ROOM = 64  # for innovations where nothing is sampled
 _DIVERGED = 1e12
 _WORDS = {"La": "gradient", "theta": "coefficients of Theta"}
@@ -218,9 +219,9 @@ def _with_own(module: CausalKernelsModule, m: np.ndarray | Array, Q: np.ndarray 
 
 
 def _quadrature_error(module: CausalKernelsModule, numbers: Numbers, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Change of the means over Gaussian laws under another quadrature; where there is one, the largest under several."""
+    """Change of the means over Gaussian laws at other nodes; where there is one, the largest at several sets of them."""
     rule, changes = _means_of_laws(module, numbers, values, 0), []
-    for other in quadrature.ALTERNATIVES:
+    for other in _VARIANTS:
         changes.append({name: np.abs(np.asarray(rule[name] - x)) for name, x in _means_of_laws(module, numbers, values, other).items()})
         if all((change < _CONVERGED).all() for change in changes[0].values()):
             break
@@ -598,26 +599,32 @@ def _of_loss(values: dict[str, np.ndarray]) -> np.ndarray:
     return values.get("trained", np.zeros((len(values["m"]), 0)))
 
 
-def _means_of_laws(module: CausalKernelsModule, numbers: Numbers, values: dict[str, np.ndarray], alternative: int) -> dict[str, np.ndarray]:
-    """Means over Gaussian laws at each time, by one of the quadratures: test loss, test error and observables of a fresh sample; where
+def _means_of_laws(module: CausalKernelsModule, numbers: Numbers, values: dict[str, np.ndarray], variant: int) -> dict[str, np.ndarray]:
+    """Means over Gaussian laws at each time, by one of the sets of nodes: test loss, test error and observables of a fresh sample; where
     nothing is sampled, observables over the training samples, too."""
     v, laws = _of_loss(values), {"": moments(module, numbers, values)}
     if LAWS[0] in values:
         laws["train"] = tuple(values[name] for name in LAWS)
     found = {}
     for sample, (m, Q) in laws.items():
-        parts = []
+        parts, nodes = [], settled(module.TEST_NODES, variant, _deviation(Q))
         for first in range(0, len(m), CHUNK):
             chosen = np.minimum(np.arange(first, first + CHUNK), len(m) - 1)
-            part = means_of_law(module, numbers, m[chosen], Q[chosen], v[chosen], alternative, sample == "train")
+            part = means_of_law(module, numbers, m[chosen], Q[chosen], v[chosen], nodes, sample == "train")
             parts.append({name: np.asarray(value)[: len(m) - first] for name, value in part.items()})
         found |= {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return found
 
 
+def _deviation(Q: Any) -> float:
+    """The largest of a field, at any time; 1 where it is not finite, which is said elsewhere."""
+    largest = float(np.sqrt(np.max(np.diagonal(np.asarray(Q), axis1=-2, axis2=-1))))
+    return largest if np.isfinite(largest) else 1.0
+
+
 @eqx.filter_jit
 def means_of_law(
-    module: CausalKernelsModule, numbers: Numbers, m: Array, Q: Array, v: Array, alternative: int, of_training: bool
+    module: CausalKernelsModule, numbers: Numbers, m: Array, Q: Array, v: Array, nodes: tuple[Nodes, ...], of_training: bool
 ) -> dict[str, Array]:
     """Means over Gaussian laws of the fields, one at each of T times; traceable and differentiable. Source: theory.md 2.
 
@@ -625,7 +632,7 @@ def means_of_law(
         module, numbers: of the problem.
         m, Q: moments of the fields of students and teachers, all O(1), (T, K, C + S) and (T, K, C + S, C + S).
         v: trained parameters of the loss, (T, P).
-        alternative: which quadrature, 0 for the ordinary one (runtime.quadrature).
+        nodes: one set for each of the module's TEST_NODES.
         of_training: the observables of training samples, in the place of what a fresh sample gives.
     """
     # An initial state at the origin has Q = 0, where h/sqrt(Q) has no value; the limit Q -> 0 has one.
@@ -637,12 +644,11 @@ def means_of_law(
         m, Q, v = law
 
         def by_cluster(name: str) -> Array:
-            return given(means[name], {"m": m, "Q": Q, "trained": v, "parameters": numbers.parameters})
+            return given(means[name], {"m": m, "Q": Q, "trained": v, "parameters": numbers.parameters, "nodes": nodes})
 
         if not of_training:
             return {name: numbers.probabilities @ by_cluster(name) for name in means}
         seen = jnp.stack([by_cluster(f"test_{name}") for name in observables(module)], axis=-1)
         return by_observable(module, given(module.train_observed, {"mean_seen": seen, "p": numbers.probabilities}))
 
-    with quadrature.alternative(alternative):
-        return jax.vmap(mixture)((m, Q, v))
+    return jax.vmap(mixture)((m, Q, v))

@@ -608,7 +608,7 @@ def _exact(
     fields = fields | {"Dh": given(module.field_slope, fields)}
     # The loss is quadratic: its mean follows from the first two moments of the field, as that of a fresh sample does.
     mean, covariance = given(module.mean_field, fields), given(module.field_covariance, fields)
-    loss = module.test_loss(mean, covariance, parameters)
+    loss = module.test_loss(mean, covariance, parameters, ())
     x |= dict(zip(LAWS, (mean, covariance), strict=True)) if observables(module) else {}
     a = jnp.concatenate([x["abar"][..., None], x["B"]], axis=-1)
 

@@ -22,6 +22,7 @@ from gmsym.runtime.checkpoint import Checkpoint
 from gmsym.runtime.compiling import compiled
 from gmsym.runtime.frames import oriented
 from gmsym.runtime.interrupt import in_pieces
+from gmsym.runtime.nodes import settled
 from gmsym.runtime.recursion import Design, RecursionModule
 
 _RANK_TOLERANCE = 1e-20  # of squared norms: a residual below 1e-10 of the vector
@@ -528,10 +529,13 @@ def test_performance(module: RecursionModule, design: Design, m: Array, covarian
     (T, K, C + S, C + S) of the fields, those of teachers last, and trained parameters (T, P)."""
     share = jnp.asarray(design.counts) / sum(design.counts)
     v = jnp.zeros((len(m), 0)) if v is None else v
+    nodes = settled(module.TEST_NODES)
     tiny = 1e-30 * jnp.eye(m.shape[-1])  # as in the limit's engine: Theta = 0 has no h/sqrt(Q)
     return {
         name: jax.lax.map(
-            lambda x, f=function: share @ named(f, {"m": x[0], "Q": x[1] + tiny, "trained": x[2], "parameters": design.parameters}),
+            lambda x, f=function: (
+                share @ named(f, {"m": x[0], "Q": x[1] + tiny, "trained": x[2], "parameters": design.parameters, "nodes": nodes})
+            ),
             (m, covariance, v),
         )
         for name, function in tests(module).items()

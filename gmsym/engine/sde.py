@@ -22,7 +22,7 @@ from gmsym.runtime import nodes as quadrature
 from gmsym.runtime.arguments import named
 from gmsym.runtime.nodes import Nodes
 from gmsym.runtime.ode import Numbers, OdeModule, State, call, drift, law
-from gmsym.runtime.quadrature import square_root
+from gmsym.runtime.roots import square_root
 from gmsym.runtime.sde import SdeModule
 
 _GRID = 16  # steps of the Euler-Maruyama method between two recorded times, at least

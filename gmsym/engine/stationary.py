@@ -16,7 +16,7 @@ from gmsym.engine.descent import check_entry
 from gmsym.engine.stationary_equations import Equations, Moved, State, unpacked
 from gmsym.errors import ComputationError, InputError
 from gmsym.runtime.compiling import jitted
-from gmsym.runtime.nodes import Nature, Nodes, largest_level, rule
+from gmsym.runtime.nodes import Nature, Nodes, largest_level, rule, settled
 from gmsym.runtime.stationary import Numbers, StationaryModule, beside, has_panels, teachers
 
 _DAMPING = 0.3  # of Picard rounds: 0.5 cycles at very small n/d with an l1
@@ -83,8 +83,8 @@ def solve_stationary(module: StationaryModule, numbers: Numbers, *, start: np.nd
         x, residual = solver.newton(numbers, nodes, x)
     if not np.isfinite(change):
         raise ComputationError(f"the stationary limit is not resolved by {nodes.weights.size} nodes: other nodes have no solution nearby")
-    first = solver.report(numbers, nodes, _rough(module, 0), x)
-    second = solver.report(numbers, rule(dimension, nature, level, 1), _rough(module, 1), other)
+    first = solver.report(numbers, nodes, _rough(module, 0), settled(module.TEST_NODES), x)
+    second = solver.report(numbers, rule(dimension, nature, level, 1), _rough(module, 1), settled(module.TEST_NODES, 1), other)
     rounding = 1e-12 + residual
     errors = {name: np.abs(second[name] - value) + rounding * (1 + np.abs(value)) for name, value in first.items()}
     bad = [name for name, value in first.items() if not np.isfinite(value).all()]
@@ -108,7 +108,7 @@ def slopes(module: StationaryModule, numbers: Numbers, found: Solution, name: st
     solver = _Solver(module, numbers)
     nodes, rough = rule(*_kind(module), found.level), _rough(module, 0)
     moved = Moved(*(jnp.asarray(getattr(numbers, x), float) for x in Moved._fields))
-    residual, along = solver.derivatives(numbers, nodes, rough, moved, found.unknown)
+    residual, along = solver.derivatives(numbers, nodes, rough, settled(module.TEST_NODES), moved, found.unknown)
     of_unknown, *of_numbers = along[name]
     _, slope = solver.linearised(numbers, nodes, found.unknown)
     answer = np.linalg.solve(slope.T, of_unknown[index])  # how the residual moves the entry
@@ -286,12 +286,14 @@ class _Solver:
         r, slope = self._linearised(numbers, nodes, x)
         return np.asarray(r), np.asarray(slope)
 
-    def derivatives(self, numbers: Numbers, nodes: Nodes, rough: Nodes, moved: Moved, x: np.ndarray) -> tuple[Any, Any]:
+    def derivatives(
+        self, numbers: Numbers, nodes: Nodes, rough: Nodes, fresh: tuple[Nodes, ...], moved: Moved, x: np.ndarray
+    ) -> tuple[Any, Any]:
         """(derivatives of the residual in the numbers; of what is reported, by name, in the unknown and the numbers)."""
-        return jax.tree.map(np.asarray, self._derivatives(numbers, nodes, rough, moved, jnp.asarray(x)))
+        return jax.tree.map(np.asarray, self._derivatives(numbers, nodes, rough, fresh, moved, jnp.asarray(x)))
 
-    def report(self, numbers: Numbers, nodes: Nodes, rough: Nodes, x: np.ndarray) -> dict[str, np.ndarray]:
-        return {name: np.asarray(value) for name, value in self._report(numbers, nodes, rough, jnp.asarray(x)).items()}
+    def report(self, numbers: Numbers, nodes: Nodes, rough: Nodes, fresh: tuple[Nodes, ...], x: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: np.asarray(value) for name, value in self._report(numbers, nodes, rough, fresh, jnp.asarray(x)).items()}
 
 
 @lru_cache(maxsize=64)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gmsym.runtime.nodes import Nodes, between
-from gmsym.runtime.quadrature import square_root
+from gmsym.runtime.roots import square_root
 from gmsym.runtime.stationary import Numbers, StationaryModule, beside, has_panels
 
 
@@ -97,8 +97,9 @@ class Equations:
         slope, value = jax.jacfwd(twice, has_aux=True)(x)
         return value, slope
 
-    def report(self, numbers: Numbers, nodes: Nodes, rough: Nodes, x: jax.Array) -> dict[str, jax.Array]:
-        """Variables of the result, in the fields of the loss; where there are no panels the decision is seen at the `rough` nodes."""
+    def report(self, numbers: Numbers, nodes: Nodes, rough: Nodes, fresh: tuple[Nodes, ...], x: jax.Array) -> dict[str, jax.Array]:
+        """Variables of the result, in the fields of the loss; where there are no panels the decision is seen at the `rough` nodes; `fresh`
+        ones are of the module's TEST_NODES."""
         module = self.module
         state = unpacked(x, self.shape)
         own = self.model(numbers, state.v)
@@ -115,21 +116,23 @@ class Equations:
             wrong = self.of_samples(module.wrong, numbers, seen, own)
             said["train_error"] = module.train_error(p=p, weight=seen["weight"], wrong=wrong)
         law = self.fresh(numbers, state, said)
-        said["test_loss"] = p @ module.test_loss(*law, *own)
+        said["test_loss"] = p @ module.test_loss(*law, *own, fresh)
         if module.test_error is not None:
-            said["test_error"] = p @ module.test_error(*law, *own)
+            said["test_error"] = p @ module.test_error(*law, *own, fresh)
         if module.SPARSE:
             said["nonzero"] = module.nonzero(on=side["on"], rho=numbers.fractions, u=numbers.shares)
         return said
 
-    def derivatives(self, numbers: Numbers, nodes: Nodes, rough: Nodes, moved: Moved, x: jax.Array) -> tuple[Any, Any]:
+    def derivatives(
+        self, numbers: Numbers, nodes: Nodes, rough: Nodes, fresh: tuple[Nodes, ...], moved: Moved, x: jax.Array
+    ) -> tuple[Any, Any]:
         """(derivatives of the residual in the numbers; of what is reported, by name, in the unknown and the numbers)."""
 
         def at(moved: Moved) -> Numbers:
             return numbers._replace(**moved._asdict())
 
         of_residual = jax.jacfwd(lambda moved: self.residual(at(moved), nodes, x))(moved)
-        of_report = jax.jacfwd(lambda x, moved: self.report(at(moved), nodes, rough, x), argnums=(0, 1))(x, moved)
+        of_report = jax.jacfwd(lambda x, moved: self.report(at(moved), nodes, rough, fresh, x), argnums=(0, 1))(x, moved)
         return tuple(of_residual), {name: (of_x, *of_moved) for name, (of_x, of_moved) in of_report.items()}
 
     def order(self, numbers: Numbers, state: State, found: dict[str, Any]) -> dict[str, jax.Array]:

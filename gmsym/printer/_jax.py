@@ -11,11 +11,11 @@ from sympy.printing.printer import Printer
 
 from gmsym import generated
 from gmsym.errors import InputError, UnprintableError
+from gmsym.functions import ROUGH
 from gmsym.printer._guard import guard
 from gmsym.printer._table import FUNCTIONS
 
 _TWICE = "two different symbols are named {!r}; take symbols from gmsym.symbols, which makes each of them once"
-ROUGH = (sp.Heaviside, sp.sign, sp.Abs, sp.Max, sp.Min, sp.Piecewise)  # kinks and jumps, for which smooth quadrature is wrong
 _LARGEST_INTEGER = 2**31  # a larger literal overflows JAX's integers
 
 

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, Protocol
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gmsym.runtime.nodes import Nature
+
 
 class Numbers(NamedTuple):
     """The numbers of a problem as arrays; everything is O(1)."""
@@ -120,6 +122,7 @@ class CausalKernelsModule(Protocol):
     KNOWN: str  # how the means and Theta(0) are held: "gram" matrices; vectors in coordinates with "diagonal" or "full" covariances
     STATE: tuple[str, ...]
     PARAMETERS: tuple[str, ...]
+    TEST_NODES: tuple[tuple[int, Nature], ...]  # of means over a fresh sample
     RESPONSE: str  # "tangent", "stein" or "exact"
     START: dict[str, int]  # P and U, and P_v, U_v of each state variable, at the start: multiples of the identity, and of ones
 
@@ -256,14 +259,16 @@ class CausalKernelsModule(Protocol):
     # and next_v(t, parameters, gv, v, ...), next_v_x for a state variable x.
 
     # With observables: observed(fields, ..., moments, ..., parameters) of a sample (r n), train_observed(p, seen) (r) from those of all
-    # samples (krn), or for "exact" from mean_seen (kr); test_NAME(m, Q, ..., parameters), as test_loss.
+    # samples (krn), or for "exact" from mean_seen (kr); test_NAME(m, Q, ..., parameters, nodes), as test_loss.
 
     # Of a fresh sample; with teachers m and Q are of the fields of students and teachers together.
 
-    def test_loss(self, m: Float[Array, "k c"], Q: Float[Array, "k c d"], parameters: Float[Array, " p"]) -> Float[Array, " k"]:
-        """Mean loss of a fresh sample of each cluster."""
+    def test_loss(self, m: Float[Array, "k c"], Q: Float[Array, "k c d"], parameters: Float[Array, " p"], nodes) -> Float[Array, " k"]:
+        """Mean loss of a fresh sample of each cluster; one set of nodes for each of TEST_NODES."""
         ...
 
-    def test_error(self, m: Float[Array, "k c"], Q: Float[Array, "k c d"], parameters: Float[Array, " p"]) -> Float[Array, " k"] | None:
+    def test_error(
+        self, m: Float[Array, "k c"], Q: Float[Array, "k c d"], parameters: Float[Array, " p"], nodes
+    ) -> Float[Array, " k"] | None:
         """Misclassification probability of a fresh sample of each cluster, or None."""
         ...

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gmsym.runtime.functions import inverse
-from gmsym.runtime.quadrature import square_root
+from gmsym.runtime.roots import square_root
 
 _ROUNDS = 200
 _HALVINGS = 40

@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Array, Float
 
+from gmsym.runtime.nodes import Nature
+
 
 class Design(NamedTuple):
     """A problem in numbers at finite size. Arrays are traced; what is compiled belongs to the counts."""
@@ -33,6 +35,7 @@ class RecursionModule(Protocol):
     BLOCKS: int
     STATE: tuple[str, ...]
     PARAMETERS: tuple[str, ...]
+    TEST_NODES: tuple[tuple[int, Nature], ...]  # of means over a fresh sample
 
     def optimizer(self, t, theta, state, gradient, parameters):
         """One step of the optimizer on any arrays of one shape: new theta and tuple of new state variables. It takes `noise`, N(0, 1/d),

@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Array, Float
 
+from gmsym.runtime.nodes import Nature
+
 
 class Numbers(NamedTuple):
     """A problem in numbers."""
@@ -62,6 +64,7 @@ class StationaryModule(Protocol):
     COLUMNS: tuple[tuple[float, ...], ...]  # U, (C, F)
     TRAINED: tuple[str, ...]
     PARAMETERS: tuple[str, ...]
+    TEST_NODES: tuple[tuple[int, Nature], ...]  # of means over a fresh sample
     EDGES: int
     DECIDES: bool  # whether `wrong` is there
     SPARSE: bool
@@ -144,7 +147,7 @@ class StationaryModule(Protocol):
         ...
 
     def test_loss(self, m: Float[Array, "k C"], Q: Float[Array, "k C C"], *model) -> Float[Array, " k"]:
-        """Of a fresh sample, from the moments of all C fields of the loss."""
+        """Of a fresh sample, from the moments of all C fields of the loss; the last of `model` are the nodes."""
         ...
 
     def test_error(self, m: Float[Array, "k C"], Q: Float[Array, "k C C"], *model) -> Float[Array, " k"]:

@@ -18,7 +18,7 @@ from gmsym.problem import Instance, Problem
 from gmsym.problem.design import realised, shares
 from gmsym.runtime.batches import together
 from gmsym.runtime.checkpoint import Checkpoint
-from gmsym.runtime.quadrature import square_root
+from gmsym.runtime.roots import square_root
 from gmsym.simulation import observed as own
 from gmsym.simulation._replicates import Program, run_replicates
 from gmsym.simulation.data import covariances, square_roots

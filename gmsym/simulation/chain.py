@@ -17,7 +17,7 @@ import xarray as xr
 from gmsym.errors import InputError
 from gmsym.problem import Problem
 from gmsym.problem.design import apportion, gram_root
-from gmsym.runtime.quadrature import square_root
+from gmsym.runtime.roots import square_root
 from gmsym.simulation._recording import Kind, kind_of, load, numbers_of, observables, recorded_steps, replicated
 from gmsym.simulation._replicates import Program
 from gmsym.simulation.fresh import fresh_fields, held, per_shift

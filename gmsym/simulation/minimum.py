@@ -23,7 +23,7 @@ from gmsym import printer, runtime, schema, symbols
 from gmsym.errors import ComputationError, InputError
 from gmsym.problem import Instance, Problem
 from gmsym.problem.design import design, stated
-from gmsym.runtime.quadrature import square_root
+from gmsym.runtime.roots import square_root
 from gmsym.simulation.data import beside, generate, numbers_of
 from gmsym.simulation.fresh import fresh_fields
 

@@ -18,7 +18,7 @@ from gmsym.problem import Problem
 from gmsym.problem.design import design, instance_of_size, rows_of, stated
 from gmsym.runtime.batches import together
 from gmsym.runtime.checkpoint import Checkpoint
-from gmsym.runtime.quadrature import square_root
+from gmsym.runtime.roots import square_root
 from gmsym.simulation import observed as own
 from gmsym.simulation._replicates import Program, run_replicates
 from gmsym.simulation.data import Data, Numbers, beside, generate, numbers_of

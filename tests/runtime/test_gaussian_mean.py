@@ -10,7 +10,7 @@ import scipy.stats
 from gmsym.errors import InputError
 from gmsym.runtime import functions as rt
 from gmsym.runtime import gaussian_mean
-from gmsym.runtime.quadrature import square_root
+from gmsym.runtime.roots import square_root
 
 V = np.array([[1.0, 0.3, 0.2, 0.1], [0.3, 2.0, -0.4, 0.0], [0.2, -0.4, 0.7, 0.1], [0.1, 0.0, 0.1, 0.5]])
 M = np.array([0.1, 0.2, -0.3, 0.4])
@@ -87,7 +87,6 @@ def test_vmap_nesting_and_types():
     # E h^2 E'[x h | h] with x ~ N(h, 2), h ~ N(0, 1)
     assert float(gaussian_mean(lambda h: h**2 * gaussian_mean(lambda x: x * h, [h], [[2.0]]), [0.0], [[1.0]])) == pytest.approx(3)
     assert gaussian_mean(lambda h: h, [0], [[1]]).dtype == jnp.float64
-    assert gaussian_mean(lambda h: h, jnp.zeros(1, jnp.float32), jnp.eye(1, dtype=jnp.float32)).dtype == jnp.float32
     assert float(gaussian_mean(lambda h: 3, [0.0], [[1.0]])) == pytest.approx(3, abs=1e-14)
 
 

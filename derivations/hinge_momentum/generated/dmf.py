@@ -15,12 +15,13 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "04a285d7e6ee"
+SIGNATURE = "13b5ac095448"
 FIELDS = 1
 CLUSTERS = 2
 BLOCKS = 1
 STATE = ('v',)
 PARAMETERS = ('eta', 'momentum')
+TEST_NODES = ()  # (dimension, nature of the integrand) of each set of nodes that means over a fresh sample take
 RESPONSE = "stein"
 KNOWN = "gram"
 START = {'P': 1, 'P_v': 0, 'U': 0, 'U_v': 0}  # multiples of the identity, of the coefficients of Theta(0) and the means
@@ -218,7 +219,7 @@ def _test_loss_1(m, Q, parameters):
     return (1 + m_0) * rt.normal_cdf((1 + m_0) / jnp.sqrt(Q_0_0)) + jnp.sqrt(2) * jnp.sqrt(Q_0_0) * jnp.exp(-(1 + m_0)**2 / (2 * Q_0_0)) / (2 * jnp.sqrt(jnp.pi))
 
 
-def test_loss(m, Q, parameters):
+def test_loss(m, Q, parameters, nodes):
     """Mean loss of a fresh sample of each cluster, (K,); m (K, C), Q (K, C, C)."""
     upper = Q[:, [0], [0]]
     return jnp.stack([_test_loss_0(m[0], upper[0], parameters), _test_loss_1(m[1], upper[1], parameters)])
@@ -238,7 +239,7 @@ def _test_error_1(m, Q, parameters):
     return rt.normal_cdf(m_0 / jnp.sqrt(Q_0_0))
 
 
-def test_error(m, Q, parameters):
+def test_error(m, Q, parameters, nodes):
     """Probability that a fresh sample is misclassified of each cluster, (K,); m (K, C), Q (K, C, C)."""
     upper = Q[:, [0], [0]]
     return jnp.stack([_test_error_0(m[0], upper[0], parameters), _test_error_1(m[1], upper[1], parameters)])

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from gmsym.runtime import functions as rt
 from gmsym.runtime.nodes import gaussian_means
 
-SIGNATURE = "732ea5340692"
+SIGNATURE = "86ffed5e9a88"
 FIELDS = 2
 TEACHERS = 0
 CLUSTERS = 4
@@ -203,7 +203,7 @@ def _test_0_outputs(mean, V, label, trained, parameters, integrals):
 
 def _test_0(mean, V, label, trained, parameters, nodes):
     given = (mean, V, label, trained, parameters)
-    integrals = (*gaussian_means(lambda *z: _test_0_integrand_0(z, *given), *_test_0_law_0(*given), nodes[0]), *rt.normal_cdf(*(jnp.array(x) for x in _test_0_normal_cdf(*given))), *rt.bivariate_normal_cdf(*(jnp.array(x) for x in _test_0_bivariate_normal_cdf(*given))),)
+    integrals = (*gaussian_means(lambda *z: _test_0_integrand_0(z, *given), *_test_0_law_0(*given), nodes[0], rough=True), *rt.normal_cdf(*(jnp.array(x) for x in _test_0_normal_cdf(*given))), *rt.bivariate_normal_cdf(*(jnp.array(x) for x in _test_0_bivariate_normal_cdf(*given))),)
     return jnp.stack([jnp.asarray(x, float) for x in _test_0_outputs(*given, integrals)])
 
 
@@ -250,7 +250,7 @@ def _test_1_outputs(mean, V, label, trained, parameters, integrals):
 
 def _test_1(mean, V, label, trained, parameters, nodes):
     given = (mean, V, label, trained, parameters)
-    integrals = (*gaussian_means(lambda *z: _test_1_integrand_0(z, *given), *_test_1_law_0(*given), nodes[0]), *rt.normal_cdf(*(jnp.array(x) for x in _test_1_normal_cdf(*given))), *rt.bivariate_normal_cdf(*(jnp.array(x) for x in _test_1_bivariate_normal_cdf(*given))),)
+    integrals = (*gaussian_means(lambda *z: _test_1_integrand_0(z, *given), *_test_1_law_0(*given), nodes[0], rough=True), *rt.normal_cdf(*(jnp.array(x) for x in _test_1_normal_cdf(*given))), *rt.bivariate_normal_cdf(*(jnp.array(x) for x in _test_1_bivariate_normal_cdf(*given))),)
     return jnp.stack([jnp.asarray(x, float) for x in _test_1_outputs(*given, integrals)])
 
 

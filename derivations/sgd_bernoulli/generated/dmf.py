@@ -14,13 +14,15 @@ n points of the population. A time index is not an axis: arrays hold the current
 import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
+from gmsym.runtime.nodes import gaussian_means
 
-SIGNATURE = "3815f1b8aa65"
+SIGNATURE = "0d1cc4fa62de"
 FIELDS = 1
 CLUSTERS = 2
 BLOCKS = 1
 STATE = ()
 PARAMETERS = ('eta', 'rate')
+TEST_NODES = ((1, 'smooth'),)  # (dimension, nature of the integrand) of each set of nodes that means over a fresh sample take
 RESPONSE = "stein"
 KNOWN = "gram"
 START = {'P': 1, 'U': 0}  # multiples of the identity, of the coefficients of Theta(0) and the means
@@ -188,24 +190,60 @@ def next_Y(t, parameters, ridge, B, La, Y, e_Y, p, sigma2):
     )
 
 
-def _test_loss_0(m, Q, parameters):
-    """Mean loss of a fresh sample; m (C,), upper triangle of Q, parameters."""
+def _test_loss_0_law_0(m, Q, parameters):
+    """Mean and covariance of the variables of the integrand."""
     (m_0,) = m
     (Q_0_0,) = Q
-    return rt.gaussian_mean(lambda z0: rt.softplus(-z0), [m_0], [[Q_0_0]])
+    return ((m_0,), ((Q_0_0,),))
 
 
-def _test_loss_1(m, Q, parameters):
-    """Mean loss of a fresh sample; m (C,), upper triangle of Q, parameters."""
+def _test_loss_0_integrand_0(z, m, Q, parameters):
+    """Integrands at one node."""
+    (z0,) = z
+    return (rt.softplus(-z0),)
+
+
+def _test_loss_0_outputs(m, Q, parameters, integrals):
+    """The outputs in terms of the integrals."""
+    (e0,) = integrals
+    return (e0,)
+
+
+def _test_loss_0(m, Q, parameters, nodes):
+    given = (m, Q, parameters)
+    integrals = (*gaussian_means(lambda *z: _test_loss_0_integrand_0(z, *given), *_test_loss_0_law_0(*given), nodes[0]),)
+    return jnp.stack([jnp.asarray(x, float) for x in _test_loss_0_outputs(*given, integrals)])
+
+
+def _test_loss_1_law_0(m, Q, parameters):
+    """Mean and covariance of the variables of the integrand."""
     (m_0,) = m
     (Q_0_0,) = Q
-    return rt.gaussian_mean(lambda z0: rt.softplus(z0), [m_0], [[Q_0_0]])
+    return ((m_0,), ((Q_0_0,),))
 
 
-def test_loss(m, Q, parameters):
+def _test_loss_1_integrand_0(z, m, Q, parameters):
+    """Integrands at one node."""
+    (z0,) = z
+    return (rt.softplus(z0),)
+
+
+def _test_loss_1_outputs(m, Q, parameters, integrals):
+    """The outputs in terms of the integrals."""
+    (e0,) = integrals
+    return (e0,)
+
+
+def _test_loss_1(m, Q, parameters, nodes):
+    given = (m, Q, parameters)
+    integrals = (*gaussian_means(lambda *z: _test_loss_1_integrand_0(z, *given), *_test_loss_1_law_0(*given), nodes[0]),)
+    return jnp.stack([jnp.asarray(x, float) for x in _test_loss_1_outputs(*given, integrals)])
+
+
+def test_loss(m, Q, parameters, nodes):
     """Mean loss of a fresh sample of each cluster, (K,); m (K, C), Q (K, C, C)."""
     upper = Q[:, [0], [0]]
-    return jnp.stack([_test_loss_0(m[0], upper[0], parameters), _test_loss_1(m[1], upper[1], parameters)])
+    return jnp.stack([_test_loss_0(m[0], upper[0], parameters, nodes)[0], _test_loss_1(m[1], upper[1], parameters, nodes)[0]])
 
 
 def _test_error_0(m, Q, parameters):
@@ -222,7 +260,7 @@ def _test_error_1(m, Q, parameters):
     return rt.normal_cdf(m_0 / jnp.sqrt(Q_0_0))
 
 
-def test_error(m, Q, parameters):
+def test_error(m, Q, parameters, nodes):
     """Probability that a fresh sample is misclassified of each cluster, (K,); m (K, C), Q (K, C, C)."""
     upper = Q[:, [0], [0]]
     return jnp.stack([_test_error_0(m[0], upper[0], parameters), _test_error_1(m[1], upper[1], parameters)])

@@ -15,12 +15,13 @@ import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
 
-SIGNATURE = "63a8c42f18a6"
+SIGNATURE = "65780396d63a"
 FIELDS = 1
 CLUSTERS = 1
 BLOCKS = 1
 STATE = ()
 PARAMETERS = ('eta',)
+TEST_NODES = ()  # (dimension, nature of the integrand) of each set of nodes that means over a fresh sample take
 RESPONSE = "exact"
 KNOWN = "gram"
 START = {'P': 1, 'U': 0}  # multiples of the identity, of the coefficients of Theta(0) and the means
@@ -204,7 +205,7 @@ def _test_loss_0(m, Q, parameters):
     return 1 / 2 + Q_0_0 / 2 + m_0**2 / 2 - m_0
 
 
-def test_loss(m, Q, parameters):
+def test_loss(m, Q, parameters, nodes):
     """Mean loss of a fresh sample of each cluster, (K,); m (K, C), Q (K, C, C)."""
     upper = Q[:, [0], [0]]
     return jnp.stack([_test_loss_0(m[0], upper[0], parameters)])
@@ -217,7 +218,7 @@ def _test_error_0(m, Q, parameters):
     return rt.normal_cdf(-m_0 / jnp.sqrt(Q_0_0))
 
 
-def test_error(m, Q, parameters):
+def test_error(m, Q, parameters, nodes):
     """Probability that a fresh sample is misclassified of each cluster, (K,); m (K, C), Q (K, C, C)."""
     upper = Q[:, [0], [0]]
     return jnp.stack([_test_error_0(m[0], upper[0], parameters)])

@@ -14,15 +14,17 @@ import jax
 import jax.numpy as jnp
 
 from gmsym.runtime import functions as rt
+from gmsym.runtime.nodes import gaussian_means
 from gmsym.runtime.proximal import proximal_point
 
-SIGNATURE = "a84552e8bd55"
+SIGNATURE = "5ce000c9ce02"
 FIELDS = 1
 CLUSTERS = 2
 BLOCKS = 2
 COLUMNS = ((1.0,),)  # U: the fields of the loss are U u
 TRAINED = ()
 PARAMETERS = ()
+TEST_NODES = ((1, 'smooth'),)  # (dimension, nature of the integrand) of each set of nodes that means over a fresh sample take
 EDGES = 1  # kinks in z of one field
 DECIDES = True
 SPARSE = False
@@ -274,17 +276,39 @@ def train_error(p, weight, wrong):
     )
 
 
-def _test_loss_0(m, Q, parameters):
-    """Mean loss of a fresh sample; m (C,), upper triangle of Q, parameters."""
+def _test_loss_0_law_0(m, Q, parameters):
+    """Mean and covariance of the variables of the integrand."""
     (m_0, m_1) = m
     (Q_0_0, Q_0_1, Q_1_1) = Q
-    return rt.gaussian_mean(lambda z0: rt.normal_cdf((m_1 + Q_0_1 * (z0 - m_0) / Q_0_0) / jnp.sqrt(Q_1_1 - Q_0_1**2 / Q_0_0)) * rt.softplus(-z0) + rt.softplus(z0) - rt.normal_cdf((m_1 + Q_0_1 * (z0 - m_0) / Q_0_0) / jnp.sqrt(Q_1_1 - Q_0_1**2 / Q_0_0)) * rt.softplus(z0), [m_0], [[Q_0_0]])
+    return ((m_0,), ((Q_0_0,),))
 
 
-def test_loss(m, Q, parameters):
+def _test_loss_0_integrand_0(z, m, Q, parameters):
+    """Integrands at one node."""
+    (z0,) = z
+    (m_0, m_1) = m
+    (Q_0_0, Q_0_1, Q_1_1) = Q
+    x0 = rt.normal_cdf((m_1 + Q_0_1 * (z0 - m_0) / Q_0_0) / jnp.sqrt(Q_1_1 - Q_0_1**2 / Q_0_0))
+    x1 = rt.softplus(z0)
+    return (x0 * rt.softplus(-z0) + x1 - x0 * x1,)
+
+
+def _test_loss_0_outputs(m, Q, parameters, integrals):
+    """The outputs in terms of the integrals."""
+    (e0,) = integrals
+    return (e0,)
+
+
+def _test_loss_0(m, Q, parameters, nodes):
+    given = (m, Q, parameters)
+    integrals = (*gaussian_means(lambda *z: _test_loss_0_integrand_0(z, *given), *_test_loss_0_law_0(*given), nodes[0]),)
+    return jnp.stack([jnp.asarray(x, float) for x in _test_loss_0_outputs(*given, integrals)])
+
+
+def test_loss(m, Q, parameters, nodes):
     """Mean loss of a fresh sample of each cluster, (K,); m (K, C), Q (K, C, C)."""
     upper = Q[:, [0, 0, 1], [0, 1, 1]]
-    return jnp.stack([_test_loss_0(m[0], upper[0], parameters), _test_loss_0(m[1], upper[1], parameters)])
+    return jnp.stack([_test_loss_0(m[0], upper[0], parameters, nodes)[0], _test_loss_0(m[1], upper[1], parameters, nodes)[0]])
 
 
 def _test_error_0(m, Q, parameters):
@@ -296,7 +320,7 @@ def _test_error_0(m, Q, parameters):
     return rt.normal_cdf(x0) + rt.normal_cdf(x1) - 2 * rt.bivariate_normal_cdf(x0, x1, Q_0_1 / (jnp.sqrt(Q_0_0) * jnp.sqrt(Q_1_1)))
 
 
-def test_error(m, Q, parameters):
+def test_error(m, Q, parameters, nodes):
     """Probability that a fresh sample is misclassified of each cluster, (K,); m (K, C), Q (K, C, C)."""
     upper = Q[:, [0, 0, 1], [0, 1, 1]]
     return jnp.stack([_test_error_0(m[0], upper[0], parameters), _test_error_0(m[1], upper[1], parameters)])
