@@ -84,8 +84,8 @@ def refinement_errors(
     seed: int,
     checkpoint: Checkpoint | None = None,
     report: Callable[[float], None] | None = None,
-) -> np.ndarray:
-    """Distance to the exact surrogate after 0, 1, ... rounds, in Q_k(t, s) and m at all times, (R, rounds + 1).
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distance in Q_k(t, s) and m to the exact surrogate after 0, 1, ... rounds, (R, rounds + 1), and what each moved, (R, rounds).
 
     Args:
         module, design: the program and its numbers.
@@ -108,16 +108,18 @@ def refinement_errors(
         exact, scalars = exact_scalars(module, design, steps, replicate_key(seed, index)), first
         if not all(np.isfinite(x).all() for x in exact):
             raise ComputationError(f"training diverges within {steps} steps, or its iterates are collinear to rounding; take steps smaller")
-        found = [_distance(scalars, exact)]
+        found, moved = [_distance(scalars, exact)], []
         for _ in range(rounds):
-            scalars = advance(module, design, steps, replicate_key(seed, index), scalars)
+            former, scalars = scalars, advance(module, design, steps, replicate_key(seed, index), scalars)
             found.append(_distance(scalars, exact))
+            moved.append(_distance(scalars, former))
         row = np.asarray(found)
         if not np.isfinite(row).all():
             raise ComputationError(f"{method} refinement left the domain of the map at replicate {index}: errors {row}; take n larger")
-        return {"error": row}
+        return {"error": row, "moved": np.asarray(moved)}
 
-    return np.stack([piece["error"] for piece in in_pieces(compute, [1] * replicates, "replicates", checkpoint=checkpoint, report=report)])
+    pieces = list(in_pieces(compute, [1] * replicates, "replicates", checkpoint=checkpoint, report=report))
+    return np.stack([piece["error"] for piece in pieces]), np.stack([piece["moved"] for piece in pieces])
 
 
 def _scaled(scalars: Scalars, n: int, power: int) -> Scalars:

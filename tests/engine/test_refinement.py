@@ -92,6 +92,18 @@ def test_newton_squares_the_error_each_round():
     assert fit_order(sizes, median.sel(scheme="picard", round=1).values).exponent > -0.8
 
 
+@pytest.mark.slow
+def test_what_a_newton_round_moves_is_the_error_before_it():
+    """The residual that users read without the exact run, down to rounding. Picard's moves are no such thing."""
+    given = {"alpha": 1.5, "eta": 1.0, "ridge": 0.1}
+    found = gm.solve(gm.derive.refinement(LOGISTIC), given, steps=2, sizes=(240,), rounds=3, replicates=2, progress=False)
+    newton, picard = (found.sel(scheme=scheme, n=240) for scheme in ("newton", "picard"))
+    before = newton["error"].values[:, :-1]
+    assert (before[:, -1] > 1e-12).any()
+    np.testing.assert_allclose(newton["moved"].values, before, rtol=0.1, atol=1e-14)
+    assert np.abs(picard["moved"].values / picard["error"].values[:, :-1] - 1).max() > 0.1
+
+
 def test_leaving_the_domain_is_reported():
     """Twelve iterates at n = 30 are collinear to the rounding of their Gram matrix; and Newton from far away is not positive definite."""
     with pytest.raises(gm.ComputationError, match="collinear to rounding|left the domain"):
