@@ -46,7 +46,8 @@ def solve_dmf(
         values: a number for each parameter of the problem, and alpha, samples per dimension, n/d.
         steps: number of times; time 0 is the initial state.
         n, d: in place of alpha, the size of a simulation that the limit is to be held against: alpha is n/d, and clusters and blocks have
-            the shares n_k/n and d_b/d that whole numbers allow. A mixture in coordinates has a d of its own, which may be left out.
+            the shares n_k/n and d_b/d that whole numbers allow. Of a mixture in coordinates, which has a d of its own, n alone: alpha is
+            n/d and the clusters keep their shares, as in random draws of given samples (`gmsym.train`).
         rtol: the largest error bar that is wanted, relative to max(1, largest value of a curve); 1e-4 by default. It chooses the points:
             a few small populations and one as large as it must be, at most 4 of 8192 points for each cluster (of more where every step
             opens directions). The result says what was reached.
@@ -133,10 +134,12 @@ def shape_of(module: Any, problem: Problem, instance: Instance) -> dict[str, Any
 
 
 def sized(problem: Problem, values: Mapping[str, float], n: int | None, d: int | None) -> Instance:
-    """The problem in numbers: at the alpha among the values, or in the shares that n samples in d dimensions allow; a mixture in
-    coordinates has a d of its own, which may be left out."""
+    """The problem in numbers: at the alpha among the values, or in the shares that n samples in d dimensions allow; with n alone, of a
+    mixture in coordinates, at n/d with shares as they are: draws of given samples have them on average."""
     place = problem.data.embedded
-    d = place.d if d is None and n is not None and place is not None else d
+    if n is not None and d is None and place is not None:
+        check_integers(n=(n, 1))
+        return instance_of_size(problem, values, n, place.d)
     if (n is None) != (d is None):
         raise InputError(f"n = {n!r}, d = {d!r}: alpha among the values, or both n and d, are needed")
     if n is None or d is None:

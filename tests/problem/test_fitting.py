@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits
 
 import gmsym as gm
 from gmsym.files.samples import read_fitted, read_samples, write_fitted
+from gmsym.pipeline.dmf import sized
 from tests.guards import guards
 
 RNG = np.random.default_rng(0)
@@ -103,6 +104,18 @@ def test_pickles_are_never_read(tmp_path):
     for name, message in (("data.pkl", "pickles above all"), ("data.npz", "not an npz file"), ("objects.npz", "pickled objects")):
         with pytest.raises(gm.InputError, match=message):
             read_samples(tmp_path / name)
+
+
+def test_a_number_of_samples_alone_keeps_the_shares_of_the_clusters():
+    """Draws of given samples have them on average; a simulation of n in d has those of whole counts."""
+    data = fitted(clusters="class")
+    problem, d = gm.Problem(data, gm.losses.logistic(), gm.optimizers.gd()), data.embedded.d
+    drawn, simulated = (sized(problem, {"eta": 0.5}, 7 * d, size) for size in (None, d))
+    np.testing.assert_array_equal(drawn.probabilities, np.array(data.probabilities, float))
+    assert drawn.ratio == simulated.ratio == 7
+    np.testing.assert_allclose(simulated.probabilities * 7 * d, np.round(simulated.probabilities * 7 * d), atol=1e-9)
+    with pytest.raises(gm.InputError, match="n = 0"):
+        sized(problem, {"eta": 0.5}, 0, None)
 
 
 @pytest.mark.slow
